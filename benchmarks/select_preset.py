@@ -1,0 +1,73 @@
+"""Choose options of a plugin by cross-validation on train + validation: the test split is never read.
+
+    python benchmarks/select_preset.py "" width=512 "dropout=0.5 width=512"
+
+Each argument is one candidate: space-separated changes as for ``--set``. Folds go by picture. Prints top-1 of the first
+task, averaged over languages and folds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmeval.data.examples import Examples
+from mmeval.data.prepare import prepare
+from mmeval.data.store import Store
+from mmeval.engine.runner import as_model
+from mmeval.metrics.selection import mean_language_top1
+from mmeval.plugin.config import configure
+from mmeval.plugin.manager import Manager
+from mmeval.plugin.spec import FitContext, ModelContext, ModelSpec
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("candidates", nargs="+", help='"" for the defaults, or "key=value key=value"')
+    parser.add_argument("--plugin", default="embracenet")
+    parser.add_argument("--dataset", default="emoji14")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    manager = Manager()
+    spec, store = manager.model(arguments.plugin), prepare(manager.dataset(arguments.dataset))
+    for candidate in arguments.candidates:
+        scores = cross_validate(spec, store, candidate.split(), arguments.folds, arguments.device)
+        each = " ".join(f"{score:.4f}" for score in scores)
+        print(f"{np.mean(scores):.4f}  ({each})  {candidate or 'defaults'}", flush=True)
+
+
+def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int, device: str) -> list[float]:
+    """Score of each fold when the rest is trained on; within the rest, a tenth stops the training."""
+    config = configure(spec.config, spec.name, spec.presets[spec.default_preset], changes)
+    split = np.asarray(store.examples["split"].to_pylist())
+    rows = np.flatnonzero(np.isin(split, ["train", "validation"]))
+    _, picture = np.unique(np.asarray(store.examples["cluster"].to_pylist())[rows], return_inverse=True)
+    # Six parts, of which `folds` are used: training sets are then as large as the real one.
+    part = np.random.default_rng(0).permutation(picture.max() + 1)[picture] % 6
+    scores = []
+    for fold in range(folds):
+        train = Examples.of_rows(store, rows[part != fold], "train")
+        held_out = Examples.of_rows(store, rows[part == fold], "held out")
+        torch.manual_seed(fold)
+        model = as_model(spec.build(config, ModelContext(store.tasks, train.class_counts(), store.languages)))
+        task = store.tasks[0].name
+        with tempfile.TemporaryDirectory() as folder:
+            context = FitContext(fold, device, Path(folder))
+            # Early stopping must not see the held-out part; patience is set so that all epochs are run.
+            model.fit(train, train_sample(store, rows[part != fold]), context)
+            blocks = [block[task] for block in model.predict(held_out, context)]
+        scores.append(mean_language_top1(held_out.labels(task), np.concatenate(blocks), held_out.languages))
+    return scores
+
+
+def train_sample(store: Store, rows: np.ndarray) -> Examples:
+    """A few training rows: what "validation" is where the last epoch is wanted anyway."""
+    return Examples.of_rows(store, rows[:: max(1, len(rows) // 500)], "validation")
+
+
+if __name__ == "__main__":
+    main()

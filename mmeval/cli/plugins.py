@@ -1,0 +1,52 @@
+"""``mmeval plugins``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmeval.cli.listing import print_listing
+
+app = typer.Typer(help="List the installed model plugins, or explain one.", invoke_without_command=True)
+
+
+@app.callback()
+def plugins(
+    ctx: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """List the installed plugins; none is imported."""
+    if ctx.invoked_subcommand is None:
+        print_listing("model", "command", as_json=json, then="mmeval plugins show NAME")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py.")]) -> None:
+    """Explain one plugin: paper, licence, presets, options."""
+    from rich.table import Table
+
+    from mmeval.console import console
+    from mmeval.plugin.config import options
+    from mmeval.plugin.manager import Manager
+
+    spec = Manager().model(name)
+    screen = console()
+    screen.print(f"[bold]{spec.name}[/] {spec.version}", highlight=False)
+    facts = Table.grid(padding=(0, 2))
+    for label, value in (
+        ("what", spec.summary),
+        ("inputs", " + ".join(spec.inputs)),
+        ("paper", spec.paper),
+        ("licence", spec.licence),
+        ("presets", ", ".join(f"{p} (default)" if p == spec.default_preset else p for p in spec.presets)),
+        ("see", "\n".join(spec.references)),
+    ):
+        facts.add_row(label, value)
+    screen.print(facts)
+    table = Table(title="Options, for --set KEY=VALUE", title_justify="left")
+    for column in ("option", "type", "default", "meaning"):
+        table.add_column(column, overflow="fold")
+    for option, kind, default, meaning in options(spec.config):
+        table.add_row(option, kind, str(default), " ".join(meaning.split()))
+    screen.print(table)

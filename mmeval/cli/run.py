@@ -1,0 +1,44 @@
+"""``mmeval run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmeval.cli.show import show_result
+
+
+def run(
+    plugin: Annotated[str, typer.Option(help="Model: a plugin's name (`mmeval plugins`) or ./file.py.")] = "embracenet",
+    dataset: Annotated[str, typer.Option(help="Data set (`mmeval data`).")] = "emoji14",
+    preset: Annotated[str | None, typer.Option(help="Preset of the plugin (`mmeval plugins show NAME`).")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change an option; may be repeated.")
+    ] = None,
+    inputs: Annotated[str, typer.Option(help="What the model is shown: image+text, image or text.")] = "image+text",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds; scores are means over them.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take N examples of each split: a trial.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run in it goes on.")] = None,
+) -> None:
+    """Train a model, score it per language, write a run folder with a report."""
+    from mmeval.run.walk import Request
+    from mmeval.run.walk import run as walk
+
+    request = Request(
+        plugin, dataset, preset, tuple(changes or ()), _inputs(inputs), device, seed, seeds, limit, output
+    )
+    show_result(walk(request))
+
+
+def _inputs(text: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - Inputs, imported late
+    from mmeval.errors import UserError
+    from mmeval.protocol import Inputs
+
+    try:
+        return Inputs(text)
+    except ValueError:
+        raise UserError(f"--inputs {text}: write image+text, image or text.") from None

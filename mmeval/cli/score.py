@@ -1,0 +1,19 @@
+"""``mmeval score``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def score(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+    """Make the scores of a run again, from its predictions."""
+    from mmeval.cli.show import show_result
+    from mmeval.run.folder import RunFolder
+    from mmeval.run.views import write_scores_of
+
+    folder = RunFolder(run)
+    write_scores_of(folder, folder.record())
+    show_result(folder)

@@ -1,0 +1,1 @@
+"""Source archive -> Store -> Batch: reading, splitting and checking data."""

@@ -1,0 +1,45 @@
+"""What a model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``B`` examples as tensors. What is missing is zero (or empty) and marked so in the masks.
+
+    Ids, splits and slice columns are not here, so that no model can use them.
+    """
+
+    has_image: Tensor
+    """bool ``[B]``."""
+    has_text: Tensor
+    """bool ``[B]``."""
+    languages: tuple[str, ...]
+    """ISO 639-1 codes, ``B`` of them."""
+    labels: Mapping[str, Tensor]
+    """int64 ``[B]`` by task; -1 where there is no label. Empty in prediction."""
+    seeds: Tensor
+    """int64 ``[B]``: a random seed per example, the same in every batch and order."""
+    images: Tensor | None = None
+    """uint8 ``[B, 3, H, W]``, RGB; None where embeddings take their place or no picture is shown."""
+    image_embeddings: Tensor | None = None
+    """float32 ``[B, D]`` from the cache of a frozen image encoder."""
+    text_ids: Tensor | None = None
+    """int64 ``[B, T, ...]``, as the model's text encoder tokenizes."""
+    text_mask: Tensor | None = None
+    """bool ``[B, T]``, True where a token stands."""
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.languages)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch with every tensor on ``device``."""
+        moved = {f.name: v.to(device, non_blocking=True) for f in fields(self) if torch.is_tensor(v := getattr(self, f.name))}
+        return replace(self, labels={k: v.to(device, non_blocking=True) for k, v in self.labels.items()}, **moved)

@@ -1,0 +1,44 @@
+"""Encoded picture -> pixels at the size that an encoder wants."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import simplejpeg
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """Encoded image -> ``[H, W, 3]`` uint8 RGB; JPEGs by libjpeg-turbo, the rest by Pillow, transparency on white."""
+    if simplejpeg.is_jpeg(data):
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB")
+        return pixels
+    with Image.open(io.BytesIO(data)) as image:
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            image = image.convert("RGBA")  # noqa: PLW2901
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        return np.asarray(image.convert("RGB"))
+
+
+def resize(pixels: NDArray[np.uint8], size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:
+    """``[H, W, 3]`` -> uint8 ``[3, height, width]``, antialiased; what torchvision's v2 ``Resize`` computes."""
+    tensor = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+    if tensor.shape[1:] == size:
+        return tensor.contiguous()
+    return F.interpolate(tensor[None], size, mode=interpolation, antialias=True)[0]
+
+
+def decode_batch(encoded: Sequence[bytes | None], size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:
+    """Encoded images -> uint8 ``[B, 3, height, width]``; a missing one is all zero."""
+    batch = torch.zeros(len(encoded), 3, *size, dtype=torch.uint8)
+    for row, data in enumerate(encoded):
+        if data is not None:
+            batch[row] = resize(decode(data), size, interpolation)
+    return batch

@@ -1,0 +1,40 @@
+"""Batches made in threads, ahead of their use."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+
+def epoch_order(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """A permutation of ``range(size)`` that depends on seed and epoch alone."""
+    return np.random.default_rng([seed, epoch]).permutation(size)
+
+
+def batches(
+    order: NDArray[np.int64], batch_size: int, make: Callable[[NDArray[np.int64]], T], *, workers: int = 2
+) -> Iterator[T]:
+    """Yield ``make(rows)`` for each ``batch_size`` rows of ``order``, in that order.
+
+    A whole batch is one task of a thread, and at most ``2 * workers`` are under way: decoding and resizing release
+    the interpreter lock, so threads keep the cores busy without copies between processes.
+    """
+    parts = iter(np.array_split(order, range(batch_size, len(order), batch_size)) if len(order) else [])
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="mmeval-loader")
+    pending: deque[Future[T]] = deque()
+    try:
+        for part in parts:
+            pending.append(pool.submit(make, part))
+            if len(pending) >= 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

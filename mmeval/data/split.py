@@ -1,0 +1,64 @@
+"""Splits that are the same on every machine: by hash, by cluster, stratified."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from mmeval.files import digest
+
+
+class Member(NamedTuple):
+    """What a split needs to know of an example (or of a group of them that is one emoji, one product)."""
+
+    id: str
+    cluster: str
+    """Members of one cluster never stand in two splits."""
+    stratum: str
+    """Shares hold within each stratum as nearly as whole clusters allow."""
+
+
+def hash_split(members: Sequence[Member], shares: Mapping[str, float], salt: str) -> dict[str, str]:
+    """Assign each member id to a split.
+
+    The clusters of a stratum are put in the order of a salted SHA-256 and cut at the shares, so that the split
+    depends on the ids alone: not on the order of the members, the machine or a random generator.
+    A cluster that spans strata goes with the stratum that most of its members have (ties: the first by name).
+
+    Args:
+        members: ids must be unique.
+        shares: split name -> share, in the order in which the cuts are made; must sum to 1.
+        salt: changes the split; part of the data set's definition.
+
+    Returns:
+        Split name by member id.
+    """
+    if abs(sum(shares.values()) - 1) > 1e-9:
+        raise ValueError(f"shares must sum to 1, got {dict(shares)}")
+    clusters: dict[str, list[Member]] = defaultdict(list)
+    for member in members:
+        clusters[member.cluster].append(member)
+    strata: dict[str, list[list[Member]]] = defaultdict(list)
+    for cluster in clusters.values():
+        counts = Counter(member.stratum for member in cluster)
+        strata[min(counts, key=lambda name: (-counts[name], name))].append(cluster)
+    assigned: dict[str, str] = {}
+    for groups in strata.values():
+        # The smallest id names a cluster, so that the order does not hang on how clusters are called.
+        groups.sort(key=lambda group: digest(salt, min(member.id for member in group)))
+        total, done = sum(map(len, groups)), 0
+        for group in groups:
+            split = _at((done + len(group) / 2) / total, shares)
+            done += len(group)
+            assigned.update((member.id, split) for member in group)
+    return assigned
+
+
+def _at(position: float, shares: Mapping[str, float]) -> str:
+    edge = 0.0
+    for name, share in shares.items():
+        edge += share
+        if position < edge:
+            return name
+    return list(shares)[-1]

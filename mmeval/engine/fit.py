@@ -1,0 +1,137 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mmeval.console import progress
+from mmeval.data.batch import Batch
+from mmeval.data.examples import Examples
+from mmeval.data.loader import batches, epoch_order
+from mmeval.engine.collate import Collate
+from mmeval.engine.optim import optimizer, schedule
+from mmeval.engine.predict import predict
+from mmeval.errors import UserError
+from mmeval.files import atomic_path
+from mmeval.metrics.selection import mean_language_top1
+from mmeval.nn.model import Output, TorchModel
+
+CHECKPOINT = "best.safetensors"
+
+
+def fit(
+    model: TorchModel, train: Examples, validation: Examples, accelerator: Accelerator, seed: int, folder: Path
+) -> dict[str, Any]:
+    """Train ``model`` in place; it ends with the weights that were best on ``validation``.
+
+    Best means: top-1 of the first task, averaged over languages. The test split is never seen here.
+
+    Returns:
+        Facts for the record: epochs run, the best one, its validation score, examples per second.
+
+    Raises:
+        UserError: the loss is not finite, or a split is empty.
+    """
+    for examples in (train, validation):
+        if not len(examples):
+            raise UserError(f'{examples.store.name}: the split "{examples.split}" is empty; there is nothing to fit.')
+    recipe, device = model.config.recipe, accelerator.device
+    torch.manual_seed(seed)
+    learn = Collate(train, model, device, labels=True)
+    check = Collate(validation, model, device, labels=False)
+    steps = recipe.epochs * -(-len(train) // recipe.batch_size)
+    model, optim = accelerator.prepare(model, optimizer(model, recipe))
+    rate = schedule(optim.optimizer, recipe, steps)
+    started, best, best_epoch = time.perf_counter(), -1.0, 0
+    with progress(f"Training (seed {seed})", recipe.epochs * len(train), "examples") as advance:
+        for epoch in range(1, recipe.epochs + 1):
+            model.train()
+            for done, (size, loss) in enumerate(_steps(model, learn, accelerator, optim, rate, seed, epoch), 1):
+                facts = {"loss": f"{loss:.3f}"} if done % 8 == 0 else {}
+                advance(size, **facts, **({"validation": f"{best:.3f}"} if facts and best >= 0 else {}))
+            score = _validate(model, check, accelerator)
+            if score > best:
+                best, best_epoch = score, epoch
+                keep(model, folder / CHECKPOINT)
+            elif epoch - best_epoch >= recipe.patience:
+                break
+        seconds = time.perf_counter() - started
+        advance(0, validation=f"{best:.3f}", **{"examples/s": f"{epoch * len(train) / seconds:,.0f}"})
+    restore(model, folder / CHECKPOINT)
+    (folder / CHECKPOINT).unlink()
+    return {
+        "epochs": epoch,
+        "best_epoch": best_epoch,
+        "validation_top1": best,
+        "train_examples": len(train),
+        "examples_per_second": epoch * len(train) / seconds,
+        "precision": accelerator.mixed_precision,
+    }
+
+
+def task_loss(output: Output, labels: Mapping[str, Tensor], smoothing: float) -> Tensor:
+    """Sum over tasks of the mean cross-entropy of the examples that have a label, plus the model's own losses."""
+    total = sum(output.losses.values(), torch.zeros((), device=next(iter(output.logits.values())).device))
+    for name, target in labels.items():
+        if (target >= 0).any():
+            total = total + F.cross_entropy(
+                output.logits[name].float(), target, ignore_index=-1, label_smoothing=smoothing
+            )
+    return total
+
+
+def restore(model: TorchModel, path: Path) -> None:
+    """Load what ``learned_state`` saved, strictly."""
+    state = load_file(str(path))
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    lacking = set(missing) & set(model.learned_state())
+    if lacking or unexpected:
+        names = ", ".join(sorted([*lacking, *unexpected])[:3])
+        raise UserError(f"{path} holds the weights of another model: {names} don't match.")
+
+
+def keep(model: TorchModel, path: Path) -> None:
+    """Save ``learned_state`` atomically."""
+    with atomic_path(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in model.learned_state().items()}, str(temporary))
+
+
+def _steps(
+    model: TorchModel, collate: Collate, accelerator: Accelerator, optim: Any, rate: Any, seed: int, epoch: int  # noqa: ANN401
+) -> Iterator[tuple[int, float]]:
+    """One epoch; yields batch size and loss of each step."""
+    recipe = model.config.recipe
+    order = epoch_order(len(collate.examples), seed, epoch)
+    for batch in batches(order, recipe.batch_size, collate):
+        batch: Batch = batch.to(accelerator.device)  # type: ignore[no-redef]  # noqa: PLW2901
+        with accelerator.autocast():
+            loss = task_loss(model(batch), batch.labels, recipe.label_smoothing)
+        value = loss.item()
+        if not np.isfinite(value):
+            raise UserError(
+                f"The loss became {value} in epoch {epoch} (seed {seed}); "
+                "try a lower --set recipe.learning_rate or --set recipe.clip_norm=1."
+            )
+        accelerator.backward(loss)
+        if recipe.clip_norm:
+            accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        optim.step()
+        rate.step()
+        optim.zero_grad()
+        yield len(batch), value
+
+
+def _validate(model: TorchModel, collate: Collate, accelerator: Accelerator) -> float:
+    task = model.context.tasks[0].name
+    blocks = [block[task] for block in predict(model, collate, accelerator, model.config.recipe.batch_size * 4)]
+    return mean_language_top1(collate.examples.labels(task), np.concatenate(blocks), collate.examples.languages)

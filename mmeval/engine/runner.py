@@ -1,0 +1,53 @@
+"""A torch model as a plain ``Model``: what the engine adds to ``forward``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmeval.console import progress
+from mmeval.data.examples import Examples
+from mmeval.engine.collate import Collate
+from mmeval.engine.device import accelerator, resolve_device
+from mmeval.engine.fit import fit, keep, restore
+from mmeval.engine.predict import Block, predict
+from mmeval.nn.model import TorchModel
+from mmeval.plugin.spec import FitContext, Model
+
+WEIGHTS = "model.safetensors"
+
+
+class TorchRunner:
+    """Fits, predicts, saves and loads a :class:`TorchModel`."""
+
+    def __init__(self, model: TorchModel) -> None:
+        """Wrap ``model``; it is changed in place."""
+        self.model = model
+
+    def fit(self, train: Examples, validation: Examples, context: FitContext) -> Mapping[str, Any]:
+        """Train with the recipe of the model's config."""
+        handle = accelerator(resolve_device(context.device), self.model.config.recipe.precision)
+        return fit(self.model, train, validation, handle, context.seed, context.folder)
+
+    def predict(self, examples: Examples, context: FitContext) -> Iterator[Block]:
+        """Yield blocks of probabilities."""
+        recipe = self.model.config.recipe
+        handle = accelerator(resolve_device(context.device), recipe.precision)
+        self.model.to(handle.device)
+        collate = Collate(examples, self.model, handle.device, labels=False)
+        with progress(f"Predicting (seed {context.seed})", len(examples), "examples") as advance:
+            yield from predict(self.model, collate, handle, recipe.batch_size * 4, advance)
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors``."""
+        keep(self.model, folder / WEIGHTS)
+
+    def load(self, folder: Path) -> None:
+        """Take back the weights."""
+        restore(self.model, folder / WEIGHTS)
+
+
+def as_model(built: Model | TorchModel) -> Model:
+    """What a plugin's ``build`` returned, as a plain model."""
+    return TorchRunner(built) if isinstance(built, TorchModel) else built

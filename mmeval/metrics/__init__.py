@@ -1,0 +1,1 @@
+"""Predictions -> Scores: per-language metrics with bootstrap intervals, in NumPy alone."""

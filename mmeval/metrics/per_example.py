@@ -1,0 +1,30 @@
+"""Metrics that are a mean over examples."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def rank_of_label(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Position of the true class when classes are put in order of probability, 0 for the first: ``[n]``.
+
+    Of equal probabilities the class with the lower index comes first, as in ``argmax``.
+    """
+    own = np.take_along_axis(probabilities, labels[:, None], 1)
+    before = np.arange(probabilities.shape[1]) < labels[:, None]
+    rank: NDArray[np.int64] = ((probabilities > own) | ((probabilities == own) & before)).sum(1)
+    return rank
+
+
+def top1(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """1 where the most probable class is the true one: ``[n]``."""
+    return (probabilities.argmax(1) == labels).astype(float)
+
+
+def top5(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """1 where the true class is among the five most probable ones: ``[n]``."""
+    return (rank_of_label(labels, probabilities) < 5).astype(float)
+
+
+BUILT_IN = {"top1": top1, "top5": top5}

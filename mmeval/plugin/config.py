@@ -1,0 +1,120 @@
+"""Configuration of a model: typed, frozen, documented, and changed only by name."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mmeval.errors import UserError
+
+C = TypeVar("C", bound="Config")
+
+
+class Config(BaseModel):
+    """A group of options; a docstring under a field is its help text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+class Recipe(Config):
+    """How a torch model is trained."""
+
+    epochs: int = Field(10, ge=1)
+    """Passes over the training split, at most."""
+    patience: int = Field(5, ge=1)
+    """Epochs without a better validation score after which training stops."""
+    batch_size: int = Field(64, ge=1)
+    """Examples per step, over all devices."""
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    """Adam, or Adam with decoupled weight decay."""
+    learning_rate: float = Field(1e-3, gt=0, lt=10)
+    """Peak learning rate."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Weight decay of matrices; vectors (biases, norms) have none."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Learning rate after the warm-up: held, or a half cosine down to zero at the last epoch."""
+    warmup: float = Field(0.05, ge=0, le=1)
+    """Share of all steps in which the learning rate rises linearly from zero."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Label smoothing of the cross-entropy."""
+    clip_norm: float = Field(0.0, ge=0)
+    """Largest gradient norm; 0 means unclipped."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 on a GPU that has it, else fp32."""
+
+
+class ModelConfig(Config):
+    """Base of every model plugin's configuration."""
+
+    recipe: Recipe = Recipe()
+    """How the model is trained."""
+
+
+def options(config: type[Config], prefix: str = "") -> Iterator[tuple[str, str, Any, str]]:
+    """Yield each option as (dotted name, type, default, help), nested groups in place."""
+    for name, field in config.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Config):
+            yield from options(annotation, f"{prefix}{name}.")
+        else:
+            kind = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+            kind = kind.replace("typing.", "")
+            default = field.get_default(call_default_factory=True)
+            yield prefix + name, kind, default, field.description or ""
+
+
+def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Sequence[str] = ()) -> C:
+    """Make a config from a preset and ``key=value`` changes, as ``--set`` takes them.
+
+    Args:
+        kind: the plugin's config class.
+        plugin: the plugin's name, for messages.
+        preset: option values by dotted name.
+        changes: ``"width=256"``, ``"recipe.epochs=3"``; lists and mappings as JSON.
+
+    Raises:
+        UserError: an unknown option, a wrong type, a value out of range, or no ``=``.
+    """
+    show = f"`mmeval plugins show {plugin}` lists the options."
+    names = [name for name, *_ in options(kind)]
+    values: dict[str, Any] = dict(preset)
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise UserError(f'--set {change}: write it as key=value, e.g. --set {names[0]}=... {show}')
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            guess = f' Did you mean "{near[0]}"?' if near else ""
+            raise UserError(f'--set {change}: {plugin} has no option "{key}".{guess} {show}')
+        values[key] = _value(value)
+    try:
+        return kind.model_validate(_nested(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if str(part).isidentifier())
+        reason = first["msg"][0].lower() + first["msg"][1:]
+        raise UserError(f"--set {key}={first['input']}: {reason}. {show}") from None
+
+
+def _value(text: str) -> Any:  # noqa: ANN401 - what JSON holds
+    if text[:1] in ("[", "{"):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return text
+    return None if text == "none" else text
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, leaf = key.split(".")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[leaf] = value
+    return tree

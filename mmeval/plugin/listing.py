@@ -1,0 +1,79 @@
+"""What is installed, told from metadata alone: no plugin is imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+GROUPS = {"model": "mmeval.models", "dataset": "mmeval.datasets", "command": "mmeval.commands"}
+RESTRICT = "MMEVAL_PLUGINS"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One installed plugin, as its entry point and its module's docstring describe it."""
+
+    name: str
+    kind: str
+    summary: str
+    distribution: str
+    version: str
+    module: str
+    status: str
+    """`ok`, or what is wrong, in a few words."""
+
+
+def entry_points(kind: str) -> Iterator[importlib.metadata.EntryPoint]:
+    """The entry points of a kind, less those that ``MMEVAL_PLUGINS`` (comma-separated names) leaves out."""
+    allowed = os.environ.get(RESTRICT)
+    names = None if allowed is None else {name.strip() for name in allowed.split(",")}
+    for entry in importlib.metadata.entry_points(group=GROUPS[kind]):
+        if names is None or entry.name in names:
+            yield entry
+
+
+def installed(*kinds: str) -> list[Listed]:
+    """All plugins of the kinds, by kind and name."""
+    found = [_describe(kind, entry) for kind in kinds or GROUPS for entry in entry_points(kind)]
+    return sorted(found, key=lambda one: (one.kind, one.name))
+
+
+def _describe(kind: str, entry: importlib.metadata.EntryPoint) -> Listed:
+    summary, status = _docstring(entry.module)
+    dist = entry.dist
+    name, version = (dist.name, dist.version) if dist else ("", "")
+    return Listed(entry.name, kind, summary, name, version, entry.module, status)
+
+
+def _docstring(module: str) -> tuple[str, str]:
+    """First line of a module's docstring, read from its source, and whether that could be read."""
+    path = _source(module)
+    if path is None:
+        return "", f'broken: no module "{module}"'
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        return "", f"broken: {type(error).__name__} in {path.name}"
+    lines = (ast.get_docstring(tree) or "").splitlines()
+    return (lines[0] if lines else ""), "ok"
+
+
+def _source(module: str) -> Path | None:
+    # Only the top package is looked up: finding a submodule would import its parents.
+    top, _, rest = module.partition(".")
+    try:
+        found = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if found is None or found.origin is None:
+        return None
+    path = Path(found.origin)
+    for part in rest.split(".") if rest else ():
+        folder = path.parent
+        path = next((p for p in (folder / part / "__init__.py", folder / f"{part}.py") if p.is_file()), folder / part)
+    return path if path.is_file() else None

@@ -1,0 +1,145 @@
+"""Loading the plugins that a run names, and only those."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pluggy
+
+from mmeval.errors import MissingExtraError, PluginError, UnknownNameError, UserError
+from mmeval.plugin import hooks
+from mmeval.plugin.listing import entry_points
+from mmeval.plugin.spec import DatasetSpec, MetricSpec, ModelSpec
+
+Spec = TypeVar("Spec", ModelSpec, DatasetSpec)
+LISTING = {"model": "mmeval plugins", "dataset": "mmeval data"}
+
+
+class Manager:
+    """The plugins of one process. One typed method per hook; nothing is loaded until it is asked for by name."""
+
+    def __init__(self) -> None:
+        self._pluggy = pluggy.PluginManager(hooks.PROJECT)
+        self._pluggy.add_hookspecs(hooks)
+        self._models: dict[str, ModelSpec] = {}
+        self._datasets: dict[str, DatasetSpec] = {}
+        self._metrics: dict[str, MetricSpec] = {}
+
+    def model(self, name: str) -> ModelSpec:
+        """The model plugin that a user calls ``name``: an entry point, or the path of a Python file.
+
+        Raises:
+            UserError: no such plugin, or it can't be used.
+        """
+        if name.endswith(".py") or "/" in name:
+            return self._one_file(Path(name))
+        return self._named("model", name, self._models)
+
+    def dataset(self, name: str) -> DatasetSpec:
+        """The data set that a user calls ``name``; errors as :meth:`model`."""
+        return self._named("dataset", name, self._datasets)
+
+    def metrics(self) -> tuple[MetricSpec, ...]:
+        """The metrics that the loaded plugins add."""
+        return tuple(self._metrics.values())
+
+    def add_commands(self, name: str, group: Any) -> bool:  # noqa: ANN401 - a Typer app
+        """Load the plugin behind command ``name`` and let it fill ``group``; False if there is none."""
+        entry = next((entry for entry in entry_points("command") if entry.name == name), None)
+        if entry is None:
+            return False
+        plugin = self._import(name, entry)
+        self._pluggy.subset_hook_caller("register_commands", self._others(plugin))(group=group)
+        return True
+
+    def before_run(self, run: Any) -> None:  # noqa: ANN401 - a layer above
+        """Call ``before_run`` of every loaded plugin."""
+        self._pluggy.hook.before_run(run=run)
+
+    def after_run(self, run: Any) -> None:  # noqa: ANN401 - a layer above
+        """Call ``after_run`` of every loaded plugin."""
+        self._pluggy.hook.after_run(run=run)
+
+    def add(self, plugin: object, name: str) -> None:
+        """Register a module (or any object) whose methods are marked as hooks, and take in what it offers."""
+        self._pluggy.register(plugin, name=name)
+        try:
+            self._pluggy.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginError(f"Plugin {name}: {error}.") from None
+        only = self._others(plugin)
+        for hook, registry in (
+            ("register_models", self._models),
+            ("register_datasets", self._datasets),
+            ("register_metrics", self._metrics),
+        ):
+            caller = self._pluggy.subset_hook_caller(hook, only)
+            _guarded(name, lambda c=caller, r=registry: c(register=_adder(r, name)))  # type: ignore[misc]
+
+    def _others(self, plugin: object) -> set[object]:
+        return {other for other in self._pluggy.get_plugins() if other is not plugin}
+
+    def _named(self, kind: str, name: str, registry: dict[str, Spec]) -> Spec:
+        if name in registry:
+            return registry[name]
+        entries = {entry.name: entry for entry in entry_points(kind)}
+        if name not in entries:
+            known = [*entries, *registry]
+            raise UnknownNameError({"model": "plugin", "dataset": "data set"}[kind], name, known, LISTING[kind])
+        self._import(name, entries[name])
+        if name not in registry:
+            source = _origin(entries[name])
+            raise PluginError(f'Plugin "{name}" ({source}) registers no {kind} named "{name}"; tell its authors.')
+        return registry[name]
+
+    def _import(self, name: str, entry: importlib.metadata.EntryPoint) -> object:
+        module = _guarded(f"{name} ({_origin(entry)})", entry.load)
+        if not self._pluggy.is_registered(module):
+            self.add(module, name)
+        return module
+
+    def _one_file(self, path: Path) -> ModelSpec:
+        if not path.is_file():
+            raise PluginError(f"--plugin {path}: there is no such file.")
+        name = f"mmeval_file_{path.stem}"
+        found = importlib.util.spec_from_file_location(name, path)
+        if found is None or found.loader is None:
+            raise PluginError(f"--plugin {path}: not a Python file.")
+        module = importlib.util.module_from_spec(found)
+        sys.modules[name] = module
+        loader = found.loader
+        before = set(self._models)
+        _guarded(str(path), lambda: loader.exec_module(module))
+        self.add(module, str(path))
+        new = [spec for key, spec in self._models.items() if key not in before]
+        if len(new) != 1:
+            raise PluginError(f"--plugin {path}: the file must register one model, it registers {len(new)}.")
+        return new[0]
+
+
+def _guarded(name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the call returns
+    """Run a plugin's code; what it raises becomes one sentence that names it."""
+    try:
+        return call()
+    except (UserError, MissingExtraError):
+        raise
+    except Exception as error:
+        raise PluginError(f"Plugin {name} can't be loaded: {type(error).__name__}: {error}") from error
+
+
+def _adder(registry: dict[str, Any], plugin: str) -> Callable[[Any], None]:
+    def register(spec: Any) -> None:  # noqa: ANN401 - one of the specs
+        if spec.name in registry:
+            raise PluginError(f'Plugin {plugin} registers "{spec.name}", which another plugin has registered already.')
+        registry[spec.name] = spec
+
+    return register
+
+
+def _origin(entry: importlib.metadata.EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.module

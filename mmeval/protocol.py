@@ -1,0 +1,65 @@
+"""What is held fixed in a comparison, and the signature that says so under every table."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmeval.version import __version__
+
+
+class Inputs(StrEnum):
+    """What a model is shown of each example."""
+
+    IMAGE_TEXT = "image+text"
+    IMAGE = "image"
+    TEXT = "text"
+
+    @property
+    def image(self) -> bool:
+        """Whether pictures are shown."""
+        return self is not Inputs.TEXT
+
+    @property
+    def text(self) -> bool:
+        """Whether texts are shown."""
+        return self is not Inputs.IMAGE
+
+
+class Protocol(BaseModel):
+    """Everything that two runs must share for their scores to be set side by side."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    dataset: str
+    """Name of the data set."""
+    fingerprint: str
+    """SHA-256 of the prepared data: rows, splits, labels and pictures."""
+    split: str = "test"
+    """The split that is scored; models are selected on `validation`, never on this one."""
+    inputs: Inputs = Inputs.IMAGE_TEXT
+    """What the model is shown, in training and in evaluation."""
+    labels: str = "all"
+    """Which labels count: `all`, or the name of a label policy of the data set."""
+    track: str = "standard-1"
+    """`standard-N`: the same rules for every model; `paper`: the plugin's published recipe."""
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    """The training seeds; a score is the mean over them."""
+    limit: int | None = Field(None, ge=1)
+    """Examples taken of each split (None: all); a limited run is a trial, not a result."""
+
+    def signature(self, plugin: str, plugin_version: str) -> str:
+        """One line that names the protocol, in the manner of sacreBLEU (Post 2018, arXiv 1804.08771)."""
+        parts = [
+            f"{self.dataset}:{self.fingerprint[:8]}",
+            self.split,
+            self.inputs.value,
+            f"labels:{self.labels}",
+            f"track:{self.track}",
+            f"seeds:{len(self.seeds)}",
+            *([f"limit:{self.limit}"] if self.limit else []),
+            f"mmeval:{__version__}",
+            f"{plugin}:{plugin_version}",
+        ]
+        return "|".join(parts)

@@ -1,0 +1,1 @@
+"""Scores -> what people look at: terminal table, HTML, Markdown. Views only, nothing is computed here."""

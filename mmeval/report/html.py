@@ -1,0 +1,37 @@
+"""The report as one HTML file: no script, no request, fit for a mail attachment."""
+
+from __future__ import annotations
+
+import base64
+
+from mmeval.metrics.scores import ALL, GAP, MACRO, WORST
+from mmeval.report.chart import chart
+from mmeval.report.content import VIEW_TITLES, Content
+
+
+def html(content: Content) -> str:
+    """Render the report."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("mmeval.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = data_uri
+    return environment.get_template("report.html.jinja").render(
+        content=content,
+        record=content.record,
+        charts={task: chart(content, task) for task in content.tasks},
+        views=[(view, VIEW_TITLES[view]) for view in (MACRO, WORST, GAP, ALL)],
+        MACRO=MACRO,
+        ALL=ALL,
+    )
+
+
+def data_uri(image: bytes) -> str:
+    """An encoded picture as a ``data:`` address."""
+    kind = "jpeg" if image.startswith(b"\xff\xd8") else "webp" if image[8:12] == b"WEBP" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

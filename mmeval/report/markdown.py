@@ -1,0 +1,52 @@
+"""The run's README.md."""
+
+from __future__ import annotations
+
+from mmeval.metrics.scores import ALL, GAP, MACRO, WORST
+from mmeval.report.content import VIEW_TITLES, Content
+
+
+def markdown(content: Content) -> str:
+    """Scores per task and language, protocol and provenance, as GitHub-flavoured Markdown."""
+    record = content.record
+    lines = [f"# {content.title}", "", f"`{record.plan.signature}`", ""]
+    for task in content.tasks:
+        lines += [f"## {task}", "", *_table(content, task), ""]
+    lines += [
+        "In brackets: 95 % bootstrap intervals over the pictures of the test split. They speak of other test examples, "
+        "not of other training seeds. `report.html` has charts and the most confident mistakes.",
+        "",
+        "## Protocol and provenance",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {_cell(name)} | {_cell(value)} |" for name, value in content.provenance),
+        "",
+        "Made by:",
+        "",
+        "```console",
+        f"$ {record.command}",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(content: Content, task: str) -> list[str]:
+    titles = [content.metric_title(metric) for metric in content.metrics]
+    rows = [(language, language) for language in content.languages]
+    rows += [(view, f"**{VIEW_TITLES[view]}**") for view in (MACRO, WORST, GAP, ALL)]
+    return [
+        f"| language | n | {' | '.join(titles)} |",
+        f"|---|---:|{'---:|' * len(titles)}",
+        *(f"| {label} | {content.number(task, key, 'top1').n:,} | {_numbers(content, task, key)} |" for key, label in rows),
+    ]
+
+
+def _numbers(content: Content, task: str, language: str) -> str:
+    numbers = [content.number(task, language, metric) for metric in content.metrics]
+    return " | ".join(f"{number} [{number.interval}]" if number.interval else str(number) for number in numbers)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

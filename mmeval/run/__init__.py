@@ -1,0 +1,1 @@
+"""The run folder, and the one function that walks the whole way."""

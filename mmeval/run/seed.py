@@ -1,0 +1,68 @@
+"""One training seed of a run: build, fit, save, predict."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from mmeval.data.examples import Examples
+from mmeval.data.store import Store
+from mmeval.engine.runner import as_model
+from mmeval.metrics.predictions import write_predictions
+from mmeval.plugin.config import ModelConfig
+from mmeval.plugin.spec import FitContext, Model, ModelContext, ModelSpec
+from mmeval.record import Plan
+from mmeval.run.folder import RunFolder
+
+
+def run_seed(
+    folder: RunFolder, plan: Plan, spec: ModelSpec, config: ModelConfig, store: Store, seed: int, device: str
+) -> dict[str, Any]:
+    """Train with one seed, save the model, predict the test split; returns facts for the record.
+
+    Each file is whole or not there, and ``fit.json`` comes last: it says that this seed is done.
+    """
+    protocol, started = plan.protocol, time.perf_counter()
+    train, validation, test = (
+        Examples(store, split, protocol.inputs, protocol.limit) for split in ("train", "validation", protocol.split)
+    )
+    context = ModelContext(store.tasks, train.class_counts(), store.languages)
+    torch.manual_seed(seed)
+    model = as_model(spec.build(config, context))
+    home = folder.model_folder(seed)
+    home.mkdir(parents=True, exist_ok=True)
+    fit_context = FitContext(seed, device, home)
+    facts: dict[str, Any] = {}
+    if hasattr(model, "fit"):
+        facts |= model.fit(train, validation, fit_context)
+    model.save(home)
+    folder.write_json(home / "config.json", _config(plan, context))
+    columns = {"id": test.ids, "language": test.languages, "cluster": test.clusters}
+    columns |= {f"slice:{name}": test.slice(name) for name in store.slices}
+    labels = {task.name: test.labels(task.name) for task in store.tasks}
+    write_predictions(
+        folder.predictions_file(seed), store.tasks, columns, labels, model.predict(test, fit_context)
+    )
+    facts["seconds"] = time.perf_counter() - started
+    folder.write_json(folder.facts_file(seed), facts)
+    return facts
+
+
+def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
+    """A trained model out of a run folder, ready to predict."""
+    import json
+
+    home = folder.model_folder(seed)
+    saved = json.loads((home / "config.json").read_text(encoding="utf-8"))
+    config = spec.config.model_validate(saved["config"])
+    model = as_model(spec.build(config, ModelContext.from_json(saved["context"])))
+    model.load(home)
+    return model
+
+
+def _config(plan: Plan, context: ModelContext) -> dict[str, Any]:
+    return {"plugin": plan.plugin.name, "version": plan.plugin.version, "config": plan.config} | {
+        "context": context.as_json()
+    }

@@ -1,0 +1,56 @@
+"""Scores and reports of a run folder, made from its predictions: no model, no data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmeval.console import progress
+from mmeval.files import write_text
+from mmeval.metrics.predictions import read_predictions
+from mmeval.metrics.scores import Source, passes, read_scores, score, write_scores
+from mmeval.plugin.spec import MetricSpec
+from mmeval.record import Record
+from mmeval.report.content import Content
+from mmeval.report.html import html
+from mmeval.report.markdown import markdown
+from mmeval.run.folder import RunFolder
+from mmeval.run.gallery import read_gallery
+
+
+def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricSpec] = ()) -> None:
+    """Make ``scores.parquet`` from the predictions of all seeds.
+
+    Raises:
+        RunFolderError: predictions are missing or bad.
+    """
+    protocol = record.plan.protocol
+    files = {seed: folder.predictions_file(seed) for seed in protocol.seeds}
+    folder.require(*files.values())
+    predictions = {seed: read_predictions(file, metrics) for seed, file in files.items()}
+    source = Source(
+        run=record.name,
+        model=record.plan.plugin.name,
+        dataset=protocol.dataset,
+        split=protocol.split,
+        inputs=protocol.inputs.value,
+    )
+    with progress("Bootstrap", passes(predictions), "resamples") as advance:
+        table = score(source, predictions, metrics, advance=advance)
+    write_scores(folder.scores_file, table)
+
+
+def write_report(folder: RunFolder, record: Record) -> None:
+    """Make ``report.html`` and ``README.md`` from the scores and the gallery.
+
+    Raises:
+        RunFolderError: scores or gallery are missing or bad.
+    """
+    content = content_of(folder, record)
+    write_text(folder.html_file, html(content))
+    write_text(folder.readme_file, markdown(content))
+
+
+def content_of(folder: RunFolder, record: Record) -> Content:
+    """All that the views of a run show."""
+    folder.require(folder.scores_file, folder.gallery_file)
+    return Content(record, read_scores(folder.scores_file), read_gallery(folder.gallery_file))

@@ -1,0 +1,170 @@
+"""The whole way: from names to a finished run folder."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmeval.console import note
+from mmeval.data.examples import Examples
+from mmeval.data.prepare import prepare
+from mmeval.data.store import Store
+from mmeval.engine.device import device_name, resolve_device
+from mmeval.errors import PluginError, RunFolderError
+from mmeval.plugin.config import ModelConfig, configure
+from mmeval.plugin.manager import Manager
+from mmeval.plugin.spec import DatasetSpec, ModelSpec
+from mmeval.protocol import Inputs, Protocol
+from mmeval.record import Plan, PluginRecord, Record
+from mmeval.run import environment
+from mmeval.run.folder import RunFolder, State
+from mmeval.run.gallery import write_gallery
+from mmeval.run.seed import run_seed
+from mmeval.run.views import write_report, write_scores_of
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for, as typed."""
+
+    plugin: str = "embracenet"
+    dataset: str = "emoji14"
+    preset: str | None = None
+    changes: tuple[str, ...] = ()
+    inputs: Inputs = Inputs.IMAGE_TEXT
+    device: str = "auto"
+    seed: int = 0
+    seeds: int = 1
+    limit: int | None = None
+    output: Path | None = None
+
+    def command(self) -> str:
+        """The command line that asks for the same."""
+        words = ["mmeval", "run", "--plugin", self.plugin, "--dataset", self.dataset]
+        words += ["--preset", self.preset] if self.preset else []
+        words += [word for change in self.changes for word in ("--set", change)]
+        words += ["--inputs", self.inputs.value] if self.inputs is not Inputs.IMAGE_TEXT else []
+        words += ["--seed", str(self.seed)] if self.seed else []
+        words += ["--seeds", str(self.seeds)] if self.seeds != 1 else []
+        words += ["--limit", str(self.limit)] if self.limit else []
+        return shlex.join(words)
+
+
+def run(request: Request, manager: Manager | None = None) -> RunFolder:
+    """Do what is asked: prepare, fit, predict, score, report.
+
+    A run that was cut short goes on with the seeds that are missing; a finished one is left as it is.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    manager = manager or Manager()
+    spec, dataset = manager.model(request.plugin), manager.dataset(request.dataset)
+    preset, config = _configured(spec, request)
+    device = resolve_device(request.device)
+    store = prepare(dataset)
+    plan = _plan(request, spec, preset, config, store)
+    folder = RunFolder(request.output or _default_output(request, spec, started))
+    if not _claim(folder, plan):
+        return folder
+    manager.before_run(plan)
+    facts = {
+        str(seed): folder.facts(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
+        for seed in plan.protocol.seeds
+    }
+    examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)
+    write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks[0], examples)
+    record = Record(
+        name=folder.name,
+        plan=plan,
+        data=_data(store, dataset),
+        seeds=facts,
+        versions=environment.versions(),
+        device=device_name(device),
+        started=started.isoformat(timespec="seconds"),
+        wall_seconds=time.perf_counter() - clock,
+        device_seconds=sum(one["seconds"] for one in facts.values()),
+        peak_memory_bytes=environment.peak_memory_bytes(),
+        git_commit=environment.git_commit(),
+        command=request.command(),
+    )
+    write_scores_of(folder, record, manager.metrics())
+    record = record.model_copy(
+        update={"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": environment.peak_memory_bytes()}
+    )
+    write_report(folder, record)
+    folder.write_json(folder.record_file, record.model_dump(mode="json"))
+    manager.after_run(folder)
+    return folder
+
+
+def _configured(spec: ModelSpec, request: Request) -> tuple[str, ModelConfig]:
+    preset = request.preset or spec.default_preset
+    if preset not in spec.presets:
+        has = ", ".join(sorted(spec.presets))
+        raise PluginError(f'--preset {preset}: {spec.name} has no preset "{preset}"; it has {has}.')
+    return preset, configure(spec.config, spec.name, spec.presets[preset], request.changes)
+
+
+def _plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfig, store: Store) -> Plan:
+    protocol = Protocol(
+        dataset=store.name,
+        fingerprint=store.fingerprint,
+        inputs=request.inputs,
+        track="paper" if preset == "paper" else "standard-1",
+        seeds=tuple(range(request.seed, request.seed + request.seeds)),
+        limit=request.limit,
+    )
+    return Plan(
+        signature=protocol.signature(spec.name, spec.version),
+        protocol=protocol,
+        plugin=PluginRecord(name=spec.name, version=spec.version, paper=spec.paper, licence=spec.licence),
+        preset=preset,
+        config=config.model_dump(mode="json"),
+    )
+
+
+def _default_output(request: Request, spec: ModelSpec, started: datetime.datetime) -> Path:
+    inputs = "" if request.inputs is Inputs.IMAGE_TEXT else f"-{request.inputs.value}"
+    return Path("runs") / f"{request.dataset}-{spec.name}{inputs}-{started:%Y%m%d-%H%M%S}"
+
+
+def _claim(folder: RunFolder, plan: Plan) -> bool:
+    """Make the folder this run's; False if the run is in it and finished."""
+    state = folder.state
+    if state is State.FOREIGN:
+        raise RunFolderError(f"--output {folder.path} exists and is no run folder; name another one.")
+    if state is State.EMPTY:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.write_json(folder.plan_file, plan.model_dump(mode="json"))
+        return True
+    found = folder.record().plan if state is State.FINISHED else folder.plan()
+    if difference := plan.difference(found):
+        raise RunFolderError(
+            f"--output {folder.path} holds another run ({state.value}): {difference}; name another folder."
+        )
+    if state is State.FINISHED:
+        note(f"{folder.path} holds this very run, finished; nothing is computed again.")
+        return False
+    done = [seed for seed in plan.protocol.seeds if folder.facts(seed)]
+    what = f"goes on after seed {done[-1]}" if done else "starts clean: no seed was finished"
+    note(f"{folder.path} holds this run, unfinished; it {what}.")
+    return True
+
+
+def _data(store: Store, dataset: DatasetSpec) -> dict[str, object]:
+    from mmeval.data.card import read_card
+
+    return {
+        "name": store.name,
+        "summary": dataset.summary,
+        "fingerprint": store.fingerprint,
+        "identity": store.info["identity"],
+        "splits": store.split_sizes,
+        "images": store.image_count,
+        "licence": read_card(dataset.card).licence,
+    }

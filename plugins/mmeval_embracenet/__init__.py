@@ -1,0 +1,43 @@
+"""EmbraceNet: each feature of the fused vector comes from one modality, drawn at random (Choi and Lee 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mmeval import ModelContext, ModelSpec, hookimpl
+from mmeval_embracenet.config import EmbraceNetConfig
+
+if TYPE_CHECKING:
+    from mmeval_embracenet.model import EmbraceNet
+
+__version__ = "0.1.0"
+
+
+def build(config: EmbraceNetConfig, context: ModelContext) -> EmbraceNet:
+    """Make an untrained EmbraceNet."""
+    from mmeval_embracenet.model import EmbraceNet
+
+    return EmbraceNet(config, context)
+
+
+@hookimpl
+def register_models(register: Callable[[ModelSpec], None]) -> None:
+    """Offer the model to mmeval."""
+    register(
+        ModelSpec(
+            name="embracenet",
+            summary="docking layers, then one modality drawn per sample and feature; robust to missing modalities",
+            config=EmbraceNetConfig,
+            build=build,
+            version=__version__,
+            inputs=("image", "text"),
+            paper="EmbraceNet: A robust deep learning architecture for multimodal classification, arXiv 1904.09078",
+            licence="Apache-2.0; the weights of efficientnet-lite0 are Apache-2.0",
+            presets={
+                # Chosen by cross-validation on train + validation of emoji14 (README.md beside this file).
+                "tiny": {},
+            },
+            references=("https://arxiv.org/abs/1904.09078", "https://arxiv.org/abs/2004.13918"),
+        )
+    )

@@ -1,0 +1,113 @@
+"""EmbraceNet (Choi and Lee 2019, arXiv 1904.09078), to be read beside the paper."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmeval import Batch, ModelContext
+from mmeval.nn import Output, TorchModel, image_encoder, text_encoder
+from mmeval.nn.draws import uniform
+from torch import Tensor, nn
+
+from mmeval_embracenet.config import EmbraceNetConfig
+
+IMAGE, TEXT = 0, 1
+
+
+def selection(probabilities: Tensor, available: Tensor) -> Tensor:
+    """Selection probabilities ``[B, m]`` made zero where a modality is missing, rows summing to 1 (section 3.3).
+
+    A row without any modality stays all zero.
+    """
+    p = probabilities * available
+    return p / p.sum(1, keepdim=True).clamp(min=torch.finfo(p.dtype).tiny)
+
+
+def embrace(docked: Tensor, chosen: Tensor) -> Tensor:
+    """Take each feature from its chosen modality (equation 4).
+
+    Args:
+        docked: ``[B, m, c]``, docking outputs d_k.
+        chosen: int64 ``[B, c]``, the modality of each feature.
+
+    Returns:
+        ``[B, c]``: e_j = d_{chosen_j, j}.
+    """
+    return docked.gather(1, chosen[:, None]).squeeze(1)
+
+
+class EmbraceNet(TorchModel):
+    """Docking layers, embracement layer, and one linear terminal layer per task."""
+
+    config: EmbraceNetConfig
+
+    def __init__(self, config: EmbraceNetConfig, context: ModelContext) -> None:
+        """Build the encoders by name and the layers on top of them."""
+        super().__init__(config, context)
+        self.image_encoder = image_encoder(config.image_encoder, frozen=config.freeze_image)
+        self.text_encoder = text_encoder(config.text_encoder, frozen=config.freeze_text)
+        self.docking = nn.ModuleList(
+            nn.Linear(encoder.width, config.width) for encoder in (self.image_encoder, self.text_encoder)
+        )
+        self.terminal = nn.ModuleDict({t.name: nn.Linear(config.width, len(t.classes)) for t in context.tasks})
+        self.dropout = nn.Dropout(config.dropout)
+        for task in context.tasks:
+            counts = torch.tensor(context.class_counts[task.name], dtype=torch.float32)
+            prior = counts.clamp(min=1e-6) / counts.sum().clamp(min=1)
+            self.register_buffer(f"log_prior_{task.name}", prior.log(), persistent=False)
+
+    def forward(self, batch: Batch) -> Output:
+        """Logits of every task; ``modality_weights`` are the selection probabilities."""
+        available = torch.stack([batch.has_image, batch.has_text], 1)  # [B, 2]
+        docked = self._dock(batch, available)  # [B, 2, c]
+        if self.training:
+            available = self._drop_modalities(available)
+        share = torch.tensor(
+            [self.config.image_probability, 1 - self.config.image_probability], device=docked.device
+        )
+        p = selection(share.expand(len(batch), 2), available)
+        logits = self._classify(docked, p, batch.seeds)
+        none = ~(p.sum(1) > 0)  # [B]; nothing to draw from: the prior is all that is known
+        return Output(
+            {name: torch.where(none[:, None], self.get_buffer(f"log_prior_{name}"), x) for name, x in logits.items()},
+            modality_weights=p,
+        )
+
+    def _dock(self, batch: Batch, available: Tensor) -> Tensor:
+        """d_k = ReLU(W_k x_k + b_k) (equation 1). A missing input is zeroed first: NaN times zero is NaN."""
+        assert self.image_encoder is not None
+        assert self.text_encoder is not None
+        inputs = (self.image_encoder(batch).pooled, self.text_encoder.pool(batch))
+        return torch.stack(
+            [
+                F.relu(layer(self.dropout(torch.where(present[:, None], x, 0))))
+                for layer, x, present in zip(self.docking, inputs, available.unbind(1), strict=True)
+            ],
+            1,
+        )
+
+    def _drop_modalities(self, available: Tensor) -> Tensor:
+        """Section 5.1: for a share of the batches, each sample keeps exactly one of the modalities that it has."""
+        if torch.rand(()) >= self.config.modality_dropout:
+            return available
+        score = torch.rand(available.shape, device=available.device).masked_fill(~available, -1)
+        return available & F.one_hot(score.argmax(1), available.shape[1]).bool()
+
+    def _classify(self, docked: Tensor, p: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        if self.training:
+            # A row that has nothing is drawn uniformly here, and replaced by the prior afterwards.
+            rows = torch.where(p.sum(1, keepdim=True) > 0, p, 1.0)
+            return self._heads(embrace(docked, torch.multinomial(rows, docked.shape[2], replacement=True)))
+        if self.config.eval_mode == "expectation":
+            return self._heads((p[:, :, None] * docked).sum(1))
+        draws = 1 if self.config.eval_mode == "sample" else self.config.ensemble_size
+        total: dict[str, Tensor] = {}
+        for draw in range(draws):
+            u = uniform(seeds, docked.shape[2], stream=draw)  # [B, c]
+            chosen = (u >= p[:, :1]).long()  # image with probability p_image, else text
+            for name, logits in self._heads(embrace(docked, chosen)).items():
+                total[name] = total.get(name, torch.zeros_like(logits)) + F.log_softmax(logits.float(), -1) / draws
+        return total
+
+    def _heads(self, fused: Tensor) -> dict[str, Tensor]:
+        return {name: head(fused) for name, head in self.terminal.items()}
