@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from mmeval.data.examples import Examples
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
@@ -41,7 +42,7 @@ def main() -> None:
 
 
 def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int, device: str) -> list[float]:
-    """Score of each fold when the rest is trained on; within the rest, a tenth stops the training."""
+    """Score of each fold when the rest is trained on to the last epochs."""
     config = configure(spec.config, spec.name, spec.presets[spec.default_preset], changes)
     split = np.asarray(store.examples["split"].to_pylist())
     rows = np.flatnonzero(np.isin(split, ["train", "validation"]))
@@ -57,7 +58,8 @@ def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int
         task = store.tasks[0].name
         with tempfile.TemporaryDirectory() as folder:
             context = FitContext(fold, device, Path(folder))
-            # Early stopping must not see the held-out part; patience is set so that all epochs are run.
+            # The held-out part must not stop the training, and nothing else is left to: a sample of the training part
+            # stands in, which prefers the last epochs.
             model.fit(train, train_sample(store, rows[part != fold]), context)
             blocks = [block[task] for block in model.predict(held_out, context)]
         scores.append(mean_language_top1(held_out.labels(task), np.concatenate(blocks), held_out.languages))

@@ -46,8 +46,9 @@ def progress(label: str, total: int, unit: str) -> Iterator[Advance]:
         task = bar.add_task(label, total=total, facts="")
 
         def advance(count: int = 1, **facts: str) -> None:
-            text = "  ".join(f"{name} {value}" for name, value in facts.items())
-            bar.update(task, advance=count, **({"facts": text} if text else {}))
+            if facts:
+                bar.update(task, facts="  ".join(f"{name} {value}" for name, value in facts.items()))
+            bar.update(task, advance=count)
 
         yield advance
         state = bar.tasks[0]

@@ -39,5 +39,11 @@ class RunFolderError(UserError):
     """A run folder that is not what it should be: unfinished, another run's, or not a run at all."""
 
 
+class Stopped(UserError):  # noqa: N818 - not an error of anyone
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130
+
+
 class DataError(UserError):
     """Data that is not as its card or its format says."""

@@ -11,7 +11,7 @@ def print_listing(*kinds: str, as_json: bool, then: str) -> None:
     if as_json:
         import json
 
-        print(json.dumps([vars(one) for one in found], indent=1, ensure_ascii=False))  # noqa: T201
+        print(json.dumps([vars(one) for one in found], indent=1, ensure_ascii=False))
         return
     from rich.table import Table
 

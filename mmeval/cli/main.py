@@ -55,7 +55,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
 ) -> None:
     """Options of the command itself."""
 
@@ -73,14 +75,16 @@ def main() -> NoReturn:
         app()
     except UserError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("Stopped. Nothing half-written is left; the same command with the same --output goes on.", 130)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        if not _disk_full(error):
             raise
-        where = f" while writing {error.filename}" if error.filename else ""
-        _fail(f"The disk is full{where}. Make room, then repeat the command with the same --output to go on.", 1)
+        _fail(f"The disk is full ({error}). Make room, then repeat the command; what is whole is kept.", 1)
     sys.exit(0)
+
+
+def _disk_full(error: BaseException) -> bool:
+    # pyarrow and safetensors put the number only into the text of errors of their own.
+    return getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error) or "errno 28" in str(error)
 
 
 def _fail(message: str, code: int) -> NoReturn:

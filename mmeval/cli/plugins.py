@@ -27,7 +27,7 @@ def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py
     from rich.table import Table
 
     from mmeval.console import console
-    from mmeval.plugin.config import options
+    from mmeval.plugin.config import configure, options
     from mmeval.plugin.manager import Manager
 
     spec = Manager().model(name)
@@ -44,9 +44,12 @@ def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py
     ):
         facts.add_row(label, value)
     screen.print(facts)
-    table = Table(title="Options, for --set KEY=VALUE", title_justify="left")
+    table = Table(
+        title=f"Options and their values in the preset {spec.default_preset}, for --set KEY=VALUE", title_justify="left"
+    )
     for column in ("option", "type", "default", "meaning"):
         table.add_column(column, overflow="fold")
-    for option, kind, default, meaning in options(spec.config):
-        table.add_row(option, kind, str(default), " ".join(meaning.split()))
+    defaults = configure(spec.config, spec.name, spec.presets[spec.default_preset])
+    for option in options(defaults):
+        table.add_row(option.name, option.type, str(option.default), option.help)
     screen.print(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -41,5 +41,18 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with every tensor on ``device``."""
-        moved = {f.name: v.to(device, non_blocking=True) for f in fields(self) if torch.is_tensor(v := getattr(self, f.name))}
-        return replace(self, labels={k: v.to(device, non_blocking=True) for k, v in self.labels.items()}, **moved)
+
+        def moved(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=True)
+
+        return replace(
+            self,
+            has_image=self.has_image.to(device),
+            has_text=self.has_text.to(device),
+            labels={name: values.to(device, non_blocking=True) for name, values in self.labels.items()},
+            seeds=self.seeds.to(device),
+            images=moved(self.images),
+            image_embeddings=moved(self.image_embeddings),
+            text_ids=moved(self.text_ids),
+            text_mask=moved(self.text_mask),
+        )

@@ -41,7 +41,7 @@ class Examples:
 
     def __len__(self) -> int:
         """Number of examples."""
-        return self._table.num_rows
+        return int(self._table.num_rows)
 
     @cached_property
     def ids(self) -> list[str]:

@@ -21,9 +21,8 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         return pixels
     with Image.open(io.BytesIO(data)) as image:
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")  # noqa: PLW2901
             white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
+            return np.asarray(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
         return np.asarray(image.convert("RGB"))
 
 

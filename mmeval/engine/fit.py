@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from mmeval.console import progress
-from mmeval.data.batch import Batch
 from mmeval.data.examples import Examples
 from mmeval.data.loader import batches, epoch_order
 from mmeval.engine.collate import Collate
@@ -75,7 +75,7 @@ def fit(
         "validation_top1": best,
         "train_examples": len(train),
         "examples_per_second": epoch * len(train) / seconds,
-        "precision": accelerator.mixed_precision,
+        "precision": "bf16" if accelerator.mixed_precision == "bf16" else "fp32",
     }
 
 
@@ -107,13 +107,19 @@ def keep(model: TorchModel, path: Path) -> None:
 
 
 def _steps(
-    model: TorchModel, collate: Collate, accelerator: Accelerator, optim: Any, rate: Any, seed: int, epoch: int  # noqa: ANN401
+    model: TorchModel,
+    collate: Collate,
+    accelerator: Accelerator,
+    optim: torch.optim.Optimizer,
+    rate: LambdaLR,
+    seed: int,
+    epoch: int,
 ) -> Iterator[tuple[int, float]]:
     """One epoch; yields batch size and loss of each step."""
     recipe = model.config.recipe
     order = epoch_order(len(collate.examples), seed, epoch)
-    for batch in batches(order, recipe.batch_size, collate):
-        batch: Batch = batch.to(accelerator.device)  # type: ignore[no-redef]  # noqa: PLW2901
+    for made in batches(order, recipe.batch_size, collate):
+        batch = made.to(accelerator.device)
         with accelerator.autocast():
             loss = task_loss(model(batch), batch.labels, recipe.label_smoothing)
         value = loss.item()

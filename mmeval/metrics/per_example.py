@@ -19,12 +19,12 @@ def rank_of_label(labels: NDArray[np.int64], probabilities: NDArray[np.float32])
 
 def top1(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     """1 where the most probable class is the true one: ``[n]``."""
-    return (probabilities.argmax(1) == labels).astype(float)
+    return np.asarray(probabilities.argmax(1) == labels, np.float64)
 
 
 def top5(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     """1 where the true class is among the five most probable ones: ``[n]``."""
-    return (rank_of_label(labels, probabilities) < 5).astype(float)
+    return np.asarray(rank_of_label(labels, probabilities) < 5, np.float64)
 
 
 BUILT_IN = {"top1": top1, "top5": top5}

@@ -169,10 +169,8 @@ def _observed(judged: Judged, groups: Sequence[NDArray[np.int64]]) -> list[Stati
     rows = np.concatenate(groups) if groups else np.zeros(0, np.int64)
     group = np.repeat(np.arange(len(groups)), [len(one) for one in groups])
     counts = grouped_counts(judged.true[rows], judged.predicted[rows], group, len(groups), judged.classes)
-    sums = np.stack(
-        [np.bincount(group, column[rows], minlength=len(groups)) for column in judged.values.T], axis=1
-    )
-    sizes = np.bincount(group, minlength=len(groups)).astype(float)
+    sums: Values = np.stack([np.bincount(group, v[rows], minlength=len(groups)) for v in judged.values.T], axis=1)
+    sizes = np.asarray([len(one) for one in groups], np.float64)
     return [
         Statistics(type(counts)(*(part[i : i + 1] for part in counts)), sums[i : i + 1], sizes[i : i + 1])
         for i in range(len(groups))

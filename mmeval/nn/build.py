@@ -37,7 +37,7 @@ def text_encoder(name: str, *, frozen: bool) -> TextEncoder:
     if kind == "char-ngrams":
         buckets, width = _numbers(name, sizes or "131072x64", 2, lambda values: min(values) > 1)
         encoder = CharNgrams(buckets, width)
-        return encoder.freeze() if frozen else encoder  # type: ignore[return-value]
+        return encoder.freeze() if frozen else encoder
     raise UserError(f'No text encoder is named "{name}"; there is char-ngrams:BUCKETSxWIDTH.')
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 FEATURES = 1280
-_BN = {"eps": 1e-3, "momentum": 0.01}
 
 
 class _Stage(NamedTuple):
@@ -33,6 +34,10 @@ STAGES = (
 )
 
 
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
 class _SameConv(nn.Conv2d):
     """A convolution padded as TensorFlow's SAME, on which the weights were trained: the odd pixel goes last."""
 
@@ -52,19 +57,19 @@ class _Block(nn.Module):
         hidden = inputs * expand
         if expand != 1:
             self._expand_conv = _SameConv(inputs, hidden, 1, bias=False)
-            self._bn0 = nn.BatchNorm2d(hidden, **_BN)
+            self._bn0 = _norm(hidden)
         self._depthwise_conv = _SameConv(hidden, hidden, kernel, stride, groups=hidden, bias=False)
-        self._bn1 = nn.BatchNorm2d(hidden, **_BN)
+        self._bn1 = _norm(hidden)
         self._project_conv = _SameConv(hidden, outputs, 1, bias=False)
-        self._bn2 = nn.BatchNorm2d(outputs, **_BN)
+        self._bn2 = _norm(outputs)
         self.expands = expand != 1
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
-        return x + y if self.residual else y
+        out: Tensor = self._bn2(self._project_conv(y))
+        return x + out if self.residual else out
 
 
 class EfficientNetLite0(nn.Module):
@@ -77,23 +82,22 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._conv_stem = _SameConv(3, 32, 3, 2, bias=False)
-        self._bn0 = nn.BatchNorm2d(32, **_BN)
+        self._bn0 = _norm(32)
         self._blocks = nn.Sequential(
             *(
-                _Block(
-                    s.inputs if first else s.outputs, s.outputs, s.kernel, s.stride if first else 1, s.expand
-                )
+                _Block(s.inputs if first else s.outputs, s.outputs, s.kernel, s.stride if first else 1, s.expand)
                 for s in STAGES
                 for first in [True, *[False] * (s.repeats - 1)]
             )
         )
         self._conv_head = _SameConv(320, FEATURES, 1, bias=False)
-        self._bn1 = nn.BatchNorm2d(FEATURES, **_BN)
+        self._bn1 = _norm(FEATURES)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalised pixels -> feature maps."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
-        x = self._blocks(x)
-        return F.relu6(self._bn1(self._conv_head(x)))
+        maps: Tensor = F.relu6(self._bn1(self._conv_head(self._blocks(x))))
+        return maps
 
     def load_published(self, state: dict[str, Tensor]) -> None:
         """Take the weights of the published checkpoint; its classifier ``_fc`` is left out."""
@@ -102,12 +106,8 @@ class EfficientNetLite0(nn.Module):
 
 def folded(model: EfficientNetLite0) -> EfficientNetLite0:
     """A frozen copy with each batch norm folded into its convolution: the same features, in less time."""
-    from copy import deepcopy
-
-    from torch.nn.utils.fusion import fuse_conv_bn_weights
-
     model = deepcopy(model).eval()
-    pairs = [(model, "_conv_stem", "_bn0"), (model, "_conv_head", "_bn1")]
+    pairs: list[tuple[nn.Module, str, str]] = [(model, "_conv_stem", "_bn0"), (model, "_conv_head", "_bn1")]
     for block in model._blocks:
         pairs += [(block, "_expand_conv", "_bn0")] if block.expands else []
         pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]

@@ -96,7 +96,8 @@ class TextEncoder(Encoder):
 
     def pool(self, batch: Batch) -> Tensor:
         """Only the pooled vectors ``[B, D]``; encoders override this where tokens cost more."""
-        return self(batch).pooled
+        encoded: Encoded = self(batch)
+        return encoded.pooled
 
     def _tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
         if batch.text_ids is None or batch.text_mask is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -22,12 +24,12 @@ class SmallCNN(ImageEncoder):
         self.stages = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.GroupNorm(8, b), nn.ReLU())
-                for a, b in zip(widths, widths[1:], strict=False)
+                for a, b in pairwise(widths)
             )
         )
 
     def encode(self, images: Tensor) -> Encoded:
         """Pixels -> :class:`Encoded`, pooled by the mean over positions."""
-        maps = self.stages(images.to(self.stages[0][0].weight.dtype) / 127.5 - 1)  # [B, 256, S/16, S/16]
+        maps = self.stages(images.to(next(self.parameters()).dtype) / 127.5 - 1)  # [B, 256, S/16, S/16]
         tokens = maps.flatten(2).transpose(1, 2)
         return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -54,17 +54,28 @@ class ModelConfig(Config):
     """How the model is trained."""
 
 
-def options(config: type[Config], prefix: str = "") -> Iterator[tuple[str, str, Any, str]]:
-    """Yield each option as (dotted name, type, default, help), nested groups in place."""
-    for name, field in config.model_fields.items():
-        annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, Config):
-            yield from options(annotation, f"{prefix}{name}.")
-        else:
-            kind = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-            kind = kind.replace("typing.", "")
-            default = field.get_default(call_default_factory=True)
-            yield prefix + name, kind, default, field.description or ""
+class Option(NamedTuple):
+    """One option as help shows it."""
+
+    name: str
+    """Dotted: ``recipe.epochs``."""
+    type: str
+    default: Any
+    help: str
+
+
+def options(defaults: Config, prefix: str = "") -> Iterator[Option]:
+    """Yield the options of a config, own ones before those of nested groups."""
+    groups = []
+    for name, field in type(defaults).model_fields.items():
+        value = getattr(defaults, name)
+        if isinstance(value, Config):
+            groups.append((name, value))
+            continue
+        kind = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)
+        yield Option(prefix + name, kind.replace("typing.", ""), value, " ".join((field.description or "").split()))
+    for name, value in groups:
+        yield from options(value, f"{prefix}{name}.")
 
 
 def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Sequence[str] = ()) -> C:
@@ -80,12 +91,13 @@ def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Se
         UserError: an unknown option, a wrong type, a value out of range, or no ``=``.
     """
     show = f"`mmeval plugins show {plugin}` lists the options."
-    names = [name for name, *_ in options(kind)]
-    values: dict[str, Any] = dict(preset)
+    values: dict[str, Any] = {option.name: option.default for option in options(kind())}
+    names = list(values)
+    values |= preset
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
-            raise UserError(f'--set {change}: write it as key=value, e.g. --set {names[0]}=... {show}')
+            raise UserError(f"--set {change}: write it as key=value, e.g. --set {names[0]}=... {show}")
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1)
             guess = f' Did you mean "{near[0]}"?' if near else ""

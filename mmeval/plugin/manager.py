@@ -87,7 +87,7 @@ class Manager:
     def _named(self, kind: str, name: str, registry: dict[str, Spec]) -> Spec:
         if name in registry:
             return registry[name]
-        entries = {entry.name: entry for entry in entry_points(kind)}
+        entries: dict[str, importlib.metadata.EntryPoint] = {entry.name: entry for entry in entry_points(kind)}
         if name not in entries:
             known = [*entries, *registry]
             raise UnknownNameError({"model": "plugin", "dataset": "data set"}[kind], name, known, LISTING[kind])

@@ -113,7 +113,9 @@ class Content:
         """Names and values for the table of provenance."""
         record, protocol = self.record, self.record.plan.protocol
         memory = f"{record.peak_memory_bytes / 2**30:.2f} GiB" if record.peak_memory_bytes else "unknown"
-        chosen = ", ".join(f"seed {s}: epoch {f['best_epoch']} of {f['epochs']}" for s, f in record.seeds.items() if "epochs" in f)
+        chosen = ", ".join(
+            f"seed {s}: epoch {f['best_epoch']} of {f['epochs']}" for s, f in record.seeds.items() if "epochs" in f
+        )
         return [
             ("data", f"{record.data['summary']} ({record.data['licence']})"),
             ("data fingerprint", protocol.fingerprint),

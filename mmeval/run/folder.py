@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from mmeval.errors import RunFolderError
 from mmeval.files import write_text
 from mmeval.record import Plan, Record
+
+Kind = TypeVar("Kind", Plan, Record)
 
 
 class State(Enum):
@@ -85,6 +87,11 @@ class RunFolder:
         facts: dict[str, Any] = json.loads(self.facts_file(seed).read_text(encoding="utf-8"))
         return facts
 
+    def finish(self, record: Record) -> None:
+        """Write ``run.json``, last of all; the plan is in it."""
+        self.write_json(self.record_file, record.model_dump(mode="json"))
+        self.plan_file.unlink(missing_ok=True)
+
     def write_json(self, path: Path, data: Any) -> None:  # noqa: ANN401 - what JSON holds
         """Write JSON atomically."""
         write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
@@ -113,7 +120,7 @@ class RunFolder:
     def _again(self, purpose: str) -> str:
         return f"repeat its `mmeval run` with --output {self.path} to {purpose}"
 
-    def _read(self, path: Path, kind: type[Any]) -> Any:  # noqa: ANN401 - Plan or Record
+    def _read(self, path: Path, kind: type[Kind]) -> Kind:
         try:
             return kind.model_validate_json(path.read_text(encoding="utf-8"))
         except ValidationError as error:

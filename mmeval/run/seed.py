@@ -42,9 +42,7 @@ def run_seed(
     columns = {"id": test.ids, "language": test.languages, "cluster": test.clusters}
     columns |= {f"slice:{name}": test.slice(name) for name in store.slices}
     labels = {task.name: test.labels(task.name) for task in store.tasks}
-    write_predictions(
-        folder.predictions_file(seed), store.tasks, columns, labels, model.predict(test, fit_context)
-    )
+    write_predictions(folder.predictions_file(seed), store.tasks, columns, labels, model.predict(test, fit_context))
     facts["seconds"] = time.perf_counter() - started
     folder.write_json(folder.facts_file(seed), facts)
     return facts

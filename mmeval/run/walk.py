@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
+import contextlib
+import datetime as dt
 import shlex
+import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from mmeval.data.examples import Examples
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.engine.device import device_name, resolve_device
-from mmeval.errors import PluginError, RunFolderError
+from mmeval.errors import PluginError, RunFolderError, Stopped, UserError
 from mmeval.plugin.config import ModelConfig, configure
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.spec import DatasetSpec, ModelSpec
@@ -61,9 +64,10 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     Raises:
         UserError: anything that the user can mend.
     """
-    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
     manager = manager or Manager()
     spec, dataset = manager.model(request.plugin), manager.dataset(request.dataset)
+    _check_inputs(spec, request.inputs)
     preset, config = _configured(spec, request)
     device = resolve_device(request.device)
     store = prepare(dataset)
@@ -72,34 +76,56 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     if not _claim(folder, plan):
         return folder
     manager.before_run(plan)
-    facts = {
-        str(seed): folder.facts(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
-        for seed in plan.protocol.seeds
-    }
-    examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)
-    write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks[0], examples)
-    record = Record(
-        name=folder.name,
-        plan=plan,
-        data=_data(store, dataset),
-        seeds=facts,
-        versions=environment.versions(),
-        device=device_name(device),
-        started=started.isoformat(timespec="seconds"),
-        wall_seconds=time.perf_counter() - clock,
-        device_seconds=sum(one["seconds"] for one in facts.values()),
-        peak_memory_bytes=environment.peak_memory_bytes(),
-        git_commit=environment.git_commit(),
-        command=request.command(),
-    )
-    write_scores_of(folder, record, manager.metrics())
-    record = record.model_copy(
-        update={"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": environment.peak_memory_bytes()}
-    )
-    write_report(folder, record)
-    folder.write_json(folder.record_file, record.model_dump(mode="json"))
+    with _leaving_no_clutter(folder, plan):
+        facts = {
+            str(seed): folder.facts(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
+            for seed in plan.protocol.seeds
+        }
+        examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)
+        write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks[0], examples)
+        record = Record(
+            name=folder.name,
+            plan=plan,
+            data=_data(store, dataset),
+            seeds=facts,
+            versions=environment.versions(),
+            device=device_name(device),
+            started=started.isoformat(timespec="seconds"),
+            wall_seconds=time.perf_counter() - clock,
+            device_seconds=sum(one["seconds"] for one in facts.values()),
+            peak_memory_bytes=None,
+            git_commit=environment.git_commit(),
+            command=request.command(),
+        )
+        write_scores_of(folder, record, manager.metrics())
+        spent = {"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": environment.peak_memory_bytes()}
+        record = record.model_copy(update=spent)
+        write_report(folder, record)
+        folder.finish(record)
     manager.after_run(folder)
     return folder
+
+
+@contextlib.contextmanager
+def _leaving_no_clutter(folder: RunFolder, plan: Plan) -> Iterator[None]:
+    """A mistake leaves no folder in which nothing was finished; Ctrl-C leaves it, and says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        how = f"repeat the command with --output {folder.path} to go on"
+        raise Stopped(f"Stopped. What was finished is whole; {how}.") from None
+    except UserError:
+        if not any(folder.facts(seed) for seed in plan.protocol.seeds):
+            shutil.rmtree(folder.path)
+        raise
+
+
+def _check_inputs(spec: ModelSpec, inputs: Inputs) -> None:
+    wanted = inputs.value.split("+")
+    if not set(wanted) <= set(spec.inputs):
+        raise UserError(
+            f"--inputs {inputs.value}: {spec.name} uses {' + '.join(spec.inputs)} only; say so by --inputs."
+        )
 
 
 def _configured(spec: ModelSpec, request: Request) -> tuple[str, ModelConfig]:
@@ -128,7 +154,7 @@ def _plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfig, s
     )
 
 
-def _default_output(request: Request, spec: ModelSpec, started: datetime.datetime) -> Path:
+def _default_output(request: Request, spec: ModelSpec, started: dt.datetime) -> Path:
     inputs = "" if request.inputs is Inputs.IMAGE_TEXT else f"-{request.inputs.value}"
     return Path("runs") / f"{request.dataset}-{spec.name}{inputs}-{started:%Y%m%d-%H%M%S}"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mmeval import ModelConfig, Recipe
 from pydantic import Field
+
+from mmeval import ModelConfig, Recipe
 
 
 class EmbraceNetConfig(ModelConfig):

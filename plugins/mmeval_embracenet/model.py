@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from mmeval import Batch, ModelContext
 from mmeval.nn import Output, TorchModel, image_encoder, text_encoder
 from mmeval.nn.draws import uniform
-from torch import Tensor, nn
-
 from mmeval_embracenet.config import EmbraceNetConfig
 
 IMAGE, TEXT = 0, 1
@@ -62,9 +62,7 @@ class EmbraceNet(TorchModel):
         docked = self._dock(batch, available)  # [B, 2, c]
         if self.training:
             available = self._drop_modalities(available)
-        share = torch.tensor(
-            [self.config.image_probability, 1 - self.config.image_probability], device=docked.device
-        )
+        share = torch.tensor([self.config.image_probability, 1 - self.config.image_probability], device=docked.device)
         p = selection(share.expand(len(batch), 2), available)
         logits = self._classify(docked, p, batch.seeds)
         none = ~(p.sum(1) > 0)  # [B]; nothing to draw from: the prior is all that is known
