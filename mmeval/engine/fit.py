@@ -91,13 +91,16 @@ def task_loss(output: Output, labels: Mapping[str, Tensor], smoothing: float) ->
 
 
 def restore(model: TorchModel, path: Path) -> None:
-    """Load what ``learned_state`` saved, strictly."""
-    state = load_file(str(path))
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    lacking = set(missing) & set(model.learned_state())
-    if lacking or unexpected:
-        names = ", ".join(sorted([*lacking, *unexpected])[:3])
-        raise UserError(f"{path} holds the weights of another model: {names} don't match.")
+    """Load what ``learned_state`` saved.
+
+    Raises:
+        UserError: names or shapes are not those of this model.
+    """
+    state, own = load_file(str(path)), model.learned_state()
+    wrong = sorted(k for k in {*state, *own} if k not in state or k not in own or state[k].shape != own[k].shape)
+    if wrong:
+        raise UserError(f"{path} holds the weights of another model: {', '.join(wrong[:3])} don't match.")
+    model.load_state_dict(state, strict=False)
 
 
 def keep(model: TorchModel, path: Path) -> None:

@@ -12,7 +12,7 @@ from mmeval import ModelConfig, Recipe
 class EmbraceNetConfig(ModelConfig):
     """Options of EmbraceNet; defaults are the preset ``tiny``."""
 
-    image_encoder: str = "efficientnet-lite0:160"
+    image_encoder: str = "efficientnet-lite0:192"
     """Image encoder, by name."""
     text_encoder: str = "char-ngrams:131072x64"
     """Text encoder, by name."""

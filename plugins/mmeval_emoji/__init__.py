@@ -22,7 +22,7 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     register(
         DatasetSpec(
             name="emoji14",
-            summary="1,906 emoji x 14 languages; tasks group (9 classes) and subgroup (98); images 128 px",
+            summary="1,906 emoji x 14 languages; tasks group (9 classes) and subgroup (98); images 192 px",
             card=cards_folder() / "emoji14.md",
             source=open_source,
         )

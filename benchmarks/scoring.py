@@ -1,0 +1,86 @@
+"""Per-language scores of a GLAMI-sized test split, against scikit-learn called in a loop over languages.
+
+    python benchmarks/scoring.py
+
+116,004 rows, 191 classes, 13 languages, random predictions of 70 % accuracy. Prints seconds, ratios and peak memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
+
+from mmeval.metrics.bootstrap import Judged, resampled
+from mmeval.metrics.counts import grouped_counts, macro_f1, weighted_f1
+from mmeval.metrics.per_example import top1, top5
+from mmeval.run.environment import peak_memory_bytes
+
+ROWS, CLASSES, LANGUAGES, RESAMPLES = 116_004, 191, 13, 1000
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.choice(CLASSES, ROWS, p=rng.dirichlet(np.full(CLASSES, 0.5)))
+    scores = rng.random((ROWS, CLASSES), np.float32)
+    sure = rng.random(ROWS) < 0.7
+    scores[np.flatnonzero(sure), true[sure]] += 1
+    language = rng.integers(LANGUAGES, size=ROWS)
+    predicted, values = scores.argmax(1), np.stack([top1(true, scores), top5(true, scores)], 1)
+    rows = [np.flatnonzero(language == one) for one in range(LANGUAGES)]
+
+    def ours() -> None:
+        counts = grouped_counts(true, predicted, language, LANGUAGES, CLASSES)
+        macro_f1(counts), weighted_f1(counts)
+        [np.bincount(language, column) / counts.true.sum(-1) for column in values.T]
+
+    def loop() -> None:
+        for own in rows:
+            t, p = true[own], predicted[own]
+            accuracy_score(t, p)
+            top_k_accuracy_score(t, scores[own], k=5, labels=np.arange(CLASSES))
+            f1_score(t, p, average="macro")
+            f1_score(t, p, average="weighted")
+
+    def intervals() -> None:
+        judged = Judged(true, predicted, values, CLASSES)
+        for block in resampled(judged, rows, np.arange(ROWS), RESAMPLES):
+            for statistics in block:
+                macro_f1(statistics.counts), weighted_f1(statistics.counts)
+
+    def loop_of_resamples() -> None:
+        for own in rows:
+            drawn = own[rng.integers(len(own), size=len(own))]
+            t, p = true[drawn], predicted[drawn]
+            accuracy_score(t, p)
+            top_k_accuracy_score(t, scores[drawn], k=5, labels=np.arange(CLASSES))
+            f1_score(t, p, average="macro")
+            f1_score(t, p, average="weighted")
+
+    before = peak_memory_bytes() or 0
+    fast, slow = seconds(ours, 20), seconds(loop, 3)
+    print(f"scores:    {fast * 1000:8.2f} ms, scikit-learn loop {slow:6.2f} s, ratio {slow / fast:6.0f}")
+    fast = seconds(intervals, 2)
+    peak = (peak_memory_bytes() or 0) - before
+    slow = seconds(loop_of_resamples, 5) * RESAMPLES
+    print(
+        f"intervals: {fast:8.2f} s,  scikit-learn loop {slow:6.0f} s (from 5 of {RESAMPLES}), ratio {slow / fast:6.0f}"
+    )
+    print(f"memory added by {RESAMPLES} resamples: {peak / 2**20:.0f} MiB")
+
+
+def seconds(call: Callable[[], None], times: int) -> float:
+    """The median time of a call, after one that isn't counted."""
+    call()
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken))
+
+
+if __name__ == "__main__":
+    main()

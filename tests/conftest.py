@@ -1,0 +1,112 @@
+"""What all tests share: a cache folder of their own, and a small data set of every trap, made of real pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmeval import DatasetSpec, Example, ModelContext, Task
+from mmeval.data.prepare import prepare
+from mmeval.data.store import Store
+
+LANGUAGES = ("de", "en", "ja")
+COLOURS = {"red": (200, 30, 30), "green": (30, 180, 60), "blue": (40, 60, 210)}
+WORDS = {
+    "de": {"red": "rot", "green": "grün", "blue": "blau"},
+    "en": {"red": "red", "green": "green", "blue": "blue"},
+    "ja": {"red": "赤い", "green": "緑の", "blue": "青い"},
+}
+CARD = """---
+language: [de, en, ja]
+license: cc0-1.0
+mmeval:
+  name: colours
+  tasks:
+    colour: [red, green, blue]
+    shade: [dark, light]
+  splits: {{train: {train}, validation: {validation}, test: {test}}}
+  images: {images}
+---
+
+# colours
+"""
+
+
+class ColourSource:
+    """Squares of a colour, named in three languages; two tasks, a picture or a text missing here and there."""
+
+    def __init__(self, per_split: dict[str, int]) -> None:
+        self.per_split = per_split
+        self.tasks = (Task("colour", tuple(COLOURS)), Task("shade", ("dark", "light")))
+        self.size = sum(per_split.values())
+        self.identity = {"colours": "1", "sizes": repr(per_split)}
+
+    def _things(self) -> Iterator[tuple[str, str, str, str]]:
+        for split, count in self.per_split.items():
+            for number in range(count):
+                colour = tuple(COLOURS)[number % 3]
+                yield f"{split}{number}", split, colour, ("dark", "light")[number // 3 % 2]
+
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        for key, _, colour, shade in self._things():
+            rng = np.random.default_rng(sum(map(ord, key)))
+            base = np.array(COLOURS[colour]) * (0.6 if shade == "dark" else 1.0)
+            pixels = np.clip(base + rng.normal(0, 12, (32, 32, 3)), 0, 255).astype(np.uint8)
+            file = io.BytesIO()
+            Image.fromarray(pixels).save(file, "PNG")
+            yield key, file.getvalue()
+
+    def examples(self) -> Iterator[Example]:
+        for number, (key, split, colour, shade) in enumerate(self._things()):
+            for language in LANGUAGES:
+                bare = split == "test" and number % 7 == 0
+                yield Example(
+                    id=f"{key}/{language}",
+                    text="" if bare and language == "de" else f"{WORDS[language][colour]} {shade} {number}",
+                    language=language,
+                    split=split,
+                    labels={"colour": colour} | ({} if bare and language == "ja" else {"shade": shade}),
+                    image=None if bare and language == "en" else key,
+                    cluster=key,
+                    slices={"number": "even" if number % 2 == 0 else "odd"},
+                )
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache; the prepared data is shared within a session."""
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path_factory.getbasetemp() / "home"))
+    monkeypatch.delenv("MMEVAL_PLUGINS", raising=False)
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> Callable[..., DatasetSpec]:
+    """Makes the specification of the small data set, with a card that tells the truth unless told otherwise."""
+
+    def make(**card: int) -> DatasetSpec:
+        sizes = {"train": 24, "validation": 6, "test": 14}
+        facts = {split: 3 * count for split, count in sizes.items()} | {"images": sum(sizes.values())} | card
+        path = tmp_path / "colours.md"
+        path.write_text(CARD.format(**facts), encoding="utf-8")
+        return DatasetSpec("colours", "squares", path, lambda: ColourSource(sizes))
+
+    return make
+
+
+@pytest.fixture
+def store(colours: Callable[..., DatasetSpec]) -> Store:
+    """The small data set, prepared."""
+    return prepare(colours())
+
+
+@pytest.fixture
+def context(store: Store) -> ModelContext:
+    """What a model may know of the small data set."""
+    from mmeval import Examples
+
+    return ModelContext(store.tasks, Examples(store, "train").class_counts(), store.languages)

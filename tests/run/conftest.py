@@ -1,0 +1,141 @@
+"""The small data set as a plugin: registered by hand, or found by its entry point as an installed one is."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import mmeval
+from mmeval import DatasetSpec
+from mmeval.cli import main as cli
+from mmeval.plugin.manager import Manager
+from mmeval.run.folder import RunFolder
+from mmeval.run.walk import Request, run
+
+SMALL = (
+    "image_encoder=small-cnn:32",
+    "freeze_image=false",
+    "text_encoder=char-ngrams:512x16",
+    "width=16",
+    "recipe.epochs=1",
+    "recipe.batch_size=16",
+)
+PLUGIN = """\"\"\"Squares of a colour.\"\"\"
+import importlib.util
+from pathlib import Path
+
+import mmeval
+
+found = importlib.util.spec_from_file_location("shared_fixtures", {conftest!r})
+fixtures = importlib.util.module_from_spec(found)
+found.loader.exec_module(fixtures)
+
+
+@mmeval.hookimpl
+def register_datasets(register):
+    sizes = {{"train": 24, "validation": 6, "test": 14}}
+    register(mmeval.DatasetSpec("colours", "squares", Path({card!r}), lambda: fixtures.ColourSource(sizes)))
+"""
+
+
+class Offers:
+    """A plugin that is an object: it registers whatever it is given."""
+
+    def __init__(self, *specs: object) -> None:
+        self.specs = specs
+
+    def _give(self, register: Callable[..., None], kind: type) -> None:
+        for spec in self.specs:
+            if isinstance(spec, kind):
+                register(spec)
+
+    @mmeval.hookimpl
+    def register_models(self, register: Callable[..., None]) -> None:
+        self._give(register, mmeval.ModelSpec)
+
+    @mmeval.hookimpl
+    def register_datasets(self, register: Callable[..., None]) -> None:
+        self._give(register, mmeval.DatasetSpec)
+
+    @mmeval.hookimpl
+    def register_metrics(self, register: Callable[..., None]) -> None:
+        self._give(register, mmeval.MetricSpec)
+
+
+@pytest.fixture
+def offer(colours: Callable[..., DatasetSpec]) -> Callable[..., Manager]:
+    """Makes a manager that knows the small data set and the given specifications."""
+
+    def make(*specs: object) -> Manager:
+        manager = Manager()
+        manager.add(Offers(colours(), *specs), "test")
+        return manager
+
+    return make
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Callable[..., Request]:
+    """Makes a request for a run of about a second in the folder ``run``."""
+
+    def make(*changes: str, plugin: str = "embracenet", **rest: object) -> Request:
+        small = SMALL if plugin == "embracenet" else ()
+        facts = {"output": tmp_path / "run", "device": "cpu"} | rest
+        return Request(plugin=plugin, dataset="colours", changes=(*small, *changes), **facts)
+
+    return make
+
+
+@pytest.fixture
+def finished(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    ask: Callable[..., Request],
+    offer: Callable[..., Manager],
+) -> RunFolder:
+    """A finished run of two seeds, trained once; each test gets a copy that it may break."""
+    kept = tmp_path_factory.getbasetemp() / "kept" / "run"
+    if not (kept / "run.json").is_file():
+        run(ask(output=kept, seeds=2), offer())
+    shutil.copytree(kept, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+@pytest.fixture
+def installed(tmp_path: Path, colours: Callable[..., DatasetSpec], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data set as an installed plugin, for this process and for those it starts."""
+    site = tmp_path / "site"
+    info = site / "colours-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: colours\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mmeval.datasets]\ncolours = colours_plugin\n")
+    conftest = Path(__file__).parents[1] / "conftest.py"
+    (site / "colours_plugin.py").write_text(PLUGIN.format(conftest=str(conftest), card=str(colours().card)))
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.delitem(sys.modules, "colours_plugin", raising=False)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Calls the command line in this process; returns its exit status."""
+
+    def call(*words: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["mmeval", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert isinstance(left.value.code, int)
+        return left.value.code
+
+    return call
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[object]:
+    """The words of a command that runs in about a second into the folder ``run``."""
+    changes = [word for change in SMALL for word in ("--set", change)]
+    return ["run", "--dataset", "colours", "--device", "cpu", "--output", tmp_path / "run", *changes]

@@ -1,0 +1,66 @@
+"""The wheel: plugins and data cards inside, and a clean environment in which it works."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LIGHT = ("typer", "rich", "pluggy", "pydantic", "platformdirs")
+"""All that listing plugins may need: that torch is not among them is part of the test."""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    call = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(call, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("mmeval_multilingual-*.whl")
+    return built
+
+
+def test_the_wheel_holds_plugins_cards_and_templates(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "mmeval/__init__.py",
+        "mmeval/py.typed",
+        "mmeval/data_cards/emoji14.md",
+        "mmeval/report/templates/report.html.jinja",
+        "mmeval_emoji/source.py",
+        "mmeval_embracenet/model.py",
+        "mmeval_embracenet/README.md",
+    } <= names
+    assert not [name for name in names if name.startswith(("tests", "benchmarks", "plugins"))]
+
+
+@pytest.mark.slow  # makes a virtual environment and installs packages into it
+def test_in_a_clean_environment_the_wheel_lists_its_plugins(wheel: Path, tmp_path: Path) -> None:
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=True)
+    python = home / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+
+    def pip(*arguments: str) -> None:
+        call = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+        subprocess.run(call, check=True)
+
+    pip(*LIGHT)
+    pip("--no-deps", str(wheel))
+    command = python.with_name("mmeval")
+
+    def listed(what: str) -> list[dict[str, str]]:
+        call = [str(command), what, "--json"]
+        return json.loads(subprocess.run(call, check=True, capture_output=True, text=True, cwd=tmp_path).stdout)
+
+    (model,) = listed("plugins")
+    assert (model["name"], model["status"]) == ("embracenet", "ok")
+    (dataset,) = listed("data")
+    assert (dataset["name"], dataset["status"]) == ("emoji14", "ok")
+    shown = subprocess.run([str(command), "plugins", "show", "embracenet"], check=True, capture_output=True, text=True)
+    assert "arXiv" in shown.stdout

@@ -1,0 +1,84 @@
+"""Plans are compared before work goes on in a folder; records are read by whoever checks a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mmeval.protocol import Protocol
+from mmeval.record import Plan, PluginRecord, Record
+
+
+def plan(config: dict[str, Any] | None = None, **changes: Any) -> Plan:
+    facts: dict[str, Any] = {
+        "signature": "d:12345678|test",
+        "protocol": Protocol(dataset="d", fingerprint="1" * 64, seeds=(0, 1)),
+        "plugin": PluginRecord(name="m", version="1", paper="none", licence="MIT"),
+        "preset": "tiny",
+        "config": {"width": 256, "recipe": {"epochs": 3}} if config is None else config,
+    }
+    return Plan(**facts | changes)
+
+
+def record(**changes: Any) -> Record:
+    facts: dict[str, Any] = {
+        "name": "run",
+        "plan": plan(),
+        "data": {"name": "d"},
+        "seeds": {"0": {"seconds": 1.5}},
+        "versions": {"python": "3.11"},
+        "device": "CPU",
+        "started": "2026-01-01T00:00:00+00:00",
+        "wall_seconds": 2.0,
+        "device_seconds": 1.5,
+        "peak_memory_bytes": None,
+        "git_commit": None,
+        "command": "mmeval run",
+    }
+    return Record(**facts | changes)
+
+
+def test_equal_plans_do_not_differ() -> None:
+    assert plan().difference(plan()) is None
+    assert plan().difference(Plan.model_validate_json(plan().model_dump_json())) is None
+
+
+def test_the_signature_is_named_first_of_all_differences() -> None:
+    other = plan({"width": 1}, signature="other")
+    assert plan().difference(other) == "its signature is other, not d:12345678|test"
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (plan({"width": 512, "recipe": {"epochs": 3}}), "its config.width is 512, not 256"),
+        (plan({"width": 256, "recipe": {"epochs": 9}}), "its config.recipe.epochs is 9, not 3"),
+        (plan({"width": 9, "recipe": {"epochs": 9}}), "its config.recipe.epochs is 9, not 3"),
+        (plan({"recipe": {"epochs": 3}}), "its config.width is None, not 256"),
+        (plan(preset="paper"), "its preset is paper, not tiny"),
+    ],
+)
+def test_the_first_difference_is_named_with_both_values(other: Plan, expected: str) -> None:
+    assert plan().difference(other) == expected
+
+
+def test_other_seeds_are_another_run_though_the_signature_counts_them_only() -> None:
+    other = plan(protocol=Protocol(dataset="d", fingerprint="1" * 64, seeds=(0, 2)))
+    assert plan().difference(other) == "its protocol.seeds is [0, 2], not [0, 1]"
+
+
+def test_a_record_comes_back_from_json_as_it_was() -> None:
+    assert Record.model_validate_json(record().model_dump_json()) == record()
+
+
+def test_a_record_of_another_format_is_refused() -> None:
+    for wrong in ({"schema_version": 2}, {"mood": "good"}, {"plan": {"signature": "only"}}):
+        with pytest.raises(ValidationError):
+            Record.model_validate(record().model_dump() | wrong)
+
+
+def test_nothing_in_a_record_can_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        record().name = "better"  # type: ignore[misc]
