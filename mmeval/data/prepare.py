@@ -101,12 +101,12 @@ class _Seen:
 def _write_examples(folder: Path, source: Source, images: dict[str, int]) -> _Seen:
     import pyarrow as pa
 
-    seen = _Seen()
-    indices = {task.name: {name: index for index, name in enumerate(task.classes)} for task in source.tasks}
+    seen, tasks = _Seen(), source.tasks
+    indices = {task.name: {name: index for index, name in enumerate(task.classes)} for task in tasks}
 
     def rows() -> Iterator[dict[str, Any]]:
         for example in source.examples():
-            row = _row(example, source.tasks, indices, images)
+            row = _row(example, tasks, indices, images)
             seen.count += 1
             seen.languages.add(example.language)
             seen.splits[example.split] += 1
@@ -115,7 +115,7 @@ def _write_examples(folder: Path, source: Source, images: dict[str, int]) -> _Se
 
     names = sorted(next(iter(source.examples())).slices)
     text = {name: pa.string() for name in ("id", "text", "language", "split", "cluster")}
-    labels = {LABEL + task.name: pa.int32() for task in source.tasks}
+    labels = {LABEL + task.name: pa.int32() for task in tasks}
     slices = {SLICE + name: pa.string() for name in names}
     schema = pa.schema({**text, "image": pa.int32(), **labels, **slices})
     _write(folder / f"{EXAMPLES}-00000.arrow", schema, rows())

@@ -52,13 +52,14 @@ def fit(
     steps = recipe.epochs * -(-len(train) // recipe.batch_size)
     model, optim = accelerator.prepare(model, optimizer(model, recipe))
     rate = schedule(optim.optimizer, recipe, steps)
-    started, best, best_epoch = time.perf_counter(), -1.0, 0
+    started, trained, best, best_epoch = time.perf_counter(), 0, -1.0, 0
     with progress(f"Training (seed {seed})", recipe.epochs * len(train), "examples") as advance:
         for epoch in range(1, recipe.epochs + 1):
             model.train()
-            for done, (size, loss) in enumerate(_steps(model, learn, accelerator, optim, rate, seed, epoch), 1):
-                facts = {"loss": f"{loss:.3f}"} if done % 8 == 0 else {}
-                advance(size, **facts, **({"validation": f"{best:.3f}"} if facts and best >= 0 else {}))
+            for size, loss in _steps(model, learn, accelerator, optim, rate, seed, epoch):
+                trained += size
+                facts = {"loss": f"{loss:.3f}", "examples/s": f"{trained / (time.perf_counter() - started):,.0f}"}
+                advance(size, **facts, **({"validation": f"{best:.3f}"} if best >= 0 else {}))
             score = _validate(model, check, accelerator)
             if score > best:
                 best, best_epoch = score, epoch
@@ -66,7 +67,7 @@ def fit(
             elif epoch - best_epoch >= recipe.patience:
                 break
         seconds = time.perf_counter() - started
-        advance(0, validation=f"{best:.3f}", **{"examples/s": f"{epoch * len(train) / seconds:,.0f}"})
+        advance(0, validation=f"{best:.3f}", **{"examples/s": f"{trained / seconds:,.0f}"})
     restore(model, folder / CHECKPOINT)
     (folder / CHECKPOINT).unlink()
     return {
@@ -74,7 +75,7 @@ def fit(
         "best_epoch": best_epoch,
         "validation_top1": best,
         "train_examples": len(train),
-        "examples_per_second": epoch * len(train) / seconds,
+        "examples_per_second": trained / seconds,
         "precision": "bf16" if accelerator.mixed_precision == "bf16" else "fp32",
     }
 

@@ -36,10 +36,10 @@ def register_commands(group: Any) -> None:  # noqa: ANN401 - a Typer app, and Ty
 
 
 @hookspec
-def before_run(run: Any) -> None:  # noqa: ANN401 - mmeval.run.Plan, a layer above
-    """Look at a run (an ``mmeval.run.walk.Plan``) just before its first model is built; raise to stop it."""
+def before_run(run: Any) -> None:  # noqa: ANN401 - mmeval.record.Plan, a layer above
+    """Look at a run (an ``mmeval.record.Plan``) just before its first model is built; raise to stop it."""
 
 
 @hookspec
-def after_run(run: Any) -> None:  # noqa: ANN401 - mmeval.run.RunFolder, a layer above
+def after_run(run: Any) -> None:  # noqa: ANN401 - mmeval.run.folder.RunFolder, a layer above
     """Look at a finished run (an ``mmeval.run.folder.RunFolder``); its files are all written."""

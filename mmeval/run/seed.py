@@ -44,6 +44,8 @@ def run_seed(
     labels = {task.name: test.labels(task.name) for task in store.tasks}
     write_predictions(folder.predictions_file(seed), store.tasks, columns, labels, model.predict(test, fit_context))
     facts["seconds"] = time.perf_counter() - started
+    if device.startswith("cuda"):
+        facts["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated(device)
     folder.write_json(folder.facts_file(seed), facts)
     return facts
 
