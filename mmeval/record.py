@@ -19,7 +19,7 @@ class PluginRecord(_Frozen):
     """Which model, and what it states about itself."""
 
     name: str
-    """What the user typed, or the name that a one-file plugin registers."""
+    """The name that it registers."""
     version: str
     """The plugin's own version."""
     paper: str
@@ -82,6 +82,10 @@ class Record(_Frozen):
     """Commit of mmeval's checkout, `+changes` if files differ from it; None for an installed package."""
     command: str
     """The command line that makes this run again."""
+    plugin: str
+    """The plugin as typed: its name, or the path of a Python file."""
+    metrics: list[str] = []
+    """Metrics that plugins added to the built-in ones."""
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mmeval import DatasetSpec, Example, ModelContext, Task
+from mmeval.cli import main as cli
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
 
@@ -77,6 +80,24 @@ class ColourSource:
                 )
 
 
+DATASET = """\"\"\"Squares of a colour.\"\"\"
+import importlib.util
+from pathlib import Path
+
+import mmeval
+
+found = importlib.util.spec_from_file_location("shared_fixtures", {conftest!r})
+fixtures = importlib.util.module_from_spec(found)
+found.loader.exec_module(fixtures)
+
+
+@mmeval.hookimpl
+def register_datasets(register):
+    sizes = {{"train": 24, "validation": 6, "test": 14}}
+    register(mmeval.DatasetSpec("colours", "squares", Path({card!r}), lambda: fixtures.ColourSource(sizes)))
+"""
+
+
 @pytest.fixture(autouse=True)
 def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache; the prepared data is shared within a session."""
@@ -110,3 +131,45 @@ def context(store: Store) -> ModelContext:
     from mmeval import Examples
 
     return ModelContext(store.tasks, Examples(store, "train").class_counts(), store.languages)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Calls the command line; returns its exit status."""
+
+    def call(*words: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["mmeval", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert isinstance(left.value.code, int)
+        return left.value.code
+
+    return call
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
+    """Makes a module findable by its entry point as an installed one is, here and in processes started from here."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+
+    def make(group: str, name: str, code: str) -> None:
+        module = f"installed_{name.replace('-', '_')}"
+        info = site / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dist-{name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[mmeval.{group}]\n{name} = {module}\n")
+        (site / f"{module}.py").write_text(code, encoding="utf-8")
+        importlib.invalidate_caches()
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return make
+
+
+@pytest.fixture
+def installed(install: Callable[[str, str, str], None], colours: Callable[..., DatasetSpec]) -> None:
+    """The small data set, installed."""
+    install("datasets", "colours", DATASET.format(conftest=__file__, card=str(colours().card)))

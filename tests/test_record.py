@@ -36,6 +36,7 @@ def record(**changes: Any) -> Record:
         "peak_memory_bytes": None,
         "git_commit": None,
         "command": "mmeval run",
+        "plugin": "m",
     }
     return Record(**facts | changes)
 

@@ -14,6 +14,7 @@ def print_listing(*kinds: str, as_json: bool, then: str) -> None:
         print(json.dumps([vars(one) for one in found], indent=1, ensure_ascii=False))
         return
     from rich.table import Table
+    from rich.text import Text
 
     from mmeval.console import console
 
@@ -21,8 +22,8 @@ def print_listing(*kinds: str, as_json: bool, then: str) -> None:
     for column in ("name", "what it is", "from"):
         table.add_column(column, overflow="fold")
     for one in found:
-        what = one.summary if one.status == "ok" else f"[red]{one.status}[/]"
-        table.add_row(one.name, what, f"{one.distribution} {one.version}")
+        what = Text(one.summary) if one.status == "ok" else Text(one.status, style="red")
+        table.add_row(Text(one.name), what, Text(f"{one.distribution} {one.version}"))
     screen = console()
     screen.print(table)
     screen.print(f"Next: {then}", style="dim", markup=False)

@@ -7,7 +7,7 @@ import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from mmeval.cli import data, plugins, report, run, score
 from mmeval.errors import UserError
@@ -17,18 +17,33 @@ from mmeval.version import __version__
 class _Group(TyperGroup):
     """The built-in commands, and those that plugins add; a plugin is loaded only when its command is called."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's own context type is private
+    _describing = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer's own types are private
+        """Help, for which no plugin is imported."""
+        self._describing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._describing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401
         return [*super().list_commands(ctx), *(name for name in _plugin_commands() if name not in self.commands)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
         found = super().get_command(ctx, cmd_name)
         if found is not None or cmd_name not in _plugin_commands():
             return found
+        if self._describing:
+            from mmeval.plugin.listing import installed
+
+            summary = next(one.summary for one in installed("command") if one.name == cmd_name)
+            return TyperCommand(cmd_name, help=summary)
         from mmeval.plugin.manager import Manager
 
         added = typer.Typer(name=cmd_name)
         Manager().add_commands(cmd_name, added)
-        return typer.main.get_command(added)
+        return typer.main.get_group(added)
 
 
 def _plugin_commands() -> list[str]:

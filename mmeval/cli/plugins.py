@@ -25,6 +25,7 @@ def plugins(
 def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py.")]) -> None:
     """Explain one plugin: paper, licence, presets, options."""
     from rich.table import Table
+    from rich.text import Text
 
     from mmeval.console import console
     from mmeval.plugin.config import configure, options
@@ -32,7 +33,7 @@ def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py
 
     spec = Manager().model(name)
     screen = console()
-    screen.print(f"[bold]{spec.name}[/] {spec.version}", highlight=False)
+    screen.print(Text.assemble((spec.name, "bold"), " ", spec.version))
     facts = Table.grid(padding=(0, 2))
     for label, value in (
         ("what", spec.summary),
@@ -42,7 +43,7 @@ def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py
         ("presets", ", ".join(f"{p} (default)" if p == spec.default_preset else p for p in spec.presets)),
         ("see", "\n".join(spec.references)),
     ):
-        facts.add_row(label, value)
+        facts.add_row(label, Text(value))
     screen.print(facts)
     table = Table(
         title=f"Options and their values in the preset {spec.default_preset}, for --set KEY=VALUE", title_justify="left"
@@ -51,5 +52,5 @@ def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py
         table.add_column(column, overflow="fold")
     defaults = configure(spec.config, spec.name, spec.presets[spec.default_preset])
     for option in options(defaults):
-        table.add_row(option.name, option.type, str(option.default), option.help)
+        table.add_row(*(Text(cell) for cell in (option.name, option.type, str(option.default), option.help)))
     screen.print(table)

@@ -25,13 +25,18 @@ def run(
     output: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run in it goes on.")] = None,
 ) -> None:
     """Train a model, score it per language, write a run folder with a report."""
+    from mmeval.errors import Stopped
     from mmeval.run.walk import Request
     from mmeval.run.walk import run as walk
 
     request = Request(
         plugin, dataset, preset, tuple(changes or ()), _inputs(inputs), device, seed, seeds, limit, output
     )
-    show_result(walk(request))
+    try:
+        folder = walk(request)
+    except KeyboardInterrupt:
+        raise Stopped("Stopped before the run began. Nothing half-written is left; repeat the command.") from None
+    show_result(folder)
 
 
 def _inputs(text: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - Inputs, imported late

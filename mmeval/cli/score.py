@@ -12,8 +12,9 @@ def score(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     """Make the scores of a run again, from its predictions."""
     from mmeval.cli.show import show_result
     from mmeval.run.folder import RunFolder
-    from mmeval.run.views import write_scores_of
+    from mmeval.run.views import metrics_of, write_scores_of
 
     folder = RunFolder(run)
-    write_scores_of(folder, folder.record())
+    record = folder.record()
+    write_scores_of(folder, record, metrics_of(record))
     show_result(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,8 +97,11 @@ def _compute(
             table = np.empty(len(part), dtype=[("digest", "S64"), ("vector", "<f4", (encoder.width,))])
             table["digest"], table["vector"] = digests[part], vectors
             name = digest(*(bytes(one) for one in digests[part]))[:16]
-            with atomic_path(folder / f"part-{name}.npy") as path, path.open("wb") as file:
-                np.save(file, table, allow_pickle=False)
+            data = io.BytesIO()
+            np.save(data, table, allow_pickle=False)
+            # By write() and not np.save(file), which hides that a disk is full.
+            with atomic_path(folder / f"part-{name}.npy") as path:
+                path.write_bytes(data.getbuffer())
 
 
 def _encode_part(

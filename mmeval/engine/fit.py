@@ -40,11 +40,12 @@ def fit(
         Facts for the record: epochs run, the best one, its validation score, examples per second.
 
     Raises:
-        UserError: the loss is not finite, or a split is empty.
+        UserError: the loss is not finite, or a split has no labels.
     """
+    task = model.context.tasks[0].name
     for examples in (train, validation):
-        if not len(examples):
-            raise UserError(f'{examples.store.name}: the split "{examples.split}" is empty; there is nothing to fit.')
+        if not (examples.labels(task) >= 0).any():
+            raise UserError(f'{examples.store.name}: no example of the split "{examples.split}" has a label of {task}.')
     recipe, device = model.config.recipe, accelerator.device
     torch.manual_seed(seed)
     learn = Collate(train, model, device, labels=True)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mmeval.errors import RunFolderError
+from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.bootstrap import Judged
 from mmeval.metrics.per_example import BUILT_IN
@@ -21,6 +22,7 @@ from mmeval.plugin.spec import MetricSpec, Task
 SLICE, PROBABILITIES, METADATA = "slice:", ":probabilities", b"mmeval"
 TEXT_COLUMNS = ("id", "language", "cluster")
 ROWS = 8192
+ANEW = "delete the file and repeat its `mmeval run`, with --output, to make it anew"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ def write_predictions(
         columns: ``id``, ``language``, ``cluster`` and ``slice:*``, one value per example.
         labels: class indices by task, -1 for none.
         blocks: probabilities by task, in the order of the examples.
+
+    Raises:
+        PluginError: too few or too many rows, a task is missing, a shape is wrong, a probability is not finite.
     """
     fields = [pa.field(name, pa.string()) for name in columns]
     for task in tasks:
@@ -61,9 +66,11 @@ def write_predictions(
     described = {METADATA: json.dumps({"tasks": [[task.name, task.classes] for task in tasks]}, ensure_ascii=False)}
     schema = pa.schema(fields, metadata=described)
     with atomic_path(path) as temporary, pq.ParquetWriter(str(temporary), schema, compression="zstd") as writer:
-        start = 0
+        start, total = 0, len(next(iter(columns.values())))
         for block in blocks:
-            stop = start + len(next(iter(block.values())))
+            stop = start + _checked(block, tasks, start)
+            if stop > total:
+                raise PluginError(f"The model predicted {stop} or more of {total} examples; tell its authors.")
             arrays: list[pa.Array] = [pa.array(values[start:stop], pa.string()) for values in columns.values()]
             for task in tasks:
                 own = labels[task.name][start:stop]
@@ -74,6 +81,8 @@ def write_predictions(
                 arrays.append(pa.FixedSizeListArray.from_arrays(flat, len(task.classes)))
             writer.write_table(pa.table(arrays, schema=schema))
             start = stop
+        if start < total:
+            raise PluginError(f"The model predicted {start} of {total} examples; tell its authors.")
 
 
 def read_predictions(path: Path, metrics: Sequence[MetricSpec] = ()) -> Predictions:
@@ -89,7 +98,7 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = ()) -> Predicti
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise RunFolderError(f"{path} can't be read as Parquet ({error}); run again to make it anew.") from None
+        raise RunFolderError(f"{path} can't be read as Parquet ({error}); {ANEW}.") from None
     tasks = _tasks(path, file.schema_arrow)
     slices = [name for name in file.schema_arrow.names if name.startswith(SLICE)]
     text: dict[str, list[str]] = {name: [] for name in (*TEXT_COLUMNS, *slices)}
@@ -117,37 +126,71 @@ def probabilities(path: Path, task: Task) -> Iterator[tuple[pa.RecordBatch, NDAr
         yield batch, _matrix(batch, task)
 
 
+def _checked(block: Mapping[str, NDArray[np.float32]], tasks: Sequence[Task], start: int) -> int:
+    """Number of rows of a block that is as it must be."""
+    rows = len(next(iter(block.values()), ()))
+    for task in tasks:
+        has = np.shape(block[task.name]) if task.name in block else "none"
+        if has != (rows, len(task.classes)):
+            expected = (rows, len(task.classes))
+            raise PluginError(
+                f"The model's probabilities of {task.name} must be {expected}, got {has}; tell its authors."
+            )
+        bad = np.flatnonzero(~np.isfinite(block[task.name]).all(1))
+        if len(bad):
+            raise PluginError(f"The model's probabilities of {task.name} hold NaN, first for example {start + bad[0]}.")
+    return rows
+
+
 def _tasks(path: Path, schema: pa.Schema) -> tuple[Task, ...]:
-    described = (schema.metadata or {}).get(METADATA)
-    if described is None:
-        raise RunFolderError(f"{path} is no predictions file of mmeval: its metadata lacks the tasks.")
-    tasks = tuple(Task(name, tuple(classes)) for name, classes in json.loads(described)["tasks"])
+    try:
+        described = json.loads((schema.metadata or {})[METADATA])
+        tasks = tuple(Task(name, tuple(classes)) for name, classes in described["tasks"])
+    except (KeyError, TypeError, ValueError):
+        raise RunFolderError(f"{path} is no predictions file of mmeval: its metadata lacks the tasks.") from None
     needed = [*TEXT_COLUMNS, *(c for task in tasks for c in (task.name, task.name + PROBABILITIES))]
     for column in needed:
         if column not in schema.names:
-            raise RunFolderError(f'{path}: the column "{column}" is missing; run again to make the file anew.')
+            raise RunFolderError(f'{path}: the column "{column}" is missing; {ANEW}.')
+    for task in tasks:
+        kind = schema.field(task.name + PROBABILITIES).type
+        if kind != pa.list_(pa.float32(), len(task.classes)):
+            raise RunFolderError(
+                f"{path}: the probabilities of {task.name} must be lists of {len(task.classes)} numbers, "
+                f"they are {kind}; {ANEW}."
+            )
     return tasks
 
 
 def _judge(path: Path, batch: pa.RecordBatch, task: Task, metrics: Sequence[MetricSpec], start: int) -> Judged:
     matrix = _matrix(batch, task)
-    bad = np.flatnonzero(~np.isfinite(matrix).all(1)) if matrix.shape[1:] == (len(task.classes),) else np.array([0])
+    bad = np.flatnonzero(~np.isfinite(matrix).all(1))
     if len(bad):
         row = int(bad[0])
-        raise RunFolderError(
-            f"{path}, row {start + row} (id {batch.column('id')[row]}): the probabilities of {task.name} must be "
-            f"{len(task.classes)} numbers, and NaN is none; run again to make the file anew."
-        )
+        where = f"{path}, row {start + row} (id {batch.column('id')[row]})"
+        raise RunFolderError(f"{where}: the probabilities of {task.name} hold NaN; {ANEW}.")
     true = _indices(path, batch, task, start)
     known = np.where(true < 0, 0, true)
-    functions = [*BUILT_IN.values(), *(metric.per_example for metric in metrics)]
-    return Judged(true, matrix.argmax(1), np.stack([f(known, matrix) for f in functions], 1), len(task.classes))
+    values = [function(known, matrix) for function in BUILT_IN.values()]
+    values += [_by_plugin(metric, known, matrix) for metric in metrics]
+    return Judged(true, matrix.argmax(1), np.stack(values, 1), len(task.classes))
+
+
+def _by_plugin(metric: MetricSpec, true: NDArray[np.int64], matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    try:
+        values = np.asarray(metric.per_example(true, matrix), np.float64)
+    except Exception as error:
+        raise PluginError(f'The metric "{metric.name}" failed: {type(error).__name__}: {error}') from error
+    if values.shape != true.shape:
+        raise PluginError(f'The metric "{metric.name}" must give {true.shape} values, it gave {values.shape}.')
+    return values
 
 
 def _matrix(batch: pa.RecordBatch, task: Task) -> NDArray[np.float32]:
+    """Probabilities ``[n, classes]``; a null is NaN."""
     column = batch.column(task.name + PROBABILITIES)
-    flat = np.asarray(column.flatten(), np.float32)
-    return flat.reshape(len(batch), -1) if len(batch) else np.zeros((0, len(task.classes)), np.float32)
+    filled = pc.fill_null(column, pa.scalar([float("nan")] * len(task.classes), column.type))
+    return np.asarray(filled.flatten().fill_null(float("nan")), np.float32).reshape(len(batch), len(task.classes))
 
 
 def _indices(path: Path, batch: pa.RecordBatch, task: Task, start: int) -> NDArray[np.int64]:
@@ -155,10 +198,8 @@ def _indices(path: Path, batch: pa.RecordBatch, task: Task, start: int) -> NDArr
     names = batch.column(task.name).to_pylist()
     for row, name in enumerate(names):
         if name is not None and name not in index:
-            raise RunFolderError(
-                f'{path}, row {start + row} (id {batch.column("id")[row]}): "{name}" is no class of {task.name}; '
-                "run again to make the file anew."
-            )
+            where = f"{path}, row {start + row} (id {batch.column('id')[row]})"
+            raise RunFolderError(f'{where}: "{name}" is no class of {task.name}; {ANEW}.')
     return np.array([-1 if name is None else index[name] for name in names], np.int64)
 
 

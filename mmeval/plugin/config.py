@@ -109,7 +109,8 @@ def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Se
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if str(part).isidentifier())
         reason = first["msg"][0].lower() + first["msg"][1:]
-        raise UserError(f"--set {key}={first['input']}: {reason}. {show}") from None
+        value = "none" if first["input"] is None else first["input"]
+        raise UserError(f"--set {key}={value}: {reason}. {show}") from None
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 - what JSON holds

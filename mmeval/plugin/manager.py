@@ -128,7 +128,7 @@ def _guarded(name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - whate
         return call()
     except (UserError, MissingExtraError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"Plugin {name} can't be loaded: {type(error).__name__}: {error}") from error
 
 

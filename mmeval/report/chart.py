@@ -38,7 +38,9 @@ def chart(content: Content, task: str) -> Chart | None:
     ]
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if (max(ends) - min(ends)) / s <= 6)
     start, stop = math.floor(min(ends) / step) * step, math.ceil(max(ends) / step) * step
-    width = max(stop - start, step)
+    if stop - start < step / 2:
+        start -= step
+    width = stop - start
 
     def place(value: float) -> float:
         return round(100 * (value - start) / width, 2) if value == value else 0.0

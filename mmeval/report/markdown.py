@@ -34,8 +34,8 @@ def markdown(content: Content) -> str:
 
 
 def _table(content: Content, task: str) -> list[str]:
-    titles = [content.metric_title(metric) for metric in content.metrics]
-    keys = [(language, language) for language in content.languages]
+    titles = [_cell(content.metric_title(metric)) for metric in content.metrics]
+    keys = [(language, _cell(language)) for language in content.languages]
     keys += [(view, f"**{VIEW_TITLES[view]}**") for view in (MACRO, WORST, GAP, ALL)]
     rows = [
         f"| {label} | {content.number(task, key, 'top1').n:,} | {_numbers(content, task, key)} |" for key, label in keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmeval.metrics.scores import ALL, GAP, MACRO, WORST
+from mmeval.metrics.scores import ALL, GAP, MACRO, METRICS, WORST
 from mmeval.report.content import Content
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ def terminal(content: Content) -> RenderableType:
     )
     table.add_column("language", no_wrap=True)
     table.add_column("n", justify="right")
-    for metric in content.metrics:
+    for metric in METRICS:
         table.add_column(content.metric_title(metric), justify="right", no_wrap=True)
         if metric == "top1":
             table.add_column("95 %", justify="right", style="dim", no_wrap=True)
 
     def row(language: str, label: str, style: str = "") -> None:
         cells = []
-        for metric in content.metrics:
+        for metric in METRICS:
             number = content.number(task, language, metric)
             cells += [str(number), number.interval] if metric == "top1" else [str(number)]
         table.add_row(label, f"{content.number(task, language, 'top1').n:,}", *cells, style=style)
@@ -43,16 +43,19 @@ def terminal(content: Content) -> RenderableType:
     table.add_section()
     # Short labels, so that the table fits 80 columns.
     row(MACRO, "mean of all", "bold")
-    row(WORST, f"worst, {worst}")
-    row(GAP, f"gap {best}-{worst}")
+    row(WORST, f"worst, {worst}" if worst else "worst")
+    row(GAP, f"gap {best}-{worst}" if worst else "gap")
     row(ALL, "all as one")
-    others = [Text(_line(content, other)) for other in content.tasks[1:]]
+    # What the table has no room for.
+    added = [metric for metric in content.metrics if metric not in METRICS]
+    others = [Text(_line(content, task, metric)) for metric in added]
+    others += [Text(_line(content, other, metric)) for other in content.tasks[1:] for metric in ("top1", *added)]
     return Group(table, *others, Text(content.record.plan.signature, style="dim", overflow="fold"))
 
 
-def _line(content: Content, task: str) -> str:
-    mean, worst = content.number(task, MACRO, "top1"), content.number(task, WORST, "top1")
-    return (
-        f"{task}: top-1 mean of all {mean} ({mean.interval}), "
-        f"worst, {content.extremes(task)[1]} {worst} ({worst.interval})"
-    )
+def _line(content: Content, task: str, metric: str) -> str:
+    mean, worst = content.number(task, MACRO, metric), content.number(task, WORST, metric)
+    name = f"{task}: {content.metric_title(metric)} mean of all"
+    if not mean.defined:
+        return f"{name} {mean}"
+    return f"{name} {mean} ({mean.interval}), worst, {content.extremes(task, metric)[1]} {worst} ({worst.interval})"

@@ -40,7 +40,7 @@ def git_commit() -> str | None:
     try:
         commit = _git(root, "rev-parse", "--short=12", "HEAD").strip()
         return commit + ("+changes" if _git(root, "status", "--porcelain").strip() else "")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return None
 
 

@@ -84,8 +84,22 @@ class RunFolder:
         """Facts of a training that is done, else None."""
         if not (self.facts_file(seed).is_file() and self.predictions_file(seed).is_file()):
             return None
-        facts: dict[str, Any] = json.loads(self.facts_file(seed).read_text(encoding="utf-8"))
+        try:
+            facts: dict[str, Any] = json.loads(self.facts_file(seed).read_text(encoding="utf-8"))
+        except ValueError:
+            return None
         return facts
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing that can't be made again without the model is missing."""
+        seeds = self.record().plan.protocol.seeds
+        return self.gallery_file.is_file() and all(self.facts(seed) for seed in seeds)
+
+    def reopen(self) -> None:
+        """Make a finished run an unfinished one again, to be mended."""
+        self.write_json(self.plan_file, self.record().plan.model_dump(mode="json"))
+        self.record_file.unlink()
 
     def finish(self, record: Record) -> None:
         """Write ``run.json``, last of all; the plan is in it."""
@@ -104,8 +118,9 @@ class RunFolder:
         """
         for file in files:
             if not file.is_file():
-                missing = file.relative_to(self.path)
-                raise RunFolderError(f"{self.path} lacks {missing}; {self._again('make it anew')}.")
+                again = self._again("make it anew")
+                how = f"`mmeval score {self.path}` makes it again" if file == self.scores_file else again
+                raise RunFolderError(f"{self.path} lacks {file.relative_to(self.path)}; {how}.")
 
     def _what_is_missing(self) -> str:
         if self.state is State.UNFINISHED:
@@ -122,7 +137,7 @@ class RunFolder:
 
     def _read(self, path: Path, kind: type[Kind]) -> Kind:
         try:
-            return kind.model_validate_json(path.read_text(encoding="utf-8"))
+            return kind.model_validate_json(path.read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the file"

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmeval.data.examples import Examples
+from mmeval.errors import RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.mistakes import confident_mistakes
+from mmeval.metrics.predictions import ANEW
 from mmeval.plugin.spec import Task
 
 SCHEMA = pa.schema(
@@ -35,6 +37,16 @@ def write_gallery(path: Path, predictions: Path, task: Task, examples: Examples)
 
 
 def read_gallery(path: Path) -> list[dict[str, Any]]:
-    """The rows of a gallery, the most confident mistake first."""
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    """The rows of a gallery, the most confident mistake first.
+
+    Raises:
+        RunFolderError: not a gallery.
+    """
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise RunFolderError(f"{path} can't be read ({error}); {ANEW}.") from None
+    if table.schema.names != SCHEMA.names:
+        raise RunFolderError(f"{path} lacks columns of a gallery; {ANEW}.")
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmeval.console import progress
+from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
-from mmeval.metrics.predictions import read_predictions
-from mmeval.metrics.scores import Source, passes, read_scores, score, write_scores
+from mmeval.metrics.predictions import ANEW, read_predictions
+from mmeval.metrics.scores import METRICS, Source, passes, read_scores, score, write_scores
+from mmeval.plugin.manager import Manager
 from mmeval.plugin.spec import MetricSpec
 from mmeval.record import Record
 from mmeval.report.content import Content
@@ -27,6 +29,10 @@ def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricS
     files = {seed: folder.predictions_file(seed) for seed in protocol.seeds}
     folder.require(*files.values())
     predictions = {seed: read_predictions(file, metrics) for seed, file in files.items()}
+    first = next(iter(predictions.values()))
+    for seed, one in predictions.items():
+        if one.ids != first.ids:
+            raise RunFolderError(f"{files[seed]} is of other examples than {next(iter(files.values()))}; {ANEW}.")
     source = Source(
         run=record.name,
         model=record.plan.plugin.name,
@@ -37,6 +43,34 @@ def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricS
     with progress("Bootstrap", passes(predictions), "resamples") as advance:
         table = score(source, predictions, metrics, advance=advance)
     write_scores(folder.scores_file, table)
+
+
+def plugin_metrics(manager: Manager) -> tuple[MetricSpec, ...]:
+    """The metrics of the loaded plugins.
+
+    Raises:
+        PluginError: one has the name of a built-in metric.
+    """
+    for metric in manager.metrics():
+        if metric.name in METRICS:
+            raise PluginError(f'A plugin registers the metric "{metric.name}", which mmeval has itself; rename it.')
+    return manager.metrics()
+
+
+def metrics_of(record: Record) -> tuple[MetricSpec, ...]:
+    """The plugin metrics that a run was scored with, loaded again.
+
+    Raises:
+        PluginError: the plugin that brought them can't be loaded, or no longer brings them.
+    """
+    if not record.metrics:
+        return ()
+    manager = Manager()
+    manager.model(record.plugin)
+    found = {metric.name: metric for metric in plugin_metrics(manager)}
+    if missing := [name for name in record.metrics if name not in found]:
+        raise PluginError(f'The plugin {record.plugin} no longer brings the metric "{missing[0]}".')
+    return tuple(found[name] for name in record.metrics)
 
 
 def write_report(folder: RunFolder, record: Record) -> None:

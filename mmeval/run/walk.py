@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import shlex
 import shutil
 import time
@@ -26,7 +27,7 @@ from mmeval.run import environment
 from mmeval.run.folder import RunFolder, State
 from mmeval.run.gallery import write_gallery
 from mmeval.run.seed import run_seed
-from mmeval.run.views import write_report, write_scores_of
+from mmeval.run.views import plugin_metrics, write_report, write_scores_of
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,14 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     _check_inputs(spec, request.inputs)
     preset, config = _configured(spec, request)
     device = resolve_device(request.device)
+    metrics = plugin_metrics(manager)
     store = prepare(dataset)
     plan = _plan(request, spec, preset, config, store)
     folder = RunFolder(request.output or _default_output(request, spec, started))
     if not _claim(folder, plan):
         return folder
-    manager.before_run(plan)
     with _leaving_no_clutter(folder, plan):
+        manager.before_run(plan)
         facts = {
             str(seed): folder.facts(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
             for seed in plan.protocol.seeds
@@ -96,8 +98,10 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
             peak_memory_bytes=None,
             git_commit=environment.git_commit(),
             command=request.command(),
+            plugin=request.plugin,
+            metrics=[metric.name for metric in metrics],
         )
-        write_scores_of(folder, record, manager.metrics())
+        write_scores_of(folder, record, metrics)
         spent = {"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": environment.peak_memory_bytes()}
         record = record.model_copy(update=spent)
         write_report(folder, record)
@@ -116,8 +120,19 @@ def _leaving_no_clutter(folder: RunFolder, plan: Plan) -> Iterator[None]:
         raise Stopped(f"Stopped. What was finished is whole; {how}.") from None
     except UserError:
         if not any(folder.facts(seed) for seed in plan.protocol.seeds):
-            shutil.rmtree(folder.path)
+            _remove(folder.path)
         raise
+
+
+def _remove(path: Path) -> None:
+    for child in path.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
+    # The current folder or a link stays, empty.
+    with contextlib.suppress(OSError):
+        path.rmdir()
 
 
 def _check_inputs(spec: ModelSpec, inputs: Inputs) -> None:
@@ -156,7 +171,13 @@ def _plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfig, s
 
 def _default_output(request: Request, spec: ModelSpec, started: dt.datetime) -> Path:
     inputs = "" if request.inputs is Inputs.IMAGE_TEXT else f"-{request.inputs.value}"
-    return Path("runs") / f"{request.dataset}-{spec.name}{inputs}-{started:%Y%m%d-%H%M%S}"
+    name = f"{request.dataset}-{spec.name}{inputs}-{started:%Y%m%d-%H%M%S}"
+    names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
+    return next(path for path in (Path("runs") / one for one in names) if not path.exists())
+
+
+def _seeds(seeds: list[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _claim(folder: RunFolder, plan: Plan) -> bool:
@@ -165,7 +186,12 @@ def _claim(folder: RunFolder, plan: Plan) -> bool:
     if state is State.FOREIGN:
         raise RunFolderError(f"--output {folder.path} exists and is no run folder; name another one.")
     if state is State.EMPTY:
-        folder.path.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise RunFolderError(f"--output {folder.path} can't be made: {error.strerror}.") from None
         folder.write_json(folder.plan_file, plan.model_dump(mode="json"))
         return True
     found = folder.record().plan if state is State.FINISHED else folder.plan()
@@ -173,11 +199,13 @@ def _claim(folder: RunFolder, plan: Plan) -> bool:
         raise RunFolderError(
             f"--output {folder.path} holds another run ({state.value}): {difference}; name another folder."
         )
-    if state is State.FINISHED:
+    if state is State.FINISHED and folder.whole:
         note(f"{folder.path} holds this very run, finished; nothing is computed again.")
         return False
+    if state is State.FINISHED:
+        folder.reopen()
     done = [seed for seed in plan.protocol.seeds if folder.facts(seed)]
-    what = f"goes on after seed {done[-1]}" if done else "starts clean: no seed was finished"
+    what = f"goes on after {_seeds(done)}" if done else "starts clean: no seed was finished"
     note(f"{folder.path} holds this run, unfinished; it {what}.")
     return True
 

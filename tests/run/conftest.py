@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 import mmeval
 from mmeval import DatasetSpec
-from mmeval.cli import main as cli
 from mmeval.plugin.manager import Manager
 from mmeval.run.folder import RunFolder
 from mmeval.run.walk import Request, run
@@ -24,22 +22,6 @@ SMALL = (
     "recipe.epochs=1",
     "recipe.batch_size=16",
 )
-PLUGIN = """\"\"\"Squares of a colour.\"\"\"
-import importlib.util
-from pathlib import Path
-
-import mmeval
-
-found = importlib.util.spec_from_file_location("shared_fixtures", {conftest!r})
-fixtures = importlib.util.module_from_spec(found)
-found.loader.exec_module(fixtures)
-
-
-@mmeval.hookimpl
-def register_datasets(register):
-    sizes = {{"train": 24, "validation": 6, "test": 14}}
-    register(mmeval.DatasetSpec("colours", "squares", Path({card!r}), lambda: fixtures.ColourSource(sizes)))
-"""
 
 
 class Offers:
@@ -103,35 +85,6 @@ def finished(
         run(ask(output=kept, seeds=2), offer())
     shutil.copytree(kept, tmp_path / "run")
     return RunFolder(tmp_path / "run")
-
-
-@pytest.fixture
-def installed(tmp_path: Path, colours: Callable[..., DatasetSpec], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The data set as an installed plugin, for this process and for those it starts."""
-    site = tmp_path / "site"
-    info = site / "colours-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: colours\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mmeval.datasets]\ncolours = colours_plugin\n")
-    conftest = Path(__file__).parents[1] / "conftest.py"
-    (site / "colours_plugin.py").write_text(PLUGIN.format(conftest=str(conftest), card=str(colours().card)))
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    monkeypatch.delitem(sys.modules, "colours_plugin", raising=False)
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Calls the command line in this process; returns its exit status."""
-
-    def call(*words: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["mmeval", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        assert isinstance(left.value.code, int)
-        return left.value.code
-
-    return call
 
 
 @pytest.fixture

@@ -1,0 +1,160 @@
+"""The commands that list and explain, and those that plugins add."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmeval import __version__
+from mmeval.plugin.config import options
+from mmeval.plugin.manager import Manager
+
+Command = Callable[..., int]
+Capture = pytest.CaptureFixture[str]
+KEYS = {"name", "kind", "summary", "distribution", "version", "module", "status"}
+GREET = '''"""Says hello."""
+import typer
+
+import mmeval
+
+
+@mmeval.hookimpl
+def register_commands(group):
+    @group.callback(invoke_without_command=True)
+    def greet(name: str = "you") -> None:
+        """Say hello."""
+        typer.echo(f"hello {name}")
+'''
+ONE_FILE = '''
+import mmeval
+
+
+class Config(mmeval.ModelConfig):
+    depth: int = 2
+    """Layers."""
+
+
+@mmeval.hookimpl
+def register_models(register):
+    register(mmeval.ModelSpec("mine", "a test", Config, None, "0.3", ("text",), "none", "MIT", {"tiny": {}}))
+'''
+
+
+def test_the_version_is_said(command: Command, capsys: Capture) -> None:
+    assert command("--version") == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_names_every_command(word: str, command: Command, capsys: Capture) -> None:
+    assert command(word) == 0
+    shown = capsys.readouterr().out
+    for name in ("run", "score", "report", "plugins", "data"):
+        assert f" {name} " in shown
+
+
+@pytest.mark.parametrize(("name", "kind", "has"), [("plugins", "model", "embracenet"), ("data", "dataset", "emoji14")])
+def test_listings_are_json_for_programs(name: str, kind: str, has: str, command: Command, capsys: Capture) -> None:
+    assert command(name, "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert all(set(one) == KEYS for one in listed)
+    (own,) = (one for one in listed if one["name"] == has)
+    assert own["kind"] == kind
+    assert own["status"] == "ok"
+    assert own["distribution"] == "mmeval-multilingual"
+    assert own["summary"]
+
+
+@pytest.mark.parametrize(
+    ("name", "has", "then"),
+    [("plugins", "embracenet", "mmeval plugins show NAME"), ("data", "emoji14", "mmeval run --dataset NAME")],
+)
+def test_listings_say_what_to_type_next(name: str, has: str, then: str, command: Command, capsys: Capture) -> None:
+    assert command(name) == 0
+    shown = capsys.readouterr().out
+    assert has in shown
+    assert shown.endswith(f"Next: {then}\n")
+
+
+def test_a_broken_plugin_does_not_break_the_listing(
+    command: Command, capsys: Capture, install: Callable[[str, str, str], None]
+) -> None:
+    install("models", "broken", "def (")
+    assert command("plugins", "--json") == 0
+    listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert listed["broken"]["status"] == "broken: SyntaxError in installed_broken.py"
+    assert listed["embracenet"]["status"] == "ok"
+
+
+def test_a_plugin_is_explained_with_paper_presets_and_every_option(command: Command, capsys: Capture) -> None:
+    assert command("plugins", "show", "embracenet") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    spec = Manager().model("embracenet")
+    for expected in (spec.paper, spec.licence, spec.version, "image + text", "tiny (default)", *spec.references):
+        assert expected in shown
+    for option in options(spec.config()):
+        assert f" {option.name} " in shown
+        assert option.help.split(";")[0].split(".")[0][:20] in shown
+
+
+def test_the_options_of_a_plugin_of_one_file_are_explained(command: Command, capsys: Capture, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(ONE_FILE)
+    assert command("plugins", "show", path) == 0
+    shown = capsys.readouterr().out
+    assert "mine 0.3" in shown
+    assert " depth " in shown
+    assert "Layers." in shown
+
+
+def test_a_command_of_a_plugin_is_loaded_only_when_it_is_called(
+    command: Command, capsys: Capture, install: Callable[[str, str, str], None]
+) -> None:
+    """One slow plugin must not make every command slow."""
+    install("commands", "greet", GREET)
+    assert command("plugins", "--json") == 0
+    assert "greet" in {one["name"] for one in json.loads(capsys.readouterr().out)}
+    assert "installed_greet" not in sys.modules
+    assert command("greet", "--name", "world") == 0
+    assert capsys.readouterr().out == "hello world\n"
+    assert "installed_greet" in sys.modules
+    assert command("--help") == 0
+    assert "greet " in capsys.readouterr().out
+
+
+def test_a_broken_command_of_a_plugin_is_one_sentence(
+    command: Command, capsys: Capture, install: Callable[[str, str, str], None]
+) -> None:
+    install("commands", "broken", "raise RuntimeError('no')\n")
+    assert command("broken") == 2
+    assert capsys.readouterr().err == "error: Plugin broken (dist-broken 1.0) can't be loaded: RuntimeError: no\n"
+
+
+def test_help_lists_a_broken_command_without_importing_it(
+    command: Command, capsys: Capture, install: Callable[[str, str, str], None]
+) -> None:
+    """One broken plugin must not take help away."""
+    install("commands", "broken", '"""Does nothing well."""\nraise RuntimeError("no")\n')
+    assert command("--help") == 0
+    assert "Does nothing well." in capsys.readouterr().out
+    assert "installed_broken" not in sys.modules
+
+
+def test_a_plugin_with_a_single_command_keeps_its_name(
+    command: Command, capsys: Capture, install: Callable[[str, str, str], None]
+) -> None:
+    code = "import mmeval\n\n\n@mmeval.hookimpl\ndef register_commands(group):\n    @group.command()\n"
+    install("commands", "sub", code + "    def one():\n        print('done')\n")
+    assert command("sub", "one") == 0
+    assert capsys.readouterr().out == "done\n"
+
+
+def test_a_plugin_that_ends_the_program_is_one_sentence(command: Command, capsys: Capture, tmp_path: Path) -> None:
+    plugin = tmp_path / "leaves.py"
+    plugin.write_text("import sys\nsys.exit(0)\n")
+    assert command("run", "--plugin", plugin) == 2
+    assert capsys.readouterr().err == f"error: Plugin {plugin} can't be loaded: SystemExit: 0\n"

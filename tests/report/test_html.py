@@ -1,0 +1,143 @@
+"""The HTML report is mailed around: it must open anywhere, load nothing, run nothing, and read in any script."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mmeval.report.content import Content
+from mmeval.report.html import data_uri, html
+
+Make = Callable[..., Content]
+Mistake = Callable[..., dict[str, Any]]
+NAN = float("nan")
+VOID = {"meta", "img", "br", "line", "circle"}
+
+
+class Page(HTMLParser):
+    """The parts of a page: tags with attributes, the text inside of each tag, and whether all tags are closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append((self.open[-1] if self.open else "", data.strip()))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(text for tag, text in self.texts if tag != "style")
+
+
+def picture(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(file, kind)
+    return file.getvalue()
+
+
+def test_the_page_loads_nothing_and_runs_nothing(content: Make, mistake: Mistake) -> None:
+    text = html(content(gallery=[mistake(image=picture("PNG")), mistake()]))
+    page = Page(text)
+    assert page.open == []
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    for tag, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            if name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
+                assert (value or "").startswith("data:"), (tag, name, value)
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+@pytest.mark.parametrize("where", ["text", "true", "predicted", "language"])
+def test_a_text_cannot_become_markup(where: str, content: Make, mistake: Mistake) -> None:
+    evil = "\"'><script>alert(1)</script>"
+    page = Page(html(content(gallery=[mistake(**{where: evil})])))
+    assert page.all("script") == []
+    assert evil in page.text
+
+
+def test_the_record_cannot_become_markup(content: Make) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    page = Page(html(content(paper=evil, command=evil, data={"summary": evil, "licence": evil})))
+    assert page.all("img") == []
+    assert page.text.count(evil) == 4
+
+
+def test_every_text_is_set_in_its_own_direction(content: Make, mistake: Mistake) -> None:
+    """Arabic beside Latin punctuation is unreadable otherwise; `lang` picks the right glyphs of Han characters."""
+    page = Page(html(content(gallery=[mistake(language="ar", text="مربع أحمر!"), mistake(language="ja", text="赤い")])))
+    texts = [attributes for attributes in page.all("div") if attributes.get("class") == "text"]
+    assert [(a["lang"], a["dir"]) for a in texts] == [("ar", "auto"), ("ja", "auto")]
+    assert "مربع أحمر!" in page.text
+
+
+def test_a_language_without_examples_has_a_dash_and_no_nan(content: Make) -> None:
+    text = html(content({"de": (0.5, 0.4, 0.6), "ja": (NAN, NAN, NAN)}))
+    assert not re.search(r"\bnan\b", text)
+    assert "<tr><td>ja</td><td>0</td>" in text
+    assert "<td>–<small></small></td>" in text
+
+
+def test_a_run_without_any_label_still_has_a_report(content: Make) -> None:
+    page = Page(html(content({"de": (NAN, NAN, NAN), "ja": (NAN, NAN, NAN)})))
+    assert page.all("svg") == []
+    assert not re.search(r"\bnan\b", page.text)
+
+
+def test_a_mistake_without_picture_or_text_says_so(content: Make, mistake: Mistake) -> None:
+    page = Page(html(content(gallery=[mistake(text="")])))
+    assert page.all("img") == []
+    assert "no image" in page.text
+    assert "no text" in page.text
+    assert "88 % sure" in page.text
+
+
+def test_a_model_without_mistakes_is_said_so(content: Make) -> None:
+    assert "None: every prediction was right." in Page(html(content())).text
+
+
+def test_a_trial_cannot_be_taken_for_a_result(content: Make) -> None:
+    assert "Limited to 50 examples of each split: a trial, not a result." in Page(html(content(limit=50))).text
+    assert "a trial, not a result" not in Page(html(content())).text
+
+
+def test_signature_command_and_every_number_are_there(content: Make) -> None:
+    made = content()
+    page = Page(html(made))
+    for expected in (made.record.plan.signature, made.record.command, "number=even", "1,234", "0.800", "0.750–0.850"):
+        assert expected in page.text
+    assert page.text.count("macro-F1") == 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_is_embedded_as_what_it_is(kind: str) -> None:
+    head, _, data = data_uri(picture(kind)).partition(",")
+    assert head == f"data:image/{kind.lower()};base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).format == kind
