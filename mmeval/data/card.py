@@ -50,6 +50,8 @@ def read_card(path: Path) -> Card:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DataError(f"There is no data card at {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The data card {path} can't be read: {error}.") from None
     opening, _, rest = text.partition("\n")
     header_text, fence, body = rest.partition(f"\n{_FENCE}\n")
     if opening.strip() != _FENCE or not fence:
@@ -60,18 +62,28 @@ def read_card(path: Path) -> Card:
         return Card(
             path=path,
             name=ours["name"],
-            languages=tuple(header["language"]),
+            languages=_texts(header["language"]),
             licence=header["license"],
-            tasks={name: tuple(classes) for name, classes in ours["tasks"].items()},
-            splits=ours["splits"],
+            tasks={name: _texts(classes) for name, classes in ours["tasks"].items()},
+            splits=dict(ours["splits"]),
             images=ours["images"],
             header=header,
             body=body,
         )
     except yaml.YAMLError as error:
         raise DataError(f"{path}: the YAML header can't be read: {error}") from None
-    except (KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
         raise DataError(f"{path}: the YAML header lacks the field {error}.") from None
+    except (TypeError, AttributeError, ValueError) as error:
+        raise DataError(f"{path}: the YAML header is not as it should be: {error}.") from None
+
+
+def _texts(values: list[object]) -> tuple[str, ...]:
+    for value in values:
+        if not isinstance(value, str):
+            # YAML reads `no` (Norwegian) as false.
+            raise ValueError(f"{value!r} is no text, put it in quotes")
+    return tuple(map(str, values))
 
 
 def differences(card: Card, store: Store) -> list[str]:

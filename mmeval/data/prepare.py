@@ -43,6 +43,8 @@ def prepare(spec: DatasetSpec) -> Store:
     if not (folder / INFO).is_file():
         with lock(folder.parent / f"{folder.name}.lock"):
             if not (folder / INFO).is_file():
+                if folder.exists():
+                    raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.")
                 _build(spec, source, folder)
     return Store(folder)
 
@@ -51,12 +53,13 @@ def _build(spec: DatasetSpec, source: Source, folder: Path) -> None:
     with atomic_folder(folder) as temporary:
         keys, pictures = _write_images(temporary, source, spec.name)
         seen = _write_examples(temporary, source, keys)
+        tasks = [{"name": task.name, "classes": task.classes} for task in source.tasks]
         info = {
             "schema": SCHEMA_VERSION,
             "name": spec.name,
-            "fingerprint": digest(pictures, seen.sha.hexdigest()),
+            "fingerprint": digest(pictures, seen.sha.hexdigest(), json.dumps(tasks)),
             "identity": dict(source.identity),
-            "tasks": [{"name": task.name, "classes": task.classes} for task in source.tasks],
+            "tasks": tasks,
             "languages": sorted(seen.languages),
             "splits": dict(seen.splits),
             "images": len(keys),
@@ -65,7 +68,7 @@ def _build(spec: DatasetSpec, source: Source, folder: Path) -> None:
         wrong = differences(read_card(spec.card), Store(temporary))
         if wrong:
             raise DataError(f"{spec.name} is not as its data card says ({spec.card.name}): {'; '.join(wrong)}.")
-    note(f"Prepared {spec.name}: {seen.count:,} examples, {len(keys):,} pictures, in {folder}")
+    note(f"Prepared {spec.name}: {len(seen.ids):,} examples, {len(keys):,} pictures, in {folder}")
 
 
 def _write_images(folder: Path, source: Source, name: str) -> tuple[dict[str, int], str]:
@@ -78,6 +81,8 @@ def _write_images(folder: Path, source: Source, name: str) -> tuple[dict[str, in
     def rows() -> Iterator[dict[str, Any]]:
         with progress(f"Preparing {name}", source.size, "pictures") as advance:
             for key, data in source.images():
+                if key in keys:
+                    raise DataError(f'{name}: the picture "{key}" comes twice.')
                 keys[key] = len(keys)
                 one = hashlib.sha256(data).hexdigest()
                 sha.update(one.encode())
@@ -92,7 +97,7 @@ def _write_images(folder: Path, source: Source, name: str) -> tuple[dict[str, in
 class _Seen:
     """What passed by while the examples were written."""
 
-    count: int = 0
+    ids: set[str] = field(default_factory=set)
     languages: set[str] = field(default_factory=set)
     splits: Counter[str] = field(default_factory=Counter)
     sha: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -107,13 +112,20 @@ def _write_examples(folder: Path, source: Source, images: dict[str, int]) -> _Se
     def rows() -> Iterator[dict[str, Any]]:
         for example in source.examples():
             row = _row(example, tasks, indices, images)
-            seen.count += 1
+            if example.id in seen.ids:
+                raise DataError(f'The id "{example.id}" stands for two examples.')
+            if sorted(example.slices) != names:
+                raise DataError(f"Example {example.id} has the slices {sorted(example.slices)}, others have {names}.")
+            seen.ids.add(example.id)
             seen.languages.add(example.language)
             seen.splits[example.split] += 1
             seen.sha.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
             yield row
 
-    names = sorted(next(iter(source.examples())).slices)
+    first = next(iter(source.examples()), None)
+    if first is None:
+        raise DataError("The source has no examples.")
+    names = sorted(first.slices)
     text = {name: pa.string() for name in ("id", "text", "language", "split", "cluster")}
     labels = {LABEL + task.name: pa.int32() for task in tasks}
     slices = {SLICE + name: pa.string() for name in names}
@@ -131,6 +143,8 @@ def _row(
         if name is not None and name not in indices[task.name]:
             raise DataError(f'Example {example.id}: "{name}" is no class of {task.name}.')
         labels[LABEL + task.name] = -1 if name is None else indices[task.name][name]
+    if example.image is not None and example.image not in images:
+        raise DataError(f'Example {example.id} names the picture "{example.image}", which the source does not have.')
     return {
         "id": example.id,
         "text": example.text,

@@ -17,7 +17,9 @@ C = TypeVar("C", bound="Config")
 class Config(BaseModel):
     """A group of options; a docstring under a field is its help text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class Recipe(Config):

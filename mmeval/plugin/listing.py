@@ -44,10 +44,14 @@ def installed(*kinds: str) -> list[Listed]:
 
 
 def _describe(kind: str, entry: importlib.metadata.EntryPoint) -> Listed:
-    summary, status = _docstring(entry.module)
     dist = entry.dist
     name, version = (dist.name, dist.version) if dist else ("", "")
-    return Listed(entry.name, kind, summary, name, version, entry.module, status)
+    try:
+        module = entry.module
+    except AttributeError:  # what importlib.metadata raises for a value that it can't parse
+        return Listed(entry.name, kind, "", name, version, entry.value, f'broken: "{entry.value}" names no module')
+    summary, status = _docstring(module)
+    return Listed(entry.name, kind, summary, name, version, module, status)
 
 
 def _docstring(module: str) -> tuple[str, str]:
@@ -56,8 +60,8 @@ def _docstring(module: str) -> tuple[str, str]:
     if path is None:
         return "", f'broken: no module "{module}"'
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
         return "", f"broken: {type(error).__name__} in {path.name}"
     lines = (ast.get_docstring(tree) or "").splitlines()
     return (lines[0] if lines else ""), "ok"
@@ -65,15 +69,16 @@ def _docstring(module: str) -> tuple[str, str]:
 
 def _source(module: str) -> Path | None:
     # Only the top package is looked up: finding a submodule would import its parents.
-    top, _, rest = module.partition(".")
+    top, *rest = module.split(".")
     try:
         found = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
-    if found is None or found.origin is None:
+    if found is None:
         return None
-    path = Path(found.origin)
-    for part in rest.split(".") if rest else ():
-        folder = path.parent
-        path = next((p for p in (folder / part / "__init__.py", folder / f"{part}.py") if p.is_file()), folder / part)
-    return path if path.is_file() else None
+    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
+    candidates = [Path(found.origin)] if found.origin else []
+    for part in rest:
+        candidates = [path for folder in folders for path in (folder / part / "__init__.py", folder / f"{part}.py")]
+        folders = [folder / part for folder in folders]
+    return next((path for path in candidates if path.is_file()), None)

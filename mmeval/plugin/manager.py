@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from mmeval.errors import MissingExtraError, PluginError, UnknownNameError, UserError
+from mmeval.errors import PluginError, UnknownNameError, UserError
+from mmeval.files import digest
 from mmeval.plugin import hooks
 from mmeval.plugin.listing import entry_points
 from mmeval.plugin.spec import DatasetSpec, MetricSpec, ModelSpec
@@ -29,6 +30,7 @@ class Manager:
         self._models: dict[str, ModelSpec] = {}
         self._datasets: dict[str, DatasetSpec] = {}
         self._metrics: dict[str, MetricSpec] = {}
+        self._files: dict[str, ModelSpec] = {}
 
     def model(self, name: str) -> ModelSpec:
         """The model plugin that a user calls ``name``: an entry point, or the path of a Python file.
@@ -50,11 +52,11 @@ class Manager:
 
     def add_commands(self, name: str, group: Any) -> bool:  # noqa: ANN401 - a Typer app
         """Load the plugin behind command ``name`` and let it fill ``group``; False if there is none."""
-        entry = next((entry for entry in entry_points("command") if entry.name == name), None)
+        entry = _entry("command", name)
         if entry is None:
             return False
-        plugin = self._import(name, entry)
-        self._pluggy.subset_hook_caller("register_commands", self._others(plugin))(group=group)
+        caller = self._pluggy.subset_hook_caller("register_commands", self._others(self._import(name, entry)))
+        _guarded(f"{name} ({_origin(entry)})", lambda: caller(group=group))
         return True
 
     def before_run(self, run: Any) -> None:  # noqa: ANN401 - a layer above
@@ -67,19 +69,27 @@ class Manager:
 
     def add(self, plugin: object, name: str) -> None:
         """Register a module (or any object) whose methods are marked as hooks, and take in what it offers."""
-        self._pluggy.register(plugin, name=name)
         try:
+            self._pluggy.register(plugin, name=name)
             self._pluggy.check_pending()
         except pluggy.PluginValidationError as error:
-            raise PluginError(f"Plugin {name}: {error}.") from None
+            raise PluginError(f"Plugin {name}: {' '.join(str(error).split())}") from None
         only = self._others(plugin)
-        for hook, registry in (
-            ("register_models", self._models),
-            ("register_datasets", self._datasets),
-            ("register_metrics", self._metrics),
-        ):
-            caller = self._pluggy.subset_hook_caller(hook, only)
-            _guarded(name, lambda c=caller, r=registry: c(register=_adder(r, name)))  # type: ignore[misc]
+        offered: list[tuple[dict[str, Any], Any]] = []
+        try:
+            for hook, registry in (
+                ("register_models", self._models),
+                ("register_datasets", self._datasets),
+                ("register_metrics", self._metrics),
+            ):
+                caller = self._pluggy.subset_hook_caller(hook, only)
+                _guarded(name, lambda c=caller, r=registry: c(register=_adder(r, name, offered)))  # type: ignore[misc]
+        except UserError:
+            # All or nothing: a plugin that is refused leaves nothing behind.
+            self._pluggy.unregister(plugin)
+            raise
+        for registry, spec in offered:
+            registry[spec.name] = spec
 
     def _others(self, plugin: object) -> set[object]:
         return {other for other in self._pluggy.get_plugins() if other is not plugin}
@@ -87,13 +97,13 @@ class Manager:
     def _named(self, kind: str, name: str, registry: dict[str, Spec]) -> Spec:
         if name in registry:
             return registry[name]
-        entries: dict[str, importlib.metadata.EntryPoint] = {entry.name: entry for entry in entry_points(kind)}
-        if name not in entries:
-            known = [*entries, *registry]
+        entry = _entry(kind, name)
+        if entry is None:
+            known = [*(entry.name for entry in entry_points(kind)), *registry]
             raise UnknownNameError({"model": "plugin", "dataset": "data set"}[kind], name, known, LISTING[kind])
-        self._import(name, entries[name])
+        self._import(name, entry)
         if name not in registry:
-            source = _origin(entries[name])
+            source = _origin(entry)
             raise PluginError(f'Plugin "{name}" ({source}) registers no {kind} named "{name}"; tell its authors.')
         return registry[name]
 
@@ -106,7 +116,10 @@ class Manager:
     def _one_file(self, path: Path) -> ModelSpec:
         if not path.is_file():
             raise PluginError(f"--plugin {path}: there is no such file.")
-        name = f"mmeval_file_{path.stem}"
+        key = str(path.resolve())
+        if key in self._files:
+            return self._files[key]
+        name = f"mmeval_file_{path.stem}_{digest(key)[:8]}"
         found = importlib.util.spec_from_file_location(name, path)
         if found is None or found.loader is None:
             raise PluginError(f"--plugin {path}: not a Python file.")
@@ -119,24 +132,35 @@ class Manager:
         new = [spec for key, spec in self._models.items() if key not in before]
         if len(new) != 1:
             raise PluginError(f"--plugin {path}: the file must register one model, it registers {len(new)}.")
+        self._files[key] = new[0]
         return new[0]
+
+
+def _entry(kind: str, name: str) -> importlib.metadata.EntryPoint | None:
+    """The entry point of a name; two distributions that offer the same one are refused."""
+    entries = [entry for entry in entry_points(kind) if entry.name == name]
+    if len(entries) > 1:
+        offering = " and ".join(sorted(_origin(entry) for entry in entries))
+        raise PluginError(f'{offering} both offer the {kind} "{name}"; uninstall one of them.')
+    return entries[0] if entries else None
 
 
 def _guarded(name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the call returns
     """Run a plugin's code; what it raises becomes one sentence that names it."""
     try:
         return call()
-    except (UserError, MissingExtraError):
+    except UserError:
         raise
     except (Exception, SystemExit) as error:
         raise PluginError(f"Plugin {name} can't be loaded: {type(error).__name__}: {error}") from error
 
 
-def _adder(registry: dict[str, Any], plugin: str) -> Callable[[Any], None]:
+def _adder(registry: dict[str, Any], plugin: str, offered: list[tuple[dict[str, Any], Any]]) -> Callable[[Any], None]:
     def register(spec: Any) -> None:  # noqa: ANN401 - one of the specs
-        if spec.name in registry:
+        taken = {*registry, *(other.name for kind, other in offered if kind is registry)}
+        if spec.name in taken:
             raise PluginError(f'Plugin {plugin} registers "{spec.name}", which another plugin has registered already.')
-        registry[spec.name] = spec
+        offered.append((registry, spec))
 
     return register
 

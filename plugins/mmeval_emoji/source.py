@@ -180,4 +180,4 @@ def _clean(names: Mapping[str, Mapping[str, str]], character: str) -> dict[str, 
     missing = [language for language in LANGUAGES if not entry.get(language)]
     if missing:
         raise DataError(f"emoji has no name of {_code_points(character)} in {missing}; install the pinned version.")
-    return {language: entry[language].strip(":").replace("_", " ") for language in LANGUAGES}
+    return {language: entry[language].strip(":").replace("_", " ").strip() for language in LANGUAGES}

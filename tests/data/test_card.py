@@ -1,0 +1,102 @@
+"""Data cards: read with clear complaints, and held against the data field by field."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmeval.data.card import cards_folder, differences, read_card
+from mmeval.data.store import Store
+from mmeval.errors import DataError
+
+HEADER = (
+    "language: [en]\nlicense: cc0-1.0\nmmeval:\n  name: n\n  tasks: {t: [a, b]}\n  splits: {test: 1}\n  images: 1\n"
+)
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        read_card(path)
+    return str(caught.value)
+
+
+def test_a_card_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    path.write_text(f"---\n{HEADER}extra: 1\n---\n\n# Title\n---\nmore\n", encoding="utf-8")
+    card = read_card(path)
+    assert (card.name, card.languages, card.licence) == ("n", ("en",), "cc0-1.0")
+    assert (card.tasks, card.splits, card.images) == ({"t": ("a", "b")}, {"test": 1}, 1)
+    assert card.header["extra"] == 1
+    assert card.body == "\n# Title\n---\nmore\n"
+
+
+def test_a_missing_card_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    assert complaint(path) == f"There is no data card at {path}."
+
+
+@pytest.mark.parametrize("text", ["", "# Title\n", f"---\n{HEADER}", f"{HEADER}---\n"])
+def test_a_card_without_a_header_says_how_one_begins(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "card.md"
+    path.write_text(text, encoding="utf-8")
+    assert complaint(path) == f"{path}: a data card begins with a YAML header between two lines of ---."
+
+
+def test_a_header_that_is_not_yaml_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    path.write_text("---\nlanguage: [en\n---\n", encoding="utf-8")
+    said = complaint(path)
+    assert said.startswith(f"{path}: the YAML header can't be read: while parsing a flow sequence")
+    assert "line 1, column 11" in said
+
+
+@pytest.mark.parametrize("field", ["language", "license", "mmeval", "name", "tasks", "splits", "images"])
+def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "card.md"
+    header = re.sub(rf"^ *{field}:", f"x{field}:" if field == "mmeval" else f"# {field}:", HEADER, flags=re.MULTILINE)
+    path.write_text(f"---\n{header}---\n", encoding="utf-8")
+    assert complaint(path) == f"{path}: the YAML header lacks the field '{field}'."
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        ({}, []),
+        ({"languages": ("ja", "en", "de")}, []),
+        ({"languages": ("de", "en")}, ["languages: the card says ['de', 'en'], the data has ['de', 'en', 'ja']"]),
+        ({"images": 7}, ["images: the card says 7, the data has 44"]),
+        (
+            {"splits": {"train": 72, "test": 41, "extra": 3}},
+            [
+                "examples in extra: the card says 3, the data has 0",
+                "examples in test: the card says 41, the data has 42",
+                "examples in validation: the card says 0, the data has 18",
+            ],
+        ),
+        (
+            {"tasks": {"colour": ("green", "red", "blue"), "shape": ("round",)}},
+            [
+                "tasks: the card says ['colour', 'shape'], the data has ['colour', 'shade']",
+                "classes of colour: the card says ('green', 'red', 'blue'), the data has ('red', 'green', 'blue')",
+                "classes of shade: the card says None, the data has ('dark', 'light')",
+            ],
+        ),
+    ],
+)
+def test_each_difference_between_card_and_data_is_listed(
+    store: Store, tmp_path: Path, change: dict[str, Any], lines: list[str]
+) -> None:
+    """Else the card drifts away from the data, and what is published of it is wrong."""
+    card = read_card(tmp_path / "colours.md")
+    assert differences(replace(card, **change), store) == lines
+
+
+def test_the_shipped_card_says_what_is_published() -> None:
+    card = read_card(cards_folder() / "emoji14.md")
+    assert (card.name, len(card.languages)) == ("emoji14", 14)
+    assert {task: len(classes) for task, classes in card.tasks.items()} == {"group": 9, "subgroup": 98}
+    assert (card.images, sum(card.splits.values())) == (1906, 26684)

@@ -1,0 +1,102 @@
+"""Pixels: the same as Pillow's, whatever the file, so that a model sees what its author saw."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmeval.data.images import decode, decode_batch, resize
+
+
+def picture(height: int = 61, width: int = 47) -> Image.Image:
+    """Smooth shapes with some noise, like a photograph."""
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (7, 6, 3)).astype(np.uint8)).resize((width, height), Image.BICUBIC)
+    noise = rng.normal(0, 8, (height, width, 3))
+    return Image.fromarray(np.clip(np.asarray(coarse) + noise, 0, 255).astype(np.uint8))
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def pillow(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 30}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_has_pillows_pixels(mode: str, options: dict[str, int]) -> None:
+    """Two decoders must not make two benchmarks."""
+    data = encoded(picture().convert(mode), "JPEG", **options)
+    pixels = decode(data)
+    assert (pixels.shape, pixels.dtype) == ((61, 47, 3), np.uint8)
+    assert np.array_equal(pixels, pillow(data))
+
+
+def test_a_jpeg_for_print_has_pillows_colours() -> None:
+    """CMYK pictures occur among product photos; inverted they'd be noise. The two round differently, by one level."""
+    data = encoded(picture().convert("CMYK"), "JPEG")
+    assert np.abs(decode(data) - pillow(data)).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
+def test_a_png_without_transparency_has_pillows_pixels(mode: str) -> None:
+    data = encoded(picture().convert(mode), "PNG")
+    assert decode(data).dtype == np.uint8
+    assert np.array_equal(decode(data), pillow(data))
+
+
+def test_transparency_is_white() -> None:
+    """Cut-out product photos stand on white, not on whatever colour lies under the transparency."""
+    image = picture().convert("RGBA")
+    alpha = np.linspace(0, 255, 61 * 47).round().astype(np.uint8).reshape(61, 47)
+    image.putalpha(Image.fromarray(alpha))
+    share = alpha[..., None] / 255
+    expected = np.asarray(picture()) * share + 255 * (1 - share)
+    pixels = decode(encoded(image, "PNG"))
+    assert np.abs(pixels - expected).max() <= 1
+    assert (pixels[0, 0] == 255).all()
+
+
+def test_transparency_of_grey_and_of_a_palette_is_white() -> None:
+    palette = Image.fromarray(np.array([[0, 1], [1, 2]], np.uint8), "L").convert("P")
+    palette.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    shown = np.array([[[255, 255, 255], [0, 255, 0]], [[0, 255, 0], [0, 0, 255]]])
+    assert np.array_equal(decode(encoded(palette, "PNG", transparency=0)), shown)
+    grey = Image.fromarray(np.array([[[9, 0], [9, 255]]], np.uint8), "LA")
+    assert decode(encoded(grey, "PNG")).tolist() == [[[255] * 3, [9] * 3]]
+    keyed = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
+    assert decode(encoded(keyed, "PNG", transparency=(1, 2, 3))).tolist() == [[[255] * 3, [4, 5, 6]]]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 50), (100, 80), (7, 64)])
+def test_resizing_is_pillows_within_one_level(size: tuple[int, int]) -> None:
+    """Encoders were trained on pictures that Pillow resized, with antialiasing."""
+    image = picture()
+    small = resize(np.asarray(image), size)
+    assert (small.dtype, tuple(small.shape)) == (torch.uint8, (3, *size))
+    expected = np.asarray(image.resize(size[::-1], Image.BILINEAR)).astype(int)
+    assert np.abs(small.permute(1, 2, 0).numpy() - expected).max() <= 1
+
+
+def test_a_picture_of_the_right_size_is_left_as_it_is() -> None:
+    pixels = np.asarray(picture())
+    assert np.array_equal(resize(pixels, (61, 47)).permute(1, 2, 0), pixels)
+
+
+def test_a_missing_picture_is_zero() -> None:
+    """And stands in its place: the others keep their rows."""
+    red, blue = (encoded(Image.new("RGB", (9, 9), colour), "PNG") for colour in ("red", "blue"))
+    batch = decode_batch([red, None, blue], (4, 5))
+    assert (batch.dtype, tuple(batch.shape)) == (torch.uint8, (3, 3, 4, 5))
+    assert batch[:, :, 0, 0].tolist() == [[255, 0, 0], [0, 0, 0], [0, 0, 255]]
+    assert not batch[1].any()
+    assert tuple(decode_batch([], (4, 5)).shape) == (0, 3, 4, 5)

@@ -1,0 +1,85 @@
+"""Loading: in order, not too far ahead, and loud when it fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mmeval.data.loader import batches, epoch_order
+
+
+@given(st.integers(0, 40), st.integers(1, 45), st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_batches_come_in_order_and_whole(size: int, batch_size: int, workers: int) -> None:
+    """Else a prediction is scored against another example's label."""
+    order = epoch_order(size, 0, 0)
+    rng = np.random.default_rng(0)
+
+    def make(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        time.sleep(rng.random() / 2000)
+        return rows
+
+    found = list(batches(order, batch_size, make, workers=workers))
+    assert [one for batch in found for one in batch] == order.tolist()
+    assert [len(batch) for batch in found[:-1]] == [batch_size] * (len(found) - 1)
+    assert all(0 < len(batch) <= batch_size for batch in found)
+
+
+def test_a_broken_picture_stops_the_run_where_it_stands() -> None:
+    """Batches before it are given out; then the thread's own error comes."""
+
+    def make(rows: NDArray[np.int64]) -> int:
+        if 6 in rows:
+            raise OSError("cannot identify image file")
+        return int(rows[0])
+
+    stream = batches(np.arange(20), 2, make)
+    assert [next(stream) for _ in range(3)] == [0, 2, 4]
+    with pytest.raises(OSError, match="cannot identify image file"):
+        next(stream)
+    assert next(stream, None) is None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_loading_does_not_run_ahead_of_its_use(workers: int) -> None:
+    """Else a data set larger than memory ends the run."""
+    made = []
+    stream = batches(np.arange(50), 1, made.append, workers=workers)
+    for taken in range(1, 6):
+        next(stream)
+        time.sleep(0.05)
+        assert taken <= len(made) < taken + 2 * workers
+
+
+def test_a_consumer_that_leaves_stops_the_threads() -> None:
+    """Ctrl-C, or early stopping, must not wait for the rest of the epoch."""
+    begun = []
+
+    def make(rows: NDArray[np.int64]) -> None:
+        begun.append(int(rows[0]))
+        time.sleep(0.3 if rows[0] else 0)
+
+    stream = batches(np.arange(1000), 1, make, workers=2)
+    next(stream)
+    stream.close()
+    assert set(begun) <= {0, 1, 2}, "what waited for a thread was begun all the same"
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mmeval-loader")]
+
+
+@given(st.integers(0, 200), st.integers(0, 9), st.integers(0, 9))
+def test_an_epochs_order_is_a_permutation_that_can_be_repeated(size: int, seed: int, epoch: int) -> None:
+    """A run that goes on after a stop must see what it would have seen."""
+    order = epoch_order(size, seed, epoch)
+    assert sorted(order) == list(range(size))
+    assert np.array_equal(order, epoch_order(size, seed, epoch))
+
+
+def test_epochs_and_seeds_differ() -> None:
+    orders = {tuple(epoch_order(50, seed, epoch)) for seed in range(3) for epoch in range(3)}
+    assert len(orders) == 9

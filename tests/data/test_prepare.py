@@ -1,0 +1,226 @@
+"""Preparing: all or nothing, once, held against the card, and told apart by content."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmeval import DatasetSpec, Example, Source
+from mmeval.data.prepare import prepare, store_folder
+from mmeval.data.store import INFO, Store
+from mmeval.errors import DataError
+
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
+PROCESS = """
+import runpy, sys, time
+from pathlib import Path
+from mmeval import DatasetSpec
+from mmeval.data.prepare import prepare
+
+shared, card, signals, name = runpy.run_path(sys.argv[1]), *map(Path, sys.argv[2:4]), sys.argv[4]
+
+
+class Slow(shared["ColourSource"]):
+    def images(self):
+        for number, image in enumerate(super().images()):
+            if number == 3:
+                (signals / f"{name} is half-way").touch()
+                while not (signals / "go").exists():
+                    time.sleep(0.01)
+            yield image
+
+
+(signals / f"{name} starts").touch()
+print(prepare(DatasetSpec("colours", "", card, lambda: Slow({"train": 24, "validation": 6, "test": 14}))).fingerprint)
+"""
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder in which nothing is prepared yet."""
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "fresh"))
+    return tmp_path / "fresh"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts processes that prepare the small data set and stop half-way until the file `go` is there."""
+    running = []
+
+    def launch(name: str) -> subprocess.Popen[str]:
+        call = [sys.executable, "-c", PROCESS, str(CONFTEST), str(tmp_path / "colours.md"), str(tmp_path), name]
+        running.append(process := subprocess.Popen(call, stdout=subprocess.PIPE, text=True))
+        return process
+
+    yield launch
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until, f"{path.name}: never"
+        time.sleep(0.01)
+
+
+def changed(spec: DatasetSpec, **fields: Any) -> DatasetSpec:
+    """The same data set, but for fields of its third example."""
+    source = spec.source()
+
+    class Changed(type(source)):
+        def examples(self) -> Iterator[Example]:
+            for number, example in enumerate(super().examples()):
+                yield replace(example, **fields) if number == 2 else example
+
+    def make() -> Source:
+        return Changed(source.per_split)
+
+    return replace(spec, source=make)
+
+
+def inside(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
+
+
+def test_what_is_prepared_is_not_prepared_again(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+    """Else every run begins with minutes of work."""
+    first = prepare(colours())
+    times = {path: path.stat().st_mtime_ns for path in first.folder.iterdir()}
+    assert prepare(colours()).folder == first.folder
+    assert {path: path.stat().st_mtime_ns for path in first.folder.iterdir()} == times
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"train": 71}, "examples in train: the card says 71, the data has 72"),
+        (
+            {"validation": 9, "images": 45},
+            "examples in validation: the card says 9, the data has 18; images: the card says 45, the data has 44",
+        ),
+    ],
+)
+def test_a_card_that_lies_leaves_no_store(
+    fresh: Path, colours: Callable[..., DatasetSpec], card: dict[str, int], said: str
+) -> None:
+    """Else scores are published of data that is not what the card describes."""
+    with pytest.raises(DataError) as caught:
+        prepare(colours(**card))
+    assert str(caught.value) == f"colours is not as its data card says (colours.md): {said}."
+    assert inside(fresh / "stores" / "colours") == set()
+    assert prepare(colours()).image_count == 44
+
+
+def test_a_label_that_is_no_class_is_named(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+    with pytest.raises(DataError) as caught:
+        prepare(changed(colours(), labels={"colour": "mauve"}))
+    assert str(caught.value) == 'Example train0/ja: "mauve" is no class of colour.'
+    assert inside(fresh / "stores" / "colours") == set()
+
+
+def test_the_same_data_has_the_same_fingerprint_everywhere(
+    tmp_path: Path, colours: Callable[..., DatasetSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people may compare their scores if, and only if, they have the same data."""
+    found = []
+    for home in ("one", "other"):
+        monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / home))
+        found.append(prepare(colours()))
+    assert found[0].folder != found[1].folder
+    assert found[0].fingerprint == found[1].fingerprint
+    assert len(found[0].fingerprint) == 64
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "red dark"},
+        {"language": "en"},
+        {"labels": {"colour": "blue", "shade": "dark"}},
+        {"labels": {"colour": "red"}},
+        {"image": "train1"},
+        {"image": None},
+        {"cluster": "train1"},
+        {"slices": {"number": "odd"}},
+    ],
+)
+def test_other_data_has_another_fingerprint(
+    fresh: Path, store: Store, colours: Callable[..., DatasetSpec], fields: dict[str, Any]
+) -> None:
+    assert store.folder.is_relative_to(fresh)
+    spec = changed(colours(), **fields)
+    store.folder.rename(fresh / "elsewhere")
+    assert prepare(spec).fingerprint != store.fingerprint
+
+
+def test_another_picture_makes_another_fingerprint(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+    spec = colours()
+    source = spec.source()
+
+    class Repainted(type(source)):
+        def images(self) -> Iterator[tuple[str, bytes]]:
+            pictures = dict(super().images())
+            yield from (pictures | {"train0": pictures["train1"]}).items()
+
+    plain = prepare(spec)
+    plain.folder.rename(fresh / "elsewhere")
+    repainted = replace(spec, source=lambda: Repainted(source.per_split))
+    assert prepare(repainted).fingerprint != plain.fingerprint
+
+
+def test_another_identity_is_another_store(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+    """A new version of a package must not be served with the pictures of the old one."""
+    spec = colours()
+    one, other = spec.source(), spec.source()
+    other.identity["colours"] = "2"
+    assert store_folder(spec, one) != store_folder(spec, other)
+    assert store_folder(spec, one) == store_folder(spec, spec.source())
+
+
+def test_two_processes_at_once_make_one_store(
+    fresh: Path, tmp_path: Path, colours: Callable[..., DatasetSpec], start: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    """Ten jobs of a cluster start together on a new machine; one prepares, the others wait."""
+    spec = colours()
+    one = start("one")
+    wait_for(tmp_path / "one is half-way")
+    other = start("other")
+    wait_for(tmp_path / "other starts")
+    time.sleep(0.3)
+    assert (one.poll(), other.poll()) == (None, None)
+    (tmp_path / "go").touch()
+    said = [process.communicate(timeout=60)[0] for process in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0)
+    assert not (tmp_path / "other is half-way").exists(), "both built"
+    store = prepare(spec)
+    assert said == [f"{store.fingerprint}\n"] * 2
+    assert inside(fresh / "stores" / "colours") == {store.folder.name}
+
+
+def test_a_killed_process_leaves_nothing_that_is_taken_for_a_store(
+    fresh: Path, tmp_path: Path, colours: Callable[..., DatasetSpec], start: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    """The machine runs out of memory, or the job out of time: the next call begins anew and clears up."""
+    spec = colours()
+    process = start("one")
+    wait_for(tmp_path / "one is half-way")
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    folder = store_folder(spec, spec.source())
+    assert not folder.exists()
+    assert inside(folder.parent) != set(), "it was killed before it wrote anything"
+    store = prepare(spec)
+    assert store.folder == folder
+    assert (folder / INFO).is_file()
+    assert inside(folder.parent) == {folder.name}
+    assert store.image_count == len(store.images) == 44

@@ -1,0 +1,78 @@
+"""Splits: clusters whole, shares held, and the same on every machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmeval.data.split import Member, hash_split
+
+SHARES = {"train": 0.6, "validation": 0.1, "test": 0.3}
+
+
+@st.composite
+def members(draw: st.DrawFn, singletons: bool = False) -> list[Member]:
+    ids = draw(st.lists(st.text(max_size=4), unique=True, max_size=60))
+    clusters = ids if singletons else [draw(st.sampled_from("abcdefghijkl")) for _ in ids]
+    return [Member(one, cluster, draw(st.sampled_from(["x", "y"]))) for one, cluster in zip(ids, clusters, strict=True)]
+
+
+@given(members(), st.text(max_size=3))
+def test_a_cluster_never_stands_in_two_splits(some: list[Member], salt: str) -> None:
+    """Else a model is tested on a picture that it was trained on."""
+    splits = hash_split(some, SHARES, salt)
+    assert set(splits) == {member.id for member in some}
+    assert set(splits.values()) <= set(SHARES)
+    for cluster in {member.cluster for member in some}:
+        assert len({splits[member.id] for member in some if member.cluster == cluster}) == 1
+
+
+@given(members(), st.randoms(use_true_random=False))
+def test_neither_the_order_nor_the_clusters_names_matter(some: list[Member], random: Random) -> None:
+    """Else a new version of a package, or another file system, makes another benchmark."""
+    shuffled = [member._replace(cluster=f"renamed {member.cluster}") for member in some]
+    random.shuffle(shuffled)
+    assert hash_split(shuffled, SHARES, "salt") == hash_split(some, SHARES, "salt")
+
+
+@given(members(singletons=True), st.text(max_size=3))
+def test_each_stratum_has_its_shares(some: list[Member], salt: str) -> None:
+    """Without clusters the size of every split is within one of its share, in every stratum."""
+    splits = hash_split(some, SHARES, salt)
+    for stratum in ("x", "y"):
+        inside = [member for member in some if member.stratum == stratum]
+        counts = Counter(splits[member.id] for member in inside)
+        for split, share in SHARES.items():
+            assert abs(counts[split] - share * len(inside)) <= 1 + 1e-9
+
+
+def test_a_tiny_split_is_as_it_always_was() -> None:
+    """A change here changes every published number."""
+    some = [Member(one, {"b": "a", "h": "g"}.get(one, one), "x" if one < "f" else "y") for one in "abcdefghij"]
+    halves = {"train": 0.5, "test": 0.5}
+    found = hash_split(some, halves, "salt")
+    assert sorted(one for one, split in found.items() if split == "test") == ["a", "b", "c", "f", "i", "j"]
+    assert hash_split(some, halves, "another salt") != found
+
+
+def test_a_cluster_across_strata_goes_with_most_of_its_members() -> None:
+    """Flag and flag-like emoji of one picture are cut once, not once per group."""
+    some = [Member("1", "c", "x"), Member("2", "c", "x"), Member("3", "c", "y"), Member("4", "d", "y")]
+    # "d" is then alone in its stratum, so that its middle decides: half of the way, which is the second share.
+    assert hash_split(some, {"first": 0.4, "second": 0.6}, "") == dict.fromkeys("1234", "second")
+    assert set(hash_split(some, {"first": 0.6, "second": 0.4}, "").values()) == {"first"}
+
+
+def test_a_split_without_share_stays_empty() -> None:
+    some = [Member(str(number), str(number), "") for number in range(20)]
+    assert set(hash_split(some, {"train": 0.0, "test": 1.0}, "").values()) == {"test"}
+
+
+@pytest.mark.parametrize("shares", [{"train": 0.6, "test": 0.3}, {"train": 0.8, "test": 0.3}, {}])
+def test_shares_that_do_not_sum_to_one_are_refused(shares: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="shares must sum to 1, got "):
+        hash_split([Member("a", "a", "")], shares, "")

@@ -1,0 +1,293 @@
+"""The manager: loads what a user names, calls every hook, and turns a plugin's failure into one sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mmeval import DatasetSpec, UserError
+from mmeval.data.prepare import prepare
+from mmeval.errors import MissingExtraError, PluginError, UnknownNameError
+from mmeval.plugin import hooks
+from mmeval.plugin.manager import Manager
+
+Install = Callable[..., None]
+START = "import mmeval\n"
+
+
+def model(*names: str) -> str:
+    """Source text of a plugin that registers models."""
+    calls = [
+        f"    register(mmeval.ModelSpec(name='{name}', summary='', config=mmeval.ModelConfig, build=lambda *_: None,"
+        " version='1', inputs=('text',), paper='none', licence='none', presets={'tiny': {}}))\n"
+        for name in names
+    ]
+    return f"{START}\n@mmeval.hookimpl\ndef register_models(register):\n    pass\n{''.join(calls)}"
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Puts a distribution with one plugin, ``NAME = acme_NAME``, on the path, as pip would."""
+    before = set(sys.modules)
+
+    def put(name: str, text: str | None, group: str = "mmeval.models") -> None:
+        site = tmp_path / f"site of {name}"
+        info = site / f"acme_{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = acme_{name}\n")
+        if text is not None:
+            (site / f"acme_{name}.py").write_text(text, encoding="utf-8")
+        monkeypatch.syspath_prepend(site)
+
+    yield put
+    for name in set(sys.modules) - before:
+        if name.startswith(("acme_", "mmeval_file_")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def file(tmp_path: Path, install: Install) -> Callable[[str], str]:
+    """Writes a one-file plugin; gives its path."""
+
+    def write(text: str) -> str:
+        (tmp_path / "own.py").write_text(text, encoding="utf-8")
+        return str(tmp_path / "own.py")
+
+    return write
+
+
+def complaint(call: Callable[[], object], kind: type[UserError] = PluginError) -> str:
+    with pytest.raises(kind) as caught:
+        call()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("embracnet", 'No plugin is named "embracnet". Did you mean "embracenet"? `mmeval plugins` lists all.'),
+        ("zzz", 'No plugin is named "zzz". `mmeval plugins` lists all.'),
+        ("emoji14", 'No plugin is named "emoji14". `mmeval plugins` lists all.'),
+    ],
+)
+def test_an_unknown_plugin_is_answered_with_the_nearest(name: str, said: str) -> None:
+    assert complaint(lambda: Manager().model(name), UnknownNameError) == said
+
+
+def test_an_unknown_data_set_is_answered_with_the_nearest() -> None:
+    said = 'No data set is named "emoji-14". Did you mean "emoji14"? `mmeval data` lists all.'
+    assert complaint(lambda: Manager().dataset("emoji-14"), UnknownNameError) == said
+
+
+def test_only_what_is_named_is_loaded(install: Install) -> None:
+    """A plugin that fails, or takes seconds to import, is no one's trouble but its users'."""
+    install("bomb", "raise SystemExit('imported')")
+    manager = Manager()
+    assert manager.model("embracenet") is manager.model("embracenet")
+    assert manager.dataset("emoji14").name == "emoji14"
+    assert "acme_bomb" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
+        (None, "ModuleNotFoundError: No module named 'acme_broken'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_a_plugin_that_fails_is_named_with_its_distribution(install: Install, text: str | None, said: str) -> None:
+    """The user learns whom to write to; the other plugins go on working."""
+    install("broken", text)
+    manager = Manager()
+    found = complaint(lambda: manager.model("broken"))
+    assert found == f"Plugin broken (acme-broken 1.0) can't be loaded: {said}"
+    assert manager.model("embracenet").name == "embracenet"
+
+
+def test_a_plugin_that_says_what_is_missing_is_believed(install: Install) -> None:
+    """Its own sentence, not one about its import."""
+    install("extra", "from mmeval.errors import MissingExtraError\nraise MissingExtraError('It', 'p', 'all', 'acme')")
+    said = "It needs the package \"p\", which is not installed; run: pip install 'acme[all]'"
+    assert complaint(lambda: Manager().model("extra"), MissingExtraError) == said
+
+
+def test_a_plugin_that_breaks_its_specification_is_named(install: Install) -> None:
+    install("late", f"{START}\n@mmeval.hookimpl\ndef register_models(register):\n    register(mmeval.ModelSpec())\n")
+    said = complaint(lambda: Manager().model("late"))
+    assert said.startswith("Plugin late can't be loaded: TypeError: ")
+    assert "missing 9 required positional arguments" in said
+
+
+def test_a_plugin_that_does_not_register_its_name_is_told(install: Install) -> None:
+    install("alias", model("another"))
+    said = 'Plugin "alias" (acme-alias 1.0) registers no model named "alias"; tell its authors.'
+    assert complaint(lambda: Manager().model("alias")) == said
+
+
+def test_two_plugins_with_one_name_are_refused(install: Install) -> None:
+    """Else which of the two is scored depends on the order of installation."""
+    install("one", model("one"))
+    install("thief", model("thief", "one"))
+    manager = Manager()
+    manager.model("one")
+    said = 'Plugin thief registers "one", which another plugin has registered already.'
+    assert complaint(lambda: manager.model("thief")) == said
+
+
+def test_an_unknown_hook_is_refused(install: Install) -> None:
+    """A typing error in a hook's name would otherwise be a plugin that silently does nothing."""
+    install("typo", f"{START}\n@mmeval.hookimpl\ndef register_model(register):\n    pass\n")
+    said = complaint(lambda: Manager().model("typo"))
+    assert said.startswith("Plugin typo: unknown hook 'register_model' in plugin ")
+
+
+def test_the_environment_can_restrict_what_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMEVAL_PLUGINS", "emoji14")
+    manager = Manager()
+    assert manager.dataset("emoji14").name == "emoji14"
+    said = 'No plugin is named "embracenet". `mmeval plugins` lists all.'
+    assert complaint(lambda: manager.model("embracenet"), UnknownNameError) == said
+
+
+def test_a_file_is_a_plugin(file: Callable[[str], str]) -> None:
+    """The first model of one's own needs no package."""
+    assert Manager().model(file(model("mine"))).name == "mine"
+
+
+@pytest.mark.parametrize("path", ["none.py", "./none", "/nowhere/none.py"])
+def test_a_missing_file_is_named(path: str) -> None:
+    assert complaint(lambda: Manager().model(path)) == f"--plugin {Path(path)}: there is no such file."
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.txt").write_text(model("mine"))
+    path = str(tmp_path / "model.txt")
+    assert complaint(lambda: Manager().model(path)) == f"--plugin {path}: not a Python file."
+
+
+@pytest.mark.parametrize("names", [(), ("one", "two")])
+def test_a_file_registers_one_model(file: Callable[[str], str], names: tuple[str, ...]) -> None:
+    """With none or two it isn't clear what to run."""
+    path = file(model(*names))
+    said = f"--plugin {path}: the file must register one model, it registers {len(names)}."
+    assert complaint(lambda: Manager().model(path)) == said
+
+
+def test_a_file_that_fails_is_named(file: Callable[[str], str]) -> None:
+    path = file("1 / 0")
+    said = f"Plugin {path} can't be loaded: ZeroDivisionError: division by zero"
+    assert complaint(lambda: Manager().model(path)) == said
+
+
+def test_register_models_is_called(install: Install) -> None:
+    install("mine", model("mine", "mine too"))
+    manager = Manager()
+    assert manager.model("mine").name == "mine"
+    assert manager.model("mine too").name == "mine too"
+
+
+def test_register_datasets_is_called(install: Install, colours: Callable[..., DatasetSpec]) -> None:
+    install("squares", SQUARES, group="mmeval.datasets")
+    spec = colours()
+    sys.modules["acme_shared"] = SimpleNamespace(card=spec.card, source=spec.source)
+    found = Manager().dataset("squares")
+    assert prepare(found).split_sizes == {"train": 72, "validation": 18, "test": 42}
+
+
+SQUARES = f"""{START}import acme_shared
+
+@mmeval.hookimpl
+def register_datasets(register):
+    register(mmeval.DatasetSpec("squares", "", acme_shared.card, acme_shared.source))
+"""
+
+
+def test_register_metrics_is_called(install: Install) -> None:
+    metric = (
+        "\n@mmeval.hookimpl\ndef register_metrics(register):\n    from mmeval.plugin.spec import MetricSpec\n"
+        "    register(MetricSpec('sure', '', lambda t, p: p[range(len(t)), t].astype(float)))\n"
+    )
+    install("mine", model("mine") + metric)
+    manager = Manager()
+    assert manager.metrics() == ()
+    manager.model("mine")
+    (found,) = manager.metrics()
+    assert found.name == "sure"
+    assert found.per_example(np.array([1, 0]), np.array([[0.25, 0.75], [1, 0]], np.float32)).tolist() == [0.75, 1]
+
+
+COMMANDS = f"""{START}
+@mmeval.hookimpl
+def register_commands(group):
+    @group.command()
+    def hello(name: str) -> None:
+        print("hello", name)
+
+    @group.command()
+    def bye() -> None:
+        print("bye")
+"""
+
+
+def test_register_commands_is_called(install: Install) -> None:
+    """Only of the plugin behind the command that was typed."""
+    install("greet", COMMANDS, group="mmeval.commands")
+    install("other", COMMANDS.replace("hello", "other"), group="mmeval.commands")
+    group = typer.Typer()
+    manager = Manager()
+    assert manager.add_commands("greet", group)
+    result = CliRunner().invoke(group, ["hello", "frog"])
+    assert (result.exit_code, result.output) == (0, "hello frog\n")
+    assert [command.callback.__name__ for command in group.registered_commands] == ["hello", "bye"]
+    assert not manager.add_commands("nothing", group)
+
+
+RUN = """
+@mmeval.hookimpl
+def before_run(run):
+    run.seen.append("before")
+    if run.stop:
+        raise mmeval.UserError("not today")
+
+@mmeval.hookimpl
+def after_run(run):
+    run.seen.append("after")
+"""
+
+
+def test_before_run_is_called(install: Install) -> None:
+    """And may stop the run: a tracker that isn't logged in should say so before the training, not after it."""
+    install("mine", model("mine") + RUN)
+    manager, run = Manager(), SimpleNamespace(seen=[], stop=False)
+    manager.before_run(run)
+    assert run.seen == []
+    manager.model("mine")
+    manager.before_run(run)
+    assert run.seen == ["before"]
+    run.stop = True
+    assert complaint(lambda: manager.before_run(run), UserError) == "not today"
+
+
+def test_after_run_is_called(install: Install) -> None:
+    install("mine", model("mine") + RUN)
+    manager, run = Manager(), SimpleNamespace(seen=[], stop=False)
+    manager.model("mine")
+    manager.after_run(run)
+    assert run.seen == ["after"]
+
+
+def test_every_hook_has_a_test_here() -> None:
+    """A hook that nothing calls is a promise to plugin authors that isn't kept."""
+    names = {name for name, value in vars(hooks).items() if hasattr(value, f"{hooks.PROJECT}_spec")}
+    assert len(names) >= 6
+    assert {f"test_{name}_is_called" for name in names} <= set(globals())
