@@ -100,3 +100,31 @@ def test_the_shipped_card_says_what_is_published() -> None:
     assert (card.name, len(card.languages)) == ("emoji14", 14)
     assert {task: len(classes) for task, classes in card.tasks.items()} == {"group": 9, "subgroup": 98}
     assert (card.images, sum(card.splits.values())) == (1906, 26684)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("language: [de]", "language: [no, de]", "the YAML header is not as it should be: False is no text"),
+        ("license", "licence", "the YAML header lacks the field 'license'."),
+    ],
+)
+def test_a_header_that_yaml_misreads_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    """YAML takes `no`, the code of Norwegian, for false."""
+    path = tmp_path / "card.md"
+    good = (
+        "---\nlanguage: [de]\nlicense: mit\n"
+        "mmeval: {name: d, tasks: {t: [a]}, splits: {train: 1}, images: 1}\n---\n\nProse.\n"
+    )
+    path.write_text(good)
+    assert read_card(path).languages == ("de",)
+    path.write_text(good.replace(old, new))
+    with pytest.raises(DataError) as caught:
+        read_card(path)
+    assert said in str(caught.value)
+
+
+def test_a_card_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "card.md").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="can't be read"):
+        read_card(tmp_path / "card.md")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mmeval import DatasetSpec, Example, Source
+from mmeval import DatasetSpec, Example, Source, Task
 from mmeval.data.prepare import prepare, store_folder
 from mmeval.data.store import INFO, Store
 from mmeval.errors import DataError
@@ -224,3 +224,57 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_a_store(
     assert (folder / INFO).is_file()
     assert inside(folder.parent) == {folder.name}
     assert store.image_count == len(store.images) == 44
+
+
+class Odd:
+    """A source of two pictures and two examples, to be spoilt."""
+
+    identity = {"odd": "1"}  # noqa: RUF012
+    tasks = (Task("t", ("a", "b")),)
+    size = 2
+
+    def __init__(self, **spoilt: Any) -> None:
+        self.spoilt = spoilt
+
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        yield from self.spoilt.get("images", [("x", b"1"), ("y", b"2")])
+
+    def examples(self) -> Iterator[Example]:
+        good = [Example(key, "text", "de", "train", {"t": "a"}, key, slices={"s": "1"}) for key in ("x", "y")]
+        yield from self.spoilt.get("examples", lambda _: good)(good)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ({"images": [("x", b"1"), ("x", b"1"), ("y", b"2")]}, 'odd: the picture "x" comes twice.'),
+        (
+            {"examples": lambda good: [replace(good[0], image="z")]},
+            'Example x names the picture "z", which the source does not have.',
+        ),
+        ({"examples": lambda good: [good[0], good[0]]}, 'The id "x" stands for two examples.'),
+        ({"examples": lambda good: []}, "The source has no examples."),
+        (
+            {"examples": lambda good: [good[0], replace(good[1], slices={})]},
+            "Example y has the slices [], others have ['s'].",
+        ),
+        ({"examples": lambda good: [replace(good[0], labels={"t": "c"})]}, 'Example x: "c" is no class of t.'),
+    ],
+)
+def test_a_source_that_contradicts_itself_is_refused(spoilt: dict[str, Any], said: str, fresh: Path) -> None:
+    """Silently, each of these would put a wrong picture or a lost column under somebody's scores."""
+    spec = DatasetSpec("odd", "", Path("no-card.md"), lambda: Odd(**spoilt))
+    with pytest.raises(DataError) as caught:
+        prepare(spec)
+    assert str(caught.value) == said
+    assert not store_folder(spec, Odd()).exists()
+
+
+def test_a_folder_that_is_no_store_is_named_before_the_work_begins(fresh: Path) -> None:
+    spec = DatasetSpec("odd", "", Path("no-card.md"), Odd)
+    folder = store_folder(spec, Odd())
+    folder.mkdir(parents=True)
+    (folder / "something").write_text("")
+    with pytest.raises(DataError) as caught:
+        prepare(spec)
+    assert str(caught.value) == f"{folder} holds no prepared data set; remove the folder and run again."

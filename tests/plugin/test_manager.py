@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,27 +31,6 @@ def model(*names: str) -> str:
         for name in names
     ]
     return f"{START}\n@mmeval.hookimpl\ndef register_models(register):\n    pass\n{''.join(calls)}"
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Puts a distribution with one plugin, ``NAME = acme_NAME``, on the path, as pip would."""
-    before = set(sys.modules)
-
-    def put(name: str, text: str | None, group: str = "mmeval.models") -> None:
-        site = tmp_path / f"site of {name}"
-        info = site / f"acme_{name}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = acme_{name}\n")
-        if text is not None:
-            (site / f"acme_{name}.py").write_text(text, encoding="utf-8")
-        monkeypatch.syspath_prepend(site)
-
-    yield put
-    for name in set(sys.modules) - before:
-        if name.startswith(("acme_", "mmeval_file_")):
-            del sys.modules[name]
 
 
 @pytest.fixture
@@ -291,3 +271,47 @@ def test_every_hook_has_a_test_here() -> None:
     names = {name for name, value in vars(hooks).items() if hasattr(value, f"{hooks.PROJECT}_spec")}
     assert len(names) >= 6
     assert {f"test_{name}_is_called" for name in names} <= set(globals())
+
+
+def test_a_hook_with_an_unknown_argument_is_one_sentence(install: Install) -> None:
+    install("odd", f"{START}\n@mmeval.hookimpl\ndef before_run(runner):\n    pass\n")
+    said = complaint(lambda: Manager().model("odd"))
+    assert said.startswith("Plugin odd: ")
+    assert "runner" in said
+    assert "\n" not in said
+
+
+def test_two_distributions_of_one_name_are_refused(install: Install) -> None:
+    """Which of two models is scored must not hang on the order of a path."""
+    install("twin", model("twin"), folder="left")
+    install("twin", model("twin"), folder="right")
+    assert complaint(lambda: Manager().model("twin")) == (
+        'acme-left 1.0 and acme-right 1.0 both offer the model "twin"; uninstall one of them.'
+    )
+
+
+def test_a_command_plugin_that_fails_is_one_sentence(install: Install) -> None:
+    install("sub", f"{START}\n@mmeval.hookimpl\ndef register_commands(group):\n    1 / 0\n", "mmeval.commands")
+    assert complaint(lambda: Manager().add_commands("sub", typer.Typer())) == (
+        "Plugin sub (acme-sub 1.0) can't be loaded: ZeroDivisionError: division by zero"
+    )
+
+
+def test_a_refused_plugin_leaves_nothing_behind(install: Install) -> None:
+    install("first", model("first", "second"))
+    install("second", model("third", "second"))
+    manager = Manager()
+    manager.model("first")
+    for _ in range(2):
+        assert "which another plugin has registered already" in complaint(lambda: manager._import("second", _entry()))
+    assert "third" not in manager._models
+
+
+def _entry() -> EntryPoint:
+    (entry,) = [one for one in entry_points(group="mmeval.models") if one.name == "second"]
+    return entry
+
+
+def test_the_same_file_may_be_asked_for_twice(file: Callable[[str], str]) -> None:
+    manager, path = Manager(), file(model("own"))
+    assert manager.model(path) is manager.model(path)
