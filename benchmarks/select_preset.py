@@ -48,7 +48,7 @@ def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int
     rows = np.flatnonzero(np.isin(split, ["train", "validation"]))
     _, picture = np.unique(np.asarray(store.examples["cluster"].to_pylist())[rows], return_inverse=True)
     # Six parts, of which `folds` are used: training sets are then as large as the real one.
-    part = np.random.default_rng(0).permutation(picture.max() + 1)[picture] % 6
+    part = np.random.default_rng(0).permutation(int(np.max(picture)) + 1)[picture] % 6
     scores = []
     for fold in range(folds):
         train = Examples.of_rows(store, rows[part != fold], "train")

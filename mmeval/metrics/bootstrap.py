@@ -61,7 +61,7 @@ def resampled(
         seed: of the generator.
     """
     layouts = [_Layout(judged, rows, clusters) for rows in groups]
-    units = int(clusters.max()) + 1 if len(clusters) else 0
+    units = int(np.max(clusters)) + 1 if len(clusters) else 0
     sizes = [min(BLOCK, resamples - start) for start in range(0, resamples, BLOCK)]
 
     def block(number: int) -> list[Statistics]:
