@@ -52,14 +52,29 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+class LockedError(Exception):
+    """Another process holds the lock."""
+
+
 @contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``; a second process waits here until the first is done or dead."""
-    from filelock import FileLock
+def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file ``path``; a second process waits here until the first is done or dead.
+
+    Raises:
+        LockedError: another process holds it, and ``wait`` is false.
+    """
+    from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(path)):
+    held = FileLock(str(path))
+    try:
+        held.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        raise LockedError(str(path)) from None
+    try:
         yield
+    finally:
+        held.release()
 
 
 def digest(*parts: bytes | str) -> str:

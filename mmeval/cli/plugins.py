@@ -43,13 +43,14 @@ def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py
         ("presets", ", ".join(f"{p} (default)" if p == spec.default_preset else p for p in spec.presets)),
         ("see", "\n".join(spec.references)),
     ):
-        facts.add_row(label, Text(value))
+        if value:
+            facts.add_row(label, Text(value))
     screen.print(facts)
     table = Table(
         title=f"Options and their values in the preset {spec.default_preset}, for --set KEY=VALUE", title_justify="left"
     )
     for column in ("option", "type", "default", "meaning"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "option")
     defaults = configure(spec.config, spec.name, spec.presets[spec.default_preset])
     for option in options(defaults):
         table.add_row(*(Text(cell) for cell in (option.name, option.type, str(option.default), option.help)))

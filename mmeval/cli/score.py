@@ -9,12 +9,13 @@ import typer
 
 
 def score(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
-    """Make the scores of a run again, from its predictions."""
+    """Make the scores of a run again, from its predictions, and then its report."""
     from mmeval.cli.show import show_result
     from mmeval.run.folder import RunFolder
-    from mmeval.run.views import metrics_of, write_scores_of
+    from mmeval.run.views import metrics_of, write_report, write_scores_of
 
     folder = RunFolder(run)
     record = folder.record()
     write_scores_of(folder, record, metrics_of(record))
+    write_report(folder, record)
     show_result(folder)

@@ -43,10 +43,10 @@ class Embeddings:
 def embeddings(encoder: ImageEncoder, store: Store, rows: NDArray[np.int64], device: torch.device) -> Embeddings:
     """The embeddings of pictures ``rows``; what the cache lacks is computed on ``device`` and added to it.
 
-    The key is encoder (name, weights), preprocessing and image content, so that another data set with the same
-    picture finds it too. Parts are written whole: a process killed half-way loses at most one part.
+    The key is encoder (name, weights), preprocessing, kind of device and image content, so that another data set with
+    the same picture finds it too. Parts are written whole: a process killed half-way loses at most one part.
     """
-    folder = home() / "embeddings" / digest(encoder.identity())[:16]
+    folder = home() / "embeddings" / digest(encoder.identity(), device.type)[:16]
     wanted = np.unique(rows[rows >= 0])
     digests = np.asarray(store.images["digest"].to_pylist(), dtype="S64")
     parts = _load(folder)

@@ -108,7 +108,7 @@ def restore(model: TorchModel, path: Path) -> None:
 def keep(model: TorchModel, path: Path) -> None:
     """Save ``learned_state`` atomically."""
     with atomic_path(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in model.learned_state().items()}, str(temporary))
+        save_file({k: v.detach().cpu().contiguous().clone() for k, v in model.learned_state().items()}, str(temporary))
 
 
 def _steps(
@@ -127,6 +127,8 @@ def _steps(
         batch = made.to(accelerator.device)
         with accelerator.autocast():
             loss = task_loss(model(batch), batch.labels, recipe.label_smoothing)
+        if not loss.requires_grad:  # no example of the batch has a label
+            continue
         value = loss.item()
         if not np.isfinite(value):
             raise UserError(

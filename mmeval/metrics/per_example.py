@@ -12,8 +12,11 @@ def rank_of_label(labels: NDArray[np.int64], probabilities: NDArray[np.float32])
     Of equal probabilities the class with the lower index comes first, as in ``argmax``.
     """
     own = np.take_along_axis(probabilities, labels[:, None], 1)
-    before = np.arange(probabilities.shape[1]) < labels[:, None]
-    rank: NDArray[np.int64] = ((probabilities > own) | ((probabilities == own) & before)).sum(1)
+    rank: NDArray[np.int64] = np.count_nonzero(probabilities > own, axis=1)
+    equal = probabilities == own
+    tied = np.flatnonzero(np.count_nonzero(equal, axis=1) > 1)
+    before = np.arange(probabilities.shape[1]) < labels[tied, None]
+    rank[tied] += np.count_nonzero(equal[tied] & before, axis=1)
     return rank
 
 

@@ -136,9 +136,9 @@ def _checked(block: Mapping[str, NDArray[np.float32]], tasks: Sequence[Task], st
             raise PluginError(
                 f"The model's probabilities of {task.name} must be {expected}, got {has}; tell its authors."
             )
-        bad = np.flatnonzero(~np.isfinite(block[task.name]).all(1))
-        if len(bad):
-            raise PluginError(f"The model's probabilities of {task.name} hold NaN, first for example {start + bad[0]}.")
+        if (wrong := _not_probabilities(block[task.name])) is not None:
+            row, what = wrong
+            raise PluginError(f"The model's probabilities of {task.name} {what}, first for example {start + row}.")
     return rows
 
 
@@ -164,16 +164,24 @@ def _tasks(path: Path, schema: pa.Schema) -> tuple[Task, ...]:
 
 def _judge(path: Path, batch: pa.RecordBatch, task: Task, metrics: Sequence[MetricSpec], start: int) -> Judged:
     matrix = _matrix(batch, task)
-    bad = np.flatnonzero(~np.isfinite(matrix).all(1))
-    if len(bad):
-        row = int(bad[0])
+    if (wrong := _not_probabilities(matrix)) is not None:
+        row, what = wrong
         where = f"{path}, row {start + row} (id {batch.column('id')[row]})"
-        raise RunFolderError(f"{where}: the probabilities of {task.name} hold NaN; {ANEW}.")
+        raise RunFolderError(f"{where}: the probabilities of {task.name} {what}; {ANEW}.")
     true = _indices(path, batch, task, start)
     known = np.where(true < 0, 0, true)
     values = [function(known, matrix) for function in BUILT_IN.values()]
     values += [_by_plugin(metric, known, matrix) for metric in metrics]
     return Judged(true, matrix.argmax(1), np.stack(values, 1), len(task.classes))
+
+
+def _not_probabilities(matrix: NDArray[np.float32]) -> tuple[int, str] | None:
+    """The first row that is no distribution over the classes, and why; None if all are."""
+    bad = np.flatnonzero(~np.isfinite(matrix).all(1))
+    if len(bad):
+        return int(bad[0]), "hold NaN"
+    bad = np.flatnonzero((matrix < 0).any(1) | (np.abs(matrix.sum(1, dtype=np.float64) - 1) > 1e-3))
+    return (int(bad[0]), "are negative or don't sum to 1") if len(bad) else None
 
 
 def _by_plugin(metric: MetricSpec, true: NDArray[np.int64], matrix: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -30,11 +30,6 @@ RESAMPLES, CONFIDENCE = 1000, 0.95
 METRICS = (*BUILT_IN, *FROM_COUNTS)
 
 Values = NDArray[np.floating]
-_ACROSS: Mapping[str, Callable[[Values], Values]] = {
-    MACRO: lambda v: _ignoring_nan(np.nanmean, v),
-    WORST: lambda v: _ignoring_nan(np.nanmin, v),
-    GAP: lambda v: _ignoring_nan(np.nanmax, v) - _ignoring_nan(np.nanmin, v),
-}
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("run", "model", "dataset", "split", "task", "language", "slice", "inputs")]
     + [("metric", pa.string()), ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]
@@ -63,7 +58,8 @@ def score(
     """Score the predictions of each training seed: every metric, task, slice and language, with its interval.
 
     Intervals are percentiles of a bootstrap over clusters, paired between languages and seeds; that of a mean over
-    seeds speaks of other test examples, not of other seeds.
+    seeds speaks of other test examples, not of other seeds. Those of the worst language and of the gap are of the
+    languages that are worst and best in the sample: percentiles of a minimum over resamples would lie below it.
 
     Args:
         source: run, model, data set, split and inputs.
@@ -82,7 +78,7 @@ def score(
         rows += [
             vars(source) | {"task": task.name, "seed": seed, **row}
             for seed, cells in per_seed.items()
-            for row in _rows(cells)
+            for row in _rows([*cells, *_across(cells)])
         ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
@@ -145,7 +141,7 @@ def _score_task(
     cells = []
     for number, (section, rows) in enumerate(sections):
         sizes = [len(groups[number * len(languages) + one]) for one in range(len(languages))]
-        labelled = [*zip(languages.tolist(), sizes, strict=True), *((name, len(rows)) for name in (ALL, *_ACROSS))]
+        labelled = [*zip(languages.tolist(), sizes, strict=True), (ALL, len(rows))]
         drawn = [np.concatenate(parts) for parts in zip(*(block[number] for block in blocks), strict=True)]
         point = _evaluate(_by_section(value, len(languages))[number])
         for row, (label, n) in enumerate(labelled):
@@ -182,13 +178,11 @@ def _by_section(statistics: list[Statistics], languages: int) -> list[list[Stati
 
 
 def _evaluate(languages: list[Statistics]) -> list[Values]:
-    """Metrics ``[resamples, metrics]`` of each language, of all together, and of the three views across languages."""
+    """Metrics ``[resamples, metrics]`` of each language, and of all together."""
     everything = languages[0]
     for one in languages[1:]:
         everything = everything + one
-    each = [_metrics(one) for one in languages]
-    stacked = np.stack(each)
-    return [*each, _metrics(everything), *(function(stacked) for function in _ACROSS.values())]
+    return [*(_metrics(one) for one in languages), _metrics(everything)]
 
 
 def _metrics(statistics: Statistics) -> Values:
@@ -211,6 +205,23 @@ def _mean(seeds: list[list[_Cell]]) -> list[_Cell]:
     ]
 
 
+def _across(cells: list[_Cell]) -> Iterator[_Cell]:
+    """The mean over languages, the worst language, and the gap, of each slice and metric."""
+    groups: dict[tuple[str, str], list[_Cell]] = {}
+    for cell in cells:
+        if cell.language != ALL:
+            groups.setdefault((cell.slice, cell.metric), []).append(cell)
+    for (section, metric), languages in groups.items():
+        # A language without examples has no score to be the worst with.
+        scored = [cell for cell in languages if np.isfinite(cell.value)] or languages[:1]
+        best, worst = max(scored, key=lambda cell: cell.value), min(scored, key=lambda cell: cell.value)
+        mean = float(np.mean([cell.value for cell in scored]))
+        drawn = np.mean([cell.resampled for cell in scored], axis=0)
+        yield _Cell(section, MACRO, metric, sum(cell.n for cell in scored), mean, drawn)
+        yield _Cell(section, WORST, metric, worst.n, worst.value, worst.resampled)
+        yield _Cell(section, GAP, metric, best.n + worst.n, best.value - worst.value, best.resampled - worst.resampled)
+
+
 def _rows(cells: list[_Cell]) -> Iterator[dict[str, Any]]:
     tail = (1 - CONFIDENCE) / 2
     for cell in cells:
@@ -225,9 +236,3 @@ def _rows(cells: list[_Cell]) -> Iterator[dict[str, Any]]:
             "high": high,
             "n": cell.n,
         }
-
-
-def _ignoring_nan(function: Callable[..., Values], values: Values) -> Values:
-    """``function`` over axis 0; NaN only where every language is."""
-    empty = np.isnan(values).all(0)
-    return np.where(empty, np.nan, function(np.where(empty, 0.0, values), axis=0))

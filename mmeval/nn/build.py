@@ -36,8 +36,9 @@ def text_encoder(name: str, *, frozen: bool) -> TextEncoder:
     kind, _, sizes = name.partition(":")
     if kind == "char-ngrams":
         buckets, width = _numbers(name, sizes or "131072x64", 2, lambda values: min(values) > 1)
-        encoder = CharNgrams(buckets, width)
-        return encoder.freeze() if frozen else encoder
+        if frozen:
+            raise UserError(f'The text encoder "{name}" starts from nothing: frozen, it would say nothing.')
+        return CharNgrams(buckets, width)
     raise UserError(f'No text encoder is named "{name}"; there is char-ngrams:BUCKETSxWIDTH.')
 
 

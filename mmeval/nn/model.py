@@ -41,8 +41,10 @@ class TorchModel(nn.Module):
         """Logits of every task for a batch."""
 
     def learned_state(self) -> dict[str, Tensor]:
-        """All parameters and buffers but those of frozen encoders, which come from their own source again."""
-        frozen = tuple(
-            f"{name}." for name, module in self.named_modules() if isinstance(module, Encoder) and module.frozen
+        """All parameters and buffers but those of frozen encoders whose weights are to be had by name again."""
+        elsewhere = tuple(
+            f"{name}."
+            for name, module in self.named_modules()
+            if isinstance(module, Encoder) and module.frozen and module.published
         )
-        return {k: v for k, v in self.state_dict().items() if not (frozen and k.startswith(frozen))}
+        return {k: v for k, v in self.state_dict().items() if not (elsewhere and k.startswith(elsewhere))}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import importlib.metadata
 import importlib.util
 import sys
@@ -132,8 +134,10 @@ class Manager:
         new = [spec for key, spec in self._models.items() if key not in before]
         if len(new) != 1:
             raise PluginError(f"--plugin {path}: the file must register one model, it registers {len(new)}.")
-        self._files[key] = new[0]
-        return new[0]
+        # The code is part of what is scored: another text of the file is another version.
+        version = f"{new[0].version}+{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+        self._files[key] = dataclasses.replace(new[0], version=version)
+        return self._files[key]
 
 
 def _entry(kind: str, name: str) -> importlib.metadata.EntryPoint | None:
@@ -160,6 +164,8 @@ def _adder(registry: dict[str, Any], plugin: str, offered: list[tuple[dict[str, 
         taken = {*registry, *(other.name for kind, other in offered if kind is registry)}
         if spec.name in taken:
             raise PluginError(f'Plugin {plugin} registers "{spec.name}", which another plugin has registered already.')
+        if isinstance(spec, ModelSpec) and spec.default_preset not in spec.presets:
+            raise PluginError(f'Plugin {plugin}: "{spec.name}" lacks its default preset "{spec.default_preset}".')
         offered.append((registry, spec))
 
     return register

@@ -98,9 +98,10 @@ class Content:
         return sorted((pair for pair in numbers if pair[1].defined), key=lambda pair: -pair[1].value)
 
     def extremes(self, task: str, metric: str = "top1") -> tuple[str, str]:
-        """The best and the worst language, empty where there is none."""
+        """The best and the worst language; empty where there is none, or where all are alike."""
         ranked = self.ranked(task, metric)
-        return (ranked[0][0], ranked[-1][0]) if ranked else ("", "")
+        different = ranked and ranked[0][1].value > ranked[-1][1].value
+        return (ranked[0][0], ranked[-1][0]) if different else ("", "")
 
     @property
     def seeds_text(self) -> str:
@@ -114,12 +115,12 @@ class Content:
         record, protocol = self.record, self.record.plan.protocol
         memory = f"{record.peak_memory_bytes / 2**30:.2f} GiB" if record.peak_memory_bytes else "unknown"
         chosen = ", ".join(
-            f"seed {s}: epoch {f['best_epoch']} of {f['epochs']}" for s, f in record.seeds.items() if "epochs" in f
+            f"seed {s}: epoch {f['best_epoch']} of {f['epochs']}" for s, f in record.seeds.items() if "best_epoch" in f
         )
         return [
             ("data", f"{record.data['summary']} ({record.data['licence']})"),
             ("data fingerprint", protocol.fingerprint),
-            ("scored split", f"{protocol.split}; the model was selected on validation"),
+            ("scored split", protocol.split),
             ("inputs", protocol.inputs.value),
             ("limit", f"{protocol.limit} examples of each split: a trial, not a result" if protocol.limit else "none"),
             ("track", protocol.track),

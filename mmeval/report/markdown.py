@@ -14,7 +14,8 @@ def markdown(content: Content) -> str:
         lines += [f"## {task}", "", *_table(content, task), ""]
     lines += [
         "In brackets: 95 % bootstrap intervals over the pictures of the test split. They speak of other test examples, "
-        "not of other training seeds. The worst of many noisy scores is a little too low, and their gap a little too "
+        "not of other training seeds. Worst and gap are taken column by column, their intervals those of the languages "
+        "that are worst and best in this sample; the worst of many noisy scores tends to be too low, their gap too "
         "wide. `report.html` has charts and the most confident mistakes.",
         "",
         "## Protocol and provenance",

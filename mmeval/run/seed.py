@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -36,7 +37,8 @@ def run_seed(
     fit_context = FitContext(seed, device, home)
     facts: dict[str, Any] = {}
     if hasattr(model, "fit"):
-        facts |= model.fit(train, validation, fit_context)
+        # Here and not later, so that a fact that isn't JSON is found before the work is done.
+        facts |= json.loads(json.dumps(model.fit(train, validation, fit_context) or {}, default=float))
     model.save(home)
     folder.write_json(home / "config.json", _config(plan, context))
     columns = {"id": test.ids, "language": test.languages, "cluster": test.clusters}
@@ -52,8 +54,6 @@ def run_seed(
 
 def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
     """A trained model out of a run folder, ready to predict."""
-    import json
-
     home = folder.model_folder(seed)
     saved = json.loads((home / "config.json").read_text(encoding="utf-8"))
     config = spec.config.model_validate(saved["config"])

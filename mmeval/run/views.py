@@ -67,6 +67,7 @@ def metrics_of(record: Record) -> tuple[MetricSpec, ...]:
         return ()
     manager = Manager()
     manager.model(record.plugin)
+    manager.dataset(record.plan.protocol.dataset)
     found = {metric.name: metric for metric in plugin_metrics(manager)}
     if missing := [name for name in record.metrics if name not in found]:
         raise PluginError(f'The plugin {record.plugin} no longer brings the metric "{missing[0]}".')

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import errno
 import shlex
-import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmeval.console import note
+from mmeval.data.card import read_card
 from mmeval.data.examples import Examples
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.engine.device import device_name, resolve_device
-from mmeval.errors import PluginError, RunFolderError, Stopped, UserError
+from mmeval.errors import PluginError, UserError
 from mmeval.plugin.config import ModelConfig, configure
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.spec import DatasetSpec, ModelSpec
 from mmeval.protocol import Inputs, Protocol
 from mmeval.record import Plan, PluginRecord, Record
 from mmeval.run import environment
-from mmeval.run.folder import RunFolder, State
+from mmeval.run.claim import claimed
+from mmeval.run.folder import RunFolder
 from mmeval.run.gallery import write_gallery
 from mmeval.run.seed import run_seed
 from mmeval.run.views import plugin_metrics, write_report, write_scores_of
@@ -54,6 +51,7 @@ class Request:
         words += ["--seed", str(self.seed)] if self.seed else []
         words += ["--seeds", str(self.seeds)] if self.seeds != 1 else []
         words += ["--limit", str(self.limit)] if self.limit else []
+        words += ["--device", self.device] if self.device != "auto" else []
         return shlex.join(words)
 
 
@@ -70,14 +68,13 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     spec, dataset = manager.model(request.plugin), manager.dataset(request.dataset)
     _check_inputs(spec, request.inputs)
     preset, config = _configured(spec, request)
-    device = resolve_device(request.device)
-    metrics = plugin_metrics(manager)
+    metrics, device = plugin_metrics(manager), resolve_device(request.device)
     store = prepare(dataset)
     plan = _plan(request, spec, preset, config, store)
     folder = RunFolder(request.output or _default_output(request, spec, started))
-    if not _claim(folder, plan):
-        return folder
-    with _leaving_no_clutter(folder, plan):
+    with claimed(folder, plan) as work:
+        if not work:
+            return folder
         manager.before_run(plan)
         facts = {
             str(seed): folder.facts(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
@@ -108,31 +105,6 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
         folder.finish(record)
     manager.after_run(folder)
     return folder
-
-
-@contextlib.contextmanager
-def _leaving_no_clutter(folder: RunFolder, plan: Plan) -> Iterator[None]:
-    """A mistake leaves no folder in which nothing was finished; Ctrl-C leaves it, and says how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        how = f"repeat the command with --output {folder.path} to go on"
-        raise Stopped(f"Stopped. What was finished is whole; {how}.") from None
-    except UserError:
-        if not any(folder.facts(seed) for seed in plan.protocol.seeds):
-            _remove(folder.path)
-        raise
-
-
-def _remove(path: Path) -> None:
-    for child in path.iterdir():
-        if child.is_dir():
-            shutil.rmtree(child)
-        else:
-            child.unlink()
-    # The current folder or a link stays, empty.
-    with contextlib.suppress(OSError):
-        path.rmdir()
 
 
 def _check_inputs(spec: ModelSpec, inputs: Inputs) -> None:
@@ -176,43 +148,7 @@ def _default_output(request: Request, spec: ModelSpec, started: dt.datetime) -> 
     return next(path for path in (Path("runs") / one for one in names) if not path.exists())
 
 
-def _seeds(seeds: list[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-
-def _claim(folder: RunFolder, plan: Plan) -> bool:
-    """Make the folder this run's; False if the run is in it and finished."""
-    state = folder.state
-    if state is State.FOREIGN:
-        raise RunFolderError(f"--output {folder.path} exists and is no run folder; name another one.")
-    if state is State.EMPTY:
-        try:
-            folder.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise
-            raise RunFolderError(f"--output {folder.path} can't be made: {error.strerror}.") from None
-        folder.write_json(folder.plan_file, plan.model_dump(mode="json"))
-        return True
-    found = folder.record().plan if state is State.FINISHED else folder.plan()
-    if difference := plan.difference(found):
-        raise RunFolderError(
-            f"--output {folder.path} holds another run ({state.value}): {difference}; name another folder."
-        )
-    if state is State.FINISHED and folder.whole:
-        note(f"{folder.path} holds this very run, finished; nothing is computed again.")
-        return False
-    if state is State.FINISHED:
-        folder.reopen()
-    done = [seed for seed in plan.protocol.seeds if folder.facts(seed)]
-    what = f"goes on after {_seeds(done)}" if done else "starts clean: no seed was finished"
-    note(f"{folder.path} holds this run, unfinished; it {what}.")
-    return True
-
-
 def _data(store: Store, dataset: DatasetSpec) -> dict[str, object]:
-    from mmeval.data.card import read_card
-
     return {
         "name": store.name,
         "summary": dataset.summary,

@@ -24,7 +24,7 @@ class EmbraceNetConfig(ModelConfig):
     """Embracement size c: features of the fused vector (paper, section 3.2)."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Dropout of each encoder's output, before its docking layer; not in the paper (0 there)."""
-    image_probability: float = Field(0.5, ge=0, le=1)
+    image_probability: float = Field(0.5, gt=0, lt=1)
     """Selection probability of the image; the text has the rest (paper: equal)."""
     modality_dropout: float = Field(0.5, ge=0, le=1)
     """Probability, per training batch, that each of its samples keeps just one modality (paper, section 5.1)."""

@@ -89,8 +89,6 @@ def test_a_saved_model_predicts_the_same_when_loaded(
     np.testing.assert_array_equal(probabilities(loaded, test, fit), probabilities(model, test, fit))
     with pytest.raises(UserError, match="holds the weights of another model"):
         runner(context, "width=17").load(tmp_path)
-    with pytest.raises(UserError, match="holds the weights of another model"):
-        runner(context, "freeze_text=true").load(tmp_path)
 
 
 def test_a_loss_that_is_not_a_number_stops_with_advice(store: Store, context: ModelContext, fit: FitContext) -> None:
@@ -175,8 +173,38 @@ def test_frozen_embeddings_and_pixels_give_the_same_predictions(
     frozen = runner(context, "freeze_image=true")
     free = runner(context)
     np.testing.assert_allclose(probabilities(frozen, test, fit), probabilities(free, test, fit), atol=1e-5)
-    assert not any(key.startswith("image_encoder") for key in frozen.model.learned_state())
-    assert any(key.startswith("image_encoder") for key in free.model.learned_state())
+
+
+def test_frozen_weights_are_saved_unless_they_are_to_be_had_by_name(
+    store: Store, context: ModelContext, fit: FitContext, tmp_path: Path
+) -> None:
+    """A frozen encoder of random weights is part of the model; packaged weights would only be a copy."""
+    assert not any(
+        key.startswith("image_encoder.")
+        for key in runner(context, "image_encoder=efficientnet-lite0:32", "freeze_image=true").model.learned_state()
+    )
+    frozen, test = runner(context, "freeze_image=true"), Examples(store, "test")
+    expected = probabilities(frozen, test, fit)
+    frozen.save(tmp_path)
+    loaded = runner(context, "freeze_image=true", seed=99)
+    loaded.load(tmp_path)
+    np.testing.assert_array_equal(probabilities(loaded, test, fit), expected)
+
+
+def test_a_text_encoder_that_knows_nothing_cannot_be_frozen(context: ModelContext) -> None:
+    with pytest.raises(UserError, match="starts from nothing: frozen, it would say nothing"):
+        runner(context, "freeze_text=true")
+
+
+def test_a_missing_picture_is_masked_whether_embedded_or_not(store: Store, context: ModelContext) -> None:
+    """An encoder's answer to a black square must not pass for a picture."""
+    model, test = runner(context).model, Examples(store, "test")
+    encoded = model.image_encoder(Collate(test, model, CPU, labels=False)(np.arange(len(test))))  # type: ignore[misc]
+    missing = torch.from_numpy(test.image_rows < 0)
+    assert missing.any()
+    assert not encoded.mask[missing].any()
+    assert (encoded.pooled[missing] == 0).all()
+    assert (encoded.pooled[~missing].abs().sum(1) > 0).all()
 
 
 def test_learning_rates_follow_the_recipe() -> None:

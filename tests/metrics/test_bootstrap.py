@@ -82,3 +82,23 @@ def predictions(sample: Judged, clusters: list[str]) -> Predictions:
 def interval(data: Predictions) -> tuple[float, float]:
     rows = score(SOURCE, {0: data}).to_pylist()
     return next((r["low"], r["high"]) for r in rows if r["language"] == "all" and r["metric"] == "top1")
+
+
+def test_the_worst_language_over_seeds_is_a_language_of_the_mean() -> None:
+    """Seeds that are bad at different languages: the mean of their minima would be nobody's score."""
+    true = np.zeros(40, np.int64)
+    task, languages, ids = Task("t", ("a", "b")), ["cs"] * 20 + ["et"] * 20, [str(i) for i in range(40)]
+
+    def seed(bad: slice) -> Predictions:
+        predicted = true.copy()
+        predicted[bad] = 1
+        values = np.stack([predicted == true] * 2, 1).astype(float)
+        return Predictions(ids, languages, ids, {}, (task,), {"t": Judged(true, predicted, values, 2)})
+
+    table = score(SOURCE, {0: seed(slice(0, 10)), 1: seed(slice(20, 32))}).to_pylist()
+    rows = {r["language"]: r for r in table if r["seed"] == "mean" and r["metric"] == "top1"}
+    assert rows["cs"]["value"] == pytest.approx(0.75)
+    assert rows["worst"]["value"] == rows["et"]["value"] == pytest.approx(0.7)
+    assert (rows["worst"]["low"], rows["worst"]["high"]) == (rows["et"]["low"], rows["et"]["high"])
+    assert rows["gap"]["value"] == pytest.approx(0.05)
+    assert rows["gap"]["low"] <= rows["gap"]["value"] <= rows["gap"]["high"]

@@ -57,7 +57,7 @@ def test_bad_predictions_are_refused_before_they_are_a_file(
     """Half a test split must not be scored as if it were all of it."""
     with pytest.raises(PluginError, match=complaint):
         run(ask(plugin="plain"), offer(plain(blocks)))
-    assert not (tmp_path / "run").exists()
+    assert list((tmp_path / "run").rglob("*.parquet")) == []
 
 
 @pytest.mark.parametrize(
@@ -171,3 +171,52 @@ def test_ctrl_c_before_the_run_began_says_so(
     assert capsys.readouterr().err == (
         "error: Stopped before the run began. Nothing half-written is left; repeat the command.\n"
     )
+
+
+def test_a_mistake_on_the_second_call_harms_nothing_that_was_there(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+    """Weights, reports and a file of the user's own survive whatever goes wrong while a run is mended."""
+    folder = run(ask(plugin="plain"), offer(plain(lambda n: [even(n)])))
+    (folder.path / "notes.txt").write_text("mine")
+    folder.predictions_file(0).unlink()
+    with pytest.raises(PluginError):
+        run(ask(plugin="plain"), offer(plain(lambda n: [even(1)])))
+    assert (folder.path / "notes.txt").read_text() == "mine"
+    assert folder.html_file.is_file()
+    assert folder.plan_file.is_file()
+    run(ask(plugin="plain"), offer(plain(lambda n: [even(n)])))
+    assert folder.record_file.is_file()
+
+
+def test_two_processes_do_not_write_into_one_folder(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+    from mmeval.files import digest, lock
+    from mmeval.home import home
+
+    with (
+        lock(home() / "locks" / f"{digest(str(tmp_path / 'run'))[:16]}.lock"),
+        pytest.raises(UserError, match=f"--output {tmp_path}/run: another process is at work there; wait for it"),
+    ):
+        run(ask(), offer())
+
+
+@pytest.mark.parametrize("values", [[1.5, -0.5, 0.0], [0.5, 0.5, 0.5]])
+def test_what_is_no_distribution_is_no_prediction(values: list[float], ask: Ask, offer: Offer) -> None:
+    block = np.array([values], np.float32)
+    with pytest.raises(PluginError, match="are negative or don't sum to 1, first for example 0"):
+        run(ask(plugin="plain"), offer(plain(lambda n: [block] * n)))
+
+
+def test_a_spec_without_its_default_preset_is_refused(offer: Offer) -> None:
+    spec = ModelSpec("bare", "", ModelConfig, ModelConfig, "1", ("text",), "none", "MIT", {})
+    with pytest.raises(PluginError, match='"bare" lacks its default preset "tiny"'):
+        offer(spec)
+
+
+def test_another_text_of_a_file_is_another_version(tmp_path: Path) -> None:
+    """An edited plugin must not go on with seeds that its old text has trained."""
+    path = tmp_path / "mine.py"
+    versions = []
+    for extra in ("", "# edited\n"):
+        path.write_text(MINE % "" + extra)
+        versions.append(Manager().model(str(path)).version)
+    assert versions[0] != versions[1]
+    assert all(version.startswith("1+") for version in versions)

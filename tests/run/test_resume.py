@@ -240,7 +240,7 @@ def test_a_full_disk_is_known_whoever_writes(small_disk: Path) -> None:
     rng = np.random.default_rng(0)
     n, task = 40_000, Task("t", tuple("abcdefgh"))
     columns = {name: ["x"] * n for name in ("id", "language", "cluster")}
-    blocks = [{"t": rng.random((n, 8)).astype(np.float32)}]
+    blocks = [{"t": rng.dirichlet(np.ones(8), n).astype(np.float32)}]
     for write in (
         lambda: save_file({"weights": zeros(500_000)}, str(small_disk / "model.safetensors")),
         lambda: write_predictions(small_disk / "p.parquet", (task,), columns, {"t": np.zeros(n, np.int64)}, blocks),
