@@ -144,6 +144,8 @@ class DatasetSpec:
     """The data card (Markdown with a YAML header)."""
     source: Callable[[], Source]
     """Open the source; raises a ``UserError`` where something is missing."""
+    credit: str = ""
+    """What the licence asks to be said beside pictures or texts that are shown."""
 
 
 @dataclass(frozen=True)

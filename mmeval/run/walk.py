@@ -157,4 +157,5 @@ def _data(store: Store, dataset: DatasetSpec) -> dict[str, object]:
         "splits": store.split_sizes,
         "images": store.image_count,
         "licence": read_card(dataset.card).licence,
+        "credit": dataset.credit,
     }

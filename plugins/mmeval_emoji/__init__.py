@@ -25,5 +25,6 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
             summary="1,906 emoji x 14 languages; tasks group (9 classes) and subgroup (98); images 192 px",
             card=cards_folder() / "emoji14.md",
             source=open_source,
+            credit="All emojis designed by OpenMoji, the open-source emoji and icon project. License: CC BY-SA 4.0",
         )
     )

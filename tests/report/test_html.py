@@ -141,3 +141,8 @@ def test_a_picture_is_embedded_as_what_it_is(kind: str) -> None:
     head, _, data = data_uri(picture(kind)).partition(",")
     assert head == f"data:image/{kind.lower()};base64"
     assert Image.open(io.BytesIO(base64.b64decode(data))).format == kind
+
+
+def test_a_licence_that_asks_for_credit_gets_it_beside_the_pictures(content: Make, mistake: Mistake) -> None:
+    data = {"summary": "squares", "licence": "cc-by-4.0", "credit": "Drawn by <Someone>"}
+    assert "Drawn by &lt;Someone&gt;" in html(content(gallery=[mistake()], data=data))
