@@ -104,7 +104,7 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = ()) -> Predicti
     text: dict[str, list[str]] = {name: [] for name in (*TEXT_COLUMNS, *slices)}
     parts: dict[str, list[Judged]] = {task.name: [] for task in tasks}
     start = 0
-    for batch in file.iter_batches(ROWS):
+    for batch in _batches(path, file):
         for name, values in text.items():
             values.extend(batch.column(name).to_pylist())
         for task in tasks:
@@ -118,6 +118,13 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = ()) -> Predicti
         tasks=tasks,
         judged={task.name: _joined(parts[task.name], len(task.classes), len(metrics)) for task in tasks},
     )
+
+
+def _batches(path: Path, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(ROWS)
+    except pa.ArrowInvalid as error:  # damage that shows only when the rows are read
+        raise RunFolderError(f"{path} can't be read as Parquet ({error}); {ANEW}.") from None
 
 
 def probabilities(path: Path, task: Task) -> Iterator[tuple[pa.RecordBatch, NDArray[np.float32]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -204,7 +205,8 @@ def test_seeds_of_other_examples_are_not_averaged(finished: RunFolder) -> None:
     [
         ([[0.5, 0.5]] * 42, pa.list_(pa.float32(), 2), "must be lists of 3 numbers, they are fixed_size_list<"),
         (["high"] * 42, pa.string(), "must be lists of 3 numbers, they are string"),
-        ([[0.5, 0.5, 0.0]] * 41 + [None], pa.list_(pa.float32(), 3), "hold NaN"),
+        # pyarrow before 22 can't read a missing list back.
+        ([[0.5, 0.5, 0.0]] * 41 + [None], pa.list_(pa.float32(), 3), "hold NaN|can't be read as Parquet"),
         ([[0.5, 0.5, None]] * 42, pa.list_(pa.float32(), 3), "hold NaN"),
     ],
 )
@@ -212,7 +214,7 @@ def test_probabilities_of_another_kind_are_refused(
     finished: RunFolder, values: list[object], kind: pa.DataType, complaint: str
 ) -> None:
     rewrite(finished, "colour:probabilities", lambda _: pa.array(values, kind))
-    assert complaint in refusal(finished)
+    assert re.search(complaint, refusal(finished))
 
 
 @pytest.mark.parametrize("damage", [b"not parquet", None])
