@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
 from mmeval.metrics.bootstrap import Judged, resampled
@@ -38,13 +39,16 @@ def main() -> None:
         macro_f1(counts), weighted_f1(counts)
         [np.bincount(language, column) / counts.true.sum(-1) for column in values.T]
 
+    def by_scikit_learn(own: NDArray[np.int64]) -> None:
+        t, p = true[own], predicted[own]
+        accuracy_score(t, p)
+        top_k_accuracy_score(t, scores[own], k=5, labels=np.arange(CLASSES))
+        f1_score(t, p, average="macro")
+        f1_score(t, p, average="weighted")
+
     def loop() -> None:
         for own in rows:
-            t, p = true[own], predicted[own]
-            accuracy_score(t, p)
-            top_k_accuracy_score(t, scores[own], k=5, labels=np.arange(CLASSES))
-            f1_score(t, p, average="macro")
-            f1_score(t, p, average="weighted")
+            by_scikit_learn(own)
 
     def intervals() -> None:
         judged = Judged(true, predicted, values, CLASSES)
@@ -54,12 +58,7 @@ def main() -> None:
 
     def loop_of_resamples() -> None:
         for own in rows:
-            drawn = own[rng.integers(len(own), size=len(own))]
-            t, p = true[drawn], predicted[drawn]
-            accuracy_score(t, p)
-            top_k_accuracy_score(t, scores[drawn], k=5, labels=np.arange(CLASSES))
-            f1_score(t, p, average="macro")
-            f1_score(t, p, average="weighted")
+            by_scikit_learn(own[rng.integers(len(own), size=len(own))])
 
     def judge() -> None:
         scores.argmax(1), top1(true, scores), top5(true, scores)

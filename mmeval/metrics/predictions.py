@@ -173,8 +173,7 @@ def _judge(path: Path, batch: pa.RecordBatch, task: Task, metrics: Sequence[Metr
     matrix = _matrix(batch, task)
     if (wrong := _not_probabilities(matrix)) is not None:
         row, what = wrong
-        where = f"{path}, row {start + row} (id {batch.column('id')[row]})"
-        raise RunFolderError(f"{where}: the probabilities of {task.name} {what}; {ANEW}.")
+        raise RunFolderError(f"{_where(path, batch, row, start)}: the probabilities of {task.name} {what}; {ANEW}.")
     true = _indices(path, batch, task, start)
     known = np.where(true < 0, 0, true)
     values = [function(known, matrix) for function in BUILT_IN.values()]
@@ -213,9 +212,12 @@ def _indices(path: Path, batch: pa.RecordBatch, task: Task, start: int) -> NDArr
     names = batch.column(task.name).to_pylist()
     for row, name in enumerate(names):
         if name is not None and name not in index:
-            where = f"{path}, row {start + row} (id {batch.column('id')[row]})"
-            raise RunFolderError(f'{where}: "{name}" is no class of {task.name}; {ANEW}.')
+            raise RunFolderError(f'{_where(path, batch, row, start)}: "{name}" is no class of {task.name}; {ANEW}.')
     return np.array([-1 if name is None else index[name] for name in names], np.int64)
+
+
+def _where(path: Path, batch: pa.RecordBatch, row: int, start: int) -> str:
+    return f"{path}, row {start + row} (id {batch.column('id')[row]})"
 
 
 def _joined(parts: list[Judged], classes: int, metrics: int) -> Judged:
