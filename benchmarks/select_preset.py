@@ -22,7 +22,8 @@ from mmeval.engine.runner import as_model
 from mmeval.metrics.selection import mean_language_top1
 from mmeval.plugin.config import configure
 from mmeval.plugin.manager import Manager
-from mmeval.plugin.spec import FitContext, ModelContext, ModelSpec
+from mmeval.plugin.model import FitContext, ModelContext, TrainableModel
+from mmeval.plugin.spec import ModelSpec
 
 
 def main() -> None:
@@ -55,6 +56,7 @@ def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int
         held_out = Examples.of_rows(store, rows[part == fold], "held out")
         torch.manual_seed(fold)
         model = as_model(spec.build(config, ModelContext(store.tasks, train.class_counts(), store.languages)))
+        assert isinstance(model, TrainableModel)
         task = store.tasks[0].name
         with tempfile.TemporaryDirectory() as folder:
             context = FitContext(fold, device, Path(folder))

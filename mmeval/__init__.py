@@ -1,7 +1,7 @@
 """mmeval: multilingual image-text classification under one protocol, with scores per language.
 
-What a plugin author needs is here and in ``mmeval.nn``; names are loaded when first used, so that listing plugins
-imports neither torch nor pydantic.
+What a plugin author needs is here, in ``mmeval.nn`` and in ``mmeval.testing``; names are loaded when first used, so
+that listing plugins imports neither torch nor pydantic.
 """
 
 from __future__ import annotations
@@ -9,61 +9,87 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mmeval.version import __version__
+from mmeval.version import API_VERSION, __version__
 
 if TYPE_CHECKING:
+    from mmeval.console import progress
     from mmeval.data.batch import Batch
+    from mmeval.data.card import cards_folder
     from mmeval.data.examples import Examples
-    from mmeval.errors import UserError
-    from mmeval.plugin.config import ModelConfig, Recipe
+    from mmeval.data.images import decode
+    from mmeval.data.split import Member, hash_split
+    from mmeval.engine.embeddings import embed_images
+    from mmeval.errors import DataError, MissingExtraError, UserError
+    from mmeval.plugin.config import Config, ModelConfig, Recipe, TorchConfig
     from mmeval.plugin.hooks import hookimpl
-    from mmeval.plugin.spec import (
-        DatasetSpec,
-        Example,
-        FitContext,
-        MetricSpec,
-        Model,
-        ModelContext,
-        ModelSpec,
-        Source,
-        Task,
-    )
+    from mmeval.plugin.model import FitContext, Model, ModelContext, Task, TrainableModel
+    from mmeval.plugin.source import Example, Source
+    from mmeval.plugin.spec import DatasetSpec, MetricSpec, ModelSpec
+    from mmeval.record import Plan
+    from mmeval.run.folder import RunFolder
 
 _HOMES = {
     "Batch": "mmeval.data.batch",
+    "Config": "mmeval.plugin.config",
+    "DataError": "mmeval.errors",
     "DatasetSpec": "mmeval.plugin.spec",
-    "Example": "mmeval.plugin.spec",
+    "Example": "mmeval.plugin.source",
     "Examples": "mmeval.data.examples",
-    "FitContext": "mmeval.plugin.spec",
+    "FitContext": "mmeval.plugin.model",
+    "Member": "mmeval.data.split",
     "MetricSpec": "mmeval.plugin.spec",
-    "Model": "mmeval.plugin.spec",
+    "MissingExtraError": "mmeval.errors",
+    "Model": "mmeval.plugin.model",
     "ModelConfig": "mmeval.plugin.config",
-    "ModelContext": "mmeval.plugin.spec",
+    "ModelContext": "mmeval.plugin.model",
     "ModelSpec": "mmeval.plugin.spec",
+    "Plan": "mmeval.record",
     "Recipe": "mmeval.plugin.config",
-    "Source": "mmeval.plugin.spec",
-    "Task": "mmeval.plugin.spec",
+    "RunFolder": "mmeval.run.folder",
+    "Source": "mmeval.plugin.source",
+    "Task": "mmeval.plugin.model",
+    "TorchConfig": "mmeval.plugin.config",
+    "TrainableModel": "mmeval.plugin.model",
     "UserError": "mmeval.errors",
+    "cards_folder": "mmeval.data.card",
+    "decode": "mmeval.data.images",
+    "embed_images": "mmeval.engine.embeddings",
+    "hash_split": "mmeval.data.split",
     "hookimpl": "mmeval.plugin.hooks",
+    "progress": "mmeval.console",
 }
 
 __all__ = [
+    "API_VERSION",
     "Batch",
+    "Config",
+    "DataError",
     "DatasetSpec",
     "Example",
     "Examples",
     "FitContext",
+    "Member",
     "MetricSpec",
+    "MissingExtraError",
     "Model",
     "ModelConfig",
     "ModelContext",
     "ModelSpec",
+    "Plan",
     "Recipe",
+    "RunFolder",
     "Source",
     "Task",
+    "TorchConfig",
+    "TrainableModel",
     "UserError",
     "__version__",
+    "cards_folder",
+    "decode",
+    "embed_images",
+    "hash_split",
     "hookimpl",
+    "progress",
 ]
 
 

@@ -25,6 +25,10 @@ class PluginError(UserError):
     """A plugin that can't be used: it is missing, fails on import, or breaks its specification."""
 
 
+class SpecError(PluginError):
+    """A spec that lacks a field or holds what it must not; the manager adds which plugin is at fault."""
+
+
 class MissingExtraError(UserError):
     """A package of an optional extra is not installed."""
 

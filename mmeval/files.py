@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -50,6 +51,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room; pyarrow and safetensors say it only in the text of their own."""
+    return getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error) or "errno 28" in str(error)
 
 
 class LockedError(Exception):

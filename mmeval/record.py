@@ -84,6 +84,10 @@ class Record(_Frozen):
     """The command line that makes this run again."""
     plugin: str
     """The plugin as typed: its name, or the path of a Python file."""
+    dataset: str = ""
+    """The data set as typed; empty in records that are older than this field."""
+    metric_plugins: list[str] = []
+    """The metrics as typed: their names, or the paths of Python files."""
     metrics: list[str] = []
     """Metrics that plugins added to the built-in ones."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -11,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from mmeval.cli import data, plugins, report, run, score
 from mmeval.errors import UserError
+from mmeval.files import disk_full
 from mmeval.version import __version__
 
 
@@ -52,6 +52,7 @@ def _plugin_commands() -> list[str]:
     return sorted(entry.name for entry in entry_points("command"))
 
 
+_traceback = False
 app = typer.Typer(
     cls=_Group,
     name="mmeval",
@@ -70,11 +71,16 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback acts
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", envvar="MMEVAL_TRACEBACK", help="Show where an error was raised.")
     ] = False,
 ) -> None:
     """Options of the command itself."""
+    global _traceback
+    _traceback = traceback
 
 
 app.command("run")(run.run)
@@ -89,17 +95,16 @@ def main() -> NoReturn:
     try:
         app()
     except UserError as error:
+        if _traceback:
+            import traceback
+
+            traceback.print_exception(error)
         _fail(str(error), error.exit_code)
     except Exception as error:
-        if not _disk_full(error):
+        if not disk_full(error):
             raise
         _fail(f"The disk is full ({error}). Make room, then repeat the command; what is whole is kept.", 1)
     sys.exit(0)
-
-
-def _disk_full(error: BaseException) -> bool:
-    # pyarrow and safetensors put the number only into the text of errors of their own.
-    return getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error) or "errno 28" in str(error)
 
 
 def _fail(message: str, code: int) -> NoReturn:

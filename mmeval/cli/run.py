@@ -12,12 +12,19 @@ from mmeval.cli.show import show_result
 
 def run(
     plugin: Annotated[str, typer.Option(help="Model: a plugin's name (`mmeval plugins`) or ./file.py.")] = "embracenet",
-    dataset: Annotated[str, typer.Option(help="Data set (`mmeval data`).")] = "emoji14",
+    dataset: Annotated[str, typer.Option(help="Data set: a name (`mmeval data`) or ./file.py.")] = "emoji14",
     preset: Annotated[str | None, typer.Option(help="Preset of the plugin (`mmeval plugins show NAME`).")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change an option; may be repeated.")
     ] = None,
-    inputs: Annotated[str, typer.Option(help="What the model is shown: image+text, image or text.")] = "image+text",
+    inputs: Annotated[
+        str | None,
+        typer.Option(help="What the model is shown: image+text, image or text.", show_default="all that it uses"),
+    ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="NAME", help="Score with a plugin's metric too: its name or ./file.py."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds; scores are means over them.")] = 1,
@@ -26,12 +33,12 @@ def run(
 ) -> None:
     """Train a model, score it per language, write a run folder with a report."""
     from mmeval.errors import Stopped
-    from mmeval.run.walk import Request
+    from mmeval.run.request import Request
     from mmeval.run.walk import run as walk
 
-    request = Request(
-        plugin, dataset, preset, tuple(changes or ()), _inputs(inputs), device, seed, seeds, limit, output
-    )
+    asked = None if inputs is None else _inputs(inputs)
+    options = (tuple(changes or ()), asked, device, seed, seeds, limit, output, tuple(metrics or ()))
+    request = Request(plugin, dataset, preset, *options)
     try:
         folder = walk(request)
     except KeyboardInterrupt:

@@ -25,7 +25,7 @@ class Batch:
     labels: Mapping[str, Tensor]
     """int64 ``[B]`` by task; -1 where there is no label. Empty in prediction."""
     seeds: Tensor
-    """int64 ``[B]``: a random seed per example, the same in every batch and order."""
+    """int64 ``[B]``: a random seed per example, made of what is shown of it: the same in every batch and order."""
     images: Tensor | None = None
     """uint8 ``[B, 3, H, W]``, RGB; None where embeddings take their place or no picture is shown."""
     image_embeddings: Tensor | None = None

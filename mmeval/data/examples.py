@@ -26,22 +26,24 @@ class Examples:
         rows = np.flatnonzero(np.asarray(pc.equal(store.examples["split"], split)))
         if limit is not None and limit < len(rows):
             rows = np.sort(np.random.default_rng(0).permutation(rows)[:limit])
-        self._select(store, rows, split, inputs)
+        self.store, self.split, self.inputs = store, split, inputs
+        self.table = store.examples.take(pa.array(rows))
 
     @classmethod
     def of_rows(cls, store: Store, rows: NDArray[np.int64], name: str, inputs: Inputs = Inputs.IMAGE_TEXT) -> Examples:
         """Any rows of the Store as a split called ``name``, for cross-validation say."""
-        self = cls.__new__(cls)
-        self._select(store, rows, name, inputs)
-        return self
+        return cls.of_table(store, store.examples.take(pa.array(rows)), name, inputs)
 
-    def _select(self, store: Store, rows: NDArray[np.int64], split: str, inputs: Inputs) -> None:
-        self.store, self.split, self.inputs = store, split, inputs
-        self._table = store.examples.take(pa.array(rows))
+    @classmethod
+    def of_table(cls, store: Store, table: pa.Table, name: str, inputs: Inputs = Inputs.IMAGE_TEXT) -> Examples:
+        """Any table with the columns of ``store.examples`` as a split called ``name``."""
+        self = cls.__new__(cls)
+        self.store, self.table, self.split, self.inputs = store, table, name, inputs
+        return self
 
     def __len__(self) -> int:
         """Number of examples."""
-        return int(self._table.num_rows)
+        return int(self.table.num_rows)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -93,9 +95,14 @@ class Examples:
         """Encoded pictures of ``image_rows`` values; None for -1."""
         return [None if row < 0 else self.store.image(int(row)) for row in rows]
 
+    def image_digests(self, rows: NDArray[np.int64]) -> list[str]:
+        """SHA-256 of the encoded pictures of ``image_rows`` values; empty for -1."""
+        known = iter(self.store.images["digest"].take(pa.array(rows[rows >= 0])).to_pylist())
+        return [next(known) if row >= 0 else "" for row in rows]
+
     def _strings(self, column: str) -> list[str]:
-        values: list[str] = self._table[column].to_pylist()
+        values: list[str] = self.table[column].to_pylist()
         return values
 
     def _numbers(self, column: str) -> NDArray[np.int64]:
-        return np.asarray(self._table[column]).astype(np.int64)
+        return np.asarray(self.table[column]).astype(np.int64)

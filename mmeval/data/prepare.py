@@ -18,14 +18,17 @@ from mmeval.files import atomic_folder, digest, lock
 from mmeval.home import home
 
 if TYPE_CHECKING:
-    from mmeval.plugin.spec import DatasetSpec, Example, Source, Task
+    from mmeval.plugin.model import Task
+    from mmeval.plugin.source import Example, Source
+    from mmeval.plugin.spec import DatasetSpec
 
 BATCH = 1000
 
 
 def store_folder(spec: DatasetSpec, source: Source) -> Path:
     """Where the Store of this source is, or will be: a folder per identity of the source."""
-    identity = digest(json.dumps([SCHEMA_VERSION, sorted(source.identity.items())]))
+    parts: list[object] = [SCHEMA_VERSION, sorted(source.identity.items())]
+    identity = digest(json.dumps([*parts, spec.code] if spec.code else parts))
     return home() / "stores" / spec.name / identity[:16]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmeval.errors import DataError
-from mmeval.plugin.spec import Task
+from mmeval.plugin.model import Task
 
 SCHEMA_VERSION = 1
 INFO, EXAMPLES, IMAGES = "store.json", "examples", "images"

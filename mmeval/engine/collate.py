@@ -25,7 +25,6 @@ class Collate:
         self._embeddings = self._frozen_image_embeddings(device)
         # Read once here, so that threads share them.
         self._texts, self._languages, self._image_rows = examples.texts, examples.languages, examples.image_rows
-        self._ids = examples.ids
 
     def __call__(self, rows: NDArray[np.int64]) -> Batch:
         """The batch of ``rows``, in their order, on the CPU."""
@@ -38,7 +37,7 @@ class Collate:
             has_text=torch.tensor([bool(text.strip()) for text in texts]),
             languages=tuple(self._languages[row] for row in rows),
             labels={name: values[rows] for name, values in self._labels.items()},
-            seeds=torch.tensor([_seed(self._ids[row]) for row in rows]),
+            seeds=torch.tensor(self._seeds(texts, rows, image_rows), dtype=torch.int64),
             images=None if cached else self._pixels(image_rows),
             image_embeddings=torch.from_numpy(cached.gather(image_rows)) if cached else None,
             text_ids=ids,
@@ -52,6 +51,11 @@ class Collate:
             return None
         return embeddings(encoder, self.examples.store, rows, device)
 
+    def _seeds(self, texts: list[str], rows: NDArray[np.int64], image_rows: NDArray[np.int64]) -> list[int]:
+        """Of what is shown, not of the id: what two examples are called must not move a prediction."""
+        pictures = self.examples.image_digests(image_rows)
+        return [_seed(text, self._languages[row], one) for text, row, one in zip(texts, rows, pictures, strict=True)]
+
     def _pixels(self, image_rows: NDArray[np.int64]) -> torch.Tensor | None:
         encoder = self.model.image_encoder
         if encoder is None or not self.examples.inputs.image:
@@ -60,5 +64,6 @@ class Collate:
         return decode_batch(self.examples.encoded_images(image_rows), size, encoder.input.interpolation)
 
 
-def _seed(example_id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(example_id.encode(), digest_size=8).digest(), "little", signed=True)
+def _seed(*shown: str) -> int:
+    content = "\0".join(shown).encode()
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)

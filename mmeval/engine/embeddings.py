@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from mmeval.console import progress
+from mmeval.data.examples import Examples
 from mmeval.data.images import decode_batch
 from mmeval.data.loader import batches
 from mmeval.data.store import Store
 from mmeval.files import atomic_path, digest
 from mmeval.home import home
+from mmeval.nn.build import image_encoder
 from mmeval.nn.encoder import ImageEncoder
 
 PART = 8192
@@ -38,6 +40,26 @@ class Embeddings:
             here = np.flatnonzero(part_of == part)
             out[here] = self._parts[part]["vector"][self._row_of[rows[here]]]
         return out
+
+
+def embed_images(examples: Examples, encoder: str, device: str = "cpu") -> NDArray[np.float32]:
+    """What a frozen encoder makes of the examples' pictures, for models that aren't torch's.
+
+    Args:
+        examples: any examples; one that shows no picture gives zeros.
+        encoder: an image encoder with weights of its own, by name: ``efficientnet-lite0:128``.
+        device: where it is computed; what was computed once is taken from the cache.
+
+    Returns:
+        float32 ``[n, D]``, in the order of the examples.
+
+    Raises:
+        UserError: no such encoder.
+    """
+    made = image_encoder(encoder, frozen=True)
+    if not (examples.image_rows >= 0).any():
+        return np.zeros((len(examples), made.width), np.float32)
+    return embeddings(made, examples.store, examples.image_rows, torch.device(device)).gather(examples.image_rows)
 
 
 def embeddings(encoder: ImageEncoder, store: Store, rows: NDArray[np.int64], device: torch.device) -> Embeddings:

@@ -20,7 +20,7 @@ from mmeval.data.examples import Examples
 from mmeval.data.loader import batches, epoch_order
 from mmeval.engine.collate import Collate
 from mmeval.engine.optim import optimizer, schedule
-from mmeval.engine.predict import predict
+from mmeval.engine.predict import check_logits, predict
 from mmeval.errors import UserError
 from mmeval.files import atomic_path
 from mmeval.metrics.selection import mean_language_top1
@@ -126,7 +126,9 @@ def _steps(
     for made in batches(order, recipe.batch_size, collate):
         batch = made.to(accelerator.device)
         with accelerator.autocast():
-            loss = task_loss(model(batch), batch.labels, recipe.label_smoothing)
+            output = model(batch)
+            check_logits(output.logits, model.context.tasks, len(batch))
+            loss = task_loss(output, batch.labels, recipe.label_smoothing)
         if not loss.requires_grad:  # no example of the batch has a label
             continue
         value = loss.item()

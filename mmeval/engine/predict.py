@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from mmeval.data.loader import batches
 from mmeval.engine.collate import Collate
 from mmeval.errors import PluginError
 from mmeval.nn.model import TorchModel
+from mmeval.plugin.model import Task
 
 Block = dict[str, NDArray[np.float32]]
 
@@ -24,19 +25,34 @@ def predict(
     """Yield probabilities ``{task: [n, classes]}`` block by block, in the order of the examples.
 
     Raises:
-        PluginError: logits of a wrong shape, or without a task.
+        PluginError: logits of a wrong shape, without a task, or that are not finite.
     """
     model.eval()
     for batch in batches(np.arange(len(collate.examples)), batch_size, collate):
         with torch.inference_mode(), accelerator.autocast():
             logits = model(batch.to(accelerator.device)).logits
-        block = {}
-        for task in model.context.tasks:
-            expected = (len(batch), len(task.classes))
-            if task.name not in logits or tuple(logits[task.name].shape) != expected:
-                has = tuple(logits[task.name].shape) if task.name in logits else "none"
-                raise PluginError(f"{type(model).__name__}: logits of {task.name} must be {expected}, got {has}.")
-            block[task.name] = logits[task.name].float().softmax(-1).cpu().numpy()
+        check_logits(logits, model.context.tasks, len(batch))
+        block = {task.name: logits[task.name].float().softmax(-1).cpu().numpy() for task in model.context.tasks}
+        for name, values in block.items():
+            if not np.isfinite(values).all():
+                raise PluginError(f"its logits of {name} hold NaN or infinity.")
         yield block
         if advance:
             advance(len(batch))
+
+
+def check_logits(logits: object, tasks: Sequence[Task], size: int) -> None:
+    """Hold what a model returned against what it must return.
+
+    Raises:
+        PluginError: no mapping, a task is missing, or a shape is wrong.
+    """
+    if not isinstance(logits, Mapping):
+        raise PluginError(f"its logits must be a mapping by task, they are a {type(logits).__name__}.")
+    for task in tasks:
+        expected = (size, len(task.classes))
+        if task.name not in logits:
+            raise PluginError(f'it gives no logits of the task "{task.name}"; its tasks are {", ".join(logits)}.')
+        has = tuple(logits[task.name].shape)
+        if has != expected:
+            raise PluginError(f"its logits of {task.name} must have the shape {expected}, they have {has}.")

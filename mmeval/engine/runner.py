@@ -12,8 +12,10 @@ from mmeval.engine.collate import Collate
 from mmeval.engine.device import accelerator, resolve_device
 from mmeval.engine.fit import fit, keep, restore
 from mmeval.engine.predict import Block, predict
+from mmeval.errors import PluginError
 from mmeval.nn.model import TorchModel
-from mmeval.plugin.spec import FitContext, Model
+from mmeval.plugin.config import TorchConfig
+from mmeval.plugin.model import FitContext, Model
 
 WEIGHTS = "model.safetensors"
 
@@ -48,6 +50,19 @@ class TorchRunner:
         restore(self.model, folder / WEIGHTS)
 
 
-def as_model(built: Model | TorchModel) -> Model:
-    """What a plugin's ``build`` returned, as a plain model."""
-    return TorchRunner(built) if isinstance(built, TorchModel) else built
+def as_model(built: object) -> Model:
+    """What a plugin's ``build`` returned, as a plain model.
+
+    Raises:
+        PluginError: it is neither level of a model, or a torch model whose config can't say how to train it.
+    """
+    if isinstance(built, TorchModel):
+        config = getattr(built, "config", None)
+        if not isinstance(config, TorchConfig):
+            kind = type(config).__name__
+            raise PluginError(f"the config of a torch model must be a mmeval.TorchConfig, {kind} is none.")
+        return TorchRunner(built)
+    missing = [name for name in ("predict", "save", "load") if not callable(getattr(built, name, None))]
+    if missing or not isinstance(built, Model):
+        raise PluginError(f"build returned a {type(built).__name__}, which lacks {', '.join(missing)}.")
+    return built

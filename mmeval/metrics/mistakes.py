@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmeval.metrics.predictions import probabilities
-from mmeval.plugin.spec import Task
+from mmeval.plugin.model import Task
 
 
 class Mistake(NamedTuple):

@@ -17,7 +17,8 @@ from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.bootstrap import Judged
 from mmeval.metrics.per_example import BUILT_IN
-from mmeval.plugin.spec import MetricSpec, Task
+from mmeval.plugin.model import Task
+from mmeval.plugin.spec import MetricSpec
 
 SLICE, PROBABILITIES, METADATA = "slice:", ":probabilities", b"mmeval"
 TEXT_COLUMNS = ("id", "language", "cluster")
@@ -70,7 +71,7 @@ def write_predictions(
         for block in blocks:
             stop = start + _checked(block, tasks, start)
             if stop > total:
-                raise PluginError(f"The model predicted {stop} or more of {total} examples; tell its authors.")
+                raise PluginError(f"it predicted {stop} or more of {total} examples.")
             arrays: list[pa.Array] = [pa.array(values[start:stop], pa.string()) for values in columns.values()]
             for task in tasks:
                 own = labels[task.name][start:stop]
@@ -82,7 +83,7 @@ def write_predictions(
             writer.write_table(pa.table(arrays, schema=schema))
             start = stop
         if start < total:
-            raise PluginError(f"The model predicted {start} of {total} examples; tell its authors.")
+            raise PluginError(f"it predicted {start} of {total} examples.")
 
 
 def read_predictions(path: Path, metrics: Sequence[MetricSpec] = ()) -> Predictions:
@@ -140,12 +141,10 @@ def _checked(block: Mapping[str, NDArray[np.float32]], tasks: Sequence[Task], st
         has = np.shape(block[task.name]) if task.name in block else "none"
         if has != (rows, len(task.classes)):
             expected = (rows, len(task.classes))
-            raise PluginError(
-                f"The model's probabilities of {task.name} must be {expected}, got {has}; tell its authors."
-            )
+            raise PluginError(f"its probabilities of {task.name} must have the shape {expected}, they have {has}.")
         if (wrong := _not_probabilities(block[task.name])) is not None:
             row, what = wrong
-            raise PluginError(f"The model's probabilities of {task.name} {what}, first for example {start + row}.")
+            raise PluginError(f"its probabilities of {task.name} {what}, first for example {start + row}.")
     return rows
 
 

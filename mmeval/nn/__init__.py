@@ -1,11 +1,15 @@
-"""What model plugins are built from: encoders, and the torch level of a model."""
+"""What model plugins are built from: encoders, heads, and the torch level of a model."""
 
 from mmeval.nn.build import image_encoder, text_encoder
+from mmeval.nn.draws import uniform
 from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput, TextEncoder
+from mmeval.nn.heads import ClassPrior, Heads
 from mmeval.nn.model import Output, TorchModel
 
 __all__ = [
+    "ClassPrior",
     "Encoded",
+    "Heads",
     "ImageEncoder",
     "ImageInput",
     "Output",
@@ -13,4 +17,5 @@ __all__ = [
     "TorchModel",
     "image_encoder",
     "text_encoder",
+    "uniform",
 ]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mmeval.data.batch import Batch
 from mmeval.nn.encoder import Encoder, ImageEncoder, TextEncoder
-from mmeval.plugin.config import ModelConfig
-from mmeval.plugin.spec import ModelContext
+from mmeval.plugin.config import TorchConfig
+from mmeval.plugin.model import ModelContext
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Output:
 class TorchModel(nn.Module):
     """A model that the engine trains: define ``forward``, and assign encoders so that it can prepare their input."""
 
-    def __init__(self, config: ModelConfig, context: ModelContext) -> None:
+    def __init__(self, config: TorchConfig, context: ModelContext) -> None:
         """Keep config and context; both are saved beside the weights."""
         super().__init__()
         self.config, self.context = config, context

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from mmeval.errors import UserError
+from mmeval.errors import PluginError, SpecError, UserError
 
 C = TypeVar("C", bound="Config")
 
@@ -52,6 +53,10 @@ class Recipe(Config):
 class ModelConfig(Config):
     """Base of every model plugin's configuration."""
 
+
+class TorchConfig(ModelConfig):
+    """Base of the configuration of a torch model, which the engine trains."""
+
     recipe: Recipe = Recipe()
     """How the model is trained."""
 
@@ -80,6 +85,19 @@ def options(defaults: Config, prefix: str = "") -> Iterator[Option]:
         yield from options(value, f"{prefix}{name}.")
 
 
+def defaults(kind: type[C]) -> C:
+    """A config as it is when nothing is changed.
+
+    Raises:
+        SpecError: a field has no default, or one that its own rules refuse.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SpecError(f"{kind.__name__}.{_key(first)} needs a default that holds: {_lower(first['msg'])}") from None
+
+
 def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Sequence[str] = ()) -> C:
     """Make a config from a preset and ``key=value`` changes, as ``--set`` takes them.
 
@@ -91,10 +109,11 @@ def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Se
 
     Raises:
         UserError: an unknown option, a wrong type, a value out of range, or no ``=``.
+        PluginError: the preset sets what the config refuses.
     """
     show = f"`mmeval plugins show {plugin}` lists the options."
-    values: dict[str, Any] = {option.name: option.default for option in options(kind())}
-    names = list(values)
+    values: dict[str, Any] = {option.name: option.default for option in options(defaults(kind))}
+    names, changed = list(values), set()
     values |= preset
     for change in changes:
         key, equals, value = change.partition("=")
@@ -105,14 +124,25 @@ def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Se
             guess = f' Did you mean "{near[0]}"?' if near else ""
             raise UserError(f'--set {change}: {plugin} has no option "{key}".{guess} {show}')
         values[key] = _value(value)
+        changed.add(key)
     try:
         return kind.model_validate(_nested(values))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if str(part).isidentifier())
-        reason = first["msg"][0].lower() + first["msg"][1:]
-        value = "none" if first["input"] is None else first["input"]
-        raise UserError(f"--set {key}={value}: {reason}. {show}") from None
+        key, value = _key(first), "none" if first["input"] is None else first["input"]
+        if changed and (key in changed or key not in preset):
+            raise UserError(f"--set {key}={value}: {_lower(first['msg'])}. {show}") from None
+        raise PluginError(
+            f"A preset of {plugin} sets {key}={value}: {_lower(first['msg'])}; tell its authors."
+        ) from None
+
+
+def _key(error: ErrorDetails) -> str:
+    return ".".join(str(part) for part in error["loc"] if str(part).isidentifier())
+
+
+def _lower(message: str) -> str:
+    return message[0].lower() + message[1:]
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 - what JSON holds

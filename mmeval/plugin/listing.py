@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-GROUPS = {"model": "mmeval.models", "dataset": "mmeval.datasets", "command": "mmeval.commands"}
+from mmeval.plugin import api
+
+GROUPS = {
+    "model": "mmeval.models",
+    "dataset": "mmeval.datasets",
+    "metric": "mmeval.metrics",
+    "command": "mmeval.commands",
+}
 RESTRICT = "MMEVAL_PLUGINS"
 
 
@@ -50,12 +57,31 @@ def _describe(kind: str, entry: importlib.metadata.EntryPoint) -> Listed:
         module = entry.module
     except AttributeError:  # what importlib.metadata raises for a value that it can't parse
         return Listed(entry.name, kind, "", name, version, entry.value, f'broken: "{entry.value}" names no module')
-    summary, status = _docstring(module)
+    summary, status = _described(module)
     return Listed(entry.name, kind, summary, name, version, module, status)
 
 
-def _docstring(module: str) -> tuple[str, str]:
-    """First line of a module's docstring, read from its source, and whether that could be read."""
+def origin(entry: importlib.metadata.EntryPoint) -> str:
+    """Distribution and version behind an entry point: whom to write to."""
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.module
+
+
+def stated_api(module: str) -> str | None:
+    """The API version that a module states in its source; None if it states none, or can't be read."""
+    path = _source(module)
+    return stated_api_of(path) if path else None
+
+
+def stated_api_of(path: Path) -> str | None:
+    """As :func:`stated_api`, of a file."""
+    try:
+        return api.declared(ast.parse(path.read_bytes()))
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _described(module: str) -> tuple[str, str]:
+    """First line of a module's docstring, read from its source, and whether the module can be used."""
     path = _source(module)
     if path is None:
         return "", f'broken: no module "{module}"'
@@ -64,7 +90,7 @@ def _docstring(module: str) -> tuple[str, str]:
     except (OSError, SyntaxError, ValueError) as error:
         return "", f"broken: {type(error).__name__} in {path.name}"
     lines = (ast.get_docstring(tree) or "").splitlines()
-    return (lines[0] if lines else ""), "ok"
+    return (lines[0] if lines else ""), api.complaint(api.declared(tree)) or "ok"
 
 
 def _source(module: str) -> Path | None:

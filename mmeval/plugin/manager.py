@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import importlib.metadata
-import importlib.util
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pluggy
 
 from mmeval.errors import PluginError, UnknownNameError, UserError
-from mmeval.files import digest
-from mmeval.plugin import hooks
-from mmeval.plugin.listing import entry_points
+from mmeval.plugin import api, hooks, onefile
+from mmeval.plugin.guard import guarded
+from mmeval.plugin.listing import entry_points, origin, stated_api
+from mmeval.plugin.registry import KINDS, Offer, Registry, Spec
 from mmeval.plugin.spec import DatasetSpec, MetricSpec, ModelSpec
 
-Spec = TypeVar("Spec", ModelSpec, DatasetSpec)
-LISTING = {"model": "mmeval plugins", "dataset": "mmeval data"}
+LISTING = {"model": "mmeval plugins", "dataset": "mmeval data", "metric": "mmeval plugins"}
+WORDS = {"model": "model", "dataset": "data set", "metric": "metric"}
+OPTIONS = {"model": "plugin", "dataset": "dataset", "metric": "metric"}
+S = TypeVar("S", ModelSpec, DatasetSpec, MetricSpec)
 
 
 class Manager:
@@ -29,10 +27,8 @@ class Manager:
     def __init__(self) -> None:
         self._pluggy = pluggy.PluginManager(hooks.PROJECT)
         self._pluggy.add_hookspecs(hooks)
-        self._models: dict[str, ModelSpec] = {}
-        self._datasets: dict[str, DatasetSpec] = {}
-        self._metrics: dict[str, MetricSpec] = {}
-        self._files: dict[str, ModelSpec] = {}
+        self._registry = Registry()
+        self._files: dict[str, list[Spec]] = {}
 
     def model(self, name: str) -> ModelSpec:
         """The model plugin that a user calls ``name``: an entry point, or the path of a Python file.
@@ -40,17 +36,19 @@ class Manager:
         Raises:
             UserError: no such plugin, or it can't be used.
         """
-        if name.endswith(".py") or "/" in name:
-            return self._one_file(Path(name))
-        return self._named("model", name, self._models)
+        return self._find(ModelSpec, "model", name)
 
     def dataset(self, name: str) -> DatasetSpec:
         """The data set that a user calls ``name``; errors as :meth:`model`."""
-        return self._named("dataset", name, self._datasets)
+        return self._find(DatasetSpec, "dataset", name)
+
+    def metric(self, name: str) -> MetricSpec:
+        """The metric that a user calls ``name``; errors as :meth:`model`."""
+        return self._find(MetricSpec, "metric", name)
 
     def metrics(self) -> tuple[MetricSpec, ...]:
         """The metrics that the loaded plugins add."""
-        return tuple(self._metrics.values())
+        return tuple(self._registry.of(MetricSpec).values())
 
     def add_commands(self, name: str, group: Any) -> bool:  # noqa: ANN401 - a Typer app
         """Load the plugin behind command ``name`` and let it fill ``group``; False if there is none."""
@@ -58,7 +56,7 @@ class Manager:
         if entry is None:
             return False
         caller = self._pluggy.subset_hook_caller("register_commands", self._others(self._import(name, entry)))
-        _guarded(f"{name} ({_origin(entry)})", lambda: caller(group=group))
+        guarded(f"{name} ({origin(entry)})", lambda: caller(group=group))
         return True
 
     def before_run(self, run: Any) -> None:  # noqa: ANN401 - a layer above
@@ -69,107 +67,72 @@ class Manager:
         """Call ``after_run`` of every loaded plugin."""
         self._pluggy.hook.after_run(run=run)
 
-    def add(self, plugin: object, name: str) -> None:
-        """Register a module (or any object) whose methods are marked as hooks, and take in what it offers."""
+    def add(self, plugin: object, name: str, distribution: str = "", code: str = "") -> list[Spec]:
+        """Register a module (or any object) whose methods are marked as hooks; returns what it offers.
+
+        Raises:
+            PluginError: a hook that there isn't, a bad spec, a name that is taken; nothing of it is kept then.
+        """
+        label = f"{name} ({distribution})" if distribution else name
         try:
             self._pluggy.register(plugin, name=name)
             self._pluggy.check_pending()
         except pluggy.PluginValidationError as error:
-            raise PluginError(f"Plugin {name}: {' '.join(str(error).split())}") from None
-        only = self._others(plugin)
-        offered: list[tuple[dict[str, Any], Any]] = []
+            raise PluginError(f"Plugin {label}: {' '.join(str(error).split())}") from None
+        only, offer = self._others(plugin), Offer(self._registry, label, distribution or name, code)
         try:
-            for hook, registry in (
-                ("register_models", self._models),
-                ("register_datasets", self._datasets),
-                ("register_metrics", self._metrics),
-            ):
+            for hook, kind in zip(("register_models", "register_datasets", "register_metrics"), KINDS, strict=True):
                 caller = self._pluggy.subset_hook_caller(hook, only)
-                _guarded(name, lambda c=caller, r=registry: c(register=_adder(r, name, offered)))  # type: ignore[misc]
+                guarded(label, lambda c=caller, k=kind: c(register=offer.register(k)))  # type: ignore[misc]
         except UserError:
-            # All or nothing: a plugin that is refused leaves nothing behind.
             self._pluggy.unregister(plugin)
             raise
-        for registry, spec in offered:
-            registry[spec.name] = spec
+        return self._registry.accept(offer)
 
     def _others(self, plugin: object) -> set[object]:
         return {other for other in self._pluggy.get_plugins() if other is not plugin}
 
-    def _named(self, kind: str, name: str, registry: dict[str, Spec]) -> Spec:
-        if name in registry:
-            return registry[name]
+    def _find(self, spec: type[S], kind: str, name: str) -> S:
+        if name.endswith(".py") or "/" in name:
+            return self._one_file(spec, kind, Path(name))
+        known: dict[str, S] = self._registry.of(spec)
+        if name in known:
+            return known[name]
         entry = _entry(kind, name)
         if entry is None:
-            known = [*(entry.name for entry in entry_points(kind)), *registry]
-            raise UnknownNameError({"model": "plugin", "dataset": "data set"}[kind], name, known, LISTING[kind])
+            names = [*(entry.name for entry in entry_points(kind)), *known]
+            raise UnknownNameError("plugin" if kind == "model" else WORDS[kind], name, names, LISTING[kind])
         self._import(name, entry)
-        if name not in registry:
-            source = _origin(entry)
-            raise PluginError(f'Plugin "{name}" ({source}) registers no {kind} named "{name}"; tell its authors.')
-        return registry[name]
+        if name not in known:
+            raise PluginError(f'Plugin {name} ({origin(entry)}) registers no {kind} named "{name}"; tell its authors.')
+        return known[name]
 
     def _import(self, name: str, entry: importlib.metadata.EntryPoint) -> object:
-        module = _guarded(f"{name} ({_origin(entry)})", entry.load)
+        label = f"{name} ({origin(entry)})"
+        # Before the import, which may itself need names that this version lacks.
+        if complaint := api.complaint(stated_api(getattr(entry, "module", ""))):
+            raise PluginError(f"Plugin {label} {complaint}.")
+        module = guarded(label, entry.load, of=entry)
         if not self._pluggy.is_registered(module):
-            self.add(module, name)
+            self.add(module, name, origin(entry))
         return module
 
-    def _one_file(self, path: Path) -> ModelSpec:
-        if not path.is_file():
-            raise PluginError(f"--plugin {path}: there is no such file.")
+    def _one_file(self, spec: type[S], kind: str, path: Path) -> S:
         key = str(path.resolve())
-        if key in self._files:
-            return self._files[key]
-        name = f"mmeval_file_{path.stem}_{digest(key)[:8]}"
-        found = importlib.util.spec_from_file_location(name, path)
-        if found is None or found.loader is None:
-            raise PluginError(f"--plugin {path}: not a Python file.")
-        module = importlib.util.module_from_spec(found)
-        sys.modules[name] = module
-        loader = found.loader
-        before = set(self._models)
-        _guarded(str(path), lambda: loader.exec_module(module))
-        self.add(module, str(path))
-        new = [spec for key, spec in self._models.items() if key not in before]
-        if len(new) != 1:
-            raise PluginError(f"--plugin {path}: the file must register one model, it registers {len(new)}.")
-        # The code is part of what is scored: another text of the file is another version.
-        version = f"{new[0].version}+{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
-        self._files[key] = dataclasses.replace(new[0], version=version)
-        return self._files[key]
+        if key not in self._files:
+            file = onefile.load(path, f"--{OPTIONS[kind]}")
+            self._files[key] = self.add(file.module, str(path), code=file.digest)
+        mine = [one for one in self._files[key] if isinstance(one, spec)]
+        if len(mine) != 1:
+            option = f"--{OPTIONS[kind]} {path}"
+            raise PluginError(f"{option}: the file must register one {WORDS[kind]}, it registers {len(mine)}.")
+        return mine[0]
 
 
 def _entry(kind: str, name: str) -> importlib.metadata.EntryPoint | None:
     """The entry point of a name; two distributions that offer the same one are refused."""
     entries = [entry for entry in entry_points(kind) if entry.name == name]
     if len(entries) > 1:
-        offering = " and ".join(sorted(_origin(entry) for entry in entries))
+        offering = " and ".join(sorted(origin(entry) for entry in entries))
         raise PluginError(f'{offering} both offer the {kind} "{name}"; uninstall one of them.')
     return entries[0] if entries else None
-
-
-def _guarded(name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the call returns
-    """Run a plugin's code; what it raises becomes one sentence that names it."""
-    try:
-        return call()
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"Plugin {name} can't be loaded: {type(error).__name__}: {error}") from error
-
-
-def _adder(registry: dict[str, Any], plugin: str, offered: list[tuple[dict[str, Any], Any]]) -> Callable[[Any], None]:
-    def register(spec: Any) -> None:  # noqa: ANN401 - one of the specs
-        taken = {*registry, *(other.name for kind, other in offered if kind is registry)}
-        if spec.name in taken:
-            raise PluginError(f'Plugin {plugin} registers "{spec.name}", which another plugin has registered already.')
-        if isinstance(spec, ModelSpec) and spec.default_preset not in spec.presets:
-            raise PluginError(f'Plugin {plugin}: "{spec.name}" lacks its default preset "{spec.default_preset}".')
-        offered.append((registry, spec))
-
-    return register
-
-
-def _origin(entry: importlib.metadata.EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.module

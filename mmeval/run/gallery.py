@@ -13,7 +13,7 @@ from mmeval.errors import RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.mistakes import confident_mistakes
 from mmeval.metrics.predictions import ANEW
-from mmeval.plugin.spec import Task
+from mmeval.plugin.model import Task
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "language", "text", "true", "predicted")]

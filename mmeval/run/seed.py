@@ -13,8 +13,10 @@ from mmeval.data.store import Store
 from mmeval.engine.runner import as_model
 from mmeval.metrics.predictions import write_predictions
 from mmeval.plugin.config import ModelConfig
-from mmeval.plugin.spec import FitContext, Model, ModelContext, ModelSpec
+from mmeval.plugin.model import FitContext, Model, ModelContext, TrainableModel
+from mmeval.plugin.spec import ModelSpec
 from mmeval.record import Plan
+from mmeval.run.blame import blamed
 from mmeval.run.folder import RunFolder
 
 
@@ -29,22 +31,26 @@ def run_seed(
     train, validation, test = (
         Examples(store, split, protocol.inputs, protocol.limit) for split in ("train", "validation", protocol.split)
     )
-    context = ModelContext(store.tasks, train.class_counts(), store.languages)
+    context = ModelContext(store.tasks, train.class_counts(), tuple(sorted(set(train.languages))))
     torch.manual_seed(seed)
-    model = as_model(spec.build(config, context))
+    with blamed(spec, "when it was built"):
+        model = as_model(spec.build(config, context))
     home = folder.model_folder(seed)
     home.mkdir(parents=True, exist_ok=True)
     fit_context = FitContext(seed, device, home)
     facts: dict[str, Any] = {}
-    if hasattr(model, "fit"):
-        # Here and not later, so that a fact that isn't JSON is found before the work is done.
-        facts |= json.loads(json.dumps(model.fit(train, validation, fit_context) or {}, default=float))
-    model.save(home)
+    if isinstance(model, TrainableModel):
+        with blamed(spec, "while it was trained"):
+            # Here and not later, so that a fact that isn't JSON is found before the work is done.
+            facts |= json.loads(json.dumps(model.fit(train, validation, fit_context) or {}, default=float))
+    with blamed(spec, "when it was saved"):
+        model.save(home)
     folder.write_json(home / "config.json", _config(plan, context))
     columns = {"id": test.ids, "language": test.languages, "cluster": test.clusters}
     columns |= {f"slice:{name}": test.slice(name) for name in store.slices}
     labels = {task.name: test.labels(task.name) for task in store.tasks}
-    write_predictions(folder.predictions_file(seed), store.tasks, columns, labels, model.predict(test, fit_context))
+    with blamed(spec, "while it predicted"):
+        write_predictions(folder.predictions_file(seed), store.tasks, columns, labels, model.predict(test, fit_context))
     facts["seconds"] = time.perf_counter() - started
     if device.startswith("cuda"):
         facts["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated(device)
@@ -57,8 +63,9 @@ def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
     home = folder.model_folder(seed)
     saved = json.loads((home / "config.json").read_text(encoding="utf-8"))
     config = spec.config.model_validate(saved["config"])
-    model = as_model(spec.build(config, ModelContext.from_json(saved["context"])))
-    model.load(home)
+    with blamed(spec, "when it was loaded"):
+        model = as_model(spec.build(config, ModelContext.from_json(saved["context"])))
+        model.load(home)
     return model
 
 

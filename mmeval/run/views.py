@@ -53,7 +53,10 @@ def plugin_metrics(manager: Manager) -> tuple[MetricSpec, ...]:
     """
     for metric in manager.metrics():
         if metric.name in METRICS:
-            raise PluginError(f'A plugin registers the metric "{metric.name}", which mmeval has itself; rename it.')
+            raise PluginError(
+                f'{metric.distribution} registers the metric "{metric.name}", which mmeval has itself; '
+                "its authors must rename it."
+            )
     return manager.metrics()
 
 
@@ -67,11 +70,23 @@ def metrics_of(record: Record) -> tuple[MetricSpec, ...]:
         return ()
     manager = Manager()
     manager.model(record.plugin)
-    manager.dataset(record.plan.protocol.dataset)
+    manager.dataset(record.dataset or record.plan.protocol.dataset)
+    for name in record.metric_plugins:
+        manager.metric(name)
     found = {metric.name: metric for metric in plugin_metrics(manager)}
     if missing := [name for name in record.metrics if name not in found]:
-        raise PluginError(f'The plugin {record.plugin} no longer brings the metric "{missing[0]}".')
+        named = " and ".join([record.plugin, *record.metric_plugins])
+        raise PluginError(f'The metric "{missing[0]}" of this run is no longer brought by {named}.')
     return tuple(found[name] for name in record.metrics)
+
+
+def with_metrics(record: Record, names: Sequence[str]) -> Record:
+    """The record of a run that is also scored with the metrics that a user calls ``names``."""
+    manager = Manager()
+    added = {name: manager.metric(name).name for name in names}
+    plugins = [*record.metric_plugins, *(name for name in added if name not in record.metric_plugins)]
+    metrics = [*record.metrics, *(name for name in added.values() if name not in record.metrics)]
+    return record.model_copy(update={"metric_plugins": plugins, "metrics": metrics})
 
 
 def write_report(folder: RunFolder, record: Record) -> None:

@@ -11,6 +11,7 @@ from mmeval_embracenet.config import EmbraceNetConfig
 if TYPE_CHECKING:
     from mmeval_embracenet.model import EmbraceNet
 
+MMEVAL_API = "1.0"
 __version__ = "0.1.0"
 
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from mmeval import ModelConfig, Recipe
+from mmeval import Recipe, TorchConfig
 
 
-class EmbraceNetConfig(ModelConfig):
+class EmbraceNetConfig(TorchConfig):
     """Options of EmbraceNet; defaults are the preset ``tiny``."""
 
     image_encoder: str = "efficientnet-lite0:192"

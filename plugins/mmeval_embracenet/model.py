@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext
-from mmeval.nn import Output, TorchModel, image_encoder, text_encoder
-from mmeval.nn.draws import uniform
+from mmeval.nn import ClassPrior, Heads, Output, TorchModel, image_encoder, text_encoder, uniform
 from mmeval_embracenet.config import EmbraceNetConfig
 
 IMAGE, TEXT = 0, 1
@@ -49,12 +48,9 @@ class EmbraceNet(TorchModel):
         self.docking = nn.ModuleList(
             nn.Linear(encoder.width, config.width) for encoder in (self.image_encoder, self.text_encoder)
         )
-        self.terminal = nn.ModuleDict({t.name: nn.Linear(config.width, len(t.classes)) for t in context.tasks})
+        self.terminal = Heads(config.width, context)
         self.dropout = nn.Dropout(config.dropout)
-        for task in context.tasks:
-            counts = torch.tensor(context.class_counts[task.name], dtype=torch.float32)
-            prior = counts.clamp(min=1e-6) / counts.sum().clamp(min=1)
-            self.register_buffer(f"log_prior_{task.name}", prior.log(), persistent=False)
+        self.prior = ClassPrior(context)
 
     def forward(self, batch: Batch) -> Output:
         """Logits of every task; ``modality_weights`` are the selection probabilities."""
@@ -65,11 +61,8 @@ class EmbraceNet(TorchModel):
         share = torch.tensor([self.config.image_probability, 1 - self.config.image_probability], device=docked.device)
         p = selection(share.expand(len(batch), 2), available)
         logits = self._classify(docked, p, batch.seeds)
-        none = ~(p.sum(1) > 0)  # [B]; nothing to draw from: the prior is all that is known
-        return Output(
-            {name: torch.where(none[:, None], self.get_buffer(f"log_prior_{name}"), x) for name, x in logits.items()},
-            modality_weights=p,
-        )
+        # Where there is nothing to draw from, the prior is all that is known.
+        return Output(self.prior(logits, p.sum(1) > 0), modality_weights=p)
 
     def _dock(self, batch: Batch, available: Tensor) -> Tensor:
         """d_k = ReLU(W_k x_k + b_k) (equation 1). A missing input is zeroed first: NaN times zero is NaN."""
@@ -95,17 +88,16 @@ class EmbraceNet(TorchModel):
         if self.training:
             # A row that has nothing is drawn uniformly here, and replaced by the prior afterwards.
             rows = torch.where(p.sum(1, keepdim=True) > 0, p, 1.0)
-            return self._heads(embrace(docked, torch.multinomial(rows, docked.shape[2], replacement=True)))
+            heads: dict[str, Tensor] = self.terminal(embrace(docked, torch.multinomial(rows, docked.shape[2], True)))
+            return heads
         if self.config.eval_mode == "expectation":
-            return self._heads((p[:, :, None] * docked).sum(1))
+            expected: dict[str, Tensor] = self.terminal((p[:, :, None] * docked).sum(1))
+            return expected
         draws = 1 if self.config.eval_mode == "sample" else self.config.ensemble_size
         total: dict[str, Tensor] = {}
         for draw in range(draws):
             u = uniform(seeds, docked.shape[2], stream=draw)  # [B, c]
             chosen = (u >= p[:, :1]).long()  # image with probability p_image, else text
-            for name, logits in self._heads(embrace(docked, chosen)).items():
+            for name, logits in self.terminal(embrace(docked, chosen)).items():
                 total[name] = total.get(name, torch.zeros_like(logits)) + F.log_softmax(logits.float(), -1) / draws
         return total
-
-    def _heads(self, fused: Tensor) -> dict[str, Tensor]:
-        return {name: head(fused) for name, head in self.terminal.items()}

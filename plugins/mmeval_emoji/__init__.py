@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mmeval import DatasetSpec, Source, hookimpl
+from mmeval import DatasetSpec, Source, cards_folder, hookimpl
+
+MMEVAL_API = "1.0"
 
 
 def open_source() -> Source:
@@ -17,8 +19,6 @@ def open_source() -> Source:
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     """Offer the data set to mmeval."""
-    from mmeval.data.card import cards_folder
-
     register(
         DatasetSpec(
             name="emoji14",

@@ -13,9 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mmeval import Example, Task
-from mmeval.data.split import Member, hash_split
-from mmeval.errors import DataError, MissingExtraError
+from mmeval import DataError, Example, Member, MissingExtraError, Task, hash_split
 
 LANGUAGES = ("ar", "de", "en", "es", "fa", "fr", "id", "it", "ja", "ko", "pt", "ru", "tr", "zh")
 SHARES = {"train": 0.6, "validation": 0.1, "test": 0.3}

@@ -168,5 +168,5 @@ def test_an_installed_plugin_that_keeps_no_promise_is_named(
 ) -> None:
     install("models", "empty", "answer = 42\n")
     assert refused("run", "--plugin", "empty") == (
-        'Plugin "empty" (dist-empty 1.0) registers no model named "empty"; tell its authors.'
+        'Plugin empty (dist-empty 1.0) registers no model named "empty"; tell its authors.'
     )

@@ -40,7 +40,7 @@ class Config(mmeval.ModelConfig):
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec("mine", "a test", Config, None, "0.3", ("text",), "none", "MIT", {"tiny": {}}))
+    register(mmeval.ModelSpec("mine", "a test", Config, lambda *_: None, "0.3", ("text",), "none", "MIT", {"tiny": {}}))
 '''
 
 

@@ -39,7 +39,7 @@ class Slow(shared["ColourSource"]):
 
 
 (signals / f"{name} starts").touch()
-print(prepare(DatasetSpec("colours", "", card, lambda: Slow({"train": 24, "validation": 6, "test": 14}))).fingerprint)
+print(prepare(DatasetSpec("colours", "-", card, lambda: Slow({"train": 24, "validation": 6, "test": 14}))).fingerprint)
 """
 
 
@@ -263,7 +263,7 @@ class Odd:
 )
 def test_a_source_that_contradicts_itself_is_refused(spoilt: dict[str, Any], said: str, fresh: Path) -> None:
     """Silently, each of these would put a wrong picture or a lost column under somebody's scores."""
-    spec = DatasetSpec("odd", "", Path("no-card.md"), lambda: Odd(**spoilt))
+    spec = DatasetSpec("odd", "odd", Path("no-card.md"), lambda: Odd(**spoilt))
     with pytest.raises(DataError) as caught:
         prepare(spec)
     assert str(caught.value) == said
@@ -271,7 +271,7 @@ def test_a_source_that_contradicts_itself_is_refused(spoilt: dict[str, Any], sai
 
 
 def test_a_folder_that_is_no_store_is_named_before_the_work_begins(fresh: Path) -> None:
-    spec = DatasetSpec("odd", "", Path("no-card.md"), Odd)
+    spec = DatasetSpec("odd", "odd", Path("no-card.md"), Odd)
     folder = store_folder(spec, Odd())
     folder.mkdir(parents=True)
     (folder / "something").write_text("")

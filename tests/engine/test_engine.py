@@ -18,7 +18,7 @@ from mmeval.engine.optim import schedule
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn import image_encoder
 from mmeval.plugin.config import Recipe, configure
-from mmeval.plugin.spec import FitContext
+from mmeval.plugin.model import FitContext
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
 

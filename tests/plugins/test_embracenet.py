@@ -161,7 +161,7 @@ def test_with_one_modality_every_feature_is_its_docking_output(mode: str) -> Non
     b = batch(net, has_image=torch.zeros(6, dtype=torch.bool))
     with torch.no_grad():
         d = F.relu(net.docking[1](net.eval().text_encoder.pool(b)))  # type: ignore[union-attr]
-        expected = net.terminal["t"](d).log_softmax(-1)
+        expected = net.terminal(d)["t"].log_softmax(-1)
     torch.testing.assert_close(logits(net, b), expected, rtol=1e-5, atol=1e-6)
 
 

@@ -12,7 +12,8 @@ import mmeval
 from mmeval import DatasetSpec
 from mmeval.plugin.manager import Manager
 from mmeval.run.folder import RunFolder
-from mmeval.run.walk import Request, run
+from mmeval.run.request import Request
+from mmeval.run.walk import run
 
 SMALL = (
     "image_encoder=small-cnn:32",

@@ -17,13 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmeval import Task, files
-from mmeval.cli.main import _disk_full
 from mmeval.errors import RunFolderError, Stopped, UserError
+from mmeval.files import disk_full
 from mmeval.metrics.predictions import write_predictions
 from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
 from mmeval.run.folder import RunFolder
-from mmeval.run.walk import Request, run
+from mmeval.run.request import Request
+from mmeval.run.walk import run
 
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]
@@ -248,7 +249,7 @@ def test_a_full_disk_is_known_whoever_writes(small_disk: Path) -> None:
     ):
         with pytest.raises(Exception) as caught:  # noqa: PT011 - of whatever type; what counts is that it's known
             write()
-        assert _disk_full(caught.value), caught.value
+        assert disk_full(caught.value), caught.value
         assert list(small_disk.iterdir()) == []
 
 
@@ -278,4 +279,4 @@ def test_a_run_on_a_small_disk_ends_in_one_sentence(
     ],
 )
 def test_only_a_full_disk_counts_as_one(error: Exception, full: bool) -> None:
-    assert _disk_full(error) is full
+    assert disk_full(error) is full

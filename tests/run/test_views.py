@@ -15,8 +15,9 @@ import pytest
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.run.folder import RunFolder
+from mmeval.run.request import Request
 from mmeval.run.views import write_report, write_scores_of
-from mmeval.run.walk import Request, run
+from mmeval.run.walk import run
 
 Ask = Callable[..., Request]
 Command = Callable[..., int]

@@ -19,8 +19,9 @@ from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
 from mmeval.record import Record
 from mmeval.run.folder import RunFolder
+from mmeval.run.request import Request
 from mmeval.run.seed import load_model
-from mmeval.run.walk import Request, run
+from mmeval.run.walk import run
 
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]
@@ -206,6 +207,6 @@ def test_a_plugin_can_stop_a_run_before_anything_is_built(ask: Ask, offer: Offer
 def test_a_model_of_texts_is_not_shown_pictures_by_mistake(ask: Ask, offer: Offer) -> None:
     manager = offer(spec(Prior, inputs=("text",)))
     with pytest.raises(UserError) as caught:
-        run(ask(plugin="prior"), manager)
-    assert str(caught.value) == "--inputs image+text: prior uses text only; say so by --inputs."
-    assert run(ask(plugin="prior", inputs=Inputs.TEXT), manager).record_file.is_file()
+        run(ask(plugin="prior", inputs=Inputs.IMAGE_TEXT), manager)
+    assert str(caught.value) == "--inputs image+text: prior uses text only; leave --inputs out."
+    assert run(ask(plugin="prior"), manager).record().plan.protocol.inputs is Inputs.TEXT

@@ -1,0 +1,45 @@
+"""A plugin that is a single Python file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from mmeval.errors import PluginError
+from mmeval.files import digest
+from mmeval.plugin import api
+from mmeval.plugin.guard import guarded
+from mmeval.plugin.listing import stated_api_of
+
+
+class File(NamedTuple):
+    """A loaded file."""
+
+    module: ModuleType
+    digest: str
+    """Of its text, eight hex digits."""
+
+
+def load(path: Path, option: str) -> File:
+    """Import the file at ``path``; ``option`` is the command's, for messages.
+
+    Raises:
+        PluginError: no such file, not Python, made for another API, or it fails.
+    """
+    if not path.is_file():
+        raise PluginError(f"{option} {path}: there is no such file.")
+    name = f"mmeval_file_{path.stem}_{digest(str(path.resolve()))[:8]}"
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise PluginError(f"{option} {path}: not a Python file.")
+    if complaint := api.complaint(stated_api_of(path)):
+        raise PluginError(f"Plugin {path} {complaint}.")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    loader = found.loader
+    guarded(str(path), lambda: loader.exec_module(module))
+    return File(module, hashlib.sha256(path.read_bytes()).hexdigest()[:8])
