@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Advance = Callable[..., None]
+_quiet = False
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -21,7 +22,20 @@ def console(*, stderr: bool = False) -> Console:
 
 def note(text: str) -> None:
     """Say one line about what is going on, on standard error."""
+    if _quiet:
+        return
     console(stderr=True).print(text, style="dim", markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Show neither notes nor bars within the block, for what has a bar of its own around it."""
+    global _quiet
+    before, _quiet = _quiet, True
+    try:
+        yield
+    finally:
+        _quiet = before
 
 
 @contextlib.contextmanager
@@ -40,7 +54,7 @@ def progress(label: str, total: int, unit: str) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         console=(screen := console(stderr=True)),
-        disable=not screen.is_terminal,
+        disable=_quiet or not screen.is_terminal,
     )
     with bar:
         task = bar.add_task(label, total=total, facts="")

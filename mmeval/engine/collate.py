@@ -58,7 +58,7 @@ class Collate:
 
     def _pixels(self, image_rows: NDArray[np.int64]) -> torch.Tensor | None:
         encoder = self.model.image_encoder
-        if encoder is None or not self.examples.inputs.image:
+        if encoder is None or not (image_rows >= 0).any():
             return None
         size = (encoder.input.height, encoder.input.width)
         return decode_batch(self.examples.encoded_images(image_rows), size, encoder.input.interpolation)

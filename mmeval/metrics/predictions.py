@@ -69,7 +69,7 @@ def write_predictions(
     with atomic_path(path) as temporary, pq.ParquetWriter(str(temporary), schema, compression="zstd") as writer:
         start, total = 0, len(next(iter(columns.values())))
         for block in blocks:
-            stop = start + _checked(block, tasks, start)
+            stop = start + check_block(block, tasks, start)
             if stop > total:
                 raise PluginError(f"it predicted {stop} or more of {total} examples.")
             arrays: list[pa.Array] = [pa.array(values[start:stop], pa.string()) for values in columns.values()]
@@ -134,13 +134,21 @@ def probabilities(path: Path, task: Task) -> Iterator[tuple[pa.RecordBatch, NDAr
         yield batch, _matrix(batch, task)
 
 
-def _checked(block: Mapping[str, NDArray[np.float32]], tasks: Sequence[Task], start: int) -> int:
-    """Number of rows of a block that is as it must be."""
+def check_block(block: Mapping[str, NDArray[np.float32]], tasks: Sequence[Task], start: int) -> int:
+    """Hold a block of probabilities, whose first row is example ``start``, against what it must be.
+
+    Returns:
+        Its number of rows.
+
+    Raises:
+        PluginError: a task is missing, a shape is wrong, or a row is no distribution.
+    """
     rows = len(next(iter(block.values()), ()))
     for task in tasks:
-        has = np.shape(block[task.name]) if task.name in block else "none"
-        if has != (rows, len(task.classes)):
-            expected = (rows, len(task.classes))
+        if task.name not in block:
+            raise PluginError(f'it gives no probabilities of the task "{task.name}", only of {", ".join(block)}.')
+        has, expected = np.shape(block[task.name]), (rows, len(task.classes))
+        if has != expected:
             raise PluginError(f"its probabilities of {task.name} must have the shape {expected}, they have {has}.")
         if (wrong := _not_probabilities(block[task.name])) is not None:
             row, what = wrong

@@ -79,9 +79,7 @@ def test_a_metric_that_fails_is_named_and_the_predictions_are_kept(
 
 def test_a_metric_of_a_plugin_may_not_pass_for_a_built_in_one(ask: Ask, offer: Offer) -> None:
     metric = MetricSpec("top1", "impostor", lambda labels, _: np.ones(len(labels)))
-    with pytest.raises(
-        PluginError, match='test registers the metric "top1", which mmeval has itself; its authors'
-    ):
+    with pytest.raises(PluginError, match='test registers the metric "top1", which mmeval has itself; its authors'):
         run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
 
 

@@ -1,0 +1,110 @@
+"""The data set of the contract: coloured shapes, named in thirteen languages, drawn when they are needed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mmeval.plugin.model import Task
+from mmeval.plugin.source import Example
+from mmeval.plugin.spec import DatasetSpec
+
+COLOURS = MappingProxyType(
+    {"red": (208, 40, 36), "green": (36, 160, 64), "blue": (36, 72, 208), "yellow": (232, 200, 24)}
+)
+SHAPES = ("circle", "square", "triangle")
+WORDS = {
+    "bg": "червен зелен син жълт кръг квадрат триъгълник",
+    "cs": "červený zelený modrý žlutý kruh čtverec trojúhelník",
+    "el": "κόκκινος πράσινος μπλε κίτρινος κύκλος τετράγωνο τρίγωνο",
+    "es": "rojo verde azul amarillo círculo cuadrado triángulo",
+    "et": "punane roheline sinine kollane ring ruut kolmnurk",
+    "hr": "crveni zeleni plavi žuti krug kvadrat trokut",
+    "hu": "piros zöld kék sárga kör négyzet háromszög",
+    "lt": "raudonas žalias mėlynas geltonas apskritimas kvadratas trikampis",
+    "lv": "sarkans zaļš zils dzeltens aplis kvadrāts trīsstūris",
+    "ro": "roșu verde albastru galben cerc pătrat triunghi",
+    "sk": "červený zelený modrý žltý kruh štvorec trojuholník",
+    "sl": "rdeč zelen moder rumen krog kvadrat trikotnik",
+    "tr": "kırmızı yeşil mavi sarı daire kare üçgen",
+}
+"""By language: the colours, then the shapes."""
+UNSEEN = "tr"
+"""A language of the test split alone."""
+SIZES = {"train": 24, "validation": 12, "test": 12}
+PIXELS = 64
+
+
+class ShapesSource:
+    """Each picture comes once per language; picture and text tell both tasks, every example has both."""
+
+    identity: Mapping[str, str] = {"shapes": "1"}
+    # The second name has a dot, as columns of real tables do; torch's module names must not.
+    tasks = (Task("colour", tuple(COLOURS)), Task("shape.kind", SHAPES))
+    size = sum(SIZES.values())
+
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        """Yield every picture as PNG."""
+        for key, _, colour, shape, number in _things():
+            yield key, _draw(colour, shape, number)
+
+    def examples(self) -> Iterator[Example]:
+        """Yield every example."""
+        for key, split, colour, shape, number in _things():
+            for language in sorted(WORDS):
+                if language == UNSEEN and split != "test":
+                    continue
+                words = WORDS[language].split()
+                yield Example(
+                    id=f"{key}/{language}",
+                    text=f"{words[list(COLOURS).index(colour)]} {words[len(COLOURS) + SHAPES.index(shape)]} {number}",
+                    language=language,
+                    split=split,
+                    # Real tables have holes: some examples lack the label of one task.
+                    labels={"colour": colour} | ({} if number % 8 == 7 else {"shape.kind": shape}),
+                    image=key,
+                    cluster=key,
+                    slices={"label_source": "human" if number % 3 else "rule", "market": language.upper()},
+                )
+
+
+def contract_data(folder: Path) -> DatasetSpec:
+    """The data set as a plugin would offer it; its card is written into ``folder``."""
+    card = folder / "shapes.md"
+    languages = len(WORDS)
+    counts = {split: count * (languages - (split != "test")) for split, count in SIZES.items()}
+    card.write_text(
+        f"---\nlanguage: [{', '.join(sorted(WORDS))}]\nlicense: cc0-1.0\nmmeval:\n  name: shapes\n"
+        f"  tasks:\n    colour: [{', '.join(COLOURS)}]\n    shape.kind: [{', '.join(SHAPES)}]\n"
+        f"  splits: {{{', '.join(f'{split}: {count}' for split, count in counts.items())}}}\n"
+        f"  images: {ShapesSource.size}\n---\nShapes, for the contract of model plugins.\n",
+        encoding="utf-8",
+    )
+    return DatasetSpec(name="shapes", summary="coloured shapes in 13 languages", card=card, source=ShapesSource)
+
+
+def _things() -> Iterator[tuple[str, str, str, str, int]]:
+    for split, count in SIZES.items():
+        for number in range(count):
+            yield f"{split}{number}", split, tuple(COLOURS)[number % 4], SHAPES[number // 4 % 3], number
+
+
+def _draw(colour: str, shape: str, number: int) -> bytes:
+    rng = np.random.default_rng([number, len(colour), len(shape)])
+    image = Image.fromarray(rng.integers(200, 256, (PIXELS, PIXELS, 3), dtype=np.uint8))
+    (x, y), r = rng.integers(24, 40, 2).tolist(), int(rng.integers(14, 20))
+    draw, fill = ImageDraw.Draw(image), COLOURS[colour]
+    if shape == "circle":
+        draw.ellipse((x - r, y - r, x + r, y + r), fill)
+    elif shape == "square":
+        draw.rectangle((x - r, y - r, x + r, y + r), fill)
+    else:
+        draw.polygon(((x, y - r), (x - r, y + r), (x + r, y + r)), fill)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,80 @@
+"""Holding a plugin against the contract, check by check."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from mmeval.errors import UnknownNameError, UserError
+from mmeval.testing.check import Broken, Check, NotApplicable, Result, Verdict
+from mmeval.testing.rules import CHECKS
+from mmeval.testing.subject import Subject
+
+TRAINS = "trains"
+ALONE = {"metadata", "unknown-options", "documented-options", "presets", TRAINS}
+"""Checks that need no trained model."""
+
+
+class Examination:
+    """One plugin's way through the contract."""
+
+    def __init__(self, plugin: str, preset: str | None = None, changes: Sequence[str] = ()) -> None:
+        """Load the plugin; errors as :class:`Subject`."""
+        self.subject = Subject(plugin, preset, changes)
+        self._trains: Result | None = None
+
+    def check(self, check: Check) -> Result:
+        """Run one check."""
+        if check.name not in ALONE and self.trains.verdict is not Verdict.PASSED:
+            return Result(check, Verdict.NOT_REACHED, f'"{TRAINS}" must pass first', 0.0)
+        return self.trains if check.name == TRAINS else self._timed(check)
+
+    def all(self, names: Sequence[str] = ()) -> Iterator[Result]:
+        """Run the checks of these names, or all."""
+        for name in names:
+            if name not in CHECKS:
+                raise UnknownNameError("check", name, CHECKS, "mmeval plugins check --list")
+        for check in CHECKS.values():
+            if not names or check.name in names:
+                yield self.check(check)
+
+    @property
+    def trains(self) -> Result:
+        """Whether the plugin trains at all: asked once, needed by most checks."""
+        if self._trains is None:
+            self._trains = self._timed(CHECKS[TRAINS])
+        return self._trains
+
+    def _timed(self, check: Check) -> Result:
+        started = time.perf_counter()
+        verdict, message, error = _verdict(check.run, self.subject)
+        return Result(check, verdict, message, time.perf_counter() - started, error)
+
+
+def check_plugin(plugin: str, preset: str | None = None, changes: Sequence[str] = ()) -> list[Result]:
+    """Hold a plugin against the whole contract.
+
+    Args:
+        plugin: its name, or the path of a Python file.
+        preset: one of its presets, by default its default.
+        changes: ``"width=256"``, as ``--set`` takes them.
+
+    Returns:
+        A result per check.
+
+    Raises:
+        UserError: the plugin can't be loaded.
+    """
+    return list(Examination(plugin, preset, changes).all())
+
+
+def _verdict(run: Callable[[Subject], None], subject: Subject) -> tuple[Verdict, str, BaseException | None]:
+    try:
+        run(subject)
+    except NotApplicable as reason:
+        return Verdict.NOT_APPLICABLE, str(reason), None
+    except (Broken, UserError) as error:
+        return Verdict.FAILED, str(error), error
+    except Exception as error:  # a plugin may raise anything, and the next check is still worth its while
+        return Verdict.FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}", error
+    return Verdict.PASSED, "", None

@@ -1,0 +1,30 @@
+"""What another process does with a trained model: ``python -m mmeval.testing.fresh PLUGIN INPUTS RUN STORE OUTPUT``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mmeval.data.examples import Examples
+from mmeval.data.store import Store
+from mmeval.plugin.manager import Manager
+from mmeval.plugin.model import FitContext
+from mmeval.protocol import Inputs
+from mmeval.run.folder import RunFolder
+from mmeval.run.seed import load_model
+
+
+def main(plugin: str, inputs: str, run: str, store: str, output: str) -> None:
+    """Load the model of a run folder, predict the test split, write ``OUTPUT-N.npy`` for task number N."""
+    model = load_model(RunFolder(Path(run)), 0, Manager().model(plugin))
+    examples = Examples(Store(Path(store)), "test", Inputs(inputs))
+    blocks = list(model.predict(examples, FitContext(0, "cpu", Path(run))))
+    tasks = examples.store.tasks
+    for number, task in enumerate(tasks):
+        np.save(f"{output}-{number}.npy", np.concatenate([block[task.name] for block in blocks]), allow_pickle=False)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,41 @@
+"""Watching for attempts to reach a network."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg")
+
+
+class _Guard:
+    """An audit hook can't be removed, so there is one for the process, which sleeps."""
+
+    installed = False
+    attempts: list[str] | None = None
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if _Guard.attempts is None or event not in EVENTS:
+        return
+    address = arguments[0] if event.startswith("socket.get") else arguments[1]
+    if isinstance(address, str | bytes) and event == "socket.connect":
+        return  # a Unix socket, on this machine
+    _Guard.attempts.append(str(address[0]) if isinstance(address, tuple) else str(address))
+    raise ConnectionRefusedError("mmeval: a model may not use the network when it predicts")
+
+
+@contextlib.contextmanager
+def no_network() -> Iterator[list[str]]:
+    """Refuse connections from Python code in every thread; yields the hosts that were asked for, even if unnoticed."""
+    if not _Guard.installed:
+        sys.addaudithook(_hook)
+        _Guard.installed = True
+    attempts: list[str] = []
+    _Guard.attempts = attempts
+    try:
+        yield attempts
+    finally:
+        _Guard.attempts = None

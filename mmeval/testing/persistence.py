@@ -1,0 +1,102 @@
+"""Rules about a model that was saved, and about the machine it is used on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mmeval.errors import UserError
+from mmeval.testing.check import Broken, NotApplicable, rule
+from mmeval.testing.network import no_network
+from mmeval.testing.subject import Subject, same
+
+PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+ZIP = b"PK\x03\x04"
+
+
+@rule(
+    "save-load",
+    "a saved model predicts as the model that was saved",
+    "a published model wouldn't be the one that was scored",
+)
+def save_load(subject: Subject) -> None:
+    """Train, predict, save; load into a fresh model, predict."""
+    model = subject.build()
+    with contextlib.suppress(NotApplicable):
+        subject.fit(model, subject.examples("train"), subject.examples("validation"))
+    before = subject.predict(model, subject.test)
+    folder = subject.folder / "saved"
+    folder.mkdir(exist_ok=True)
+    model.save(folder)
+    again = subject.build(seed=1)
+    again.load(folder)
+    same(subject.predict(again, subject.test), before, "after saving and loading")
+
+
+@rule(
+    "no-pickle",
+    "a saved model holds no pickle",
+    "loading somebody's model could run somebody's code",
+)
+def no_pickle(subject: Subject) -> None:
+    """Look into every file of the model's folder."""
+    _ = subject.trained
+    for path in sorted(subject.run_folder.model_folder(0).rglob("*")):
+        if path.is_file() and _is_pickle(path):
+            raise Broken(f"{path.name} is a pickle; save weights with safetensors, other facts as JSON")
+
+
+@rule(
+    "fresh-process",
+    "another process loads the model and predicts the same",
+    "a model trained yesterday couldn't be used today: it hangs on something that only training had set up",
+)
+def fresh_process(subject: Subject) -> None:
+    """Load the model of the run folder with a new interpreter."""
+    _ = subject.trained
+    output = subject.folder / "fresh"
+    plugin = str(Path(subject.plugin).resolve()) if subject.plugin.endswith(".py") else subject.plugin
+    inputs = subject.plan.protocol.inputs.value
+    files = (subject.run_folder.path, subject.store.folder, output)
+    call = [sys.executable, "-m", "mmeval.testing.fresh", plugin, inputs, *map(str, files)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(call, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise Broken(f"a fresh process can't predict with it: {lines[-1]}")
+    tasks = enumerate(subject.store.tasks)
+    found = {task.name: np.load(f"{output}-{number}.npy", allow_pickle=False) for number, task in tasks}
+    same(found, subject.expected, "in a fresh process")
+
+
+@rule(
+    "no-network",
+    "predicting reaches for no network",
+    "the model would stop where there is none, and might change when a host does",
+)
+def no_network_at_predict_time(subject: Subject) -> None:
+    """Predict while connections are refused and counted."""
+    model = subject.trained
+    with no_network() as attempts:
+        try:
+            subject.predict(model, subject.test)
+        except UserError:
+            if not attempts:
+                raise
+    if attempts:
+        raise Broken(f"it tried to reach {', '.join(dict.fromkeys(attempts))} while it predicted")
+
+
+def _is_pickle(path: Path) -> bool:
+    if path.suffix in (".pkl", ".pickle", ".joblib"):
+        return True
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == ZIP and path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
+        return True
+    return head[:2] in PICKLES

@@ -1,0 +1,188 @@
+"""A plugin under examination: loaded, trained once, and asked in many ways."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from mmeval.data.examples import Examples
+from mmeval.data.prepare import prepare
+from mmeval.data.store import Store
+from mmeval.engine.runner import TorchRunner, as_model
+from mmeval.metrics.predictions import check_block
+from mmeval.nn.model import TorchModel
+from mmeval.plugin.config import TorchConfig, configure
+from mmeval.plugin.manager import Manager
+from mmeval.plugin.model import FitContext, Model, ModelContext, Task, TrainableModel
+from mmeval.record import Plan
+from mmeval.run.blame import blamed
+from mmeval.run.folder import RunFolder
+from mmeval.run.request import Request, configured, plan
+from mmeval.run.seed import load_model, run_seed
+from mmeval.testing.check import Broken, NotApplicable
+from mmeval.testing.data import contract_data
+
+Probabilities = dict[str, NDArray[np.float32]]
+TOLERANCE = 1e-4
+"""How far two probabilities may lie apart that should be the same: rounding of float32, not more."""
+
+
+class Subject:
+    """One plugin with one configuration. What is costly (a training) is done once, when a check first needs it."""
+
+    def __init__(self, plugin: str, preset: str | None = None, changes: Sequence[str] = ()) -> None:
+        """Load the plugin that a user calls ``plugin``.
+
+        Raises:
+            UserError: it can't be loaded, or has no such preset or option.
+        """
+        self.plugin = plugin
+        self.spec = Manager().model(plugin)
+        self.request = Request(plugin=plugin, dataset="shapes", preset=preset, changes=tuple(changes), device="cpu")
+        self.preset, self.config = configured(self.spec, self.request)
+        if isinstance(self.config, TorchConfig):
+            # The contract is about what happens, not about how well: one pass over the data is enough.
+            short = ("recipe.epochs=1", "recipe.precision=fp32")
+            self.config = configure(
+                self.spec.config, self.spec.name, self.spec.presets[self.preset], (*changes, *short)
+            )
+        self.folder = Path(tempfile.mkdtemp(prefix="mmeval-contract-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    @cached_property
+    def store(self) -> Store:
+        """The contract's data, prepared."""
+        return prepare(contract_data(self.folder))
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of the training."""
+        return plan(self.request, self.spec, self.preset, self.config, self.store)
+
+    def examples(self, split: str) -> Examples:
+        """A split, as the plugin's inputs are shown."""
+        return Examples(self.store, split, self.plan.protocol.inputs)
+
+    @cached_property
+    def test(self) -> Examples:
+        """The test split."""
+        return self.examples("test")
+
+    @property
+    def torch_config(self) -> TorchConfig:
+        """The config of a torch model.
+
+        Raises:
+            NotApplicable: it is a plain model.
+        """
+        if not isinstance(self.config, TorchConfig):
+            raise NotApplicable("not a torch model")
+        return self.config
+
+    def context(self, tasks: int | None = None) -> ModelContext:
+        """What a model is told when it is built; ``tasks`` takes only the first so many."""
+        train = self.examples("train")
+        return ModelContext(self.store.tasks[:tasks], train.class_counts(), tuple(sorted(set(train.languages))))
+
+    def build(self, tasks: int | None = None, seed: int = 0) -> Model:
+        """An untrained model."""
+        torch.manual_seed(seed)
+        with blamed(self.spec, "when it was built"):
+            return as_model(self.spec.build(self.config, self.context(tasks)))
+
+    def torch_model(self) -> TorchModel:
+        """An untrained torch model.
+
+        Raises:
+            NotApplicable: it is a plain model.
+        """
+        _ = self.torch_config
+        built = self.build()
+        assert isinstance(built, TorchRunner)
+        return built.model
+
+    @property
+    def run_folder(self) -> RunFolder:
+        """The run folder of the training."""
+        return RunFolder(self.folder / "run")
+
+    @cached_property
+    def trained(self) -> Model:
+        """A model that was trained, saved and loaded as a run does it."""
+        run_seed(self.run_folder, self.plan, self.spec, self.config, self.store, 0, "cpu")
+        return load_model(self.run_folder, 0, self.spec)
+
+    @cached_property
+    def expected(self) -> Probabilities:
+        """What the trained model says of the test split."""
+        return self.predict(self.trained, self.test)
+
+    def fit(self, model: Model, train: Examples, validation: Examples, seed: int = 0) -> None:
+        """Train a model as a run does.
+
+        Raises:
+            NotApplicable: it doesn't learn.
+        """
+        if not isinstance(model, TrainableModel):
+            raise NotApplicable("a model that isn't trained")
+        with blamed(self.spec, "while it was trained"):
+            model.fit(train, validation, self.fit_context("fit", seed))
+
+    def predict(self, model: Model, examples: Examples, tasks: Sequence[Task] = ()) -> Probabilities:
+        """Probabilities of all examples for the ``tasks`` that the model was built for, by default all.
+
+        Raises:
+            PluginError: they are not as they must be.
+        """
+        tasks, blocks, rows = tasks or self.store.tasks, [], 0
+        with blamed(self.spec, "while it predicted"):
+            for block in model.predict(examples, self.fit_context("predict")):
+                rows += check_block(block, tasks, rows)
+                blocks.append(block)
+        if rows != len(examples):
+            raise Broken(f"it predicted {rows} of {len(examples)} examples")
+        return {task.name: np.concatenate([block[task.name] for block in blocks]) for task in tasks}
+
+    def fit_context(self, name: str, seed: int = 0) -> FitContext:
+        """What a model is told besides the examples; ``name`` is that of its scratch folder."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        return FitContext(seed, "cpu", folder)
+
+
+def altered(examples: Examples, columns: Mapping[str, Sequence[Any]], name: str | None = None) -> Examples:
+    """The same examples with other values in some columns, under another split name if one is given.
+
+    Columns are those of a Store: ``text``, ``image`` (rows, -1 for none), ``id``, ``slice:market``.
+    """
+    table = examples.table
+    for column, values in columns.items():
+        at = table.schema.get_field_index(column)
+        table = table.set_column(at, column, pa.array(list(values), table.schema.field(at).type))
+    return Examples.of_table(examples.store, table, name or examples.split, examples.inputs)
+
+
+def same(has: Mapping[str, NDArray[np.float32]], expected: Probabilities, when: str) -> None:
+    """Compare two predictions.
+
+    Raises:
+        Broken: they differ by more than rounding.
+    """
+    for task, values in expected.items():
+        difference = np.abs(has[task] - values)
+        if not np.max(difference) <= TOLERANCE:
+            moved = int((np.max(difference, axis=1) > TOLERANCE).sum())
+            raise Broken(
+                f"probabilities of {task} differ {when}: {moved} of {len(values)} examples, by up to "
+                f"{np.max(difference):.2g}"
+            )
