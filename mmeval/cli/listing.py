@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from mmeval.plugin.listing import installed
+from mmeval.plugin.listing import Listed, installed
 
 
-def print_listing(*kinds: str, as_json: bool, then: str) -> None:
+def print_listing(*kinds: str, as_json: bool, then: str, timed: bool = False) -> None:
     """Print what is installed of these kinds, as a table or as JSON, and what to type next."""
     found = installed(*kinds)
+    times = _timed(found) if timed else []
     if as_json:
         import json
 
-        print(json.dumps([vars(one) for one in found], indent=1, ensure_ascii=False))
+        rows = [vars(one) | ({"import": times[row]} if timed else {}) for row, one in enumerate(found)]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     from rich.table import Table
     from rich.text import Text
@@ -19,11 +21,25 @@ def print_listing(*kinds: str, as_json: bool, then: str) -> None:
     from mmeval.console import console
 
     table = Table(box=None, header_style="bold")
-    for column in ("name", "what it is", "from"):
+    columns = ["name", *(["kind"] if len(kinds) > 1 else []), "what it is", "from", *(["import"] if timed else [])]
+    for column in columns:
         table.add_column(column, overflow="fold")
-    for one in found:
+    for row, one in enumerate(found):
         what = Text(one.summary) if one.status == "ok" else Text(one.status, style="red")
-        table.add_row(Text(one.name), what, Text(f"{one.distribution} {one.version}"))
+        cells = [Text(one.name), *([Text(one.kind)] if len(kinds) > 1 else []), what]
+        table.add_row(*cells, Text(f"{one.distribution} {one.version}"), *([Text(times[row])] if timed else []))
     screen = console()
     screen.print(table)
     screen.print(f"Next: {then}", style="dim", markup=False)
+
+
+def _timed(found: list[Listed]) -> list[str]:
+    from mmeval.console import progress
+    from mmeval.plugin.timings import timings
+
+    times = []
+    with progress("Importing each plugin", len(found), "plugins") as advance:
+        for time in timings(found):
+            times.append(time)
+            advance()
+    return times

@@ -7,51 +7,23 @@ from typing import Annotated
 import typer
 
 from mmeval.cli.listing import print_listing
+from mmeval.cli.plugins_check import check
+from mmeval.cli.plugins_new import new
+from mmeval.cli.plugins_show import show
 
-app = typer.Typer(help="List the installed model plugins, or explain one.", invoke_without_command=True)
+app = typer.Typer(help="List the installed plugins; explain, check or begin one.", invoke_without_command=True)
+app.command()(show)
+app.command()(check)
+app.command()(new)
 
 
 @app.callback()
 def plugins(
     ctx: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Measure how long each takes to import.")] = False,
 ) -> None:
     """List the installed plugins; none is imported."""
     if ctx.invoked_subcommand is None:
-        print_listing("model", "command", as_json=json, then="mmeval plugins show NAME")
-
-
-@app.command()
-def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py.")]) -> None:
-    """Explain one plugin: paper, licence, presets, options."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from mmeval.console import console
-    from mmeval.plugin.config import configure, options
-    from mmeval.plugin.manager import Manager
-
-    spec = Manager().model(name)
-    screen = console()
-    screen.print(Text.assemble((spec.name, "bold"), " ", spec.version))
-    facts = Table.grid(padding=(0, 2))
-    for label, value in (
-        ("what", spec.summary),
-        ("inputs", " + ".join(spec.inputs)),
-        ("paper", spec.paper),
-        ("licence", spec.licence),
-        ("presets", ", ".join(f"{p} (default)" if p == spec.default_preset else p for p in spec.presets)),
-        ("see", "\n".join(spec.references)),
-    ):
-        if value:
-            facts.add_row(label, Text(value))
-    screen.print(facts)
-    table = Table(
-        title=f"Options and their values in the preset {spec.default_preset}, for --set KEY=VALUE", title_justify="left"
-    )
-    for column in ("option", "type", "default", "meaning"):
-        table.add_column(column, overflow="fold", no_wrap=column == "option")
-    defaults = configure(spec.config, spec.name, spec.presets[spec.default_preset])
-    for option in options(defaults):
-        table.add_row(*(Text(cell) for cell in (option.name, option.type, str(option.default), option.help)))
-    screen.print(table)
+        then = "mmeval plugins show NAME, or mmeval plugins new NAME"
+        print_listing("model", "metric", "command", as_json=json, then=then, timed=timings)

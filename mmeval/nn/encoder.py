@@ -78,6 +78,11 @@ class ImageEncoder(Encoder):
         present = batch.has_image[:, None]
         return Encoded(encoded.tokens, encoded.mask & present, torch.where(present, encoded.pooled, 0))
 
+    def pool(self, batch: Batch) -> Tensor:
+        """Only the pooled vectors ``[B, D]``; zero where there is no picture."""
+        encoded: Encoded = self(batch)
+        return encoded.pooled
+
     def identity(self) -> str:
         """Digest of class, name, preprocessing and every weight: the key of this encoder in the embedding cache."""
         weights = [part for k, v in sorted(self.state_dict().items()) for part in (k, v.cpu().numpy().tobytes())]

@@ -1,0 +1,69 @@
+"""``mmeval plugins new``: an installable package around a model that works as it stands."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from mmeval.errors import UserError
+from mmeval.files import atomic_folder
+from mmeval.plugin.listing import GROUPS, entry_points
+from mmeval.version import API_VERSION, __version__
+
+SUFFIX = ".jinja"
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+def new_plugin(name: str, folder: Path | None = None, licence: str = "Apache-2.0") -> Path:
+    """Write the package of a new model plugin.
+
+    Args:
+        name: what users will type after ``--plugin``.
+        folder: where to; by default a folder of that name.
+        licence: its SPDX identifier.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: the name can't be one or is taken, or the folder is there.
+    """
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise UserError(f'"{name}" can\'t name a plugin: write small letters, digits and single dashes, e.g. my-model.')
+    if any(entry.name == name for kind in GROUPS for entry in entry_points(kind)):
+        raise UserError(f'A plugin named "{name}" is installed; choose another name (`mmeval plugins` lists them).')
+    folder = folder or Path(name)
+    if folder.exists():
+        raise UserError(f"{folder} is there already; name another folder by --folder, or remove it.")
+    words = name.split("-")
+    with atomic_folder(folder.absolute()) as temporary:
+        _render(
+            files("mmeval.plugin") / "template",
+            temporary,
+            {
+                "name": name,
+                "module": f"mmeval_{'_'.join(words)}",
+                "class": "".join(word.capitalize() for word in words),
+                "licence": licence,
+                "api": API_VERSION,
+                "core": __version__,
+            },
+        )
+    return folder
+
+
+def _render(source: Traversable, target: Path, values: dict[str, str]) -> None:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    for part in source.iterdir():
+        path = target / environment.from_string(part.name).render(values)
+        if part.is_dir():
+            path.mkdir()
+            _render(part, path, values)
+        elif part.name.endswith(SUFFIX):
+            text = environment.from_string(part.read_text(encoding="utf-8")).render(values)
+            path.with_name(path.name.removesuffix(SUFFIX)).write_text(text, encoding="utf-8")
