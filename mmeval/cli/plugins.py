@@ -26,4 +26,5 @@ def plugins(
     """List the installed plugins; none is imported."""
     if ctx.invoked_subcommand is None:
         then = "mmeval plugins show NAME, or mmeval plugins new NAME"
-        print_listing("model", "metric", "command", as_json=json, then=then, timed=timings)
+        kinds = ("model", "dataset", "metric", "command") if timings else ("model", "metric", "command")
+        print_listing(*kinds, as_json=json, then=then, timed=timings)

@@ -75,15 +75,10 @@ def _print_checks(checks: list[Check]) -> None:
 def _print_json(results: list[Result]) -> None:
     import json
 
-    rows = [
-        {
-            "check": one.check.name,
-            "verdict": one.verdict.value,
-            "message": one.message,
-            "seconds": round(one.seconds, 3),
-        }
-        for one in results
-    ]
+    rows = []
+    for one in results:
+        row = {"check": one.check.name, "verdict": one.verdict.value, "message": one.message}
+        rows.append({**row, "seconds": round(one.seconds, 3)})
     print(json.dumps(rows, indent=1, ensure_ascii=False))
 
 
@@ -95,8 +90,10 @@ def _print_results(name: str, results: list[Result]) -> None:
 
     marks = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "not reached": ("·", "red")}
     table = Table(title=f"{name} and the contract", title_justify="left", box=None, show_header=False)
-    for options in ({}, {"no_wrap": True}, {"justify": "right", "no_wrap": True}, {"overflow": "fold"}):
-        table.add_column(**options)  # type: ignore[arg-type]
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
     for one in results:
         mark, style = marks.get(one.verdict, ("–", "dim"))
         said = Text(one.message or one.check.reason, "" if one.verdict == "failed" else "dim")
@@ -105,9 +102,8 @@ def _print_results(name: str, results: list[Result]) -> None:
         table.add_row(Text(mark, style), Text(one.check.name), Text(f"{one.seconds:.1f} s", "dim"), said)
     screen = console()
     screen.print(table)
-    counts = {
-        verdict: sum(one.verdict == verdict for one in results) for verdict in ("passed", "failed", "not reached")
-    }
+    verdicts = [one.verdict.value for one in results]
+    counts = {verdict: verdicts.count(verdict) for verdict in ("passed", "failed", "not reached")}
     words = [f"{counts['passed']} of {len(results)} passed"]
     words += [f"{counts[verdict]} {verdict}" for verdict in ("failed", "not reached") if counts[verdict]]
     rest = len(results) - sum(counts.values())

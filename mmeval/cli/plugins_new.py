@@ -14,6 +14,8 @@ def new(
     licence: Annotated[str, typer.Option(help="SPDX identifier of the licence.")] = "Apache-2.0",
 ) -> None:
     """Write the package of a new model plugin; it works as it stands."""
+    from rich.text import Text
+
     from mmeval.console import console
     from mmeval.plugin.new import new_plugin
 
@@ -26,4 +28,4 @@ def new(
         (f"mmeval plugins check {name}", "does it keep the contract?"),
         (f"mmeval run --plugin {name}", "train it and see how good it is, per language"),
     ):
-        screen.print(f"  {step:<36} [dim]{why}[/]", soft_wrap=True)
+        screen.print(Text.assemble(f"  {step:<36} ", (why, "dim")), soft_wrap=True)
