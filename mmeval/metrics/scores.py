@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ def score(
     rows: list[dict[str, Any]] = []
     names = (*BUILT_IN, *(metric.name for metric in metrics), *FROM_COUNTS)
     first = next(iter(predictions.values()))
+    lower_is_better = {metric.name for metric in metrics if not metric.higher_is_better}
     for task in first.tasks:
         per_seed = {str(s): _score_task(p, task.name, names, resamples, advance) for s, p in predictions.items()}
         if len(per_seed) > 1:
@@ -78,7 +79,7 @@ def score(
         rows += [
             vars(source) | {"task": task.name, "seed": seed, **row}
             for seed, cells in per_seed.items()
-            for row in _rows([*cells, *_across(cells)])
+            for row in _rows([*cells, *_across(cells, lower_is_better)])
         ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
@@ -205,7 +206,7 @@ def _mean(seeds: list[list[_Cell]]) -> list[_Cell]:
     ]
 
 
-def _across(cells: list[_Cell]) -> Iterator[_Cell]:
+def _across(cells: list[_Cell], lower_is_better: Collection[str]) -> Iterator[_Cell]:
     """The mean over languages, the worst language, and the gap, of each slice and metric."""
     groups: dict[tuple[str, str], list[_Cell]] = {}
     for cell in cells:
@@ -214,12 +215,13 @@ def _across(cells: list[_Cell]) -> Iterator[_Cell]:
     for (section, metric), languages in groups.items():
         # A language without examples has no score to be the worst with.
         scored = [cell for cell in languages if np.isfinite(cell.value)] or languages[:1]
-        best, worst = max(scored, key=lambda cell: cell.value), min(scored, key=lambda cell: cell.value)
+        high, low = max(scored, key=lambda cell: cell.value), min(scored, key=lambda cell: cell.value)
+        worst = high if metric in lower_is_better else low
         mean = float(np.mean([cell.value for cell in scored]))
         drawn = np.mean([cell.resampled for cell in scored], axis=0)
         yield _Cell(section, MACRO, metric, sum(cell.n for cell in scored), mean, drawn)
         yield _Cell(section, WORST, metric, worst.n, worst.value, worst.resampled)
-        yield _Cell(section, GAP, metric, best.n + worst.n, best.value - worst.value, best.resampled - worst.resampled)
+        yield _Cell(section, GAP, metric, low.n + high.n, high.value - low.value, high.resampled - low.resampled)
 
 
 def _rows(cells: list[_Cell]) -> Iterator[dict[str, Any]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
+    import typer
+
+    from mmeval import Plan, RunFolder
     from mmeval.plugin.spec import DatasetSpec, MetricSpec, ModelSpec
 
 PROJECT = "mmeval"
@@ -27,19 +30,26 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
 
 @hookspec
 def register_metrics(register: Callable[[MetricSpec], None]) -> None:
-    """Call ``register(spec)`` for each metric; it then stands in Scores and reports beside the built-in ones."""
+    """Call ``register(spec)`` for each metric. Entry-point group ``mmeval.metrics``.
+
+    A metric stands in Scores and reports beside the built-in ones, in every run that loads the plugin: one that names
+    it by ``--metric``, or one that names the model or data set of the same module.
+    """
 
 
 @hookspec
-def register_commands(group: Any) -> None:  # noqa: ANN401 - a Typer app, and Typer is not imported to list plugins
-    """Add commands to ``group``, a ``typer.Typer``. Entry-point group ``mmeval.commands``, named as the command."""
+def register_commands(group: typer.Typer) -> None:
+    """Add commands to ``group``. Entry-point group ``mmeval.commands``; its name is that of the group of commands."""
 
 
 @hookspec
-def before_run(run: Any) -> None:  # noqa: ANN401 - mmeval.record.Plan, a layer above
-    """Look at a run (an ``mmeval.record.Plan``) just before its first model is built; raise to stop it."""
+def before_run(run: Plan) -> None:
+    """Look at what is to be done, just before the first model is built; raise ``mmeval.UserError`` to stop it.
+
+    Called of the plugins that the run names.
+    """
 
 
 @hookspec
-def after_run(run: Any) -> None:  # noqa: ANN401 - mmeval.run.folder.RunFolder, a layer above
-    """Look at a finished run (an ``mmeval.run.folder.RunFolder``); its files are all written."""
+def after_run(run: RunFolder) -> None:
+    """Look at a finished run, whose files are all written. Called of the plugins that the run names."""

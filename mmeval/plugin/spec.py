@@ -119,9 +119,11 @@ class MetricSpec:
     name: str
     """The name in Scores; of a metric with its own entry point, what a user types after ``--metric``."""
     summary: str
-    """One line; says whether higher is better."""
+    """One line."""
     per_example: Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]]
     """(labels ``[n]``, probabilities ``[n, classes]``) -> value of each example ``[n]``."""
+    higher_is_better: bool = True
+    """Which end of the languages is the worst one."""
     distribution: str = ""
     """Package and version that it came from; set by mmeval."""
 

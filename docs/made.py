@@ -1,0 +1,159 @@
+"""What the pages of this folder are made from.
+
+``python docs/made.py`` makes them anew with cog; a test runs ``python docs/made.py --check``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import griffe
+from cogapp import Cog
+
+import mmeval
+import mmeval.nn
+import mmeval.testing
+from mmeval.plugin import hooks
+from mmeval.plugin.listing import GROUPS
+
+HERE = Path(__file__).parent
+PUBLIC = ("mmeval", "mmeval.nn", "mmeval.testing")
+HIDDEN_BASES = {"_Frozen", "StrEnum"}
+
+
+def include(path: str, language: str = "python") -> str:
+    """A file of this folder as a code block."""
+    return f"```{language}\n{(HERE / path).read_text(encoding='utf-8').rstrip()}\n```"
+
+
+def public(module: str) -> str:
+    """Every name that ``module`` promises: signature, docstring, fields and methods."""
+    loaded = griffe.load(module, search_paths=[str(HERE.parent)], docstring_parser="google")
+    names = [name for name in __import__(module, fromlist=["__all__"]).__all__ if name != "__version__"]
+    return "\n\n".join(_entry(f"{module}.{name}", _target(loaded, name)) for name in names)
+
+
+def hook_reference() -> str:
+    """Every hook with its exact arguments."""
+    loaded = griffe.load(hooks.__name__, search_paths=[str(HERE.parent)], docstring_parser="google")
+    names = [name for name, value in vars(hooks).items() if hasattr(value, f"{hooks.PROJECT}_spec")]
+    return "\n\n".join(
+        f"### `{name}({', '.join(_parameters(loaded[name]))})`\n\n{_described(loaded[name])}" for name in names
+    )
+
+
+def groups() -> str:
+    """The groups of entry points."""
+    return "\n".join(f"- `{group}`: a {kind}" for kind, group in GROUPS.items())
+
+
+def checks() -> str:
+    """The contract as a table."""
+    rows = [f"| `{one.name}` | {one.reason} | {one.breaks} |" for one in mmeval.testing.CHECKS.values()]
+    return "\n".join(["| check | the rule | without it |", "|---|---|---|", *rows])
+
+
+def _target(module: griffe.Object, name: str) -> griffe.Object:
+    found = module[name]
+    return found.final_target if found.is_alias else found
+
+
+def _entry(name: str, found: griffe.Object) -> str:
+    lines = [f"### `{name}`", ""]
+    if found.is_class:
+        bases = [str(base) for base in found.bases if str(base) not in HIDDEN_BASES]
+        lines += [f"```python\nclass {found.name}{'(' + ', '.join(bases) + ')' if bases else ''}\n```", ""]
+    elif found.is_function:
+        lines += [f"```python\n{_signature(found)}\n```", ""]
+    elif found.value is not None:
+        lines += [f"```python\n{found.name} = {found.value}\n```" if len(str(found.value)) < 60 else "", ""]
+    lines.append(_described(found))
+    if found.is_class:
+        lines += ["", *_members(found)]
+    return "\n".join(lines).rstrip()
+
+
+def _members(found: griffe.Object) -> Iterator[str]:
+    for name, member in found.members.items():
+        if name.startswith("_") and name not in ("__call__", "__len__") and not _is_documented_init(member):
+            continue
+        if member.is_attribute and "property" in member.labels:
+            yield f"- `{name}: {member.annotation}`: {_inline(member)}"
+        elif member.is_attribute and member.annotation:
+            default = f" = {member.value}" if member.value is not None else ""
+            yield f"- `{name}: {member.annotation}{default}`" + (f": {_inline(member)}" if member.docstring else "")
+        elif member.is_function and member.docstring:
+            yield f"- `{_signature(member)}`: {_inline(member)}"
+
+
+def _is_documented_init(member: griffe.Object) -> bool:
+    return member.name == "__init__" and member.docstring is not None
+
+
+def _signature(function: griffe.Object) -> str:
+    returns = f" -> {function.returns}" if function.returns and function.name != "__init__" else ""
+    return f"{function.name}({', '.join(_parameters(function))}){returns}"
+
+
+def _parameters(function: griffe.Object) -> Iterator[str]:
+    starred = False
+    for one in function.parameters:
+        if one.name in ("self", "cls"):
+            continue
+        if one.kind is griffe.ParameterKind.keyword_only and not starred:
+            starred = True
+            yield "*"
+        typed = f"{one.name}: {one.annotation}" if one.annotation else one.name
+        yield typed + (f" = {one.default}" if one.default is not None else "")
+
+
+def _described(found: griffe.Object) -> str:
+    if found.docstring is None:
+        return ""
+    parts = []
+    for section in found.docstring.parse("google", warnings=False):
+        if section.kind is griffe.DocstringSectionKind.text:
+            parts.append(_prose(section.value))
+        elif section.kind is griffe.DocstringSectionKind.parameters:
+            parts.append("\n".join(f"- `{one.name}`: {_line(one.description)}" for one in section.value))
+        elif section.kind is griffe.DocstringSectionKind.returns:
+            parts.append("Returns: " + " ".join(_line(one.description) for one in section.value))
+        elif section.kind is griffe.DocstringSectionKind.raises:
+            parts.append("\n".join(f"Raises `{one.annotation}`: {_line(one.description)}" for one in section.value))
+    return "\n\n".join(parts)
+
+
+def _inline(member: griffe.Object) -> str:
+    return _line(re.sub(r"\n\n(Args|Returns|Raises):.*", "", member.docstring.value, flags=re.DOTALL))
+
+
+def _line(text: str) -> str:
+    return " ".join(_prose(text).split())
+
+
+def _prose(text: str) -> str:
+    """Docstrings write code between double backticks; Markdown takes single ones."""
+    text = re.sub(r"::\n\n((?:    .*\n|\n)+)", lambda m: ":\n\n```python\n" + _dedent(m[1]) + "```\n\n", text + "\n")
+    return (
+        re.sub(r":(?:class|func|meth|data):`([^`]+)`", r"`\1`", text).replace("``", "`").replace("````", "```").strip()
+    )
+
+
+def _dedent(block: str) -> str:
+    return "\n".join(line.removeprefix("    ") for line in block.strip("\n").splitlines()) + "\n"
+
+
+def main(*options: str) -> int:
+    """Make the pages anew; with ``--check`` only say whether they would change."""
+    pages = [str(page) for page in sorted(HERE.glob("*.md"))]
+    how = ["--check", "--diff"] if "--check" in options else ["-r"]
+    # Types end in ]]], cog's own marker.
+    result: int = Cog().main(["cog", *how, "-I", str(HERE), "--markers={{{cog }}} {{{end}}}", *pages])
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
