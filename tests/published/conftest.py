@@ -1,0 +1,57 @@
+"""Outside: a folder in which mmeval can be installed as other people would, from its wheel, without this checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OURS = ("mmeval", "_mmeval", "__editable__", "_editable_impl", "pip", "_virtualenv")
+
+Shell = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Runs a script in a folder outside the checkout; what it prints is returned.
+
+    A package index is out of reach: mmeval comes from its wheel, and all that it depends on from a folder of links to
+    what is installed beside these tests, from which mmeval itself is left out.
+    """
+    base = tmp_path_factory.mktemp("published")
+    wheels, packages = base / "wheels", base / "packages"
+    packages.mkdir()
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    for site in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for entry in Path(site).iterdir():
+            if not entry.name.startswith(OURS) and entry.suffix != ".pth":
+                (packages / entry.name).symlink_to(entry)
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON", "VIRTUAL"))
+    }
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
+        "PYTHONPATH": str(packages),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say: without isolation
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "MMEVAL_HOME": str(tmp_path_factory.getbasetemp() / "home"),
+        "MMEVAL_TRACEBACK": "1",
+        "COLUMNS": "120",
+    }
+
+    def run(script: str, folder: Path) -> str:
+        call = ["bash", "-euo", "pipefail", "-c", script]
+        done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run
