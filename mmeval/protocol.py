@@ -44,7 +44,7 @@ class Protocol(BaseModel):
     """Which labels count: `all`, or the name of a label policy of the data set."""
     track: str = "standard-1"
     """`standard-N`: the same rules for every model; `paper`: the plugin's published recipe."""
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """The training seeds; a score is the mean over them."""
     limit: int | None = Field(None, ge=1)
     """Examples taken of each split (None: all); a limited run is a trial, not a result."""

@@ -15,9 +15,9 @@ class TfidfConfig(mmeval.ModelConfig):
 
     image_encoder: str = "efficientnet-lite0:128"
     """Image encoder, by name."""
-    image_weight: float = Field(1.0, gt=0)
+    image_weight: float = Field(default=1.0, gt=0)
     """Weight of the image features, of length 1 per example as the text's are."""
-    c: float = Field(10.0, gt=0)
+    c: float = Field(default=10.0, gt=0)
     """Inverse strength of the regularisation."""
 
 

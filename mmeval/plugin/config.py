@@ -26,25 +26,25 @@ class Config(BaseModel):
 class Recipe(Config):
     """How a torch model is trained."""
 
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(default=10, ge=1)
     """Passes over the training split, at most."""
-    patience: int = Field(5, ge=1)
+    patience: int = Field(default=5, ge=1)
     """Epochs without a better validation score after which training stops."""
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(default=64, ge=1)
     """Examples per step, over all devices."""
     optimizer: Literal["adam", "adamw"] = "adamw"
     """Adam, or Adam with decoupled weight decay."""
-    learning_rate: float = Field(1e-3, gt=0, lt=10)
+    learning_rate: float = Field(default=1e-3, gt=0, lt=10)
     """Peak learning rate."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """Weight decay of matrices; vectors (biases, norms) have none."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Learning rate after the warm-up: held, or a half cosine down to zero at the last epoch."""
-    warmup: float = Field(0.05, ge=0, le=1)
+    warmup: float = Field(default=0.05, ge=0, le=1)
     """Share of all steps in which the learning rate rises linearly from zero."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Label smoothing of the cross-entropy."""
-    clip_norm: float = Field(0.0, ge=0)
+    clip_norm: float = Field(default=0.0, ge=0)
     """Largest gradient norm; 0 means unclipped."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 on a GPU that has it, else fp32."""

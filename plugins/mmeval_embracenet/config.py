@@ -20,18 +20,18 @@ class EmbraceNetConfig(TorchConfig):
     """Keep the image encoder as it is; its embeddings are then computed once per picture and cached."""
     freeze_text: bool = False
     """Keep the text encoder as it is."""
-    width: int = Field(256, ge=1, le=65536)
+    width: int = Field(default=256, ge=1, le=65536)
     """Embracement size c: features of the fused vector (paper, section 3.2)."""
-    dropout: float = Field(0.3, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout of each encoder's output, before its docking layer; not in the paper (0 there)."""
-    image_probability: float = Field(0.5, gt=0, lt=1)
+    image_probability: float = Field(default=0.5, gt=0, lt=1)
     """Selection probability of the image; the text has the rest (paper: equal)."""
-    modality_dropout: float = Field(0.5, ge=0, le=1)
+    modality_dropout: float = Field(default=0.5, ge=0, le=1)
     """Probability, per training batch, that each of its samples keeps just one modality (paper, section 5.1)."""
     eval_mode: Literal["sample", "ensemble", "expectation"] = "ensemble"
     """In evaluation: one draw as in the paper, seeded per example; the mean log-probability over draws, as the
     authors do in arXiv 2004.13918; or the expected fused vector, which is not the paper's."""
-    ensemble_size: int = Field(16, ge=1, le=1000)
+    ensemble_size: int = Field(default=16, ge=1, le=1000)
     """Draws of the mode `ensemble`."""
     recipe: Recipe = Recipe(epochs=12, patience=6, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, warmup=0.1)
     """How the model is trained."""
