@@ -78,6 +78,8 @@ class Manager:
             self._pluggy.register(plugin, name=name)
             self._pluggy.check_pending()
         except pluggy.PluginValidationError as error:
+            if self._pluggy.is_registered(plugin):
+                self._pluggy.unregister(plugin)
             raise PluginError(f"Plugin {label}: {' '.join(str(error).split())}") from None
         only, offer = self._others(plugin), Offer(self._registry, label, distribution or name, code)
         try:
