@@ -12,7 +12,7 @@ from mmeval.engine.runner import as_model
 from mmeval.errors import MissingExtraError
 from mmeval.plugin import api
 from mmeval.plugin.config import Config, configure, options
-from mmeval.plugin.listing import stated_api, stated_api_of
+from mmeval.plugin.listing import entry_points, stated_api, stated_api_of
 from mmeval.run.blame import blamed
 from mmeval.testing.check import Broken, NotApplicable, rule
 from mmeval.testing.subject import Subject
@@ -37,10 +37,7 @@ def metadata(subject: Subject) -> None:
     for reference in spec.references:
         if not reference.startswith(("https://", "http://")):
             raise Broken(f'references holds "{reference}", which is no address')
-    module = getattr(spec.build, "__module__", "").partition(".")[0]
-    one_file = subject.plugin.endswith(".py")
-    stated = stated_api_of(Path(subject.plugin)) if one_file else stated_api(module)
-    if stated is None:
+    if _stated(subject.plugin) is None:
         raise Broken(f'the module states no {api.DECLARATION}; put {api.DECLARATION} = "{API_VERSION}" into it')
 
 
@@ -98,6 +95,12 @@ def presets(subject: Subject) -> None:
             absent.append(f"{preset}: {error}")
     if absent:
         raise NotApplicable(f"can't be built on this machine: {' '.join(absent)}")
+
+
+def _stated(plugin: str) -> str | None:
+    if plugin.endswith(".py"):
+        return stated_api_of(Path(plugin))
+    return next((stated_api(entry.module) for entry in entry_points("model") if entry.name == plugin), None)
 
 
 def _groups(config: Config, name: str = "") -> Iterator[tuple[str, Config]]:

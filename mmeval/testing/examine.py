@@ -75,6 +75,6 @@ def _verdict(run: Callable[[Subject], None], subject: Subject) -> tuple[Verdict,
         return Verdict.NOT_APPLICABLE, str(reason), None
     except (Broken, UserError) as error:
         return Verdict.FAILED, str(error), error
-    except Exception as error:  # a plugin may raise anything, and the next check is still worth its while
+    except (Exception, SystemExit) as error:  # a plugin may raise anything, the next check is still worth its while
         return Verdict.FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}", error
     return Verdict.PASSED, "", None

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg")
+LOOKUPS = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo")
+EVENTS = ("socket.connect", "socket.sendto", "socket.sendmsg", *LOOKUPS)
 
 
 class _Guard:
@@ -20,9 +21,9 @@ class _Guard:
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if _Guard.attempts is None or event not in EVENTS:
         return
-    address = arguments[0] if event.startswith("socket.get") else arguments[1]
-    if isinstance(address, str | bytes) and event == "socket.connect":
-        return  # a Unix socket, on this machine
+    address = arguments[0] if event in LOOKUPS else arguments[1]
+    if address is None or (isinstance(address, str | bytes) and event not in LOOKUPS):
+        return  # a socket that is connected already, or a Unix socket, on this machine
     _Guard.attempts.append(str(address[0]) if isinstance(address, tuple) else str(address))
     raise ConnectionRefusedError("mmeval: a model may not use the network when it predicts")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mmeval.errors import UserError
+from mmeval.run.blame import blamed
 from mmeval.testing.check import Broken, NotApplicable, rule
 from mmeval.testing.network import no_network
 from mmeval.testing.subject import Subject, same
@@ -32,9 +33,11 @@ def save_load(subject: Subject) -> None:
     before = subject.predict(model, subject.test)
     folder = subject.folder / "saved"
     folder.mkdir(exist_ok=True)
-    model.save(folder)
+    with blamed(subject.spec, "when it was saved"):
+        model.save(folder)
     again = subject.build(seed=1)
-    again.load(folder)
+    with blamed(subject.spec, "when it was loaded"):
+        again.load(folder)
     same(subject.predict(again, subject.test), before, "after saving and loading")
 
 

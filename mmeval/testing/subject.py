@@ -108,7 +108,8 @@ class Subject:
         """
         _ = self.torch_config
         built = self.build()
-        assert isinstance(built, TorchRunner)
+        if not isinstance(built, TorchRunner):
+            raise NotApplicable("not a torch model")
         return built.model
 
     @property

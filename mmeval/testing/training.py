@@ -15,6 +15,7 @@ from mmeval.engine.collate import Collate
 from mmeval.engine.fit import task_loss
 from mmeval.engine.optim import optimizer
 from mmeval.engine.predict import check_logits
+from mmeval.engine.runner import TorchRunner
 from mmeval.nn.model import TorchModel
 from mmeval.plugin.model import TrainableModel
 from mmeval.run.blame import blamed
@@ -35,7 +36,8 @@ BF16_TOLERANCE = 0.1
 )
 def loss_falls(subject: Subject) -> None:
     """A torch model takes up to a hundred steps; a plain one is fitted and must beat the untaught guess."""
-    if isinstance(subject.build(), TrainableModel) and not _is_torch(subject):
+    built = subject.build()
+    if isinstance(built, TrainableModel) and not isinstance(built, TorchRunner):
         _plain_loss_falls(subject)
         return
     model, losses = subject.torch_model(), []
@@ -63,6 +65,7 @@ def multi_task(subject: Subject) -> None:
         found = next(iter(model.predict(subject.test, subject.fit_context("predict"))))
     if set(found) != {task.name}:
         raise Broken(f"built for the task {task.name} alone it predicts {', '.join(found) or 'none'}")
+    subject.predict(model, subject.test, (task,))
     both = {task.name for task in subject.store.tasks}
     if set(subject.expected) != both:
         raise Broken(f"built for {' and '.join(sorted(both))} it predicts {', '.join(subject.expected)}")
@@ -107,17 +110,12 @@ def bf16(subject: Subject) -> None:
         train = _batch(subject, subject.examples("train"), labels=True)
         with torch.autocast("cpu", torch.bfloat16):
             loss = task_loss(model(train), train.labels, 0.0)
+        if not loss.requires_grad:
+            return  # it has no parameter to train
         loss.backward()  # type: ignore[no-untyped-call]
     bad = [n for n, p in model.named_parameters() if p.grad is not None and not bool(p.grad.isfinite().all())]
     if bad or not bool(loss.isfinite()):
         raise Broken(f"under bf16 autocast the {'gradient of ' + bad[0] if bad else 'loss'} is not finite")
-
-
-def _is_torch(subject: Subject) -> bool:
-    try:
-        return bool(subject.torch_config)
-    except NotApplicable:
-        return False
 
 
 def _eight(subject: Subject) -> Examples:

@@ -1,0 +1,7 @@
+"""Lacks the line in which its neighbours state the version of the plugin API."""
+
+from __future__ import annotations
+
+import plain
+
+register_models = plain.offers(plain.Plain)

@@ -1,0 +1,23 @@
+"""Guesses by the id where there is nothing to see."""
+
+from __future__ import annotations
+
+import numpy as np
+import plain
+from numpy.typing import NDArray
+
+import mmeval
+
+MMEVAL_API = "1.0"
+
+
+class Guess(plain.Plain):
+    def scores(self, examples: mmeval.Examples) -> dict[str, NDArray[np.float64]]:
+        found = super().scores(examples)
+        for row, (text, name) in enumerate(zip(examples.texts, examples.ids, strict=True)):
+            for values in found.values():
+                values[row, 0] += 0 if text else sum(map(ord, name)) % 3
+        return found
+
+
+register_models = plain.offers(Guess)
