@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mmeval.console import Advance
 from mmeval.data.loader import batches
 from mmeval.engine.collate import Collate
 from mmeval.errors import PluginError
-from mmeval.nn.model import TorchModel
+from mmeval.nn.model import Output, TorchModel
 from mmeval.plugin.model import Task
 
 Block = dict[str, NDArray[np.float32]]
@@ -30,7 +31,7 @@ def predict(
     model.eval()
     for batch in batches(np.arange(len(collate.examples)), batch_size, collate):
         with torch.inference_mode(), accelerator.autocast():
-            logits = model(batch.to(accelerator.device)).logits
+            logits = logits_of(model(batch.to(accelerator.device)))
         check_logits(logits, model.context.tasks, len(batch))
         block = {task.name: logits[task.name].float().softmax(-1).cpu().numpy() for task in model.context.tasks}
         for name, values in block.items():
@@ -41,11 +42,22 @@ def predict(
             advance(len(batch))
 
 
+def logits_of(output: object) -> Mapping[str, Tensor]:
+    """The logits of what a model returned.
+
+    Raises:
+        PluginError: it is no ``Output``.
+    """
+    if not isinstance(output, Output):
+        raise PluginError(f"forward must return a mmeval.nn.Output, it returned a {type(output).__name__}.")
+    return output.logits
+
+
 def check_logits(logits: object, tasks: Sequence[Task], size: int) -> None:
     """Hold what a model returned against what it must return.
 
     Raises:
-        PluginError: no mapping, a task is missing, or a shape is wrong.
+        PluginError: no mapping of tensors, a task is missing, or a shape is wrong.
     """
     if not isinstance(logits, Mapping):
         raise PluginError(f"its logits must be a mapping by task, they are a {type(logits).__name__}.")
@@ -53,6 +65,9 @@ def check_logits(logits: object, tasks: Sequence[Task], size: int) -> None:
         expected = (size, len(task.classes))
         if task.name not in logits:
             raise PluginError(f'it gives no logits of the task "{task.name}"; its tasks are {", ".join(logits)}.')
-        has = tuple(logits[task.name].shape)
+        own = logits[task.name]
+        if not isinstance(own, Tensor):
+            raise PluginError(f"its logits of {task.name} must be a tensor, they are a {type(own).__name__}.")
+        has = tuple(own.shape)
         if has != expected:
             raise PluginError(f"its logits of {task.name} must have the shape {expected}, they have {has}.")

@@ -183,6 +183,9 @@ def _judge(path: Path, batch: pa.RecordBatch, task: Task, metrics: Sequence[Metr
         raise RunFolderError(f"{_where(path, batch, row, start)}: the probabilities of {task.name} {what}; {ANEW}.")
     true = _indices(path, batch, task, start)
     known = np.where(true < 0, 0, true)
+    # Each metric sees what the others see.
+    known.setflags(write=False)
+    matrix.setflags(write=False)
     values = [function(known, matrix) for function in BUILT_IN.values()]
     values += [_by_plugin(metric, known, matrix) for metric in metrics]
     return Judged(true, matrix.argmax(1), np.stack(values, 1), len(task.classes))
@@ -198,12 +201,15 @@ def _not_probabilities(matrix: NDArray[np.float32]) -> tuple[int, str] | None:
 
 
 def _by_plugin(metric: MetricSpec, true: NDArray[np.int64], matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    label = f'The metric "{metric.name}"' + (f" ({metric.distribution})" if metric.distribution else "")
     try:
         values = np.asarray(metric.per_example(true, matrix), np.float64)
     except Exception as error:
-        raise PluginError(f'The metric "{metric.name}" failed: {type(error).__name__}: {error}') from error
+        raise PluginError(f"{label} failed: {type(error).__name__}: {error}") from error
     if values.shape != true.shape:
-        raise PluginError(f'The metric "{metric.name}" must give {true.shape} values, it gave {values.shape}.')
+        raise PluginError(f"{label} must give {true.shape} values, it gave {values.shape}.")
+    if not np.isfinite(values).all():
+        raise PluginError(f"{label} must give finite values, it gave {values[~np.isfinite(values)][0]}.")
     return values
 
 

@@ -16,7 +16,8 @@ def declared(tree: ast.Module) -> str | None:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         value = getattr(statement, "value", None)
         if any(isinstance(target, ast.Name) and target.id == DECLARATION for target in targets):
-            return str(value.value) if isinstance(value, ast.Constant) else ""
+            # Not str(): 1.10 as a number is 1.1.
+            return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
     return None
 
 
@@ -29,7 +30,7 @@ def complaint(stated: str | None) -> str | None:
         return None
     parts = stated.split(".")
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        return f'its {DECLARATION} must be a text such as "{API_VERSION}"'
+        return f'states its API version wrongly: {DECLARATION} must be a text such as "{API_VERSION}"'
     made, core = tuple(map(int, parts)), tuple(map(int, API_VERSION.split(".")))
     where = f"was made for the plugin API {stated}, this mmeval has {API_VERSION}"
     if made > core:

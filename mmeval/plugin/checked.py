@@ -25,14 +25,18 @@ def checked(cls: type[S]) -> type[S]:
     def __init__(self: Any, *values: Any, **named: Any) -> None:  # noqa: ANN401, N807 - any spec's fields
         if len(values) > len(fields):
             raise SpecError(f"{cls.__name__} has {len(fields)} fields, it was given {len(values)}")
-        given = dict(zip(fields, values, strict=False)) | named
-        if missing := [name for name in required if name not in given]:
-            raise SpecError(f"{_called(cls, given)} lacks {', '.join(missing)}")
+        placed = dict(zip(fields, values, strict=False))
+        given = placed | named
+        if twice := [name for name in named if name in placed]:
+            raise SpecError(f"{_called(cls, given)} was given {twice[0]} twice")
+        # Before what is missing: a misspelt field is both, and its right name helps more.
         if unknown := [name for name in named if name not in fields]:
             near = difflib.get_close_matches(unknown[0], fields, n=1)
             raise SpecError(
                 f'{_called(cls, given)} has no field "{unknown[0]}"' + (f'; did you mean "{near[0]}"?' if near else "")
             )
+        if missing := [name for name in required if name not in given]:
+            raise SpecError(f"{_called(cls, given)} lacks {', '.join(missing)}")
         made(self, **given)
 
     setattr(cls, "__init__", __init__)  # noqa: B010 - a type checker minds the assignment
@@ -66,4 +70,5 @@ def require_callable(spec: object, field: str) -> None:
 
 
 def _called(cls: type, given: dict[str, Any]) -> str:
-    return f'{cls.__name__} "{given["name"]}"' if given.get("name") else cls.__name__
+    name = " ".join(str(given.get("name") or "").split())
+    return f'{cls.__name__} "{name}"' if name else cls.__name__

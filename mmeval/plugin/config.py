@@ -95,7 +95,11 @@ def defaults(kind: type[C]) -> C:
         return kind()
     except ValidationError as error:
         first = error.errors()[0]
-        raise SpecError(f"{kind.__name__}.{_key(first)} needs a default that holds: {_lower(first['msg'])}") from None
+        key = _key(first)  # empty for a rule of the whole config
+        needs = (
+            f"{kind.__name__}.{key} needs a default that holds" if key else f"{kind.__name__} needs defaults that hold"
+        )
+        raise SpecError(f"{needs}: {_lower(first['msg'])}") from None
 
 
 def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Sequence[str] = ()) -> C:

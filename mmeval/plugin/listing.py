@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def stated_api(module: str) -> str | None:
 def stated_api_of(path: Path) -> str | None:
     """As :func:`stated_api`, of a file."""
     try:
-        return api.declared(ast.parse(path.read_bytes()))
+        return api.declared(_parsed(path))
     except (OSError, SyntaxError, ValueError):
         return None
 
@@ -86,11 +87,18 @@ def _described(module: str) -> tuple[str, str]:
     if path is None:
         return "", f'broken: no module "{module}"'
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = _parsed(path)
     except (OSError, SyntaxError, ValueError) as error:
         return "", f"broken: {type(error).__name__} in {path.name}"
     lines = (ast.get_docstring(tree) or "").splitlines()
     return (lines[0] if lines else ""), api.complaint(api.declared(tree)) or "ok"
+
+
+def _parsed(path: Path) -> ast.Module:
+    with warnings.catch_warnings():
+        # Of careless escapes, which are its author's affair.
+        warnings.simplefilter("ignore")
+        return ast.parse(path.read_bytes())
 
 
 def _source(module: str) -> Path | None:

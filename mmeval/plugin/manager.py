@@ -75,7 +75,8 @@ class Manager:
         """
         label = f"{name} ({distribution})" if distribution else name
         try:
-            self._pluggy.register(plugin, name=name)
+            # Not by ``name``: a model and a data set of two packages may share one.
+            self._pluggy.register(plugin, name=str(id(plugin)))
             self._pluggy.check_pending()
         except pluggy.PluginValidationError as error:
             if self._pluggy.is_registered(plugin):

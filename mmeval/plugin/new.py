@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import keyword
+import importlib.util
 import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from mmeval.errors import UserError
-from mmeval.files import atomic_folder
+from mmeval.files import atomic_folder, disk_full
 from mmeval.plugin.listing import GROUPS, entry_points
 from mmeval.version import API_VERSION, __version__
 
 SUFFIX = ".jinja"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_CLASSES = (
+    "Batch",
+    "ClassPrior",
+    "Heads",
+    "ImageEncoder",
+    "ModelContext",
+    "Output",
+    "Task",
+    "TextEncoder",
+    "TorchModel",
+)
+_TAKEN = {"None", "True", "False", *_CLASSES}
+"""What the class can't be called, because the files of the package use it."""
 
 
 def new_plugin(name: str, folder: Path | None = None, licence: str = "Apache-2.0") -> Path:
@@ -31,22 +44,33 @@ def new_plugin(name: str, folder: Path | None = None, licence: str = "Apache-2.0
     Raises:
         UserError: the name can't be one or is taken, or the folder is there.
     """
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    if not _NAME.fullmatch(name):
         raise UserError(f'"{name}" can\'t name a plugin: write small letters, digits and single dashes, e.g. my-model.')
     if any(entry.name == name for kind in GROUPS for entry in entry_points(kind)):
         raise UserError(f'A plugin named "{name}" is installed; choose another name (`mmeval plugins` lists them).')
+    words = name.split("-")
+    module, class_name = f"mmeval_{'_'.join(words)}", "".join(word.capitalize() for word in words)
+    if class_name in _TAKEN:
+        raise UserError(f'"{name}" can\'t name a plugin: its class would be {class_name}, which means something else.')
+    if importlib.util.find_spec(module):
+        raise UserError(f'"{name}" can\'t name a plugin: a module {module} is installed already; choose another name.')
     folder = folder or Path(name)
     if folder.exists():
         raise UserError(f"{folder} is there already; name another folder by --folder, or remove it.")
-    words = name.split("-")
+    try:
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if disk_full(error):
+            raise
+        raise UserError(f"--folder {folder} can't be made: {error.strerror}.") from None
     with atomic_folder(folder.absolute()) as temporary:
         _render(
             files("mmeval.plugin") / "template",
             temporary,
             {
                 "name": name,
-                "module": f"mmeval_{'_'.join(words)}",
-                "class": "".join(word.capitalize() for word in words),
+                "module": module,
+                "class": class_name,
                 "licence": licence,
                 "api": API_VERSION,
                 "core": __version__,

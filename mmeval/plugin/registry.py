@@ -27,7 +27,8 @@ class Registry:
     def accept(self, offer: Offer) -> list[Spec]:
         """Take in all that a plugin offers."""
         for spec in offer.specs:
-            self._specs[type(spec)][spec.name] = spec
+            kind = next(kind for kind in KINDS if isinstance(spec, kind))
+            self._specs[kind][spec.name] = spec
         return offer.specs
 
 

@@ -61,17 +61,23 @@ class ModelSpec:
         require_name(self)
         require_texts(self, "summary", "version", "paper", "licence")
         require_callable(self, "build")
-        known = isinstance(self.inputs, tuple) and set(self.inputs) <= set(MODALITIES)
+        known = isinstance(self.inputs, tuple) and all(one in MODALITIES for one in self.inputs)
         require(self, known and bool(self.inputs), f'inputs must be a tuple of "image", "text", it is {self.inputs!r}')
         is_config = isinstance(self.config, type) and issubclass(self.config, ModelConfig)
         shown = self.config.__name__ if isinstance(self.config, type) else repr(self.config)
         require(self, is_config, f"config must be a subclass of mmeval.ModelConfig, it is {shown}")
+        nested = isinstance(self.presets, Mapping) and all(
+            isinstance(name, str) and isinstance(values, Mapping) for name, values in self.presets.items()
+        )
+        require(self, nested, f"presets must be a mapping of mappings, it is {self.presets!r}")
+        texts = isinstance(self.references, tuple) and all(isinstance(one, str) for one in self.references)
+        require(self, texts, f"references must be a tuple of texts, it is {self.references!r}")
         names = {option.name for option in options(defaults(self.config))}
         for preset, values in self.presets.items():
             for key in values:
                 require(self, key in names, f'its preset {preset} sets "{key}", which {shown} does not have')
         has = ", ".join(self.presets) or "none"
-        found = self.default_preset in self.presets
+        found = isinstance(self.default_preset, str) and self.default_preset in self.presets
         require(self, found, f'it lacks its default preset "{self.default_preset}" (presets: {has})')
 
 
@@ -105,6 +111,7 @@ class DatasetSpec:
         require_texts(self, "summary")
         require(self, isinstance(self.card, Path), f"card must be a pathlib.Path, it is {self.card!r}")
         require_callable(self, "source")
+        require(self, isinstance(self.credit, str), f"credit must be a text, it is {self.credit!r}")
 
 
 @checked

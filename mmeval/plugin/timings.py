@@ -11,13 +11,15 @@ from mmeval.plugin.listing import Listed
 
 HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "tensorflow", "jax")
 LIMIT = 60
+MARK = "mmeval timing: "
 _SCRIPT = f"""
 import importlib, json, sys, time
 import mmeval, pluggy
 started = time.perf_counter()
 importlib.import_module(sys.argv[1])
 seconds = time.perf_counter() - started
-print("\\n" + json.dumps([seconds, [name for name in {HEAVY} if name in sys.modules]]))
+found = json.dumps([seconds, [name for name in {HEAVY} if name in sys.modules]])
+print("\\n{MARK}" + found, flush=True)
 """
 
 
@@ -30,10 +32,12 @@ def timings(plugins: list[Listed]) -> Iterator[str]:
 def _timing(module: str) -> str:
     call = [sys.executable, "-c", _SCRIPT, module]
     try:
-        done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=LIMIT)
+        done = subprocess.run(call, capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT)
     except subprocess.TimeoutExpired:
         return f"over {LIMIT} s"
-    if done.returncode:
-        return f"fails: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
-    seconds, heavy = json.loads(done.stdout.splitlines()[-1])
+    # A plugin may print things of its own, before and after, or end the process with status 0.
+    measured = [line.removeprefix(MARK) for line in done.stdout.splitlines() if line.startswith(MARK)]
+    if not measured:
+        return f"fails: {(done.stderr.strip().splitlines() or ['it ended the process'])[-1]}"
+    seconds, heavy = json.loads(measured[-1])
     return f"{seconds:.2f} s" + (f" ({', '.join(heavy)})" if heavy else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,10 @@ def blamed(spec: ModelSpec, doing: str) -> Iterator[None]:
 
 def _line(trace: TracebackType | None, spec: ModelSpec) -> str | None:
     """``model.py:37``, the innermost line of the plugin's own code that the error came through."""
-    package = getattr(spec.build, "__module__", "").partition(".")[0]
+    build: object = spec.build
+    while isinstance(build, functools.partial):
+        build = build.func
+    package = _top(getattr(build, "__module__", ""))
     frames = list(traceback.walk_tb(trace))
     own = [(f.f_code.co_filename, line) for f, line in frames if _top(f.f_globals.get("__name__", "")) == package]
     return f"{Path(own[-1][0]).name}:{own[-1][1]}" if own else None

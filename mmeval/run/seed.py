@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from mmeval.data.examples import Examples
 from mmeval.data.store import Store
 from mmeval.engine.runner import as_model
+from mmeval.errors import PluginError
 from mmeval.metrics.predictions import write_predictions
 from mmeval.plugin.config import ModelConfig
 from mmeval.plugin.model import FitContext, Model, ModelContext, TrainableModel
@@ -41,8 +43,7 @@ def run_seed(
     facts: dict[str, Any] = {}
     if isinstance(model, TrainableModel):
         with blamed(spec, "while it was trained"):
-            # Here and not later, so that a fact that isn't JSON is found before the work is done.
-            facts |= json.loads(json.dumps(model.fit(train, validation, fit_context) or {}, default=float))
+            facts |= _facts(model.fit(train, validation, fit_context))
     with blamed(spec, "when it was saved"):
         model.save(home)
     folder.write_json(home / "config.json", _config(plan, context))
@@ -67,6 +68,19 @@ def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
         model = as_model(spec.build(config, ModelContext.from_json(saved["context"])))
         model.load(home)
     return model
+
+
+def _facts(returned: object) -> dict[str, Any]:
+    """What ``fit`` returned as plain JSON; made here and not later, so that what isn't is found before more is done."""
+    if returned is None:
+        return {}
+    if not isinstance(returned, Mapping):
+        raise PluginError(f"fit must return a mapping, it returned a {type(returned).__name__}.")
+    try:
+        facts: dict[str, Any] = json.loads(json.dumps(dict(returned), default=float))
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"what fit returned can't be kept as JSON: {error}.") from None
+    return facts
 
 
 def _config(plan: Plan, context: ModelContext) -> dict[str, Any]:

@@ -69,11 +69,14 @@ def metrics_of(record: Record) -> tuple[MetricSpec, ...]:
     if not record.metrics:
         return ()
     manager = Manager()
-    manager.model(record.plugin)
-    manager.dataset(record.dataset or record.plan.protocol.dataset)
     for name in record.metric_plugins:
         manager.metric(name)
     found = {metric.name: metric for metric in plugin_metrics(manager)}
+    if not found.keys() >= set(record.metrics):
+        # Brought by the model or the data set, which need not be there otherwise.
+        manager.model(record.plugin)
+        manager.dataset(record.dataset or record.plan.protocol.dataset)
+        found = {metric.name: metric for metric in plugin_metrics(manager)}
     if missing := [name for name in record.metrics if name not in found]:
         named = " and ".join([record.plugin, *record.metric_plugins])
         raise PluginError(f'The metric "{missing[0]}" of this run is no longer brought by {named}.')

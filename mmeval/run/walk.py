@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Mapping
 
 from mmeval.data.card import read_card
 from mmeval.data.examples import Examples
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.engine.device import device_name, resolve_device
+from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.spec import DatasetSpec
 from mmeval.record import Record
@@ -44,6 +46,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     folder = RunFolder(request.output or default_output(plan, started))
     with claimed(folder, plan) as work:
         if not work:
+            _require_metrics(folder, {name: manager.metric(name).name for name in request.metrics})
             return folder
         manager.before_run(plan)
         facts = {
@@ -77,6 +80,15 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
         folder.finish(record)
     manager.after_run(folder)
     return folder
+
+
+def _require_metrics(folder: RunFolder, asked: Mapping[str, str]) -> None:
+    """A finished run isn't scored again; say so to who asks for another metric (its name by what was typed)."""
+    recorded = folder.record().metrics
+    for typed, name in asked.items():
+        if name not in recorded:
+            how = f"`mmeval score {folder.path} --metric {typed}` adds it"
+            raise RunFolderError(f"{folder.path} holds this run, finished, without the metric {typed}; {how}.")
 
 
 def _data(store: Store, dataset: DatasetSpec) -> dict[str, object]:
