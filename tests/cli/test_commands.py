@@ -71,7 +71,10 @@ def test_listings_are_json_for_programs(name: str, kind: str, has: str, command:
 
 @pytest.mark.parametrize(
     ("name", "has", "then"),
-    [("plugins", "embracenet", "mmeval plugins show NAME"), ("data", "emoji14", "mmeval run --dataset NAME")],
+    [
+        ("plugins", "embracenet", "mmeval plugins show NAME, or mmeval plugins new NAME"),
+        ("data", "emoji14", "mmeval run --dataset NAME"),
+    ],
 )
 def test_listings_say_what_to_type_next(name: str, has: str, then: str, command: Command, capsys: Capture) -> None:
     assert command(name) == 0

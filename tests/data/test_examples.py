@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -90,3 +93,31 @@ def test_any_rows_make_a_split(store: Store) -> None:
     assert fold.ids == [ids[row] for row in rows]
     assert fold.split == "fold"
     assert fold.image_rows.tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize("rows", [[3, -1, 3, 0], [-1, -1], []], ids=str)
+def test_pictures_are_told_apart_by_their_content(store: Store, rows: list[int]) -> None:
+    """A row that shows no picture has no digest, whatever the rows around it show."""
+    expected = [hashlib.sha256(store.image(row)).hexdigest() if row >= 0 else "" for row in rows]
+    assert Examples(store, "train").image_digests(np.array(rows, np.int64)) == expected
+
+
+def test_any_table_makes_a_split(store: Store) -> None:
+    """What a plugin's tests change (a text, an id) is what a model is then shown; the Store keeps its own."""
+    table = store.examples.slice(5, 3)
+    at = table.column_names.index("text")
+    changed = Examples.of_table(store, table.set_column(at, "text", pa.array(["one", "", "three"])), "changed")
+    assert (changed.split, changed.inputs, len(changed)) == ("changed", Inputs.IMAGE_TEXT, 3)
+    assert changed.texts == ["one", "", "three"]
+    assert changed.ids == store.examples["id"].to_pylist()[5:8]
+    assert changed.image_rows.tolist() == store.examples["image"].to_pylist()[5:8]
+    assert sum(changed.class_counts()["colour"]) == 3
+    assert store.examples["text"].to_pylist()[5] != "one"
+
+
+def test_a_table_is_seen_under_the_inputs_that_are_asked_for(store: Store) -> None:
+    only_text = Examples.of_table(store, store.examples, "all", Inputs.TEXT)
+    assert set(only_text.image_rows.tolist()) == {-1}
+    only_image = Examples.of_table(store, store.examples, "all", Inputs.IMAGE)
+    assert set(only_image.texts) == {""}
+    assert len(Examples.of_table(store, store.examples.slice(0, 0), "none")) == 0

@@ -96,3 +96,9 @@ def test_a_module_in_a_namespace_package_is_found(distribution: Install) -> None
 def test_a_byte_order_mark_is_no_syntax_error(distribution: Install) -> None:
     distribution("marked", "acme_marked", {"acme_marked.py": '\ufeff"""Marked."""'})
     assert (listed("marked").summary, listed("marked").status) == ("Marked.", "ok")
+
+
+def test_a_careless_escape_is_no_syntax_error(distribution: Install) -> None:
+    """Python only warns of it, to the plugin's author; who lists plugins needn't hear of it."""
+    distribution("careless", "acme_careless", {"acme_careless.py": '"""Careless."""\nMMEVAL_API = "1.0"\nx = "\\d"\n'})
+    assert (listed("careless").summary, listed("careless").status) == ("Careless.", "ok")

@@ -294,6 +294,16 @@ def test_a_hook_with_an_unknown_argument_is_one_sentence(install: Install) -> No
     assert "\n" not in said
 
 
+@pytest.mark.parametrize("hook", ["register_model(register)", "before_run(runner)"])
+def test_a_plugin_whose_hooks_are_wrong_is_refused_each_time(install: Install, hook: str) -> None:
+    """A second call in the same process must not find it loaded, half a plugin."""
+    install("odd", f"{model('odd')}\n@mmeval.hookimpl\ndef {hook}:\n    pass\n")
+    manager = Manager()
+    first = complaint(lambda: manager.model("odd"))
+    assert complaint(lambda: manager.model("odd")) == first
+    assert "odd" not in manager._registry.of(ModelSpec)
+
+
 def test_two_distributions_of_one_name_are_refused(install: Install) -> None:
     """Which of two models is scored must not hang on the order of a path."""
     install("twin", model("twin"), folder="left")

@@ -23,6 +23,36 @@ SMALL = (
     "recipe.epochs=1",
     "recipe.batch_size=16",
 )
+EVEN = '''"""Gives every class the same share."""
+import numpy as np
+
+import mmeval
+
+MMEVAL_API = "1.0"
+
+
+class Even:
+    def __init__(self, config, context):
+        self.tasks = context.tasks  # built
+
+    def fit(self, train, validation, context):
+        return {"seen": len(train)}  # trained
+
+    def predict(self, examples, context):
+        n = len(examples)
+        yield {t.name: np.full((n, len(t.classes)), 1 / len(t.classes), np.float32) for t in self.tasks}  # predicted
+
+    def save(self, folder):
+        pass  # saved
+
+    def load(self, folder):
+        pass  # loaded
+
+
+@mmeval.hookimpl
+def register_models(register):
+    register(mmeval.ModelSpec("even", "s", mmeval.ModelConfig, Even, "1", ("text",), "none", "MIT", {"tiny": {}}))
+'''
 
 
 class Offers:
@@ -93,3 +123,11 @@ def words(tmp_path: Path) -> list[object]:
     """The words of a command that runs in about a second into the folder ``run``."""
     changes = [word for change in SMALL for word in ("--set", change)]
     return ["run", "--dataset", "colours", "--device", "cpu", "--output", tmp_path / "run", *changes]
+
+
+@pytest.fixture
+def even(tmp_path: Path) -> Path:
+    """A model of texts that is one file, at the plain level; a run of it takes half a second."""
+    path = tmp_path / "even.py"
+    path.write_text(EVEN, encoding="utf-8")
+    return path

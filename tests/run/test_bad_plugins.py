@@ -64,8 +64,8 @@ def test_bad_predictions_are_refused_before_they_are_a_file(
 @pytest.mark.parametrize(
     ("per_example", "complaint"),
     [
-        (lambda labels, _: labels[:1], r'The metric "mine" must give \(42,\) values, it gave \(1,\)\.'),
-        (lambda labels, _: 1 / 0, 'The metric "mine" failed: ZeroDivisionError: division by zero'),
+        (lambda labels, _: labels[:1], r'The metric "mine" \(test\) must give \(42,\) values, it gave \(1,\)\.'),
+        (lambda labels, _: 1 / 0, r'The metric "mine" \(test\) failed: ZeroDivisionError: division by zero'),
     ],
 )
 def test_a_metric_that_fails_is_named_and_the_predictions_are_kept(

@@ -1,0 +1,77 @@
+"""The seed of an example is made of what is shown of it: nothing else may move a prediction that is drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from mmeval import Examples, ModelContext
+from mmeval.data.store import Store
+from mmeval.engine.collate import Collate
+from mmeval.plugin.config import configure
+from mmeval.protocol import Inputs
+from mmeval_embracenet import build
+from mmeval_embracenet.config import EmbraceNetConfig
+
+CPU = torch.device("cpu")
+SMALL = ["image_encoder=small-cnn:32", "freeze_image=false", "text_encoder=char-ngrams:512x16", "width=16"]
+
+
+@pytest.fixture
+def seeds(context: ModelContext) -> Any:
+    """Gives the seeds of the first examples, or of any rows."""
+    model = build(configure(EmbraceNetConfig, "embracenet", {}, SMALL), context)
+
+    def of(examples: Examples, rows: list[int] | None = None) -> list[int]:
+        order = np.arange(len(examples)) if rows is None else np.array(rows)
+        return Collate(examples, model, CPU, labels=False)(order).seeds.tolist()
+
+    return of
+
+
+def changed(examples: Examples, column: str, values: list[Any]) -> Examples:
+    table = examples.table
+    at = table.column_names.index(column)
+    new = table.set_column(at, column, pa.array(values, table.schema.field(at).type))
+    return Examples.of_table(examples.store, new, "changed", examples.inputs)
+
+
+@pytest.mark.parametrize("column", ["id", "cluster", "split", "slice:number", "label:colour"])
+def test_what_is_not_shown_does_not_count(store: Store, seeds: Any, column: str) -> None:
+    """Two shops that number the same products otherwise get the same predictions."""
+    examples = Examples(store, "test")
+    values = examples.table[column].to_pylist()
+    other = [f"other {value}" for value in values] if isinstance(values[0], str) else values[::-1]
+    assert seeds(changed(examples, column, other)) == seeds(examples)
+
+
+@pytest.mark.parametrize(
+    ("column", "other"), [("text", "something else"), ("language", "mt"), ("image", 1), ("image", -1)]
+)
+def test_what_is_shown_counts(store: Store, seeds: Any, column: str, other: object) -> None:
+    """Else all languages of one picture would be drawn alike, and their errors would come together."""
+    examples = Examples(store, "train")
+    values = examples.table[column].to_pylist()
+    before, after = seeds(examples), seeds(changed(examples, column, [other, *values[1:]]))
+    assert before[0] != after[0]
+    assert before[1:] == after[1:]
+    assert len(set(before)) == len(before)
+
+
+def test_a_seed_is_the_same_in_every_batch(store: Store, seeds: Any) -> None:
+    examples = Examples(store, "test")
+    whole = seeds(examples)
+    assert seeds(examples, [7, 3, 3]) == [whole[7], whole[3], whole[3]]
+
+
+def test_what_the_protocol_hides_does_not_count(store: Store, seeds: Any) -> None:
+    """With `--inputs text`, three pictures beside one text are one example."""
+    examples = Examples(store, "train", Inputs.TEXT)
+    pictures = examples.table["image"].to_pylist()
+    assert seeds(changed(examples, "image", pictures[::-1])) == seeds(examples)
+    hidden = Examples(store, "train", Inputs.IMAGE)
+    assert seeds(changed(hidden, "text", ["other"] * len(hidden))) == seeds(hidden)

@@ -1,0 +1,101 @@
+"""Heads and class shares: any names of tasks, and something sound to say where there is nothing to see."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mmeval import ModelContext, Task
+from mmeval.nn import ClassPrior, Heads
+
+TASKS = (Task("shape.kind", ("circle", "square", "other")), Task("main colour", ("red", "blue")), Task("", ("a",)))
+CONTEXT = ModelContext(TASKS, {"shape.kind": (6, 2, 0), "main colour": (0, 0), "": (8,)})
+CLASSES = {task.name: len(task.classes) for task in TASKS}
+PRESENT = torch.tensor([True, False, True, False])
+
+
+def logits(**options: bool) -> dict[str, torch.Tensor]:
+    return {name: torch.ones(4, classes, **options) * 5 for name, classes in CLASSES.items()}
+
+
+def test_a_task_may_have_any_name() -> None:
+    """Columns of real tables have dots and spaces, which names of torch modules may not have."""
+    found = Heads(8, CONTEXT)(torch.randn(4, 8))
+    assert {name: tuple(values.shape) for name, values in found.items()} == {
+        name: (4, classes) for name, classes in CLASSES.items()
+    }
+
+
+def test_each_task_has_a_layer_of_its_own() -> None:
+    heads = Heads(8, CONTEXT)
+    features = torch.randn(4, 8)
+    before = heads(features)
+    with torch.no_grad():
+        heads.layers[1].weight.zero_()
+    after = heads(features)
+    assert [torch.equal(before[name], after[name]) for name in CLASSES] == [True, False, True]
+
+
+def test_saved_names_are_those_of_positions() -> None:
+    """A saved model is found again by these; they must not hang on what a task is called."""
+    shapes = {key: tuple(value.shape) for key, value in Heads(8, CONTEXT).state_dict().items()}
+    assert shapes == {
+        "layers.0.weight": (3, 8),
+        "layers.0.bias": (3,),
+        "layers.1.weight": (2, 8),
+        "layers.1.bias": (2,),
+        "layers.2.weight": (1, 8),
+        "layers.2.bias": (1,),
+    }
+    assert ClassPrior(CONTEXT).state_dict() == {}
+
+
+def test_what_shows_nothing_gets_the_class_shares() -> None:
+    found = ClassPrior(CONTEXT)(logits(), PRESENT)
+    shares = found["shape.kind"].softmax(1)
+    torch.testing.assert_close(shares[1], torch.tensor([0.75, 0.25, 0.0]), atol=1e-5, rtol=0)
+    assert torch.equal(shares[1], shares[3])
+    for name, values in logits().items():
+        assert torch.equal(found[name][PRESENT], values[PRESENT])
+
+
+def test_a_class_that_training_lacks_is_unlikely_but_not_impossible() -> None:
+    """The logarithm of zero would be a loss of infinity, and NaN in the first step."""
+    found = ClassPrior(CONTEXT)(logits(), PRESENT)
+    assert all(values.isfinite().all() for values in found.values())
+    assert 0 < found["shape.kind"].softmax(1)[1, 2] < 1e-5
+    torch.testing.assert_close(found["main colour"].softmax(1)[1], torch.tensor([0.5, 0.5]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_logits_keep_their_type(dtype: torch.dtype) -> None:
+    """On a GPU they come in bf16."""
+    found = ClassPrior(CONTEXT)({name: values.to(dtype) for name, values in logits().items()}, PRESENT)
+    assert {values.dtype for values in found.values()} == {dtype}
+
+
+def test_the_shares_do_not_learn_and_what_is_seen_does() -> None:
+    """A gradient through examples that show nothing would move the model by nothing but their number."""
+    given = logits(requires_grad=True)
+    for values in given.values():
+        values.retain_grad()
+    prior = ClassPrior(CONTEXT)
+    assert list(prior.parameters()) == []
+    sum(values.sum() for values in prior(given, PRESENT).values()).backward()
+    for values in given.values():
+        assert torch.equal(values.grad, PRESENT[:, None].float().expand_as(values))
+
+
+def test_what_the_layers_make_of_nothing_does_not_matter() -> None:
+    """0 / 0 in a model that averages what is there: NaN for an empty example, which is covered."""
+    given = {name: values.masked_fill(~PRESENT[:, None], torch.nan) for name, values in logits().items()}
+    assert all(values.isfinite().all() for values in ClassPrior(CONTEXT)(given, PRESENT).values())
+
+
+def test_a_loaded_model_has_the_shares_of_its_own_training() -> None:
+    """They are built from the context that is saved beside the weights, not left at those of another data set."""
+    context = ModelContext.from_json(CONTEXT.as_json())
+    for (_, one), (_, other) in zip(
+        ClassPrior(CONTEXT).named_buffers(), ClassPrior(context).named_buffers(), strict=True
+    ):
+        assert torch.equal(one, other)

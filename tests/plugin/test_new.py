@@ -1,0 +1,195 @@
+"""`mmeval plugins new`: a package whose every file is what it should be, or nothing at all."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import os
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmeval import UserError
+from mmeval.plugin import new
+from mmeval.plugin.api import declared
+from mmeval.plugin.new import new_plugin
+from mmeval.version import API_VERSION, __version__
+
+Install = Callable[..., None]
+FILES = {
+    ".github/workflows/test.yml",
+    ".gitignore",
+    "README.md",
+    "pyproject.toml",
+    "src/mmeval_my_model2/__init__.py",
+    "src/mmeval_my_model2/config.py",
+    "src/mmeval_my_model2/model.py",
+    "tests/test_contract.py",
+    "tests/test_model.py",
+}
+PATTERN = "write small letters, digits and single dashes, e.g. my-model."
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def made() -> Path:
+    return new_plugin("my-model2")
+
+
+def refusal(name: str, folder: Path | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        new_plugin(name, folder)
+    return str(caught.value)
+
+
+def test_the_promised_files_are_written(made: Path, here: Path) -> None:
+    """In a folder called as the plugin, and nothing beside it."""
+    assert made == Path("my-model2")
+    assert list(here.iterdir()) == [here / "my-model2"]
+    assert {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()} == FILES
+
+
+def test_nothing_of_the_template_is_left(made: Path) -> None:
+    """A workflow's own `${{ }}` stays."""
+    for name in FILES:
+        text = (made / name).read_text(encoding="utf-8").replace("${{ matrix.python }}", "")
+        assert not re.search(r"\{\{|\{%|jinja", text), name
+        assert text.endswith("\n"), name
+    workflow = yaml.safe_load((made / ".github/workflows/test.yml").read_text())
+    assert {"python-version": "${{ matrix.python }}", "cache": "pip"} in [
+        step.get("with") for step in workflow["jobs"]["test"]["steps"]
+    ]
+
+
+def test_the_python_files_compile_and_state_the_api(made: Path) -> None:
+    for path in made.rglob("*.py"):
+        compile(path.read_text(encoding="utf-8"), path, "exec")
+    assert declared(ast.parse((made / "src/mmeval_my_model2/__init__.py").read_text())) == API_VERSION
+    classes = [node.name for node in ast.parse((made / "src/mmeval_my_model2/model.py").read_text()).body[-1:]]
+    assert classes == ["MyModel2"]
+
+
+def test_the_package_is_found_by_its_entry_point(made: Path) -> None:
+    """The name that users type, the module that is packed, and a core that has what the files import."""
+    read = tomllib.loads((made / "pyproject.toml").read_text())
+    project = read["project"]
+    assert project["name"] == "mmeval-my-model2"
+    assert project["entry-points"] == {"mmeval.models": {"my-model2": "mmeval_my_model2"}}
+    assert project["dependencies"] == [f"mmeval-multilingual[demo]>={__version__}"]
+    assert read["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["src/mmeval_my_model2"]
+    assert project["license"] == "Apache-2.0"
+
+
+def test_folder_and_licence_are_the_users(here: Path) -> None:
+    made = new_plugin("my-model2", Path("deep/down"), "MIT")
+    assert made == Path("deep/down")
+    assert tomllib.loads((here / made / "pyproject.toml").read_text())["project"]["license"] == "MIT"
+    assert 'licence="MIT; ' in (here / made / "src/mmeval_my_model2/__init__.py").read_text()
+    assert "| licence | MIT; " in (here / made / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["", "My-Model", "my_model", "my--model", "-model", "model-", "2model", "a b", "a/b"])
+def test_a_bad_name_is_refused(name: str, here: Path) -> None:
+    """It must do as the name of a package, of a module and of a class."""
+    assert refusal(name) == f'"{name}" can\'t name a plugin: {PATTERN}'
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["embracenet", "emoji14"])
+def test_a_taken_name_is_refused(name: str, here: Path) -> None:
+    said = f'A plugin named "{name}" is installed; choose another name (`mmeval plugins` lists them).'
+    assert refusal(name) == said
+    assert list(here.iterdir()) == []
+
+
+def test_a_taken_module_is_refused(here: Path) -> None:
+    """mmeval_emoji is the module of the data set emoji14: a second one would take its place."""
+    said = '"emoji" can\'t name a plugin: a module mmeval_emoji is installed already; choose another name.'
+    assert refusal("emoji") == said
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["none", "true", "heads", "batch", "torch-model"])
+def test_a_class_that_means_something_else_is_refused(name: str, here: Path) -> None:
+    """`class None` isn't Python, and `class Heads` builds itself instead of mmeval's Heads, for ever."""
+    called = "".join(word.capitalize() for word in name.split("-"))
+    said = f'"{name}" can\'t name a plugin: its class would be {called}, which means something else.'
+    assert refusal(name) == said
+    assert list(here.iterdir()) == []
+
+
+def test_every_name_that_the_files_import_is_refused(made: Path) -> None:
+    """Also of names that the template will import one day."""
+    files = [made / "src/mmeval_my_model2/model.py", made / "tests/test_model.py"]
+    statements = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
+    imported = {alias.name for node in statements if isinstance(node, ast.ImportFrom) for alias in node.names}
+    classes = {name for name in imported if name[0].isupper() and not name.startswith("MyModel2")}
+    assert {"Batch", "Heads", "Output", "Task"} <= classes
+    for name in classes:
+        typed = "-".join(part.lower() for part in re.findall("[A-Z][a-z0-9]*", name))
+        assert f"its class would be {name}," in refusal(typed)
+
+
+@pytest.mark.parametrize("what", ["file", "empty folder", "folder"])
+def test_what_is_there_is_left_untouched(what: str, here: Path) -> None:
+    path = here / "my-model2"
+    if what == "file":
+        path.write_text("precious")
+    else:
+        path.mkdir()
+    if what == "folder":
+        (path / "README.md").write_text("precious")
+    before = {one: one.read_text() for one in here.rglob("*") if one.is_file()}
+    assert refusal("my-model2") == "my-model2 is there already; name another folder by --folder, or remove it."
+    assert refusal("other", path) == f"{path} is there already; name another folder by --folder, or remove it."
+    assert {one: one.read_text() for one in here.rglob("*") if one.is_file()} == before
+
+
+def test_a_folder_that_can_not_be_made_is_named(here: Path) -> None:
+    (here / "file").write_text("")
+    assert refusal("my-model2", Path("file/deep/down")) == "--folder file/deep/down can't be made: Not a directory."
+
+
+def test_a_failure_half_way_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, say: no folder that looks like a package and lacks its tests."""
+    plain, written = Path.write_text, []
+
+    def full(self: Path, *text: str, **options: str) -> int:
+        written.append(self)
+        if len(written) == 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return plain(self, *text, **options)
+
+    monkeypatch.setattr(new.Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        new_plugin("my-model2")
+    assert len(written) == 4
+    assert list(here.iterdir()) == []
+
+
+def test_the_command_says_what_to_do_next(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    assert command("plugins", "new", "my-model2", "--folder", "mine", "--licence", "MIT") == 0
+    first, *steps = capsys.readouterr().out.splitlines()
+    assert first == "Wrote mine: a package with a small model, its tests, and its card."
+    assert [step[2:38].strip() for step in steps] == [
+        "cd mine",
+        "pip install -e '.[test]'",
+        "mmeval plugins check my-model2",
+        "mmeval run --plugin my-model2",
+    ]
+    assert tomllib.loads((here / "mine/pyproject.toml").read_text())["project"]["license"] == "MIT"
+    assert command("plugins", "new", "My Model") == 2
+    assert capsys.readouterr().err == f'error: "My Model" can\'t name a plugin: {PATTERN}\n'
