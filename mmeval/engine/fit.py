@@ -21,7 +21,7 @@ from mmeval.data.loader import batches, epoch_order
 from mmeval.engine.collate import Collate
 from mmeval.engine.optim import optimizer, schedule
 from mmeval.engine.predict import check_logits, logits_of, predict
-from mmeval.errors import UserError
+from mmeval.errors import PluginError, UserError
 from mmeval.files import atomic_path
 from mmeval.metrics.selection import mean_language_top1
 from mmeval.nn.model import Output, TorchModel
@@ -122,7 +122,7 @@ def _steps(
 ) -> Iterator[tuple[int, float]]:
     """One epoch; yields batch size and loss of each step."""
     recipe = model.config.recipe
-    order = epoch_order(len(collate.examples), seed, epoch)
+    order, taken = epoch_order(len(collate.examples), seed, epoch), 0
     for made in batches(order, recipe.batch_size, collate):
         batch = made.to(accelerator.device)
         with accelerator.autocast():
@@ -133,6 +133,7 @@ def _steps(
             continue
         value = loss.item()
         if not np.isfinite(value):
+            _check_finite(output.logits, epoch, taken)
             raise UserError(
                 f"The loss became {value} in epoch {epoch} (seed {seed}); "
                 "try a lower --set recipe.learning_rate or --set recipe.clip_norm=1."
@@ -143,7 +144,15 @@ def _steps(
         optim.step()
         rate.step()
         optim.zero_grad()
+        taken += 1
         yield len(batch), value
+
+
+def _check_finite(logits: Mapping[str, Tensor], epoch: int, taken: int) -> None:
+    """Before the first step was taken, what isn't finite is the model's own doing and not that of the learning rate."""
+    for name, values in logits.items():
+        if epoch == 1 and taken == 0 and not bool(values.isfinite().all()):
+            raise PluginError(f"its logits of {name} hold NaN or infinity before the first step.")
 
 
 def _validate(model: TorchModel, collate: Collate, accelerator: Accelerator) -> float:

@@ -64,7 +64,8 @@ def check_logits(logits: object, tasks: Sequence[Task], size: int) -> None:
     for task in tasks:
         expected = (size, len(task.classes))
         if task.name not in logits:
-            raise PluginError(f'it gives no logits of the task "{task.name}"; its tasks are {", ".join(logits)}.')
+            given = f"only of {', '.join(map(str, logits))}" if logits else "nor of any other"
+            raise PluginError(f'it gives no logits of the task "{task.name}", {given}.')
         own = logits[task.name]
         if not isinstance(own, Tensor):
             raise PluginError(f"its logits of {task.name} must be a tensor, they are a {type(own).__name__}.")

@@ -143,10 +143,13 @@ def check_block(block: Mapping[str, NDArray[np.float32]], tasks: Sequence[Task],
     Raises:
         PluginError: a task is missing, a shape is wrong, or a row is no distribution.
     """
+    if not isinstance(block, Mapping):
+        kind = type(block).__name__
+        raise PluginError(f"predict must yield mappings of probabilities by task, it gave a {kind}.")
     rows = len(next(iter(block.values()), ()))
     for task in tasks:
         if task.name not in block:
-            raise PluginError(f'it gives no probabilities of the task "{task.name}", only of {", ".join(block)}.')
+            raise PluginError(f'it gives no probabilities of the task "{task.name}", {_only(block)}.')
         has, expected = np.shape(block[task.name]), (rows, len(task.classes))
         if has != expected:
             raise PluginError(f"its probabilities of {task.name} must have the shape {expected}, they have {has}.")
@@ -154,6 +157,10 @@ def check_block(block: Mapping[str, NDArray[np.float32]], tasks: Sequence[Task],
             row, what = wrong
             raise PluginError(f"its probabilities of {task.name} {what}, first for example {start + row}.")
     return rows
+
+
+def _only(block: Mapping[str, object]) -> str:
+    return f"only of {', '.join(block)}" if block else "nor of any other"
 
 
 def _tasks(path: Path, schema: pa.Schema) -> tuple[Task, ...]:

@@ -111,5 +111,5 @@ class TextEncoder(Encoder):
 
     def _tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
         if batch.text_ids is None or batch.text_mask is None:
-            raise ValueError("the batch holds no tokens: it was made without this text encoder")
+            raise ValueError("the batch holds no tokens; assign the text encoder as self.text_encoder in __init__")
         return batch.text_ids, batch.text_mask

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from mmeval.errors import PluginError, UnknownNameError, UserError
-from mmeval.plugin import api, hooks, onefile
+from mmeval.plugin import api, hookcheck, hooks, onefile
 from mmeval.plugin.guard import guarded
 from mmeval.plugin.listing import entry_points, origin, stated_api
 from mmeval.plugin.registry import KINDS, Offer, Registry, Spec
@@ -74,6 +74,8 @@ class Manager:
             PluginError: a hook that there isn't, a bad spec, a name that is taken; nothing of it is kept then.
         """
         label = f"{name} ({distribution})" if distribution else name
+        if wrong := hookcheck.complaint(plugin):
+            raise PluginError(f"Plugin {label}: {wrong}")
         try:
             # Not by ``name``: a model and a data set of two packages may share one.
             self._pluggy.register(plugin, name=str(id(plugin)))

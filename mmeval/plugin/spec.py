@@ -64,7 +64,7 @@ class ModelSpec:
         known = isinstance(self.inputs, tuple) and all(one in MODALITIES for one in self.inputs)
         require(self, known and bool(self.inputs), f'inputs must be a tuple of "image", "text", it is {self.inputs!r}')
         is_config = isinstance(self.config, type) and issubclass(self.config, ModelConfig)
-        shown = self.config.__name__ if isinstance(self.config, type) else repr(self.config)
+        shown = self.config.__name__ if isinstance(self.config, type) else f"a {type(self.config).__name__}"
         require(self, is_config, f"config must be a subclass of mmeval.ModelConfig, it is {shown}")
         nested = isinstance(self.presets, Mapping) and all(
             isinstance(name, str) and isinstance(values, Mapping) for name, values in self.presets.items()

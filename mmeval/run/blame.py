@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from types import TracebackType
 from mmeval.errors import PluginError, UserError
 from mmeval.files import disk_full
 from mmeval.plugin.spec import ModelSpec
+
+_WRONG_CALL = re.compile(r"TypeError: [\w.<>]+\(\) (takes|missing|got an unexpected)")
 
 
 @contextlib.contextmanager
@@ -36,12 +39,12 @@ def blamed(spec: ModelSpec, doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         where = _line(error.__traceback__, spec)
-        if where is None or disk_full(error):
+        # A call with the wrong arguments fails before a line of the plugin runs.
+        if disk_full(error) or (where is None and not _WRONG_CALL.match(f"{type(error).__name__}: {error}")):
             raise
-        said = " ".join(str(error).split())
-        raise PluginError(
-            f"{label} failed {doing}, at {where}: {type(error).__name__}: {said} (`mmeval --traceback` shows the way)"
-        ) from error
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        at = f", at {where}" if where else ""
+        raise PluginError(f"{label} failed {doing}{at}: {said} (`mmeval --traceback` shows the way)") from error
 
 
 def _line(trace: TracebackType | None, spec: ModelSpec) -> str | None:

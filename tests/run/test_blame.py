@@ -280,7 +280,7 @@ def test_a_forward_pass_that_fails_is_named(
             'logits["shade"] = logits["shade"][:1]',
             r"its logits of shade must have the shape \((16|42), 2\), they have \(1, 2\)\.",
         ),
-        ('del logits["shade"]', r'it gives no logits of the task "shade"; its tasks are colour\.'),
+        ('del logits["shade"]', r'it gives no logits of the task "shade", only of colour\.'),
         ('logits = logits["colour"]', r"its logits must be a mapping by task, they are a Tensor\."),
         ('logits["shade"] = logits["shade"].tolist()', r"its logits of shade must be a tensor, they are a list\."),
         ("return logits", r"forward must return a mmeval\.nn\.Output, it returned a dict\."),
@@ -305,14 +305,12 @@ def test_logits_that_are_not_finite_are_no_prediction(
     assert list((tmp_path / "run").rglob("*.parquet")) == []
 
 
-def test_logits_that_are_not_finite_stop_the_training_with_advice(
+def test_logits_that_are_not_finite_from_the_start_are_the_models_own(
     net: Callable[[str, str], str], failure: Callable[..., str]
 ) -> None:
-    """More often the learning rate than the code."""
+    """No learning rate will help; after the first step the advice is to lower it."""
     path = net(WHEN["trained"], 'logits["colour"] = logits["colour"] * float("nan")')
-    assert failure(path, UserError) == (
-        "The loss became nan in epoch 1 (seed 0); try a lower --set recipe.learning_rate or --set recipe.clip_norm=1."
-    )
+    assert failure(path) == f"Plugin net ({path}): its logits of colour hold NaN or infinity before the first step."
 
 
 @pytest.mark.parametrize(
@@ -361,3 +359,33 @@ def test_a_failure_leaves_no_half_written_run(
     """The same command, once the plugin is mended, starts clean."""
     failure(broken("trained", "1 / 0"))
     assert not RunFolder(tmp_path / "run").path.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("def build(config):\n    return Net(config)", r"failed when it was built: TypeError: build\(\) takes 1 .*"),
+    ],
+)
+def test_a_function_that_takes_other_arguments_is_the_plugins_fault(
+    change: str, said: str, tmp_path: Path, ask: Callable[..., Request], offer: Callable[..., Manager]
+) -> None:
+    """No line of its code runs, and yet it isn't mmeval that is to be mended."""
+    path = tmp_path / "narrow.py"
+    path.write_text(NARROW.format(build=change), encoding="utf-8")
+    with pytest.raises(PluginError) as caught:
+        run(ask(plugin=str(path)), offer())
+    assert re.search(said, str(caught.value))
+
+
+NARROW = """
+import mmeval
+
+{build}
+
+
+@mmeval.hookimpl
+def register_models(register):
+    presets = {{"tiny": {{}}}}
+    register(mmeval.ModelSpec("narrow", "-", mmeval.ModelConfig, build, "1", ("text",), "none", "MIT", presets))
+"""

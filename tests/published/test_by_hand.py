@@ -1,0 +1,31 @@
+"""A package that was written from the reference alone works, where there is no checkout of mmeval."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmeval.run.folder import RunFolder
+
+COMMANDS = """
+python3 -m venv .venv
+. .venv/bin/activate
+pip install 'mmeval-multilingual[demo]'
+pip install './by_hand[test]'
+mmeval plugins check lowrank
+mmeval run --plugin lowrank --dataset emoji14 --limit 300 --device cpu --output run
+python -m pytest -q by_hand
+"""
+
+
+@pytest.mark.slow  # makes an environment and trains a model
+def test_a_package_by_hand_is_checked_and_run(shell: Callable[..., str], tmp_path: Path) -> None:
+    """The public names are enough for a paper's model with parameters of its own, in a package of its own."""
+    shutil.copytree(Path(__file__).parent / "by_hand", tmp_path / "by_hand")
+    said = shell(COMMANDS, tmp_path)
+    assert "20 of 21 passed, 1 not applicable" in said
+    assert "42 passed, 2 skipped" in said
+    assert RunFolder(tmp_path / "run").record().plan.plugin.name == "lowrank"
