@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = ("mmeval", "_mmeval", "__editable__", "_editable_impl", "pip", "_virtualenv")
 
+collect_ignore = ["by_hand"]  # is tested where it is installed
+
 Shell = Callable[..., str]
 
 

@@ -361,31 +361,29 @@ def test_a_failure_leaves_no_half_written_run(
     assert not RunFolder(tmp_path / "run").path.exists()
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("def build(config):\n    return Net(config)", r"failed when it was built: TypeError: build\(\) takes 1 .*"),
-    ],
-)
 def test_a_function_that_takes_other_arguments_is_the_plugins_fault(
-    change: str, said: str, tmp_path: Path, ask: Callable[..., Request], offer: Callable[..., Manager]
+    tmp_path: Path, ask: Callable[..., Request], offer: Callable[..., Manager]
 ) -> None:
     """No line of its code runs, and yet it isn't mmeval that is to be mended."""
     path = tmp_path / "narrow.py"
-    path.write_text(NARROW.format(build=change), encoding="utf-8")
+    path.write_text(NARROW, encoding="utf-8")
     with pytest.raises(PluginError) as caught:
         run(ask(plugin=str(path)), offer())
-    assert re.search(said, str(caught.value))
+    assert str(caught.value) == (
+        f"Plugin narrow ({path}) failed when it was built: "
+        "TypeError: build() takes 1 positional argument but 2 were given (`mmeval --traceback` shows the way)"
+    )
 
 
 NARROW = """
 import mmeval
 
-{build}
+def build(config):
+    return None
 
 
 @mmeval.hookimpl
 def register_models(register):
-    presets = {{"tiny": {{}}}}
+    presets = {"tiny": {}}
     register(mmeval.ModelSpec("narrow", "-", mmeval.ModelConfig, build, "1", ("text",), "none", "MIT", presets))
 """
