@@ -20,11 +20,11 @@ BLOCK = 64
 class PlainConfig(mmeval.ModelConfig):
     """Options of the plain model."""
 
-    buckets: int = Field(512, ge=2)
+    buckets: int = Field(default=512, ge=2)
     """Buckets that n-grams are hashed into."""
-    longest: int = Field(4, ge=1)
+    longest: int = Field(default=4, ge=1)
     """Characters of the longest n-gram."""
-    smoothing: float = Field(0.1, gt=0)
+    smoothing: float = Field(default=0.1, gt=0)
     """Added to each count."""
 
 

@@ -22,7 +22,7 @@ class SoundConfig(mmeval.TorchConfig):
     """Image encoder, by name."""
     text_encoder: str = "char-ngrams:512x16"
     """Text encoder, by name."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout before the linear layers."""
     recipe: mmeval.Recipe = mmeval.Recipe(batch_size=96, learning_rate=1e-2)
     """How the model is trained."""
