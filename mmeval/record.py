@@ -88,6 +88,8 @@ class Record(_Frozen):
     """The data set as typed; empty in records that are older than this field."""
     metric_plugins: list[str] = []
     """The metrics as typed: their names, or the paths of Python files."""
+    metric_origins: dict[str, str] = {}
+    """Where each of them came from: package and version, or file and digest."""
     metrics: list[str] = []
     """Metrics that plugins added to the built-in ones."""
 

@@ -15,6 +15,7 @@ from mmeval.version import API_VERSION, __version__
 
 SUFFIX = ".jinja"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LICENCE = re.compile(r"[A-Za-z0-9.+() -]+")
 _CLASSES = (
     "Batch",
     "ClassPrior",
@@ -54,6 +55,8 @@ def new_plugin(name: str, folder: Path | None = None, licence: str = "Apache-2.0
         raise UserError(f'"{name}" can\'t name a plugin: its class would be {class_name}, which means something else.')
     if importlib.util.find_spec(module):
         raise UserError(f'"{name}" can\'t name a plugin: a module {module} is installed already; choose another name.')
+    if not _LICENCE.fullmatch(licence):
+        raise UserError(f"--licence {licence}: write an SPDX identifier, e.g. MIT or Apache-2.0.")
     folder = folder or Path(name)
     if folder.exists():
         raise UserError(f"{folder} is there already; name another folder by --folder, or remove it.")

@@ -67,6 +67,6 @@ class Offer:
         changes: dict[str, Any] = {"distribution": self._distribution}
         if self._code and isinstance(spec, ModelSpec):
             changes["version"] = f"{spec.version}+{self._code}"
-        if self._code and isinstance(spec, DatasetSpec):
+        if self._code and not isinstance(spec, ModelSpec):
             changes["code"] = self._code
         return dataclasses.replace(spec, **changes)

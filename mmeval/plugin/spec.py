@@ -133,6 +133,13 @@ class MetricSpec:
     """Which end of the languages is the worst one."""
     distribution: str = ""
     """Package and version that it came from; set by mmeval."""
+    code: str = ""
+    """Digest of the text of a one-file plugin, for the record; set by mmeval."""
+
+    @property
+    def origin(self) -> str:
+        """Package and version, or file and digest: another origin may give other values."""
+        return f"{self.distribution}+{self.code}" if self.code else self.distribution
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later."""

@@ -89,7 +89,8 @@ def with_metrics(record: Record, names: Sequence[str]) -> Record:
     added = {name: manager.metric(name).name for name in names}
     plugins = [*record.metric_plugins, *(name for name in added if name not in record.metric_plugins)]
     metrics = [*record.metrics, *(name for name in added.values() if name not in record.metrics)]
-    return record.model_copy(update={"metric_plugins": plugins, "metrics": metrics})
+    record = record.model_copy(update={"metric_plugins": plugins, "metrics": metrics})
+    return record.model_copy(update={"metric_origins": {one.name: one.origin for one in metrics_of(record)}})
 
 
 def write_report(folder: RunFolder, record: Record) -> None:

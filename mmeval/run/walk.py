@@ -71,6 +71,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
             plugin=request.plugin,
             dataset=request.dataset,
             metric_plugins=list(request.metrics),
+            metric_origins={metric.name: metric.origin for metric in metrics},
             metrics=[metric.name for metric in metrics],
         )
         write_scores_of(folder, record, metrics)

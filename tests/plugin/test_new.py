@@ -193,3 +193,10 @@ def test_the_command_says_what_to_do_next(
     assert tomllib.loads((here / "mine/pyproject.toml").read_text())["project"]["license"] == "MIT"
     assert command("plugins", "new", "My Model") == 2
     assert capsys.readouterr().err == f'error: "My Model" can\'t name a plugin: {PATTERN}\n'
+
+
+@pytest.mark.parametrize("licence", ['MIT"', "MIT\n", "", "{{ x }}"])
+def test_a_licence_that_would_break_the_package_is_refused(licence: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"write an SPDX identifier, e\.g\. MIT or Apache-2\.0"):
+        new_plugin("my-model", tmp_path / "new", licence)
+    assert not (tmp_path / "new").exists()

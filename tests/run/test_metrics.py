@@ -264,3 +264,17 @@ def test_values_are_those_of_the_predictions(
     classes = ("red", "green", "blue")
     own = [row["colour:probabilities"][classes.index(row["colour"])] for row in rows if row["language"] == "ja"]
     assert scored(finished, "truth")["colour", "ja", "all", "0"][0] == pytest.approx(np.mean(own))
+
+
+def test_the_record_says_which_text_of_a_metric_scored(
+    start: Command, metric: Callable[..., Path], command: Command, folder: RunFolder
+) -> None:
+    """An edited file gives other values under the same name."""
+    path = metric("truth")
+    assert start("--metric", path) == 0
+    before = folder.record().metric_origins
+    assert list(before) == ["truth"]
+    assert re.fullmatch(re.escape(str(path)) + r"\+[0-9a-f]{8}", before["truth"])
+    path.write_text(path.read_text().replace("astype(float)", "astype(float) / 2"))
+    assert command("score", folder.path) == 0
+    assert folder.record().metric_origins != before

@@ -32,14 +32,14 @@ BROKEN = {
     "missing-image": r".* failed while it predicted, at missing_image\.py:16: ValueError: a text without a picture .*",
     "missing-text": r".* failed while it predicted, at missing_text\.py:16: ValueError: a picture without a text .*",
     "missing-both": r"Plugin sound \(.*missing_both\.py\): its logits of colour hold NaN or infinity\.",
-    "same-seed": r"probabilities of colour differ between two trainings with one seed: \d+ of 156 examples, by .*",
-    "batch-invariance": r"probabilities of colour differ among other neighbours: \d+ of 52 examples, by up to .*",
+    "same-seed": r"probabilities of colour differ between two trainings with one seed: \d+ of \d+ examples, by .*",
+    "batch-invariance": r"probabilities of colour differ among other neighbours: \d+ of \d+ examples, by up to .*",
     "unseen-language": r".* failed while it predicted, at unseen_language\.py:18: KeyError: 'mt' .*",
-    "forbidden-columns": r"probabilities of colour differ when label_source is permuted: \d+ of 156 examples, .*",
-    "declared-inputs": r"probabilities of colour differ without the image, which isn't declared: 156 of 156 .*",
+    "forbidden-columns": r"probabilities of colour differ when label_source is permuted: \d+ of \d+ examples, .*",
+    "declared-inputs": r"probabilities of colour differ without the image, which isn't declared: (\d+) of \1 exam.*",
     "save-load": r".* failed when it was loaded, at save_load\.py:27: FileNotFoundError: .*learned\.npz.*",
     "no-pickle": r"vocabulary\.bin is a pickle; save weights with safetensors, other facts as JSON",
-    "fresh-process": r"probabilities of colour differ in a fresh process: \d+ of 156 examples, by up to .*",
+    "fresh-process": r"probabilities of colour differ in a fresh process: \d+ of \d+ examples, by up to .*",
     "no-network": r"it tried to reach 127\.0\.0\.1 while it predicted",
     "loss-falls": r"after 100 steps on 8 examples the loss is \d\.\d{3}, it began at \d\.\d{3}",
     "multi-task": r".* failed when it was built, at multi_task\.py:15: ValueError: not enough values to unpack .*",
@@ -169,7 +169,7 @@ def test_what_is_not_saved_breaks_two_rules(check: str, when: str, single: Singl
     """`same-seed` sets a model as it was trained beside one that was loaded, so it sees what saving loses, too."""
     result = single("broken/save_load_buffer", check)
     assert result.verdict is Verdict.FAILED
-    assert re.fullmatch(rf"probabilities of colour differ {when}: \d+ of 156 examples, by up to .*", result.message)
+    assert re.fullmatch(rf"probabilities of colour differ {when}: \d+ of \d+ examples, by up to .*", result.message)
 
 
 def test_a_model_that_ends_the_process_does_not_end_the_check(single: Single) -> None:
