@@ -15,6 +15,8 @@ from mmeval.plugin import api
 from mmeval.plugin.guard import guarded
 from mmeval.plugin.listing import stated_api_of
 
+PREFIX = "mmeval_file_"
+
 
 class File(NamedTuple):
     """A loaded file."""
@@ -32,14 +34,29 @@ def load(path: Path, option: str) -> File:
     """
     if not path.is_file():
         raise PluginError(f"{option} {path}: there is no such file.")
-    name = f"mmeval_file_{path.stem}_{digest(str(path.resolve()))[:8]}"
+    name = f"{PREFIX}{path.stem}_{digest(str(path.resolve()))[:8]}"
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
         raise PluginError(f"{option} {path}: not a Python file.")
     if complaint := api.complaint(stated_api_of(path)):
         raise PluginError(f"Plugin {path} {complaint}.")
+    text = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    if known := _imported(path):
+        return File(known, text)
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
     loader = found.loader
     guarded(str(path), lambda: loader.exec_module(module))
-    return File(module, hashlib.sha256(path.read_bytes()).hexdigest()[:8])
+    return File(module, text)
+
+
+def _imported(path: Path) -> ModuleType | None:
+    """The module that the file is already, if somebody imported it by a name of its own.
+
+    Two modules of one file would share its source in Python's books, and the second lose the docstrings of its options.
+    """
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and not name.startswith(PREFIX) and Path(file).name == path.name and Path(file).samefile(path):
+            return module
+    return None

@@ -32,7 +32,7 @@ class BoundCheck:
         if result.verdict is not Verdict.PASSED:
             raise AssertionError(
                 f"{result.message}\nwhy there is this rule: {self.check.reason}\nelse: {self.check.breaks}"
-            )
+            ) from result.error
 
     def __repr__(self) -> str:
         """The check's name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import weakref
@@ -122,6 +123,14 @@ class Subject:
         """A model that was trained, saved and loaded as a run does it."""
         run_seed(self.run_folder, self.plan, self.spec, self.config, self.store, 0, "cpu")
         return load_model(self.run_folder, 0, self.spec)
+
+    @cached_property
+    def twin(self) -> Model:
+        """A model that was trained with the same seed, neither saved nor loaded; untrained if it doesn't learn."""
+        model = self.build()
+        with contextlib.suppress(NotApplicable):
+            self.fit(model, self.examples("train"), self.examples("validation"))
+        return model
 
     @cached_property
     def expected(self) -> Probabilities:

@@ -40,6 +40,8 @@ def loss_falls(subject: Subject) -> None:
     if isinstance(built, TrainableModel) and not isinstance(built, TorchRunner):
         _plain_loss_falls(subject)
         return
+    if not isinstance(built, TorchRunner):
+        raise NotApplicable("a model that isn't trained")
     model, losses = subject.torch_model(), []
     for loss in _steps(subject, model, _eight(subject), STEPS):
         losses.append(loss)
@@ -66,9 +68,6 @@ def multi_task(subject: Subject) -> None:
     if set(found) != {task.name}:
         raise Broken(f"built for the task {task.name} alone it predicts {', '.join(found) or 'none'}")
     subject.predict(model, subject.test, (task,))
-    both = {task.name for task in subject.store.tasks}
-    if set(subject.expected) != both:
-        raise Broken(f"built for {' and '.join(sorted(both))} it predicts {', '.join(subject.expected)}")
 
 
 @rule(
