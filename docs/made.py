@@ -135,11 +135,10 @@ def _line(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Docstrings write code between double backticks; Markdown takes single ones."""
-    text = re.sub(r"::\n\n((?:    .*\n|\n)+)", lambda m: ":\n\n```python\n" + _dedent(m[1]) + "```\n\n", text + "\n")
-    return (
-        re.sub(r":(?:class|func|meth|data):`([^`]+)`", r"`\1`", text).replace("``", "`").replace("````", "```").strip()
-    )
+    """Docstrings write code between double backticks, and blocks of it after two colons; Markdown does neither."""
+    text = re.sub(r":(?:class|func|meth|data):`([^`]+)`", r"`\1`", text.replace("``", "`"))
+    block = re.compile(r"^::\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+    return block.sub(lambda found: f"```python\n{_dedent(found[1])}```\n\n", text + "\n").strip()
 
 
 def _dedent(block: str) -> str:

@@ -153,7 +153,7 @@ def check_block(block: Mapping[str, NDArray[np.float32]], tasks: Sequence[Task],
         has, expected = np.shape(block[task.name]), (rows, len(task.classes))
         if has != expected:
             raise PluginError(f"its probabilities of {task.name} must have the shape {expected}, they have {has}.")
-        if (wrong := _not_probabilities(block[task.name])) is not None:
+        if (wrong := _not_probabilities(np.asarray(block[task.name]))) is not None:
             row, what = wrong
             raise PluginError(f"its probabilities of {task.name} {what}, first for example {start + row}.")
     return rows

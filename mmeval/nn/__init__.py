@@ -2,13 +2,14 @@
 
 from mmeval.nn.build import image_encoder, text_encoder
 from mmeval.nn.draws import uniform
-from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput, TextEncoder
+from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, ImageInput, TextEncoder
 from mmeval.nn.heads import ClassPrior, Heads
 from mmeval.nn.model import Output, TorchModel
 
 __all__ = [
     "ClassPrior",
     "Encoded",
+    "Encoder",
     "Heads",
     "ImageEncoder",
     "ImageInput",

@@ -43,7 +43,8 @@ def text_encoder(name: str, *, frozen: bool) -> TextEncoder:
 
 
 def _numbers(name: str, text: str, count: int, good: Callable[[list[int]], bool]) -> list[int]:
+    wanted = "write a multiple of 16 up to 1024" if count == 1 else "write two numbers, BUCKETSxWIDTH"
     parts = text.split("x")
     if len(parts) != count or not all(part.isdecimal() for part in parts) or not good([int(p) for p in parts]):
-        raise UserError(f'"{name}": "{text}" is no size of this encoder; images take a multiple of 16 up to 1024.')
+        raise UserError(f'"{name}": "{text}" is no size of this encoder; {wanted}.')
     return [int(part) for part in parts]

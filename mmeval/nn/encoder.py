@@ -105,7 +105,10 @@ class TextEncoder(Encoder):
         return self.encode(*self._tokens(batch))
 
     def pool(self, batch: Batch) -> Tensor:
-        """Only the pooled vectors ``[B, D]``; encoders override this where tokens cost more."""
+        """Only the pooled vectors ``[B, D]``; of an empty text, what the encoder makes of it (char-ngrams: zero).
+
+        Encoders override this where tokens cost more.
+        """
         encoded: Encoded = self(batch)
         return encoded.pooled
 

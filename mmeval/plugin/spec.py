@@ -40,13 +40,13 @@ class ModelSpec:
     version: str
     """The plugin's own version; it stands in the signature of every score."""
     inputs: tuple[str, ...]
-    """Which of `image` and `text` the model uses."""
+    """Which of `image` and `text` the model uses; at least one."""
     paper: str
     """Title and arXiv number or DOI of the paper, or `none`."""
     licence: str
     """Licence of the code and of any weights."""
     presets: Mapping[str, Mapping[str, Any]]
-    """Option values by dotted name, per preset."""
+    """Option values by dotted name, per preset; at least the default one, which may be empty: ``{"tiny": {}}``."""
     default_preset: str = "tiny"
     """The preset that is taken when the user names none."""
     references: tuple[str, ...] = ()

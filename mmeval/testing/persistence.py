@@ -101,7 +101,9 @@ def _is_pickle(path: Path) -> bool:
             names = archive.namelist()
             return any(name.endswith(".pkl") for name in names) or any(_has_objects(archive.open(n)) for n in names)
     with path.open("rb") as file:
-        return file.read(2) in PICKLES or _has_objects(path.open("rb"))
+        head = file.read(9)
+    # A file of safetensors begins with the length of its header, which may look like a pickle's first bytes.
+    return (head[:2] in PICKLES and head[8:] != b"{") or _has_objects(path.open("rb"))
 
 
 def _has_objects(opened: IO[bytes]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -192,3 +193,14 @@ def test_a_plugin_that_cannot_be_loaded_has_no_results() -> None:
     """A wrong name is the user's mistake and not a broken rule."""
     with pytest.raises(UserError, match='No plugin is named "embracent"'):
         check_plugin("embracent")
+
+
+def test_no_file_of_safetensors_is_taken_for_a_pickle(tmp_path: Path) -> None:
+    """Its first bytes are the length of its header, and some lengths look like the first bytes of a pickle."""
+    from mmeval.testing.persistence import _is_pickle
+
+    path = tmp_path / "model.safetensors"
+    path.write_bytes((0x380).to_bytes(8, "little") + b"{" + b" " * 0x37E + b"}")
+    assert not _is_pickle(path)
+    path.write_bytes(pickle.dumps({"weights": [1.0, 2.0, 3.0]}))
+    assert _is_pickle(path)
