@@ -22,8 +22,9 @@ from mmeval.engine.runner import as_model
 from mmeval.metrics.selection import mean_language_top1
 from mmeval.plugin.config import configure
 from mmeval.plugin.manager import Manager
-from mmeval.plugin.model import FitContext, ModelContext, TrainableModel
+from mmeval.plugin.model import FitContext, TrainableModel
 from mmeval.plugin.spec import ModelSpec
+from mmeval.run.seed import context_of
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int
         train = Examples.of_rows(store, rows[part != fold], "train")
         held_out = Examples.of_rows(store, rows[part == fold], "held out")
         torch.manual_seed(fold)
-        model = as_model(spec.build(config, ModelContext(store.tasks, train.class_counts(), store.languages)))
+        model = as_model(spec.build(config, context_of(train)))
         assert isinstance(model, TrainableModel)
         task = store.tasks[0].name
         with tempfile.TemporaryDirectory() as folder:

@@ -17,11 +17,11 @@ def score(
     """Make the scores of a run again, from its predictions, and then its report."""
     from mmeval.cli.show import show_result
     from mmeval.run.folder import RunFolder
-    from mmeval.run.views import metrics_of, with_metrics, write_report, write_scores_of
+    from mmeval.run.views import with_metrics, write_report, write_scores_of
 
     folder = RunFolder(run)
-    record = with_metrics(folder.record(), metrics or ())
-    write_scores_of(folder, record, metrics_of(record))
+    record, found = with_metrics(folder.record(), metrics or ())
+    write_scores_of(folder, record, found)
     write_report(folder, record)
     folder.finish(record)
     show_result(folder)

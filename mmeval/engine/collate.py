@@ -25,6 +25,9 @@ class Collate:
         self._embeddings = self._frozen_image_embeddings(device)
         # Read once here, so that threads share them.
         self._texts, self._languages, self._image_rows = examples.texts, examples.languages, examples.image_rows
+        # Of what is shown, not of the id: what two examples are called must not move a prediction.
+        shown = zip(self._texts, self._languages, examples.image_digests(self._image_rows), strict=True)
+        self._seeds = torch.tensor([_seed(*parts) for parts in shown], dtype=torch.int64)
 
     def __call__(self, rows: NDArray[np.int64]) -> Batch:
         """The batch of ``rows``, in their order, on the CPU."""
@@ -37,7 +40,7 @@ class Collate:
             has_text=torch.tensor([bool(text.strip()) for text in texts]),
             languages=tuple(self._languages[row] for row in rows),
             labels={name: values[rows] for name, values in self._labels.items()},
-            seeds=torch.tensor(self._seeds(texts, rows, image_rows), dtype=torch.int64),
+            seeds=self._seeds[rows],
             images=None if cached else self._pixels(image_rows),
             image_embeddings=torch.from_numpy(cached.gather(image_rows)) if cached else None,
             text_ids=ids,
@@ -50,11 +53,6 @@ class Collate:
         if encoder is None or not encoder.frozen or not (rows >= 0).any():
             return None
         return embeddings(encoder, self.examples.store, rows, device)
-
-    def _seeds(self, texts: list[str], rows: NDArray[np.int64], image_rows: NDArray[np.int64]) -> list[int]:
-        """Of what is shown, not of the id: what two examples are called must not move a prediction."""
-        pictures = self.examples.image_digests(image_rows)
-        return [_seed(text, self._languages[row], one) for text, row, one in zip(texts, rows, pictures, strict=True)]
 
     def _pixels(self, image_rows: NDArray[np.int64]) -> torch.Tensor | None:
         encoder = self.model.image_encoder

@@ -20,7 +20,7 @@ from mmeval.data.examples import Examples
 from mmeval.data.loader import batches, epoch_order
 from mmeval.engine.collate import Collate
 from mmeval.engine.optim import optimizer, schedule
-from mmeval.engine.predict import check_logits, logits_of, predict
+from mmeval.engine.predict import logits_of, predict
 from mmeval.errors import PluginError, UserError
 from mmeval.files import atomic_path
 from mmeval.metrics.selection import mean_language_top1
@@ -127,7 +127,7 @@ def _steps(
         batch = made.to(accelerator.device)
         with accelerator.autocast():
             output = model(batch)
-            check_logits(logits_of(output), model.context.tasks, len(batch))
+            logits_of(output, model.context.tasks, len(batch))
             loss = task_loss(output, batch.labels, recipe.label_smoothing)
         if not loss.requires_grad:  # no example of the batch has a label
             continue

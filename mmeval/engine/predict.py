@@ -31,8 +31,8 @@ def predict(
     model.eval()
     for batch in batches(np.arange(len(collate.examples)), batch_size, collate):
         with torch.inference_mode(), accelerator.autocast():
-            logits = logits_of(model(batch.to(accelerator.device)))
-        check_logits(logits, model.context.tasks, len(batch))
+            output = model(batch.to(accelerator.device))
+        logits = logits_of(output, model.context.tasks, len(batch))
         block = {task.name: logits[task.name].float().softmax(-1).cpu().numpy() for task in model.context.tasks}
         for name, values in block.items():
             if not np.isfinite(values).all():
@@ -42,23 +42,15 @@ def predict(
             advance(len(batch))
 
 
-def logits_of(output: object) -> Mapping[str, Tensor]:
-    """The logits of what a model returned.
+def logits_of(output: object, tasks: Sequence[Task], size: int) -> Mapping[str, Tensor]:
+    """The logits of what a model returned for ``size`` examples, held against what they must be.
 
     Raises:
-        PluginError: it is no ``Output``.
+        PluginError: no ``Output``, no mapping of tensors, a task is missing, or a shape is wrong.
     """
     if not isinstance(output, Output):
         raise PluginError(f"forward must return a mmeval.nn.Output, it returned a {type(output).__name__}.")
-    return output.logits
-
-
-def check_logits(logits: object, tasks: Sequence[Task], size: int) -> None:
-    """Hold what a model returned against what it must return.
-
-    Raises:
-        PluginError: no mapping of tensors, a task is missing, or a shape is wrong.
-    """
+    logits = output.logits
     if not isinstance(logits, Mapping):
         raise PluginError(f"its logits must be a mapping by task, they are a {type(logits).__name__}.")
     for task in tasks:
@@ -72,3 +64,4 @@ def check_logits(logits: object, tasks: Sequence[Task], size: int) -> None:
         has = tuple(own.shape)
         if has != expected:
             raise PluginError(f"its logits of {task.name} must have the shape {expected}, they have {has}.")
+    return logits

@@ -33,7 +33,7 @@ def run_seed(
     train, validation, test = (
         Examples(store, split, protocol.inputs, protocol.limit) for split in ("train", "validation", protocol.split)
     )
-    context = ModelContext(store.tasks, train.class_counts(), tuple(sorted(set(train.languages))))
+    context = context_of(train)
     torch.manual_seed(seed)
     with blamed(spec, "when it was built"):
         model = as_model(spec.build(config, context))
@@ -57,6 +57,11 @@ def run_seed(
         facts["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated(device)
     folder.write_json(folder.facts_file(seed), facts)
     return facts
+
+
+def context_of(train: Examples) -> ModelContext:
+    """What a model is told of the data when it is built."""
+    return ModelContext(train.store.tasks, train.class_counts(), tuple(sorted(set(train.languages))))
 
 
 def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:

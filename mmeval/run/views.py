@@ -60,15 +60,14 @@ def plugin_metrics(manager: Manager) -> tuple[MetricSpec, ...]:
     return manager.metrics()
 
 
-def metrics_of(record: Record) -> tuple[MetricSpec, ...]:
-    """The plugin metrics that a run was scored with, loaded again.
+def metrics_of(record: Record, manager: Manager) -> tuple[MetricSpec, ...]:
+    """The plugin metrics that a run was scored with, loaded again by ``manager``.
 
     Raises:
         PluginError: the plugin that brought them can't be loaded, or no longer brings them.
     """
     if not record.metrics:
         return ()
-    manager = Manager()
     for name in record.metric_plugins:
         manager.metric(name)
     found = {metric.name: metric for metric in plugin_metrics(manager)}
@@ -83,14 +82,15 @@ def metrics_of(record: Record) -> tuple[MetricSpec, ...]:
     return tuple(found[name] for name in record.metrics)
 
 
-def with_metrics(record: Record, names: Sequence[str]) -> Record:
-    """The record of a run that is also scored with the metrics that a user calls ``names``."""
+def with_metrics(record: Record, names: Sequence[str]) -> tuple[Record, tuple[MetricSpec, ...]]:
+    """The record of a run that is also scored with the metrics that a user calls ``names``, and all its metrics."""
     manager = Manager()
     added = {name: manager.metric(name).name for name in names}
     plugins = [*record.metric_plugins, *(name for name in added if name not in record.metric_plugins)]
     metrics = [*record.metrics, *(name for name in added.values() if name not in record.metrics)]
     record = record.model_copy(update={"metric_plugins": plugins, "metrics": metrics})
-    return record.model_copy(update={"metric_origins": {one.name: one.origin for one in metrics_of(record)}})
+    found = metrics_of(record, manager)
+    return record.model_copy(update={"metric_origins": {one.name: one.origin for one in found}}), found
 
 
 def write_report(folder: RunFolder, record: Record) -> None:

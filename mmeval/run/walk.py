@@ -36,8 +36,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
     manager = manager or Manager()
     spec, dataset = manager.model(request.plugin), manager.dataset(request.dataset)
-    for metric in request.metrics:
-        manager.metric(metric)
+    asked = {metric: manager.metric(metric).name for metric in request.metrics}
     inputs_of(spec, request.inputs)
     preset, config = configured(spec, request)
     metrics, device = plugin_metrics(manager), resolve_device(request.device)
@@ -46,7 +45,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     folder = RunFolder(request.output or default_output(plan, started))
     with claimed(folder, plan) as work:
         if not work:
-            _require_metrics(folder, {name: manager.metric(name).name for name in request.metrics})
+            _require_metrics(folder, asked)
             return folder
         manager.before_run(plan)
         facts = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import tempfile
 import weakref
@@ -29,7 +30,7 @@ from mmeval.record import Plan
 from mmeval.run.blame import blamed
 from mmeval.run.folder import RunFolder
 from mmeval.run.request import Request, configured, plan
-from mmeval.run.seed import load_model, run_seed
+from mmeval.run.seed import context_of, load_model, run_seed
 from mmeval.testing.check import Broken, NotApplicable
 from mmeval.testing.data import contract_data
 
@@ -92,8 +93,7 @@ class Subject:
 
     def context(self, tasks: int | None = None) -> ModelContext:
         """What a model is told when it is built; ``tasks`` takes only the first so many."""
-        train = self.examples("train")
-        return ModelContext(self.store.tasks[:tasks], train.class_counts(), tuple(sorted(set(train.languages))))
+        return dataclasses.replace(context_of(self.examples("train")), tasks=self.store.tasks[:tasks])
 
     def build(self, tasks: int | None = None, seed: int = 0) -> Model:
         """An untrained model."""
@@ -137,7 +137,7 @@ class Subject:
         """What the trained model says of the test split."""
         return self.predict(self.trained, self.test)
 
-    def fit(self, model: Model, train: Examples, validation: Examples, seed: int = 0) -> None:
+    def fit(self, model: Model, train: Examples, validation: Examples) -> None:
         """Train a model as a run does.
 
         Raises:
@@ -146,7 +146,7 @@ class Subject:
         if not isinstance(model, TrainableModel):
             raise NotApplicable("a model that isn't trained")
         with blamed(self.spec, "while it was trained"):
-            model.fit(train, validation, self.fit_context("fit", seed))
+            model.fit(train, validation, self.fit_context("fit"))
 
     def predict(self, model: Model, examples: Examples, tasks: Sequence[Task] = ()) -> Probabilities:
         """Probabilities of all examples for the ``tasks`` that the model was built for, by default all.
@@ -163,11 +163,11 @@ class Subject:
             raise Broken(f"it predicted {rows} of {len(examples)} examples")
         return {task.name: np.concatenate([block[task.name] for block in blocks]) for task in tasks}
 
-    def fit_context(self, name: str, seed: int = 0) -> FitContext:
+    def fit_context(self, name: str) -> FitContext:
         """What a model is told besides the examples; ``name`` is that of its scratch folder."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        return FitContext(seed, "cpu", folder)
+        return FitContext(0, "cpu", folder)
 
 
 def altered(examples: Examples, columns: Mapping[str, Sequence[Any]], name: str | None = None) -> Examples:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mmeval.data.batch import Batch
 from mmeval.data.examples import Examples
 from mmeval.engine.collate import Collate
 from mmeval.engine.fit import task_loss
 from mmeval.engine.optim import optimizer
-from mmeval.engine.predict import check_logits
+from mmeval.engine.predict import logits_of
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn.model import TorchModel
 from mmeval.plugin.model import TrainableModel
@@ -98,9 +97,9 @@ def bf16(subject: Subject) -> None:
     model, batch = subject.torch_model().eval(), _batch(subject, subject.test, labels=False)
     with blamed(subject.spec, "under bf16 autocast"):
         with torch.inference_mode():
-            plain = _probabilities(subject, model(batch).logits, len(batch))
+            plain = _probabilities(subject, model(batch), len(batch))
             with torch.autocast("cpu", torch.bfloat16):
-                half = _probabilities(subject, model(batch).logits, len(batch))
+                half = _probabilities(subject, model(batch), len(batch))
         for task, values in plain.items():
             moved = float(np.max(np.abs(half[task] - values)))
             if not moved <= BF16_TOLERANCE:
@@ -148,7 +147,7 @@ def _steps(subject: Subject, model: TorchModel, examples: Examples, count: int) 
         with blamed(subject.spec, "while it was trained"):
             optim.zero_grad()
             output = model(batch)
-            check_logits(output.logits, subject.store.tasks, len(batch))
+            logits_of(output, subject.store.tasks, len(batch))
             loss = task_loss(output, batch.labels, 0.0)
             if not loss.requires_grad:
                 raise NotApplicable("it has no parameter to train")
@@ -165,6 +164,6 @@ def _batch(subject: Subject, examples: Examples, *, labels: bool) -> Batch:
     return Collate(examples, model, CPU, labels=labels)(np.arange(len(examples)))
 
 
-def _probabilities(subject: Subject, logits: dict[str, Tensor], size: int) -> Probabilities:
-    check_logits(logits, subject.store.tasks, size)
+def _probabilities(subject: Subject, output: object, size: int) -> Probabilities:
+    logits = logits_of(output, subject.store.tasks, size)
     return {task.name: logits[task.name].float().softmax(-1).numpy() for task in subject.store.tasks}
