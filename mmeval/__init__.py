@@ -23,16 +23,18 @@ if TYPE_CHECKING:
     from mmeval.plugin.config import Config, ModelConfig, Recipe, TorchConfig
     from mmeval.plugin.hooks import hookimpl
     from mmeval.plugin.model import FitContext, Model, ModelContext, Task, TrainableModel
-    from mmeval.plugin.source import Example, Source
-    from mmeval.plugin.spec import DatasetSpec, MetricSpec, ModelSpec
+    from mmeval.plugin.source import Example, Rejected, Source
+    from mmeval.plugin.spec import Archive, DatasetSpec, Download, MetricSpec, ModelSpec
     from mmeval.record import Plan
     from mmeval.run.folder import RunFolder
 
 _HOMES = {
+    "Archive": "mmeval.plugin.spec",
     "Batch": "mmeval.data.batch",
     "Config": "mmeval.plugin.config",
     "DataError": "mmeval.errors",
     "DatasetSpec": "mmeval.plugin.spec",
+    "Download": "mmeval.plugin.spec",
     "Example": "mmeval.plugin.source",
     "Examples": "mmeval.data.examples",
     "FitContext": "mmeval.plugin.model",
@@ -46,6 +48,7 @@ _HOMES = {
     "Plan": "mmeval.record",
     "Recipe": "mmeval.plugin.config",
     "RunFolder": "mmeval.run.folder",
+    "Rejected": "mmeval.plugin.source",
     "Source": "mmeval.plugin.source",
     "Task": "mmeval.plugin.model",
     "TorchConfig": "mmeval.plugin.config",
@@ -61,10 +64,12 @@ _HOMES = {
 
 __all__ = [
     "API_VERSION",
+    "Archive",
     "Batch",
     "Config",
     "DataError",
     "DatasetSpec",
+    "Download",
     "Example",
     "Examples",
     "FitContext",
@@ -77,6 +82,7 @@ __all__ = [
     "ModelSpec",
     "Plan",
     "Recipe",
+    "Rejected",
     "RunFolder",
     "Source",
     "Task",

@@ -39,17 +39,18 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int, unit: str) -> Iterator[Advance]:
+def progress(label: str, total: int | None, unit: str) -> Iterator[Advance]:
     """Show a bar on standard error; yields ``advance(count, **facts)``, whose facts stand behind the bar.
 
     Where standard error is not a terminal (a log, CI) one closing line takes the bar's place.
+    ``total`` is None where nobody knows it beforehand.
     """
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=28),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} " + unit),
+        TextColumn(("{task.completed:,.0f} " if total is None else "{task.completed:,.0f}/{task.total:,.0f} ") + unit),
         TextColumn("{task.fields[facts]}", style="cyan"),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -90,6 +90,16 @@ def digest(*parts: bytes | str) -> str:
         data = part.encode() if isinstance(part, str) else part
         sha.update(len(data).to_bytes(8, "little"))
         sha.update(data)
+    return sha.hexdigest()
+
+
+def file_digest(path: Path, algorithm: str = "sha256", advance: Callable[[int], None] = lambda _: None) -> str:
+    """Digest of a file's content as hex digits; ``advance`` is told the bytes read."""
+    sha = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(4 * 1024 * 1024):
+            sha.update(block)
+            advance(len(block))
     return sha.hexdigest()
 
 

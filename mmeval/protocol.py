@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmeval.version import __version__
 
+IMAGE_SIDE = 256
+"""Pixels of the shorter side at which pictures are prepared; smaller ones stay as they are. Models resize further."""
+IMAGE_LONGEST = 1024
+"""Pixels of the longer side, at most: it cuts only strips more than four times as long as wide."""
+
 
 class Inputs(StrEnum):
     """What a model is shown of each example."""

@@ -1,18 +1,32 @@
-"""Data cards: what a data set is, in the Hub's dataset-card format, and whether the data agrees."""
+"""Data cards: what a data set is, in the Hub's dataset-card format."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmeval.errors import DataError
 
-if TYPE_CHECKING:
-    from mmeval.data.store import Store
-
 _FENCE = "---"
+
+
+@dataclass(frozen=True)
+class About:
+    """A number that is only known nearly: ``{about: 968000, within: 500}``."""
+
+    number: int
+    within: int
+
+    def __str__(self) -> str:
+        """``about 968000``."""
+        return f"about {self.number}"
+
+
+def agrees(says: int | About, has: int) -> bool:
+    """Whether a number is what the card says."""
+    return abs(has - says.number) <= says.within if isinstance(says, About) else says == has
 
 
 @dataclass(frozen=True)
@@ -23,12 +37,31 @@ class Card:
     name: str
     languages: tuple[str, ...]
     licence: str
-    tasks: Mapping[str, tuple[str, ...]]
-    splits: Mapping[str, int]
-    """Examples per split."""
-    images: int
+    tasks: Mapping[str, tuple[str, ...] | int]
+    """The classes of each task in the order of their index, or only how many there are."""
+    splits: Mapping[str, int | About]
+    """Examples per split, or of several together: ``train+validation``."""
+    images: int | About
     header: Mapping[str, Any]
     body: str
+    per_language: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Examples by split, then language."""
+    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Per cent of the examples by split, then language; ``within`` is by how many points they may be off."""
+    per_class: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    """Examples by task, then split, then class."""
+    set_aside: int = 0
+    """Most rows that may be set aside as bad."""
+    fingerprint: str = ""
+    """SHA-256 of the prepared data, if somebody has seen it."""
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What is known of each source file: ``md5``, ``size``."""
+    unverified: tuple[str, ...] = ()
+    """Dotted paths of the facts that nobody has seen in the real data: a difference only warns."""
+
+    def verified(self, path: str) -> bool:
+        """Whether the fact at a dotted path counts as known."""
+        return not any(path == one or path.startswith(f"{one}.") for one in self.unverified)
 
 
 def cards_folder() -> Path:
@@ -38,8 +71,8 @@ def cards_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "data_cards"
 
 
-def read_card(path: Path) -> Card:
-    """Parse the card at ``path``.
+def read_card(path: Path, variant: str = "") -> Card:
+    """Parse the card at ``path``; what it says of ``variant`` takes the place of what it says in general.
 
     Raises:
         DataError: no file, no YAML header, or a required field is missing.
@@ -58,18 +91,7 @@ def read_card(path: Path) -> Card:
         raise DataError(f"{path}: a data card begins with a YAML header between two lines of ---.")
     try:
         header = yaml.safe_load(header_text)
-        ours = header["mmeval"]
-        return Card(
-            path=path,
-            name=ours["name"],
-            languages=_texts(header["language"]),
-            licence=header["license"],
-            tasks={name: _texts(classes) for name, classes in ours["tasks"].items()},
-            splits=dict(ours["splits"]),
-            images=ours["images"],
-            header=header,
-            body=body,
-        )
+        return _card(path, header, header["mmeval"] | (header["mmeval"].get("variants") or {}).get(variant, {}), body)
     except yaml.YAMLError as error:
         raise DataError(f"{path}: the YAML header can't be read: {error}") from None
     except KeyError as error:
@@ -78,27 +100,35 @@ def read_card(path: Path) -> Card:
         raise DataError(f"{path}: the YAML header is not as it should be: {error}.") from None
 
 
+def _card(path: Path, header: Mapping[str, Any], ours: Mapping[str, Any], body: str) -> Card:
+    shares = dict(ours.get("shares", {}))
+    return Card(
+        path=path,
+        name=ours["name"],
+        languages=_texts(header["language"]),
+        licence=header["license"],
+        tasks={name: known if isinstance(known, int) else _texts(known) for name, known in ours["tasks"].items()},
+        splits={name: _number(known) for name, known in ours["splits"].items()},
+        images=_number(ours["images"]),
+        per_language=ours.get("per_language", {}),
+        shares=shares,
+        per_class=ours.get("per_class", {}),
+        set_aside=ours.get("set_aside", 0),
+        fingerprint=ours.get("fingerprint", ""),
+        sources=ours.get("sources", {}),
+        unverified=_texts(ours.get("unverified", [])),
+        header=header,
+        body=body,
+    )
+
+
+def _number(known: int | Mapping[str, int]) -> int | About:
+    return About(known["about"], known["within"]) if isinstance(known, Mapping) else known
+
+
 def _texts(values: list[object]) -> tuple[str, ...]:
     for value in values:
         if not isinstance(value, str):
             # YAML reads `no` (Norwegian) as false.
             raise ValueError(f"{value!r} is no text, put it in quotes")
     return tuple(map(str, values))
-
-
-def differences(card: Card, store: Store) -> list[str]:
-    """In what a prepared data set is not as its card says; empty if in nothing."""
-    found: list[str] = []
-
-    def compare(what: str, says: object, has: object) -> None:
-        if says != has:
-            found.append(f"{what}: the card says {says}, the data has {has}")
-
-    compare("languages", sorted(card.languages), sorted(store.languages))
-    compare("tasks", sorted(card.tasks), sorted(task.name for task in store.tasks))
-    for task in store.tasks:
-        compare(f"classes of {task.name}", card.tasks.get(task.name), task.classes)
-    for split in sorted({*card.splits, *store.split_sizes}):
-        compare(f"examples in {split}", card.splits.get(split, 0), store.split_sizes.get(split, 0))
-    compare("images", card.images, store.image_count)
-    return found

@@ -20,10 +20,20 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB")
         return pixels
     with Image.open(io.BytesIO(data)) as image:
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            white = Image.new("RGBA", image.size, "white")
-            return np.asarray(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
-        return np.asarray(image.convert("RGB"))
+        return rgb(image)
+
+
+def rgb(image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture of any mode, or grey pixels ``[H, W]`` -> ``[H, W, 3]`` uint8 RGB, transparency on white."""
+    if isinstance(image, np.ndarray):
+        return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+    if image.mode.startswith("I;16"):
+        # Pillow clips sixteen bits to eight, which makes such a picture white.
+        return rgb((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        white = Image.new("RGBA", image.size, "white")
+        return np.asarray(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
+    return np.asarray(image.convert("RGB"))
 
 
 def resize(pixels: NDArray[np.uint8], size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,6 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 T = TypeVar("T")
+P = TypeVar("P")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -21,12 +28,17 @@ def epoch_order(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
 def batches(
     order: NDArray[np.int64], batch_size: int, make: Callable[[NDArray[np.int64]], T], *, workers: int = 2
 ) -> Iterator[T]:
-    """Yield ``make(rows)`` for each ``batch_size`` rows of ``order``, in that order.
+    """Yield ``make(rows)`` for each ``batch_size`` rows of ``order``, in that order."""
+    parts = iter(np.array_split(order, range(batch_size, len(order), batch_size)) if len(order) else [])
+    return in_order(parts, make, workers=workers)
 
-    A whole batch is one task of a thread, and at most ``2 * workers`` are under way: decoding and resizing release
+
+def in_order(parts: Iterable[P], make: Callable[[P], T], *, workers: int = 2) -> Iterator[T]:
+    """Yield ``make(part)`` for each of ``parts``, in their order, made ahead in threads.
+
+    A whole part is one task of a thread, and at most ``2 * workers`` are under way: decoding and resizing release
     the interpreter lock, so threads keep the cores busy without copies between processes.
     """
-    parts = iter(np.array_split(order, range(batch_size, len(order), batch_size)) if len(order) else [])
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mmeval-loader")
     pending: deque[Future[T]] = deque()
     try:

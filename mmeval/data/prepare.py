@@ -1,171 +1,166 @@
-"""Source -> Store: written once, whole, by one process, and held against its card."""
+"""Source -> Store: its pictures, then its examples, and all held against the card."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmeval.console import note, progress
-from mmeval.data.card import differences, read_card
-from mmeval.data.store import EXAMPLES, IMAGES, INFO, LABEL, SCHEMA_VERSION, SLICE, Store
+from mmeval.console import note
+from mmeval.data.card import read_card
+from mmeval.data.differences import Difference, differences
+from mmeval.data.picture import RULE
+from mmeval.data.pictures import Pictures, prepare_pictures
+from mmeval.data.rows import Written, write_examples, write_rejected
+from mmeval.data.store import EXAMPLES, INFO, REJECTED, SCHEMA_VERSION, Store
 from mmeval.errors import DataError
-from mmeval.files import atomic_folder, digest, lock
+from mmeval.files import atomic_folder, atomic_path, digest, file_digest, lock
 from mmeval.home import home
 
 if TYPE_CHECKING:
-    from mmeval.plugin.model import Task
-    from mmeval.plugin.source import Example, Source
+    from mmeval.plugin.source import Source
     from mmeval.plugin.spec import DatasetSpec
 
-BATCH = 1000
+SHOWN = 3
+"""Rows that a message names; the rest is in rejected.parquet."""
 
 
-def store_folder(spec: DatasetSpec, source: Source) -> Path:
-    """Where the Store of this source is, or will be: a folder per identity of the source."""
+def stores(name: str) -> Path:
+    """Where the Stores of a data set are, of all its variants."""
+    return home() / "stores" / name
+
+
+def store_folder(spec: DatasetSpec, source: Source, *, released: bool = True) -> Path:
+    """Where the Store of this source is, or will be: a folder per identity of the source, and per variant."""
+    parts: list[object] = [*_identity(spec, source), *([spec.variant] if spec.variant else [])]
+    return stores(spec.name) / _short([*parts, *([] if released else ["not the release"])])
+
+
+def pictures_folder(spec: DatasetSpec, source: Source) -> Path:
+    """Where the pictures of this source are, which its variants share."""
+    return stores(spec.name) / "pictures" / _short([*_identity(spec, source), RULE])
+
+
+def _identity(spec: DatasetSpec, source: Source) -> list[object]:
     parts: list[object] = [SCHEMA_VERSION, sorted(source.identity.items())]
-    identity = digest(json.dumps([*parts, spec.code] if spec.code else parts))
-    return home() / "stores" / spec.name / identity[:16]
+    return [*parts, spec.code] if spec.code else parts
 
 
-def prepare(spec: DatasetSpec) -> Store:
+def _short(parts: list[object]) -> str:
+    return digest(json.dumps(parts))[:16]
+
+
+def prepare(spec: DatasetSpec, source: Source | None = None, *, released: bool = True) -> Store:
     """Open the Store of a data set; build it first where there is none.
 
     Two processes may call this at once: one builds, the other waits. A process killed half-way leaves nothing that
-    is taken for a Store.
+    is taken for a Store; the next one goes on with the pictures that are missing.
+
+    Args:
+        spec: the data set.
+        source: where it is read from, if it is read from files; else ``spec.source`` opens it.
+        released: hold the data to its card. Else what differs is recorded, and the Store says that it is not the
+            release.
 
     Raises:
         UserError: the source is missing or bad, or the data is not as its card says.
     """
-    source = spec.source()
-    folder = store_folder(spec, source)
+    if source is None:
+        assert spec.source is not None, "a data set that is read from files is opened by mmeval.data.named"
+        source = spec.source()
+    folder = store_folder(spec, source, released=released)
     if not (folder / INFO).is_file():
         with lock(folder.parent / f"{folder.name}.lock"):
             if not (folder / INFO).is_file():
                 if folder.exists():
                     raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.")
-                _build(spec, source, folder)
+                _build(spec, source, folder, released=released)
     return Store(folder)
 
 
-def _build(spec: DatasetSpec, source: Source, folder: Path) -> None:
+def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -> None:
+    shelf = pictures_folder(spec, source)
+    shelf.parent.mkdir(parents=True, exist_ok=True)
+    # Of its own: two variants may be prepared at once.
+    with lock(shelf.parent / f"{shelf.name}.lock"):
+        pictures = prepare_pictures(source, shelf, spec.full_name)
     with atomic_folder(folder) as temporary:
-        keys, pictures = _write_images(temporary, source, spec.name)
-        seen = _write_examples(temporary, source, keys)
-        tasks = [{"name": task.name, "classes": task.classes} for task in source.tasks]
-        info = {
-            "schema": SCHEMA_VERSION,
-            "name": spec.name,
-            "fingerprint": digest(pictures, seen.sha.hexdigest(), json.dumps(tasks)),
-            "identity": dict(source.identity),
-            "tasks": tasks,
-            "languages": sorted(seen.languages),
-            "splits": dict(seen.splits),
-            "images": len(keys),
-        }
-        (temporary / INFO).write_text(json.dumps(info, indent=1, ensure_ascii=False), encoding="utf-8")
-        wrong = differences(read_card(spec.card), Store(temporary))
-        if wrong:
-            raise DataError(f"{spec.name} is not as its data card says ({spec.card.name}): {'; '.join(wrong)}.")
-    note(f"Prepared {spec.name}: {len(seen.ids):,} examples, {len(keys):,} pictures, in {folder}")
+        written = write_examples(temporary, source, pictures, spec.full_name)
+        write_rejected(temporary / REJECTED, written.rejected)
+        facts = _facts(spec, source, pictures, written) | {"released": released}
+        _write(temporary, facts | {"pictures": str(shelf)})
+        store = Store(temporary)
+        found = differences(read_card(spec.card, spec.variant), store) if spec.card else []
+        if released:
+            _require(spec, found, written, folder)
+        checks = {"spanning": spanning(store), "differences": [one.text for one in found]}
+        facts |= checks | {"shards": {path.name: file_digest(path) for path in store.shards(EXAMPLES)}}
+        _write(temporary, facts | {"pictures": f"../pictures/{shelf.name}"})
+    _say(spec, Store(folder), pictures, found)
 
 
-def _write_images(folder: Path, source: Source, name: str) -> tuple[dict[str, int], str]:
-    """Write each picture once; returns the row of each key and a digest over all pictures."""
-    import pyarrow as pa
-
-    keys: dict[str, int] = {}
-    sha = hashlib.sha256()
-
-    def rows() -> Iterator[dict[str, Any]]:
-        with progress(f"Preparing {name}", source.size, "pictures") as advance:
-            for key, data in source.images():
-                if key in keys:
-                    raise DataError(f'{name}: the picture "{key}" comes twice.')
-                keys[key] = len(keys)
-                one = hashlib.sha256(data).hexdigest()
-                sha.update(one.encode())
-                advance()
-                yield {"digest": one, "bytes": data}
-
-    _write(folder / f"{IMAGES}-00000.arrow", pa.schema({"digest": pa.string(), "bytes": pa.binary()}), rows())
-    return keys, sha.hexdigest()
-
-
-@dataclass
-class _Seen:
-    """What passed by while the examples were written."""
-
-    ids: set[str] = field(default_factory=set)
-    languages: set[str] = field(default_factory=set)
-    splits: Counter[str] = field(default_factory=Counter)
-    sha: hashlib._Hash = field(default_factory=hashlib.sha256)
-
-
-def _write_examples(folder: Path, source: Source, images: dict[str, int]) -> _Seen:
-    import pyarrow as pa
-
-    seen, tasks = _Seen(), source.tasks
-    indices = {task.name: {name: index for index, name in enumerate(task.classes)} for task in tasks}
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for example in source.examples():
-            row = _row(example, tasks, indices, images)
-            if example.id in seen.ids:
-                raise DataError(f'The id "{example.id}" stands for two examples.')
-            if sorted(example.slices) != names:
-                raise DataError(f"Example {example.id} has the slices {sorted(example.slices)}, others have {names}.")
-            seen.ids.add(example.id)
-            seen.languages.add(example.language)
-            seen.splits[example.split] += 1
-            seen.sha.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
-            yield row
-
-    first = next(iter(source.examples()), None)
-    if first is None:
-        raise DataError("The source has no examples.")
-    names = sorted(first.slices)
-    text = {name: pa.string() for name in ("id", "text", "language", "split", "cluster")}
-    labels = {LABEL + task.name: pa.int32() for task in tasks}
-    slices = {SLICE + name: pa.string() for name in names}
-    schema = pa.schema({**text, "image": pa.int32(), **labels, **slices})
-    _write(folder / f"{EXAMPLES}-00000.arrow", schema, rows())
-    return seen
-
-
-def _row(
-    example: Example, tasks: tuple[Task, ...], indices: dict[str, dict[str, int]], images: dict[str, int]
-) -> dict[str, Any]:
-    labels = {}
-    for task in tasks:
-        name = example.labels.get(task.name)
-        if name is not None and name not in indices[task.name]:
-            raise DataError(f'Example {example.id}: "{name}" is no class of {task.name}.')
-        labels[LABEL + task.name] = -1 if name is None else indices[task.name][name]
-    if example.image is not None and example.image not in images:
-        raise DataError(f'Example {example.id} names the picture "{example.image}", which the source does not have.')
+def _facts(spec: DatasetSpec, source: Source, pictures: Pictures, written: Written) -> dict[str, Any]:
+    tasks = [{"name": task.name, "classes": task.classes} for task in source.tasks]
     return {
-        "id": example.id,
-        "text": example.text,
-        "language": example.language,
-        "split": example.split,
-        "cluster": example.cluster or example.id,
-        "image": -1 if example.image is None else images[example.image],
-        **labels,
-        **{SLICE + name: value for name, value in example.slices.items()},
+        "schema": SCHEMA_VERSION,
+        "name": spec.full_name,
+        "fingerprint": digest(pictures.digest, written.sha.hexdigest(), json.dumps(tasks)),
+        "identity": dict(source.identity),
+        "tasks": tasks,
+        "languages": sorted(written.languages),
+        "splits": dict(written.splits),
+        "images": pictures.count,
+        "rejected": len(written.rejected),
+        "repaired": len(pictures.repaired),
+        "unknown": {task: dict(sorted(names.items())) for task, names in sorted(written.unknown.items())},
+        "attributes": {name: sorted(values) for name, values in written.attributes.items()},
     }
 
 
-def _write(path: Path, schema: Any, rows: Iterator[dict[str, Any]]) -> None:  # noqa: ANN401 - an untyped library's
-    """Write rows as an Arrow stream, the format that ``datasets`` memory-maps."""
-    import itertools
+def _write(folder: Path, info: dict[str, Any]) -> None:
+    (folder / INFO).write_text(json.dumps(info, indent=1, ensure_ascii=False), encoding="utf-8")
 
-    import pyarrow as pa
 
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        while block := list(itertools.islice(rows, BATCH)):
-            writer.write_batch(pa.RecordBatch.from_pylist(block, schema=schema))
+def _require(spec: DatasetSpec, found: list[Difference], written: Written, folder: Path) -> None:
+    """Refuse data that is not as its card says; what was set aside is kept beside, for its owner to look at."""
+    wrong = [one.text for one in found if one.verified]
+    if not wrong:
+        return
+    assert spec.card is not None
+    if written.rejected:
+        kept = folder.with_name(f"{folder.name}.{REJECTED}")
+        with atomic_path(kept) as path:
+            write_rejected(path, written.rejected)
+        shown = "; ".join(f"{one.where}: {one.reason}" for one in written.rejected[:SHOWN])
+        wrong.append(f"set aside were {shown}{'; ...' if len(written.rejected) > SHOWN else ''} (all in {kept})")
+    advice = " --not-the-release takes it nevertheless, and says so wherever it is scored." if spec.archive else ""
+    raise DataError(f"{spec.full_name} is not as its data card says ({spec.card.name}): {'; '.join(wrong)}.{advice}")
+
+
+def spanning(store: Store) -> dict[str, int]:
+    """Clusters that have examples in two splits, by the pair: ``{"test+train": 12}``."""
+    import pyarrow.compute as pc
+
+    pairs = store.examples.select(["cluster", "split"]).group_by(["cluster", "split"]).aggregate([])
+    several = pairs.group_by("cluster").aggregate([("split", "count"), ("split", "list")])
+    several = several.filter(pc.greater(several["split_count"], 1))
+    counts = Counter("+".join(sorted(splits)) for splits in several["split_list"].to_pylist())
+    return dict(sorted(counts.items()))
+
+
+def _say(spec: DatasetSpec, store: Store, pictures: Pictures, found: list[Difference]) -> None:
+    count = sum(store.split_sizes.values())
+    note(f"Prepared {spec.full_name}: {count:,} examples, {store.image_count:,} pictures, in {store.folder}")
+    if store.rejected_count:
+        note(f"Set aside: {store.rejected_count:,} rows, each with its reason in {store.folder / REJECTED}")
+    for task, names in store.unknown_labels.items():
+        few = ", ".join(f'"{name}" ({rows:,} rows)' for name, rows in list(names.items())[:SHOWN])
+        note(f"Without a label of {task}, because it is no class: {few}{', ...' if len(names) > SHOWN else ''}")
+    if pictures.repaired:
+        note(f"Mended: {len(pictures.repaired):,} pictures that are cut short, as far as they go")
+    for splits, clusters in store.info["spanning"].items():
+        where = " and ".join(splits.split("+"))
+        note(f"In two splits: {clusters:,} clusters (a picture, a product) have examples in {where}")
+    for one in found:
+        note(f"Not as the card says{'' if one.verified else ' (which is unverified there)'}: {one.text}")

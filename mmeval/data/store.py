@@ -8,23 +8,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from mmeval.errors import DataError
 from mmeval.plugin.model import Task
 
-SCHEMA_VERSION = 1
-INFO, EXAMPLES, IMAGES = "store.json", "examples", "images"
-LABEL, SLICE = "label:", "slice:"
-"""Prefixes of the columns that hold labels (int32, -1 for none) and slices (string)."""
+SCHEMA_VERSION = 2
+INFO, EXAMPLES, IMAGES, REJECTED = "store.json", "examples", "images", "rejected.parquet"
+LABEL, SLICE, METADATA, ATTRIBUTE = "label:", "slice:", "metadata:", "attribute:"
+"""Prefixes of columns: labels (int32, -1 for none), slices, what else is known, other inputs (strings)."""
 
 
 class Store:
     """A prepared data set.
 
     Two tables of Arrow shards that ``datasets`` opens as they are: ``examples-*.arrow`` (id, text, language, split,
-    cluster, image, ``label:*``, ``slice:*``) and ``images-*.arrow`` (digest, bytes). ``image`` is a row of the
-    second table, -1 where there is none: a picture that several examples share is stored once.
+    cluster, image, ``label:*``, ``slice:*``, ``metadata:*``, ``attribute:*``) and, in the folder of pictures that the
+    variants of a data set share, ``images-*.arrow`` (key, digest, bytes). ``image`` is a row of the second table, -1
+    where there is none: a picture that several examples share is stored once. ``rejected.parquet`` has what was set
+    aside, and why.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,10 +44,13 @@ class Store:
             raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.") from None
         if self.info["schema"] != SCHEMA_VERSION:
             raise DataError(f"{folder} was prepared by another version of mmeval; remove the folder and run again.")
+        self.pictures = (folder / self.info["pictures"]).resolve()
+        if not self.pictures.is_dir():
+            raise DataError(f"{folder} lacks its pictures ({self.pictures}); remove both and prepare it again.")
 
     @property
     def name(self) -> str:
-        """Name of the data set."""
+        """Name of the data set, with its variant: ``food101:title-masked``."""
         return str(self.info["name"])
 
     @property
@@ -72,9 +79,33 @@ class Store:
         return int(self.info["images"])
 
     @property
+    def rejected_count(self) -> int:
+        """Rows and pictures that were set aside."""
+        return int(self.info["rejected"])
+
+    @property
+    def unknown_labels(self) -> dict[str, dict[str, int]]:
+        """Rows by task and label that is no class of it; they stand in the Store without a label."""
+        return dict(self.info["unknown"])
+
+    @property
+    def released(self) -> bool:
+        """Whether the data was held to its card, and not taken with ``--not-the-release``."""
+        return bool(self.info["released"])
+
+    @property
     def slices(self) -> tuple[str, ...]:
         """Names of the slice columns."""
-        return tuple(c.removeprefix(SLICE) for c in self.examples.column_names if c.startswith(SLICE))
+        return self.columns(SLICE)
+
+    @property
+    def attributes(self) -> dict[str, tuple[str, ...]]:
+        """Inputs beside picture and text: the values of each, sorted, by its name."""
+        return {name: tuple(values) for name, values in self.info["attributes"].items()}
+
+    def columns(self, prefix: str) -> tuple[str, ...]:
+        """Names of the columns with a prefix, without it."""
+        return tuple(c.removeprefix(prefix) for c in self.examples.column_names if c.startswith(prefix))
 
     @cached_property
     def examples(self) -> pa.Table:
@@ -83,19 +114,30 @@ class Store:
 
     @cached_property
     def images(self) -> pa.Table:
-        """The table of pictures, memory-mapped: ``digest`` (SHA-256 of the bytes), ``bytes``."""
+        """The table of pictures, memory-mapped: ``key``, ``digest`` (64 hex digits), ``bytes``."""
         return self._table(IMAGES)
 
     def image(self, row: int) -> bytes:
         """Encoded bytes of picture ``row``."""
-        return bytes(self.images["bytes"][row].as_buffer())
+        chunks, starts = self._image_chunks
+        chunk = int(np.searchsorted(starts, row, side="right")) - 1
+        return bytes(chunks[chunk][row - int(starts[chunk])].as_buffer())
+
+    @cached_property
+    def _image_chunks(self) -> tuple[list[pa.Array], NDArray[np.int64]]:
+        """Chunks and the row at which each begins: a picture is found among a million without a search by Arrow."""
+        chunks = self.images["bytes"].chunks
+        return chunks, np.cumsum([0, *map(len, chunks[:-1])])
 
     def shards(self, table: str) -> Iterator[Path]:
         """The Arrow files of ``examples`` or ``images``, for ``datasets.Dataset.from_file``."""
-        yield from sorted(self.folder.glob(f"{table}-*.arrow"))
+        yield from sorted((self.pictures if table == IMAGES else self.folder).glob(f"{table}-*.arrow"))
 
     def _table(self, name: str) -> pa.Table:
-        parts = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in self.shards(name)]
+        try:
+            parts = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in self.shards(name)]
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{self.folder} is damaged ({error}); remove the folder and run again.") from None
         if not parts:
             raise DataError(f"{self.folder} lacks its {name} shards; remove the folder and run again.")
         return pa.concat_tables(parts)

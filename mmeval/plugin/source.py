@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mmeval.plugin.model import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Picture = bytes | NDArray[np.uint8]
+    """An encoded picture in any format that Pillow reads, or uint8 pixels ``[H, W, 3]`` (RGB) or ``[H, W]``."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,37 @@ class Example:
     """What the example shares with others (picture, product): resampled together by the bootstrap."""
     slices: Mapping[str, str] = field(default_factory=dict)
     """Columns by which scores are also given; never shown to a model."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What else is known (a price, a name): kept in the Store, shown by ``mmeval data show``, used by nothing."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Inputs beside picture and text. Models are shown them: what tells of labels or splits has no place here."""
+    unknown_labels: Mapping[str, str] = field(default_factory=dict)
+    """By task: a label that is no class of it. The example counts without one, and the label is reported."""
+    where: str = ""
+    """File and row, for messages."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row of a source that can't be used; it goes to ``rejected.parquet`` and counts against the card."""
+
+    where: str
+    """File and row: ``GLAMI-1M-train.csv, row 7``."""
+    reason: str
+    """What is wrong with it, in a few words."""
+    id: str = ""
+    """Of the example or picture, where it is known."""
 
 
 class Source(Protocol):
-    """A data set before it is prepared."""
+    """A data set before it is prepared.
+
+    ``examples`` and ``images`` are read from the beginning each time they are called, always in the same order.
+    """
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """What the content depends on (versions, options); another identity is another Store."""
+        """What the content depends on (versions, sizes, digests); cheap. Another identity is another Store."""
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -46,8 +76,12 @@ class Source(Protocol):
     def size(self) -> int:
         """Number of images, for the progress bar."""
 
-    def images(self) -> Iterator[tuple[str, bytes]]:
-        """Yield each picture once: its key, and its encoded bytes (PNG or JPEG) at the protocol's size."""
+    def images(self) -> Iterator[tuple[str, Picture | Callable[[], Picture]]]:
+        """Yield each picture once: its key, and the picture or a function that reads it.
 
-    def examples(self) -> Iterator[Example]:
-        """Yield each example, in an order that is the same on every machine."""
+        Functions are called from several threads, and not at all for what an earlier attempt has prepared. One that
+        raises a :class:`mmeval.DataError` or a ``FileNotFoundError`` has its picture set aside with that reason.
+        """
+
+    def examples(self) -> Iterator[Example | Rejected]:
+        """Yield each example, or what is to be set aside, in an order that is the same on every machine."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,54 @@ class ModelSpec:
 
 @checked
 @dataclass(frozen=True)
+class Download:
+    """A file that may be fetched: from the Hub, else by plain HTTPS.
+
+    Raises:
+        SpecError: a field is missing, unknown, or not what it must be.
+    """
+
+    name: str
+    """Name of the file."""
+    urls: tuple[str, ...]
+    """Addresses that give it by plain HTTPS, tried in their order."""
+    size: int
+    """Bytes, as published: to see beforehand whether it fits on the disk. Rounded up where only that is known."""
+    md5: str = ""
+    """MD5 of the content, 32 hex digits, where it is published."""
+    hub: str = ""
+    """Data set repository on the Hub that has the file at its top, ``owner/name``; tried first."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later."""
+        require_texts(self, "name")
+        require(self, isinstance(self.urls, tuple), f"urls must be a tuple of texts, it is {self.urls!r}")
+
+
+@checked
+@dataclass(frozen=True)
+class Archive:
+    """Files that a data set is read from, which a user has or mmeval may download.
+
+    Raises:
+        SpecError: a field is missing, unknown, or not what it must be.
+    """
+
+    open: Callable[[Path, str], Source]
+    """(file or folder, variant) -> source. Raises a ``DataError`` where it is not what it must be."""
+    get: str
+    """Which files there are, from where, and what to do with them: whole sentences, for who has none."""
+    downloads: Mapping[str, Download] = field(default_factory=dict)
+    """By variant, ``""`` for the default: what ``mmeval data prepare`` may fetch. Only where the licence allows."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later."""
+        require_callable(self, "open")
+        require_texts(self, "get")
+
+
+@checked
+@dataclass(frozen=True)
 class DatasetSpec:
     """A data set plugin.
 
@@ -94,24 +142,44 @@ class DatasetSpec:
     """What a user types after ``--dataset``; the same as the entry point's name."""
     summary: str
     """One line."""
-    card: Path
-    """The data card (Markdown with a YAML header)."""
-    source: Callable[[], Source]
-    """Open the source; raises a ``UserError`` where something is missing."""
+    card: Path | None
+    """The data card (Markdown with a YAML header); None where nothing is known beforehand."""
+    source: Callable[[], Source] | None = None
+    """Open the source, of a data set that packages hold; raises a ``UserError`` where something is missing."""
+    archive: Archive | None = None
+    """The files, of a data set that is read from files. Either this or ``source``."""
+    variants: Mapping[str, str] = field(default_factory=dict)
+    """Other forms of a data set with an ``archive`` (texts, label sets): what it is by what a user types after
+    ``NAME:``. They share the pictures."""
     credit: str = ""
     """What the licence asks to be said beside pictures or texts that are shown."""
     distribution: str = ""
     """Package and version that it came from; set by mmeval."""
     code: str = ""
     """Digest of the text of a one-file plugin, part of the Store's identity; set by mmeval."""
+    variant: str = ""
+    """The variant that was asked for; set by mmeval."""
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later."""
         require_name(self)
         require_texts(self, "summary")
-        require(self, isinstance(self.card, Path), f"card must be a pathlib.Path, it is {self.card!r}")
-        require_callable(self, "source")
+        is_path = self.card is None or isinstance(self.card, Path)
+        require(self, is_path, f"card must be a pathlib.Path, it is {self.card!r}")
+        one = (self.source is None) != (self.archive is None)
+        require(self, one, "it must have a source or an archive, and not both")
+        if self.source is not None:
+            require_callable(self, "source")
+        is_archive = self.archive is None or isinstance(self.archive, Archive)
+        require(self, is_archive, f"archive must be a mmeval.Archive, it is {self.archive!r}")
+        named = isinstance(self.variants, Mapping) and all(isinstance(name, str) for name in self.variants)
+        require(self, named, f"variants must be a mapping of texts, it is {self.variants!r}")
         require(self, isinstance(self.credit, str), f"credit must be a text, it is {self.credit!r}")
+
+    @property
+    def full_name(self) -> str:
+        """Name, and variant if it is not the default one: ``food101:title-masked``."""
+        return f"{self.name}:{self.variant}" if self.variant else self.name
 
 
 @checked

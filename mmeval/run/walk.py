@@ -99,6 +99,6 @@ def _data(store: Store, dataset: DatasetSpec) -> dict[str, object]:
         "identity": store.info["identity"],
         "splits": store.split_sizes,
         "images": store.image_count,
-        "licence": read_card(dataset.card).licence,
+        "licence": read_card(dataset.card).licence if dataset.card else "unknown",
         "credit": dataset.credit,
     }

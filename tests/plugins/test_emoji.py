@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from mmeval import DatasetSpec, Example, Task
-from mmeval.data.card import differences, read_card
+from mmeval.data.card import read_card
+from mmeval.data.differences import differences
 from mmeval.data.images import decode
 from mmeval.data.prepare import prepare
 from mmeval.errors import MissingExtraError

@@ -1,0 +1,129 @@
+"""In what prepared data is not as its card says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmeval.data.card import Card, agrees
+from mmeval.data.store import LABEL
+
+if TYPE_CHECKING:
+    from mmeval.data.store import Store
+
+NAMED = 5
+"""Classes that a message names before it only counts the rest."""
+
+
+class Difference(NamedTuple):
+    """One thing in which card and data differ."""
+
+    text: str
+    verified: bool
+    """Whether the card counts its side as known; else a difference only warns."""
+
+
+def differences(card: Card, store: Store) -> list[Difference]:
+    """In what a prepared data set is not as its card says; empty if in nothing."""
+    return [Difference(text, card.verified(path)) for path, text in _differences(card, store)]
+
+
+def _differences(card: Card, store: Store) -> Iterator[tuple[str, str]]:
+    """Dotted path of the fact, and what differs."""
+
+    def compare(path: str, what: str, says: object, has: object) -> Iterator[tuple[str, str]]:
+        if says != has:
+            yield path, f"{what}: the card says {says}, the data has {has}"
+
+    yield from compare("languages", "languages", sorted(card.languages), sorted(store.languages))
+    yield from compare("tasks", "tasks", sorted(card.tasks), sorted(task.name for task in store.tasks))
+    for task in store.tasks:
+        says = card.tasks.get(task.name)
+        path = f"tasks.{task.name}"
+        if isinstance(says, tuple):
+            yield from _classes(path, task.name, says, task.classes)
+        else:
+            yield from compare(path, f"number of classes of {task.name}", says, len(task.classes))
+    for task_name, names in store.unknown_labels.items():
+        rows = sum(names.values())
+        yield (
+            f"tasks.{task_name}",
+            f"labels of {task_name}: {rows} rows have {_some(list(names))}, which the card lacks",
+        )
+    yield from _splits(card, store)
+    if not agrees(card.images, store.image_count):
+        yield "images", f"images: the card says {card.images}, the data has {store.image_count}"
+    yield from _per_language(card, store)
+    yield from _per_class(card, store)
+    if store.rejected_count > card.set_aside:
+        yield "set_aside", f"rows set aside: the card allows {card.set_aside}, there are {store.rejected_count}"
+    if card.fingerprint:
+        yield from compare("fingerprint", "fingerprint", card.fingerprint, store.fingerprint)
+
+
+def _classes(path: str, task: str, says: tuple[str, ...], has: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    if says == has:
+        return
+    if missing := [name for name in says if name not in set(has)]:
+        yield path, f"classes of {task}: the data lacks {_some(missing)}, which the card has"
+    if added := [name for name in has if name not in set(says)]:
+        yield path, f"classes of {task}: the data has {_some(added)}, which the card lacks"
+    if not missing and not added:
+        yield path, f"classes of {task} are in another order than the card's"
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _splits(card: Card, store: Store) -> Iterator[tuple[str, str]]:
+    sizes = store.split_sizes
+    counted = {split: split for split in sizes} | {split: name for name in card.splits for split in name.split("+")}
+    for name in sorted({*card.splits, *counted.values()}):
+        says = card.splits.get(name, 0)
+        has = sum(sizes.get(split, 0) for split in name.split("+"))
+        if not agrees(says, has):
+            yield f"splits.{name}", f"examples in {name}: the card says {says}, the data has {has}"
+
+
+def _per_language(card: Card, store: Store) -> Iterator[tuple[str, str]]:
+    if not card.per_language and not card.shares:
+        return
+    table = store.examples.select(["split", "language"])
+    grouped = table.group_by(["split", "language"]).aggregate([([], "count_all")]).to_pylist()
+    counts = {(row["split"], row["language"]): row["count_all"] for row in grouped}
+    for split, expected in card.per_language.items():
+        for language, says in expected.items():
+            if says != (has := counts.get((split, language), 0)):
+                path = f"per_language.{split}.{language}"
+                yield path, f"{language} examples in {split}: the card says {says}, the data has {has}"
+    for split, shares in card.shares.items():
+        total = sum(count for (one, _), count in counts.items() if one in split.split("+"))
+        for language, share in _without(shares, "within").items():
+            count = sum(counts.get((one, language), 0) for one in split.split("+"))
+            found = round(100 * count / max(total, 1), 2)
+            if abs(found - share) > shares.get("within", 0):
+                what = f"share of {language} in {split}"
+                yield f"shares.{split}", f"{what}: the card says {share} %, the data has {found} %"
+
+
+def _per_class(card: Card, store: Store) -> Iterator[tuple[str, str]]:
+    for task in store.tasks:
+        for split, expected in card.per_class.get(task.name, {}).items():
+            inside = pc.is_in(store.examples["split"], value_set=pa.array(split.split("+")))
+            labels = np.asarray(store.examples[LABEL + task.name].filter(inside))
+            counts = np.bincount(labels[labels >= 0], minlength=len(task.classes)).tolist()
+            has = dict(zip(task.classes, counts, strict=True))
+            for name, says in expected.items():
+                if says != has.get(name, 0):
+                    path = f"per_class.{task.name}.{split}"
+                    yield path, f"{name} in {split}: the card says {says}, the data has {has.get(name, 0)}"
+
+
+def _without(shares: Mapping[str, float], key: str) -> dict[str, float]:
+    return {name: value for name, value in shares.items() if name != key}

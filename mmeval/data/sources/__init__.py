@@ -1,0 +1,1 @@
+"""The data sets of the field, each from its published files."""
