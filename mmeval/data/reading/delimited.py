@@ -41,9 +41,9 @@ def read_delimited(
     """
     csv.field_size_limit(LONGEST_CELL)
     lines = io.TextIOWrapper(stream, encoding=encoding, errors="strict", newline="")
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     number = 0
     try:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         names = list(columns) if columns is not None else next(reader, None)
         if not names:
             raise DataError(f"{where} is empty: it lacks its header line.")
@@ -59,13 +59,18 @@ def read_delimited(
                 yield Row(number, dict(zip(names, cells, strict=True)))
     except UnicodeDecodeError as error:
         name = encoding.removesuffix("-sig").upper()
-        raise DataError(
-            f"{where} is not {name} (byte 0x{error.object[error.start]:02x} after row {number}); convert it to {name}."
-        ) from None
+        bad = f"byte 0x{error.object[error.start]:02x} in line {_line(reader.line_num, error)}"
+        raise DataError(f"{where} is not {name} ({bad}); convert it to {name}.") from None
     except csv.Error as error:
         raise DataError(f"{where}, row {number + 1}: {error}; mend the quotes of that row.") from None
     finally:
         lines.detach()
+
+
+def _line(done: int, error: UnicodeDecodeError) -> int:
+    """The line of a bad byte, where ``done`` lines were read: text is decoded a block ahead of the rows."""
+    before = error.object[: error.start].replace(b"\r\n", b"\n")
+    return done + before.count(b"\n") + before.count(b"\r") + 1
 
 
 def _complaint(cells: Sequence[str], names: Sequence[str]) -> str:

@@ -55,18 +55,24 @@ def open_file(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         DataError: it is not there, or damaged.
     """
+    packed = path.suffix.lower() == ".gz"
     try:
-        packed = path.suffix.lower() == ".gz"
-        with cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb") as stream:
-            yield stream
+        stream = cast(IO[bytes], gzip.GzipFile(path, "rb")) if packed else path.open("rb")
+        empty = packed and path.stat().st_size == 0
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
     except IsADirectoryError:
         raise DataError(f"{path} is a folder, not a file.") from None
     except PermissionError:
         raise DataError(f"{path} may not be read; change its permissions.") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is damaged ({error}); fetch it again.") from None
+    with stream:
+        if empty:  # which gzip takes for a whole file
+            raise DataError(f"{path} is damaged (it is empty); fetch it again.")
+        try:
+            yield stream
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            said = str(error).rstrip(".")
+            raise DataError(f"{path} is damaged ({said}); fetch it again.") from None
 
 
 def read_picture(path: Path, limit: int = LARGEST_PICTURE) -> bytes:

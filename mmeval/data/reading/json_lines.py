@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import IO, Any
 
 from mmeval.data.reading.row import Row
 from mmeval.errors import DataError
 from mmeval.plugin.source import Rejected
 
 LONGEST_LINE = 64 * 1024 * 1024
+_NUL, _SURROGATE = b"\\u0000", b"\\ud"
+"""How what no table can keep is written in JSON; only a line that has one of them is looked at closely."""
 
 
 def read_json_lines(stream: IO[bytes], where: str, *, required: Sequence[str] = ()) -> Iterator[Row | Rejected]:
@@ -29,21 +32,44 @@ def read_json_lines(stream: IO[bytes], where: str, *, required: Sequence[str] = 
         number += 1
         if len(line) > LONGEST_LINE:
             raise DataError(f"{where}, row {number} is longer than {LONGEST_LINE:,} bytes: not a JSON Lines file.")
+        if number == 1:
+            line = line.removeprefix(BOM_UTF8)
         if not line.strip():
             continue
         try:
-            cells = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            cells = json.loads(line.decode())
         except UnicodeDecodeError as error:
             bad = f"byte 0x{error.object[error.start]:02x} in row {number}"
             raise DataError(f"{where} is not UTF-8 ({bad}); convert it to UTF-8.") from None
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             yield Rejected(f"{where}, row {number}", f"not JSON ({error})")
             continue
         if not isinstance(cells, dict):
             yield Rejected(f"{where}, row {number}", "no JSON object")
         elif missing := [key for key in required if key not in cells]:
             yield Rejected(f"{where}, row {number}", f"lacks {' and '.join(missing)}")
-        elif any(isinstance(value, str) and "\0" in value for value in cells.values()):
-            yield Rejected(f"{where}, row {number}", "holds a NUL byte")
+        elif complaint := _complaint(line, cells):
+            yield Rejected(f"{where}, row {number}", complaint)
         else:
             yield Row(number, cells)
+
+
+def _complaint(line: bytes, cells: dict[str, Any]) -> str:
+    if _NUL in line and any("\0" in text for text in _texts(cells)):
+        return "holds a NUL byte"
+    if _SURROGATE in line.lower() and any("\ud800" <= sign <= "\udfff" for text in _texts(cells) for sign in text):
+        return "holds half a character (a lone surrogate)"
+    return ""
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a value, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)

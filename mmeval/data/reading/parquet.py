@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,25 +28,29 @@ def read_parquet(
         columns: which ones to read; None: all. Pictures that aren't asked for aren't read.
 
     Raises:
-        DataError: no whole Parquet file, or a column is missing.
+        DataError: no whole Parquet file, a column that is missing or named twice, or a value that can't be read.
     """
     number = 0
     try:
         with pq.ParquetFile(str(path)) as file:
-            require_columns(file.schema_arrow.names, required, where)
-            names = class_names(file.schema_arrow)
-            wanted = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
+            schema = file.schema_arrow
+            require_columns(schema.names, required, where)
+            if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+                raise DataError(f"{where} has the column {twice[0]} twice.")
+            names = class_names(schema)
+            wanted = None if columns is None else [name for name in schema.names if name in columns]
             for batch in file.iter_batches(BATCH, columns=wanted):
-                for cells in batch.to_pylist():
+                for cells in _records(batch, where, number):
                     number += 1
                     for column in names.keys() & cells.keys():
                         cells[column] = _name(names[column], cells[column], column, where, number)
                     yield Row(number, cells)
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read; change its permissions.") from None
     except (pa.ArrowException, OSError) as error:
-        said = " ".join(str(error).split())
-        raise DataError(f"{where} can't be read after row {number} ({said}); fetch or write it again.") from None
+        raise _damaged(f"{where} can't be read after row {number}", error) from None
 
 
 def parquet_columns(path: Path, where: str) -> list[str]:
@@ -56,9 +61,10 @@ def parquet_columns(path: Path, where: str) -> list[str]:
     """
     try:
         return list(pq.read_schema(str(path)).names)
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}.") from None
     except (pa.ArrowException, OSError) as error:
-        said = " ".join(str(error).split())
-        raise DataError(f"{where} can't be read ({said}); fetch or write it again.") from None
+        raise _damaged(f"{where} can't be read", error) from None
 
 
 def parquet_rows(path: Path) -> int:
@@ -73,6 +79,33 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
         return {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _records(batch: pa.RecordBatch, where: str, done: int) -> list[dict[str, Any]]:
+    """The records of a batch that comes after ``done`` others."""
+    try:
+        records: list[dict[str, Any]] = batch.to_pylist()
+    except (ValueError, OverflowError):
+        for row in range(batch.num_rows):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                _value(column[row], name, where, done + row + 1)
+        raise
+    return records
+
+
+def _value(cell: pa.Scalar, column: str, where: str, number: int) -> None:
+    try:
+        cell.as_py()
+    except UnicodeDecodeError as error:
+        bad = f"byte 0x{error.object[error.start]:02x} in row {number}, column {column}"
+        raise DataError(f"{where} is not UTF-8 ({bad}); write it again as UTF-8.") from None
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{where}, row {number}: {column} can't be read ({error}); write it as text.") from None
+
+
+def _damaged(what: str, error: Exception) -> DataError:
+    said = " ".join(str(error).split()).rstrip(".")
+    return DataError(f"{what} ({said}); fetch or write it again.")
 
 
 def _name(names: list[str], value: int | None, column: str, where: str, number: int) -> str | None:
