@@ -1,0 +1,126 @@
+"""A file server on 127.0.0.1 that can be made to misbehave as real ones do."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Served:
+    """What stands at a path, and how it is given."""
+
+    content: bytes = b""
+    etag: str = '"one"'
+    """Empty: none is sent."""
+    ranges: bool = True
+    """Whether ranges are known; where not, the whole is sent."""
+    length: bool = True
+    """Whether the length is told."""
+    cut: int | None = None
+    """Bytes after which each connection is closed."""
+    cuts: int = 10**9
+    """How many connections are cut before one is not."""
+    pace: float = 0.0
+    """Seconds between blocks of 16 KiB."""
+    status: int = 200
+    redirect: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Request:
+    """What a client asked for."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+class Web:
+    """The server's address, what it serves by path, and what it was asked."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.files: dict[str, Served] = {}
+        self.requests: list[Request] = []
+
+    def find(self, request: Request) -> Served:
+        """What is at a path."""
+        return self.files.get(request.path, Served(status=404))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    web: Web
+
+    def do_GET(self) -> None:
+        request = Request(self.command, self.path, {key.lower(): value for key, value in self.headers.items()})
+        self.web.requests.append(request)
+        try:
+            self._give(self.web.find(request))
+        except ConnectionError:
+            self.close_connection = True
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _give(self, served: Served) -> None:
+        status, content, headers = served.status, served.content, dict(served.headers)
+        if served.redirect:
+            status, headers["Location"], content = 302, served.redirect, b""
+        elif status == 200:
+            if served.etag:
+                headers.setdefault("ETag", served.etag)
+            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            if asked and served.ranges and self.headers.get("If-Range", served.etag) == served.etag:
+                first, last = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+                if first >= len(content):
+                    status, headers["Content-Range"], content = 416, f"bytes */{len(content)}", b""
+                else:
+                    status, headers["Content-Range"] = 206, f"bytes {first}-{last}/{len(content)}"
+                    content = content[first : last + 1]
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        if served.length:
+            self.send_header("Content-Length", str(len(content)))
+        else:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if served.cut is not None and served.cuts > 0 and content:
+            served.cuts -= 1
+            content, self.close_connection = content[: served.cut], True
+        for start in range(0, len(content), 16384):
+            self.wfile.write(content[start : start + 16384])
+            if served.pace:
+                self.wfile.flush()
+                time.sleep(served.pace)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
+        pass
+
+
+@contextlib.contextmanager
+def serve(kind: type[Web] = Web) -> Iterator[Any]:
+    """Serve within the block; yields the :class:`Web`."""
+    handler = type("Handler", (_Handler,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    handler.web = web = kind(f"http://127.0.0.1:{server.server_address[1]}")  # type: ignore[attr-defined]
+    # The interval is how long leaving the block may take.
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield web
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
