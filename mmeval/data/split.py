@@ -8,6 +8,11 @@ from typing import NamedTuple
 
 from mmeval.files import digest
 
+TENTHS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+"""Shares of data that comes without splits."""
+_HEX = 13
+"""Digits of a digest that are read as a number: as many as a float holds."""
+
 
 class Member(NamedTuple):
     """What a split needs to know of an example (or of a group of them that is one emoji, one product)."""
@@ -53,6 +58,14 @@ def hash_split(members: Sequence[Member], shares: Mapping[str, float], salt: str
             done += len(group)
             assigned.update((member.id, split) for member in group)
     return assigned
+
+
+def carve(group: str, shares: Mapping[str, float], salt: str) -> str:
+    """The split of a group that must stay together, by a salted SHA-256 of its name alone.
+
+    No group moves when others come or go, and nothing need be known of them; shares hold only nearly.
+    """
+    return _at(int(digest(salt, group)[:_HEX], 16) / 16**_HEX, shares)
 
 
 def _at(position: float, shares: Mapping[str, float]) -> str:

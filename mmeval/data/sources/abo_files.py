@@ -1,0 +1,81 @@
+"""The unpacked files of Amazon Berkeley Objects: what must be there, and where a picture is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from mmeval.data.reading.delimited import read_delimited
+from mmeval.data.reading.files import open_file, read_picture
+from mmeval.data.reading.row import Row
+from mmeval.errors import DataError
+from mmeval.files import digest
+
+LISTINGS = tuple(f"listings/metadata/listings_{number:x}.json.gz" for number in range(16))
+IMAGES = "images/metadata/images.csv.gz"
+PICTURES = ("images/small", "images/original")
+"""Folders of pictures: at most 256 pixels, else as they came."""
+GET = (
+    "Get abo-listings.tar and abo-images-small.tar from https://amazon-berkeley-objects.s3.amazonaws.com/index.html, "
+    "unpack both in one folder (`tar -xf abo-listings.tar -C FOLDER; tar -xf abo-images-small.tar -C FOLDER`), so that "
+    "it holds the folders listings and images, then type `mmeval data prepare abo --source FOLDER`."
+)
+
+
+class Files:
+    """The files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """``folder``: where the archives were unpacked.
+
+        Raises:
+            DataError: something is missing.
+        """
+        if not folder.is_dir():
+            raise DataError(f"There is no folder {folder}. {GET}")
+        missing = [name for name in (*LISTINGS, IMAGES) if not (folder / name).is_file()]
+        pictures = next((name for name in PICTURES if (folder / name).is_dir()), None)
+        if pictures is None:
+            missing.append(f"the folder {PICTURES[0]}")
+            pictures = PICTURES[0]
+        if missing:
+            rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise DataError(f"{folder} lacks {missing[0]}{rest}. {GET}")
+        self.listings = [folder / name for name in LISTINGS]
+        self.images = folder / IMAGES
+        self.pictures = folder / pictures
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Sizes and times of the tables; of the pictures, what their folders show of a change: names come and go."""
+        stats = [path.stat() for path in (*self.listings, self.images)]
+        tables = [f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats]
+        with os.scandir(self.pictures) as found:
+            folders = sorted((one.name, one.path, one.stat().st_mtime_ns) for one in found if one.is_dir())
+        counts = [f"{name} {changed} {len(os.listdir(path))}" for name, path, changed in folders]  # noqa: PTH208 - names alone
+        return {"tables": digest(*tables), "pictures": digest(self.pictures.name, *counts)}
+
+    def readers(self, wanted: Collection[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Yield the key of each picture that is wanted, in this order, and what reads it."""
+        paths: dict[str, str] = {}
+        columns = ("image_id", "path")
+        with open_file(self.images) as stream:
+            for row in read_delimited(stream, self.images.name, required=columns):
+                if not isinstance(row, Row) or (key := row.cells["image_id"]) not in wanted:
+                    continue
+                if paths.setdefault(key, row.cells["path"]) != row.cells["path"]:
+                    raise DataError(
+                        f"{self.images.name}, row {row.number}: {key} has another path already; fetch it again."
+                    )
+        for key in wanted:
+            yield key, partial(self._read, paths.get(key))
+
+    def _read(self, path: str | None) -> bytes:
+        if path is None:
+            raise DataError(f"{self.images.name} has no row of it")
+        parts = PurePosixPath(path)
+        if parts.is_absolute() or ".." in parts.parts or "\\" in path or ":" in path:
+            raise DataError(f'its path "{path}" leaves the folder of pictures')
+        return read_picture(self.pictures / parts)
