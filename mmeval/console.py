@@ -39,7 +39,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int | None, unit: str) -> Iterator[Advance]:
+def progress(label: str, total: float | None, unit: str) -> Iterator[Advance]:
     """Show a bar on standard error; yields ``advance(count, **facts)``, whose facts stand behind the bar.
 
     Where standard error is not a terminal (a log, CI) one closing line takes the bar's place.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+DATASETS = ("abo", "emoji14", "fashion-product-images", "fashiongen", "food101", "glami1m")
 LIGHT = ("typer", "rich", "pluggy", "pydantic", "platformdirs")
 """All that listing plugins may need: that torch is not among them is part of the test."""
 
@@ -31,7 +32,7 @@ def test_the_wheel_holds_plugins_cards_and_templates(wheel: Path) -> None:
     assert {
         "mmeval/__init__.py",
         "mmeval/py.typed",
-        "mmeval/data_cards/emoji14.md",
+        *(f"mmeval/data_cards/{name}.md" for name in DATASETS),
         "mmeval/report/templates/report.html.jinja",
         "mmeval_emoji/source.py",
         "mmeval_embracenet/model.py",
@@ -60,7 +61,7 @@ def test_in_a_clean_environment_the_wheel_lists_its_plugins(wheel: Path, tmp_pat
 
     (model,) = listed("plugins")
     assert (model["name"], model["status"]) == ("embracenet", "ok")
-    (dataset,) = listed("data")
-    assert (dataset["name"], dataset["status"]) == ("emoji14", "ok")
+    datasets = {one["name"]: one["status"] for one in listed("data")}
+    assert datasets == dict.fromkeys(DATASETS, "ok")
     shown = subprocess.run([str(command), "plugins", "show", "embracenet"], check=True, capture_output=True, text=True)
     assert "arXiv" in shown.stdout

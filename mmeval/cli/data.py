@@ -6,9 +6,17 @@ from typing import Annotated
 
 import typer
 
+from mmeval.cli.data_audit import audit
+from mmeval.cli.data_card import card
+from mmeval.cli.data_prepare import prepare
+from mmeval.cli.data_show import show
+from mmeval.cli.data_stats import stats
+from mmeval.cli.data_verify import verify
 from mmeval.cli.listing import print_listing
 
-app = typer.Typer(help="List the data sets.", invoke_without_command=True)
+app = typer.Typer(help="List the data sets; prepare, check and look at one.", invoke_without_command=True)
+for command in (prepare, verify, stats, show, audit, card):
+    app.command()(command)
 
 
 @app.callback()
@@ -18,4 +26,4 @@ def data(
 ) -> None:
     """List the data sets; none is opened."""
     if ctx.invoked_subcommand is None:
-        print_listing("dataset", as_json=json, then="mmeval run --dataset NAME")
+        print_listing("dataset", as_json=json, then="mmeval data prepare NAME, or mmeval run --dataset NAME")

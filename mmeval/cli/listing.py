@@ -7,7 +7,7 @@ from mmeval.plugin.listing import Listed, installed
 
 def print_listing(*kinds: str, as_json: bool, then: str, timed: bool = False) -> None:
     """Print what is installed of these kinds, as a table or as JSON, and what to type next."""
-    found = installed(*kinds)
+    found = [*installed(*kinds), *(_tables() if "dataset" in kinds and not timed else [])]
     times = _timed(found) if timed else []
     if as_json:
         import json
@@ -27,10 +27,20 @@ def print_listing(*kinds: str, as_json: bool, then: str, timed: bool = False) ->
     for row, one in enumerate(found):
         what = Text(one.summary) if one.status == "ok" else Text(one.status, style="red")
         cells = [Text(one.name), *([Text(one.kind)] if len(kinds) > 1 else []), what]
-        table.add_row(*cells, Text(f"{one.distribution} {one.version}"), *([Text(times[row])] if timed else []))
+        table.add_row(
+            *cells,
+            Text(f"{one.distribution} {one.version}".strip() or one.module),
+            *([Text(times[row])] if timed else []),
+        )
     screen = console()
     screen.print(table)
     screen.print(f"Next: {then}", style="dim", markup=False)
+
+
+def _tables() -> list[Listed]:
+    from mmeval.data.shelf import table_file, table_names, table_summary
+
+    return [Listed(name, "dataset", table_summary(name), "", "", str(table_file(name)), "ok") for name in table_names()]
 
 
 def _timed(found: list[Listed]) -> list[str]:

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from mmeval.cli.data_options import Columns, Images, Language, NotTheRelease, Source
 from mmeval.cli.show import show_result
 
 
 def run(
     plugin: Annotated[str, typer.Option(help="Model: a plugin's name (`mmeval plugins`) or ./file.py.")] = "embracenet",
-    dataset: Annotated[str, typer.Option(help="Data set: a name (`mmeval data`) or ./file.py.")] = "emoji14",
+    dataset: Annotated[
+        str, typer.Option(help="Data set: a name (`mmeval data`), table:PATH, FILE.toml or ./file.py.")
+    ] = "emoji14",
     preset: Annotated[str | None, typer.Option(help="Preset of the plugin (`mmeval plugins show NAME`).")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change an option; may be repeated.")
@@ -30,6 +33,11 @@ def run(
     seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds; scores are means over them.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Take N examples of each split: a trial.")] = None,
     output: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run in it goes on.")] = None,
+    source: Source = None,
+    not_the_release: NotTheRelease = False,
+    columns: Columns = "",
+    language: Language = "",
+    images: Images = None,
 ) -> None:
     """Train a model, score it per language, write a run folder with a report."""
     from mmeval.errors import Stopped
@@ -38,7 +46,8 @@ def run(
 
     asked = None if inputs is None else _inputs(inputs)
     options = (tuple(changes or ()), asked, device, seed, seeds, limit, output, tuple(metrics or ()))
-    request = Request(plugin, dataset, preset, *options)
+    of_data = (source, not not_the_release, columns, language, images)
+    request = Request(plugin, dataset, preset, *options, *of_data)
     try:
         folder = walk(request)
     except KeyboardInterrupt:

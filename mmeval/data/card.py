@@ -37,8 +37,8 @@ class Card:
     name: str
     languages: tuple[str, ...]
     licence: str
-    tasks: Mapping[str, tuple[str, ...] | int]
-    """The classes of each task in the order of their index, or only how many there are."""
+    tasks: Mapping[str, tuple[str, ...] | int | About | None]
+    """The classes of each task in the order of their index, or only how many there are; None: only the data tells."""
     splits: Mapping[str, int | About]
     """Examples per split, or of several together: ``train+validation``."""
     images: int | About
@@ -107,7 +107,7 @@ def _card(path: Path, header: Mapping[str, Any], ours: Mapping[str, Any], body: 
         name=ours["name"],
         languages=_texts(header["language"]),
         licence=header["license"],
-        tasks={name: known if isinstance(known, int) else _texts(known) for name, known in ours["tasks"].items()},
+        tasks={name: _classes(known) for name, known in ours["tasks"].items()},
         splits={name: _number(known) for name, known in ours["splits"].items()},
         images=_number(ours["images"]),
         per_language=ours.get("per_language", {}),
@@ -120,6 +120,12 @@ def _card(path: Path, header: Mapping[str, Any], ours: Mapping[str, Any], body: 
         header=header,
         body=body,
     )
+
+
+def _classes(known: list[object] | int | Mapping[str, int] | None) -> tuple[str, ...] | int | About | None:
+    if known is None:
+        return None
+    return _texts(known) if isinstance(known, list) else _number(known)
 
 
 def _number(known: int | Mapping[str, int]) -> int | About:

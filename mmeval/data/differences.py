@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmeval.data.store import Store
 
 NAMED = 5
-"""Classes that a message names before it only counts the rest."""
+"""Classes or languages that a message names before it only counts the rest."""
 
 
 class Difference(NamedTuple):
@@ -46,8 +46,8 @@ def _differences(card: Card, store: Store) -> Iterator[tuple[str, str]]:
         path = f"tasks.{task.name}"
         if isinstance(says, tuple):
             yield from _classes(path, task.name, says, task.classes)
-        else:
-            yield from compare(path, f"number of classes of {task.name}", says, len(task.classes))
+        elif says is not None and not agrees(says, len(task.classes)):
+            yield path, f"number of classes of {task.name}: the card says {says}, the data has {len(task.classes)}"
     for task_name, names in store.unknown_labels.items():
         rows = sum(names.values())
         yield (
@@ -98,18 +98,21 @@ def _per_language(card: Card, store: Store) -> Iterator[tuple[str, str]]:
     grouped = table.group_by(["split", "language"]).aggregate([([], "count_all")]).to_pylist()
     counts = {(row["split"], row["language"]): row["count_all"] for row in grouped}
     for split, expected in card.per_language.items():
-        for language, says in expected.items():
-            if says != (has := counts.get((split, language), 0)):
-                path = f"per_language.{split}.{language}"
-                yield path, f"{language} examples in {split}: the card says {says}, the data has {has}"
+        has = {language: counts.get((split, language), 0) for language in expected}
+        wrong = [f"{one} {has[one]} ({says})" for one, says in expected.items() if says != has[one]]
+        if wrong:
+            what = f"examples of {len(wrong)} languages in {split}, in brackets what the card says"
+            yield f"per_language.{split}", f"{what}: {_some(wrong)}"
     for split, shares in card.shares.items():
         total = sum(count for (one, _), count in counts.items() if one in split.split("+"))
-        for language, share in _without(shares, "within").items():
+        percent = {}
+        for language in shares.keys() - {"within"}:
             count = sum(counts.get((one, language), 0) for one in split.split("+"))
-            found = round(100 * count / max(total, 1), 2)
-            if abs(found - share) > shares.get("within", 0):
-                what = f"share of {language} in {split}"
-                yield f"shares.{split}", f"{what}: the card says {share} %, the data has {found} %"
+            percent[language] = round(100 * count / max(total, 1), 2)
+        off = [one for one in sorted(percent) if abs(percent[one] - shares[one]) > shares.get("within", 0)]
+        if off:
+            what = f"shares of {len(off)} languages in {split} in %, in brackets what the card says"
+            yield f"shares.{split}", f"{what}: {_some([f'{one} {percent[one]} ({shares[one]})' for one in off])}"
 
 
 def _per_class(card: Card, store: Store) -> Iterator[tuple[str, str]]:
@@ -119,11 +122,9 @@ def _per_class(card: Card, store: Store) -> Iterator[tuple[str, str]]:
             labels = np.asarray(store.examples[LABEL + task.name].filter(inside))
             counts = np.bincount(labels[labels >= 0], minlength=len(task.classes)).tolist()
             has = dict(zip(task.classes, counts, strict=True))
-            for name, says in expected.items():
-                if says != has.get(name, 0):
-                    path = f"per_class.{task.name}.{split}"
-                    yield path, f"{name} in {split}: the card says {says}, the data has {has.get(name, 0)}"
-
-
-def _without(shares: Mapping[str, float], key: str) -> dict[str, float]:
-    return {name: value for name, value in shares.items() if name != key}
+            wrong = [
+                f"{name} {has.get(name, 0)} ({says})" for name, says in expected.items() if says != has.get(name, 0)
+            ]
+            if wrong:
+                what = f"examples of {len(wrong)} classes of {task.name} in {split}, in brackets what the card says"
+                yield f"per_class.{task.name}.{split}", f"{what}: {_some(wrong)}"

@@ -13,10 +13,10 @@ from mmeval.data.differences import Difference, differences
 from mmeval.data.picture import RULE
 from mmeval.data.pictures import Pictures, prepare_pictures
 from mmeval.data.rows import Written, write_examples, write_rejected
+from mmeval.data.shelf import stores
 from mmeval.data.store import EXAMPLES, INFO, REJECTED, SCHEMA_VERSION, Store
 from mmeval.errors import DataError
 from mmeval.files import atomic_folder, atomic_path, digest, file_digest, lock
-from mmeval.home import home
 
 if TYPE_CHECKING:
     from mmeval.plugin.source import Source
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Rows that a message names; the rest is in rejected.parquet."""
-
-
-def stores(name: str) -> Path:
-    """Where the Stores of a data set are, of all its variants."""
-    return home() / "stores" / name
 
 
 def store_folder(spec: DatasetSpec, source: Source, *, released: bool = True) -> Path:
@@ -88,7 +83,7 @@ def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -
     with atomic_folder(folder) as temporary:
         written = write_examples(temporary, source, pictures, spec.full_name)
         write_rejected(temporary / REJECTED, written.rejected)
-        facts = _facts(spec, source, pictures, written) | {"released": released}
+        facts = _facts(spec, source, pictures, written, released=released)
         _write(temporary, facts | {"pictures": str(shelf)})
         store = Store(temporary)
         found = differences(read_card(spec.card, spec.variant), store) if spec.card else []
@@ -100,12 +95,15 @@ def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -
     _say(spec, Store(folder), pictures, found)
 
 
-def _facts(spec: DatasetSpec, source: Source, pictures: Pictures, written: Written) -> dict[str, Any]:
+def _facts(
+    spec: DatasetSpec, source: Source, pictures: Pictures, written: Written, *, released: bool
+) -> dict[str, Any]:
     tasks = [{"name": task.name, "classes": task.classes} for task in source.tasks]
     return {
         "schema": SCHEMA_VERSION,
-        "name": spec.full_name,
+        "name": spec.full_name if released else f"{spec.full_name}-not-the-release",
         "fingerprint": digest(pictures.digest, written.sha.hexdigest(), json.dumps(tasks)),
+        "released": released,
         "identity": dict(source.identity),
         "tasks": tasks,
         "languages": sorted(written.languages),

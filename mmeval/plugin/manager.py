@@ -46,6 +46,11 @@ class Manager:
         """The metric that a user calls ``name``; errors as :meth:`model`."""
         return self._find(MetricSpec, "metric", name)
 
+    def names(self, spec: type[Spec]) -> list[str]:
+        """Every name of a kind that a user may type: installed, or loaded."""
+        kind = {ModelSpec: "model", DatasetSpec: "dataset", MetricSpec: "metric"}[spec]
+        return [*(entry.name for entry in entry_points(kind)), *self._registry.of(spec)]  # type: ignore[type-var]
+
     def metrics(self) -> tuple[MetricSpec, ...]:
         """The metrics that the loaded plugins add."""
         return tuple(self._registry.of(MetricSpec).values())
@@ -105,8 +110,7 @@ class Manager:
             return known[name]
         entry = _entry(kind, name)
         if entry is None:
-            names = [*(entry.name for entry in entry_points(kind)), *known]
-            raise UnknownNameError("plugin" if kind == "model" else WORDS[kind], name, names, LISTING[kind])
+            raise UnknownNameError("plugin" if kind == "model" else WORDS[kind], name, self.names(spec), LISTING[kind])
         self._import(name, entry)
         if name not in known:
             raise PluginError(f'Plugin {name} ({origin(entry)}) registers no {kind} named "{name}"; tell its authors.')

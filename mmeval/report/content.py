@@ -51,6 +51,11 @@ class Content:
         """``embracenet on emoji14``."""
         return f"{self.record.plan.plugin.name} on {self.record.plan.protocol.dataset}"
 
+    @property
+    def warnings(self) -> list[str]:
+        """What must be said of the data beside its scores."""
+        return list(self.record.data.get("warnings", []))
+
     @cached_property
     def _numbers(self) -> dict[tuple[str, str, str, str], Number]:
         seeds = set(self.scores["seed"].to_pylist())

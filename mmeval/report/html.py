@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import base64
+from typing import TYPE_CHECKING
 
 from mmeval.metrics.scores import ALL, GAP, MACRO, WORST
 from mmeval.report.chart import chart
 from mmeval.report.content import VIEW_TITLES, Content
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def environment(package: str = "mmeval.report") -> Environment:
+    """Where the templates of ``package`` are rendered; those of the report, its style among them, can be included."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    loaders = [PackageLoader(name) for name in dict.fromkeys((package, "mmeval.report"))]
+    made = Environment(
+        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters["data_uri"] = data_uri
+    return made
+
 
 def html(content: Content) -> str:
     """Render the report."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("mmeval.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["data_uri"] = data_uri
-    return environment.get_template("report.html.jinja").render(
-        content=content,
-        record=content.record,
-        charts={task: chart(content, task) for task in content.tasks},
-        views=[(view, VIEW_TITLES[view]) for view in (MACRO, WORST, GAP, ALL)],
-        MACRO=MACRO,
-        ALL=ALL,
+    return (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            content=content,
+            record=content.record,
+            charts={task: chart(content, task) for task in content.tasks},
+            views=[(view, VIEW_TITLES[view]) for view in (MACRO, WORST, GAP, ALL)],
+            MACRO=MACRO,
+            ALL=ALL,
+        )
     )
 
 

@@ -10,6 +10,8 @@ def markdown(content: Content) -> str:
     """Scores per task and language, protocol and provenance, as GitHub-flavoured Markdown."""
     record = content.record
     lines = [f"# {content.title}", "", f"`{record.plan.signature}`", ""]
+    for warning in content.warnings:
+        lines += [f"**{_cell(warning)}**", ""]
     for task in content.tasks:
         lines += [f"## {task}", "", *_table(content, task), ""]
     lines += [

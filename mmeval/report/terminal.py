@@ -50,6 +50,7 @@ def terminal(content: Content) -> RenderableType:
     added = [metric for metric in content.metrics if metric not in METRICS]
     others = [Text(_line(content, task, metric)) for metric in added]
     others += [Text(_line(content, other, metric)) for other in content.tasks[1:] for metric in ("top1", *added)]
+    others += [Text(warning, style="red") for warning in content.warnings]
     return Group(table, *others, Text(content.record.plan.signature, style="dim", overflow="fold"))
 
 

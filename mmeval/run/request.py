@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmeval.data.asked import Asked
 from mmeval.data.store import Store
 from mmeval.errors import PluginError, UserError
 from mmeval.plugin.config import ModelConfig, configure
@@ -31,10 +32,20 @@ class Request:
     limit: int | None = None
     output: Path | None = None
     metrics: tuple[str, ...] = ()
+    source: Path | None = None
+    released: bool = True
+    columns: str = ""
+    language: str = ""
+    images: Path | None = None
+
+    @property
+    def data(self) -> Asked:
+        """The data set that is asked for."""
+        return Asked(self.dataset, self.source, self.released, self.columns, self.language, self.images)
 
     def command(self) -> str:
         """The command line that asks for the same."""
-        words = ["mmeval", "run", "--plugin", self.plugin, "--dataset", self.dataset]
+        words = ["mmeval", "run", "--plugin", self.plugin, *self.data.words()]
         words += ["--preset", self.preset] if self.preset else []
         words += [word for change in self.changes for word in ("--set", change)]
         words += ["--inputs", self.inputs.value] if self.inputs else []
@@ -90,6 +101,6 @@ def plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfig, st
 def default_output(plan: Plan, started: dt.datetime) -> Path:
     """A folder of its own in ``runs``."""
     inputs = "" if plan.protocol.inputs is Inputs.IMAGE_TEXT else f"-{plan.protocol.inputs.value}"
-    name = f"{plan.protocol.dataset}-{plan.plugin.name}{inputs}-{started:%Y%m%d-%H%M%S}"
+    name = f"{plan.protocol.dataset.replace(':', '-')}-{plan.plugin.name}{inputs}-{started:%Y%m%d-%H%M%S}"
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next(path for path in (Path("runs") / one for one in names) if not path.exists())

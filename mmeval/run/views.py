@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmeval.console import progress
+from mmeval.data.asked import Asked, spec_of
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
 from mmeval.metrics.predictions import ANEW, read_predictions
@@ -74,7 +75,9 @@ def metrics_of(record: Record, manager: Manager) -> tuple[MetricSpec, ...]:
     if not found.keys() >= set(record.metrics):
         # Brought by the model or the data set, which need not be there otherwise.
         manager.model(record.plugin)
-        manager.dataset(record.dataset or record.plan.protocol.dataset)
+        asked = Asked(record.dataset or record.plan.protocol.dataset)
+        if not asked.is_table:
+            spec_of(asked.name, manager)
         found = {metric.name: metric for metric in plugin_metrics(manager)}
     if missing := [name for name in record.metrics if name not in found]:
         named = " and ".join([record.plugin, *record.metric_plugins])

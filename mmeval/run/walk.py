@@ -6,14 +6,13 @@ import datetime as dt
 import time
 from collections.abc import Mapping
 
-from mmeval.data.card import read_card
+from mmeval.console import note
+from mmeval.data.asked import Opened
 from mmeval.data.examples import Examples
-from mmeval.data.prepare import prepare
-from mmeval.data.store import Store
+from mmeval.data.named import open_data
 from mmeval.engine.device import device_name, resolve_device
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
-from mmeval.plugin.spec import DatasetSpec
 from mmeval.record import Record
 from mmeval.run import environment
 from mmeval.run.claim import claimed
@@ -35,12 +34,15 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     """
     started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
     manager = manager or Manager()
-    spec, dataset = manager.model(request.plugin), manager.dataset(request.dataset)
+    spec = manager.model(request.plugin)
     asked = {metric: manager.metric(metric).name for metric in request.metrics}
     inputs_of(spec, request.inputs)
     preset, config = configured(spec, request)
     metrics, device = plugin_metrics(manager), resolve_device(request.device)
-    store = prepare(dataset)
+    data = open_data(request.data, manager)
+    store = data.store
+    for warning in warnings(data):
+        note(warning)
     plan = plan_of(request, spec, preset, config, store)
     folder = RunFolder(request.output or default_output(plan, started))
     with claimed(folder, plan) as work:
@@ -57,7 +59,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
         record = Record(
             name=folder.name,
             plan=plan,
-            data=_data(store, dataset),
+            data=_data(data),
             seeds=facts,
             versions=environment.versions(),
             device=device_name(device),
@@ -91,14 +93,29 @@ def _require_metrics(folder: RunFolder, asked: Mapping[str, str]) -> None:
             raise RunFolderError(f"{folder.path} holds this run, finished, without the metric {typed}; {how}.")
 
 
-def _data(store: Store, dataset: DatasetSpec) -> dict[str, object]:
+def warnings(data: Opened) -> list[str]:
+    """What must be said of the data wherever it is scored."""
+    spec, store = data.spec, data.store
+    found = []
+    if store.attributes:
+        shown = " and ".join(store.attributes)
+        found.append(f"{store.name} shows models {shown}, in testing too: {spec.variants.get(spec.variant, '')}")
+    if not store.released:
+        count = len(store.info["differences"])
+        found.append(f"{store.name} is not the published data: it differs from its card in {count} things.")
+    return found
+
+
+def _data(data: Opened) -> dict[str, object]:
+    spec, store = data.spec, data.store
     return {
         "name": store.name,
-        "summary": dataset.summary,
+        "summary": spec.summary,
         "fingerprint": store.fingerprint,
         "identity": store.info["identity"],
         "splits": store.split_sizes,
         "images": store.image_count,
-        "licence": read_card(dataset.card).licence if dataset.card else "unknown",
-        "credit": dataset.credit,
+        "licence": data.licence,
+        "credit": spec.credit,
+        "warnings": warnings(data),
     }

@@ -73,7 +73,7 @@ def test_listings_are_json_for_programs(name: str, kind: str, has: str, command:
     ("name", "has", "then"),
     [
         ("plugins", "embracenet", "mmeval plugins show NAME, or mmeval plugins new NAME"),
-        ("data", "emoji14", "mmeval run --dataset NAME"),
+        ("data", "emoji14", "mmeval data prepare NAME, or mmeval run --dataset NAME"),
     ],
 )
 def test_listings_say_what_to_type_next(name: str, has: str, then: str, command: Command, capsys: Capture) -> None:

@@ -82,8 +82,7 @@ def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
             {"tasks": {"colour": ("green", "red", "blue"), "shape": ("round",)}},
             [
                 "tasks: the card says ['colour', 'shape'], the data has ['colour', 'shade']",
-                "classes of colour: the card says ('green', 'red', 'blue'), the data has ('red', 'green', 'blue')",
-                "classes of shade: the card says None, the data has ('dark', 'light')",
+                "classes of colour are in another order than the card's",
             ],
         ),
     ],

@@ -11,7 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import simplejpeg
 
 from mmeval import DatasetSpec, Example, Source, Task
 from mmeval.data.prepare import prepare, store_folder
@@ -117,15 +120,21 @@ def test_a_card_that_lies_leaves_no_store(
     with pytest.raises(DataError) as caught:
         prepare(colours(**card))
     assert str(caught.value) == f"colours is not as its data card says (colours.md): {said}."
-    assert inside(fresh / "stores" / "colours") == set()
+    assert inside(fresh / "stores" / "colours") == {"pictures"}, "which need not be prepared again"
     assert prepare(colours()).image_count == 44
 
 
-def test_a_label_that_is_no_class_is_named(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+def test_a_label_that_is_no_class_is_set_aside_and_counted(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
     with pytest.raises(DataError) as caught:
         prepare(changed(colours(), labels={"colour": "mauve"}))
-    assert str(caught.value) == 'Example train0/ja: "mauve" is no class of colour.'
-    assert inside(fresh / "stores" / "colours") == set()
+    (kept,) = (fresh / "stores" / "colours").glob("*.rejected.parquet")
+    assert str(caught.value) == (
+        "colours is not as its data card says (colours.md): examples in train: the card says 72, the data has 71; rows "
+        'set aside: the card allows 0, there are 1; set aside were train0/ja: "mauve" is no class of colour '
+        f"(all in {kept})."
+    )
+    rows = pq.read_table(kept).to_pylist()
+    assert rows == [{"where": "train0/ja", "id": "train0/ja", "reason": '"mauve" is no class of colour'}]
 
 
 def test_the_same_data_has_the_same_fingerprint_everywhere(
@@ -173,7 +182,7 @@ def test_another_picture_makes_another_fingerprint(fresh: Path, colours: Callabl
             yield from (pictures | {"train0": pictures["train1"]}).items()
 
     plain = prepare(spec)
-    plain.folder.rename(fresh / "elsewhere")
+    (fresh / "stores").rename(fresh / "elsewhere")
     repainted = replace(spec, source=lambda: Repainted(source.per_split))
     assert prepare(repainted).fingerprint != plain.fingerprint
 
@@ -204,7 +213,7 @@ def test_two_processes_at_once_make_one_store(
     assert not (tmp_path / "other is half-way").exists(), "both built"
     store = prepare(spec)
     assert said == [f"{store.fingerprint}\n"] * 2
-    assert inside(fresh / "stores" / "colours") == {store.folder.name}
+    assert inside(fresh / "stores" / "colours") == {store.folder.name, "pictures"}
 
 
 def test_a_killed_process_leaves_nothing_that_is_taken_for_a_store(
@@ -222,8 +231,12 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_a_store(
     store = prepare(spec)
     assert store.folder == folder
     assert (folder / INFO).is_file()
-    assert inside(folder.parent) == {folder.name}
+    assert inside(folder.parent) == {folder.name, "pictures"}
+    assert inside(folder.parent / "pictures") == {store.pictures.name}
     assert store.image_count == len(store.images) == 44
+
+
+PICTURE = simplejpeg.encode_jpeg(np.zeros((8, 8, 3), np.uint8))
 
 
 class Odd:
@@ -237,7 +250,7 @@ class Odd:
         self.spoilt = spoilt
 
     def images(self) -> Iterator[tuple[str, bytes]]:
-        yield from self.spoilt.get("images", [("x", b"1"), ("y", b"2")])
+        yield from self.spoilt.get("images", [("x", PICTURE), ("y", PICTURE)])
 
     def examples(self) -> Iterator[Example]:
         good = [Example(key, "text", "de", "train", {"t": "a"}, key, slices={"s": "1"}) for key in ("x", "y")]
@@ -247,18 +260,20 @@ class Odd:
 @pytest.mark.parametrize(
     ("spoilt", "said"),
     [
-        ({"images": [("x", b"1"), ("x", b"1"), ("y", b"2")]}, 'odd: the picture "x" comes twice.'),
+        ({"images": [("x", PICTURE), ("x", PICTURE), ("y", PICTURE)]}, 'odd: the picture "x" comes twice.'),
         (
             {"examples": lambda good: [replace(good[0], image="z")]},
             'Example x names the picture "z", which the source does not have.',
         ),
-        ({"examples": lambda good: [good[0], good[0]]}, 'The id "x" stands for two examples.'),
         ({"examples": lambda good: []}, "The source has no examples."),
         (
             {"examples": lambda good: [good[0], replace(good[1], slices={})]},
             "Example y has the slices [], others have ['s'].",
         ),
-        ({"examples": lambda good: [replace(good[0], labels={"t": "c"})]}, 'Example x: "c" is no class of t.'),
+        (
+            {"examples": lambda good: [replace(good[0], labels={"t": "c"})]},
+            'All rows of the source were set aside, as x: "c" is no class of t.',
+        ),
     ],
 )
 def test_a_source_that_contradicts_itself_is_refused(spoilt: dict[str, Any], said: str, fresh: Path) -> None:

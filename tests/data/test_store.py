@@ -39,8 +39,15 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_store_that_lost_its_shards_is_refused(tmp_path: Path) -> None:
-    (tmp_path / INFO).write_text(json.dumps({"schema": SCHEMA_VERSION}))
+    (tmp_path / INFO).write_text(json.dumps({"schema": SCHEMA_VERSION, "pictures": "."}))
     assert complaint(tmp_path) == f"{tmp_path} lacks its examples shards; remove the folder and run again."
+
+
+def test_a_store_that_lost_its_pictures_is_refused(tmp_path: Path) -> None:
+    """They stand in a folder of their own, which somebody may have taken for rubbish."""
+    (tmp_path / INFO).write_text(json.dumps({"schema": SCHEMA_VERSION, "pictures": "../gone"}))
+    gone = tmp_path.parent / "gone"
+    assert complaint(tmp_path) == f"{tmp_path} lacks its pictures ({gone}); remove both and prepare it again."
 
 
 def test_a_store_gives_back_what_the_source_gave(store: Store, colours: Callable[..., DatasetSpec]) -> None:

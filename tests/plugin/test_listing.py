@@ -20,7 +20,15 @@ def listed(name: str, *kinds: str) -> Listed:
 def test_the_plugins_that_mmeval_ships_are_listed() -> None:
     models, datasets = installed("model"), installed("dataset")
     assert [(one.name, one.status, one.distribution) for one in models] == [("embracenet", "ok", "mmeval-multilingual")]
-    assert [(one.name, one.status, one.module) for one in datasets] == [("emoji14", "ok", "mmeval_emoji")]
+    assert {one.name: one.module for one in datasets} == {
+        "abo": "mmeval.data.sources.abo",
+        "emoji14": "mmeval_emoji",
+        "fashion-product-images": "mmeval.data.sources.fashion_products",
+        "fashiongen": "mmeval.data.sources.fashiongen",
+        "food101": "mmeval.data.sources.food101",
+        "glami1m": "mmeval.data.sources.glami1m",
+    }
+    assert {one.status for one in datasets} == {"ok"}
     assert models[0].summary.startswith("EmbraceNet: ")
     assert installed() == [*installed("command"), *datasets, *models]
 

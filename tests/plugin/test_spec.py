@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from mmeval import DatasetSpec, MetricSpec, ModelConfig, ModelSpec, Recipe
+from mmeval import Archive, DatasetSpec, MetricSpec, ModelConfig, ModelSpec, Recipe
 from mmeval.errors import PluginError, SpecError, UserError
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.registry import Spec
@@ -77,7 +77,10 @@ def test_a_spec_is_written_by_position_or_by_name(kind: type[Spec]) -> None:
     assert spec.distribution == ""
 
 
-@pytest.mark.parametrize(("kind", "field"), [(kind, field) for kind, fields in GOOD.items() for field in fields])
+REQUIRED = {kind: [name for name in fields if name != "source"] for kind, fields in GOOD.items()}
+
+
+@pytest.mark.parametrize(("kind", "field"), [(kind, field) for kind, fields in REQUIRED.items() for field in fields])
 def test_what_is_missing_is_named(kind: type[Spec], field: str) -> None:
     """Python's own words would be `__init__() missing 1 required positional argument`, of which plugin isn't said."""
     rest = {name: value for name, value in GOOD[kind].items() if name != field}
@@ -88,7 +91,7 @@ def test_what_is_missing_is_named(kind: type[Spec], field: str) -> None:
 @KINDS
 def test_all_that_is_missing_is_named_at_once(kind: type[Spec]) -> None:
     """Else an author runs into each of nine fields in turn."""
-    first, *rest = GOOD[kind]
+    first, *rest = REQUIRED[kind]
     assert complaint(kind) == f"{kind.__name__} lacks {', '.join([first, *rest])}"
     assert complaint(lambda: kind("x")) == f'{kind.__name__} "x" lacks {", ".join(rest)}'
 
@@ -111,9 +114,16 @@ def test_an_unknown_field_is_answered_with_the_nearest(kind: type[Spec], fields:
     assert complaint(lambda: kind(**fields)) == said
 
 
-@pytest.mark.parametrize(("kind", "has"), [(ModelSpec, 12), (DatasetSpec, 7)])
+@pytest.mark.parametrize(("kind", "has"), [(ModelSpec, 12), (DatasetSpec, 10)])
 def test_too_many_values_are_counted(kind: type[Spec], has: int) -> None:
     assert complaint(lambda: kind(*range(20))) == f"{kind.__name__} has {has} fields, it was given 20"
+
+
+@pytest.mark.parametrize("fields", [{}, {"source": build, "archive": Archive(build, "get it")}])
+def test_a_data_set_comes_from_packages_or_from_files(fields: dict[str, Any]) -> None:
+    """Of neither nothing could be read; of both, nobody could tell which was."""
+    said = complaint(lambda: DatasetSpec("x", "-", None, **fields))
+    assert said == 'DatasetSpec "x": it must have a source or an archive, and not both'
 
 
 @KINDS

@@ -167,7 +167,7 @@ def test_ctrl_c_before_the_run_began_says_so(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mmeval.run.walk.prepare", interrupted)
+    monkeypatch.setattr("mmeval.run.walk.open_data", interrupted)
     assert command(*words) == Stopped.exit_code
     assert capsys.readouterr().err == (
         "error: Stopped before the run began. Nothing half-written is left; repeat the command.\n"

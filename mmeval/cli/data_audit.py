@@ -1,0 +1,36 @@
+"""``mmeval data audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmeval.cli.data_options import Columns, Images, Language, Name, NotTheRelease, Source, opened
+
+
+def audit(
+    name: Name,
+    source: Source = None,
+    not_the_release: NotTheRelease = False,
+    columns: Columns = "",
+    language: Language = "",
+    images: Images = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the report.", show_default="audits/NAME")] = None,
+) -> None:
+    """Look for leaks and duplicates between splits, texts in another language, labels that stand in the text."""
+    from mmeval.audit import audit as look
+    from mmeval.audit.terminal import terminal
+    from mmeval.console import console
+    from mmeval.errors import Stopped
+
+    data = opened(name, source, not_the_release, columns, language, images)
+    folder = output or Path("audits") / data.store.name.replace(":", "-")
+    try:
+        found = look(data.store, folder)
+    except KeyboardInterrupt:
+        raise Stopped("Stopped. Nothing half-written is left; repeat the command.") from None
+    screen = console()
+    screen.print(terminal(found))
+    screen.print(f"Report: {folder / 'audit.html'}", soft_wrap=True, markup=False)

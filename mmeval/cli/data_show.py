@@ -1,0 +1,95 @@
+"""``mmeval data show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmeval.cli.data_options import AsJson, Columns, Images, Language, Name, NotTheRelease, Source, opened
+
+if TYPE_CHECKING:
+    from mmeval.data.sample import Shown
+    from mmeval.data.store import Store
+
+
+def show(
+    name: Name,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, max=1000, help="How many examples.")] = 12,
+    of_language: Annotated[str, typer.Option("--only", metavar="LANGUAGE", help="Of this language.")] = "",
+    split: Annotated[str, typer.Option(help="Of this split.")] = "",
+    label: Annotated[str, typer.Option(help="With this class, of any task.")] = "",
+    word: Annotated[str, typer.Option("--word", help="With these letters in the text.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws others.")] = 0,
+    set_aside: Annotated[bool, typer.Option("--set-aside", help="The rows that were set aside, and why.")] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Where the page with the pictures goes.", show_default=False)
+    ] = None,
+    source: Source = None,
+    not_the_release: NotTheRelease = False,
+    columns: Columns = "",
+    language: Language = "",
+    images: Images = None,
+    json: AsJson = False,
+) -> None:
+    """Look at examples: in the terminal, and with their pictures on a page."""
+    from mmeval.data.sample import sample
+
+    data = opened(name, source, not_the_release, columns, language, images)
+    if set_aside:
+        _print_set_aside(data.store, count)
+        return
+    found = sample(data.store, count, language=of_language, split=split, label=label, word=word, seed=seed)
+    if json:
+        import json as writer
+
+        print(writer.dumps([vars(one) for one in found], indent=1, ensure_ascii=False))
+        return
+    from mmeval.console import console
+    from mmeval.files import write_text
+    from mmeval.home import home
+    from mmeval.report.examples import examples_page
+
+    _print(found)
+    path = page or home() / "pages" / f"{data.store.name.replace(':', '-')}.html"
+    write_text(path, examples_page(data.store, found, data.spec.credit))
+    console().print(f"With their pictures: {path}", style="dim", markup=False, soft_wrap=True)
+
+
+def _print(found: list[Shown]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmeval.console import console
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("id", "lang", "split", "text", "labels", "what else is known"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("lang", "split"), max_width=48)
+    for one in found:
+        labels = ", ".join(one.labels.values()) or "–"
+        others = ", ".join(f"{name} {value}" for name, value in one.others.items())
+        cells = (one.id, one.language, one.split, one.text or "–", labels, others)
+        table.add_row(*(Text(cell) for cell in cells))
+    console().print(table)
+
+
+def _print_set_aside(store: Store, count: int) -> None:
+    import pyarrow.parquet as pq
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmeval.console import console
+    from mmeval.data.store import REJECTED
+
+    rows = pq.read_table(store.folder / REJECTED).slice(0, count).to_pylist()
+    table = Table(box=None, header_style="bold")
+    for column in ("where", "id", "reason"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row[column]) for column in ("where", "id", "reason")))
+    screen = console()
+    screen.print(table)
+    screen.print(
+        f"{len(rows):,} of {store.rejected_count:,}; all in {store.folder / REJECTED}", style="dim", soft_wrap=True
+    )

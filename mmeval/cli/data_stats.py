@@ -1,0 +1,78 @@
+"""``mmeval data stats``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmeval.cli.data_options import AsJson, Columns, Images, Language, Name, NotTheRelease, Source, opened
+
+if TYPE_CHECKING:
+    from mmeval.data.stats import Stats
+
+VALUES = 8
+"""Values of a slice that are shown."""
+
+
+def stats(
+    name: Name,
+    source: Source = None,
+    not_the_release: NotTheRelease = False,
+    columns: Columns = "",
+    language: Language = "",
+    images: Images = None,
+    json: AsJson = False,
+) -> None:
+    """Count a data set: per language, task and slice."""
+    from mmeval.data.stats import stats as count
+
+    found = count(opened(name, source, not_the_release, columns, language, images).store)
+    if json:
+        import dataclasses
+        import json as writer
+
+        print(writer.dumps(dataclasses.asdict(found), indent=1, ensure_ascii=False))
+        return
+    _print(found)
+
+
+def _print(found: Stats) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmeval.console import console
+
+    screen = console()
+    title = f"{found.name}: {found.examples:,} examples, {found.images:,} pictures"
+    table = Table(title=title, title_justify="left")
+    table.add_column("language", no_wrap=True)
+    first = found.tasks[0]
+    for column in (*found.splits, "no picture", "no text", "length", "classes"):
+        table.add_column(column, justify="right")
+    for one in found.languages:
+        counts = [f"{one.splits[split]:,}" for split in found.splits]
+        holes = [f"{one.without_image:,}", f"{one.without_text:,}", f"{one.characters:.0f}"]
+        table.add_row(one.language, *counts, *holes, str(one.classes[first.task]))
+    table.add_section()
+    sums = [f"{sum(one.splits[split] for one in found.languages):,}" for split in found.splits]
+    holes = [f"{sum(one.without_image for one in found.languages):,}"]
+    holes += [f"{sum(one.without_text for one in found.languages):,}", ""]
+    table.add_row("all", *sums, *holes, str(first.classes), style="bold")
+    screen.print(table)
+    legend = f"length: median characters of the texts that are not empty; classes: those of {first.task} that occur"
+    screen.print(Text(legend, "dim"))
+    lines = Table(box=None, header_style="bold")
+    for column in ("task", "classes", "commonest", "rarest", "no label", "not in train"):
+        lines.add_column(column, overflow="fold")
+    for task in found.tasks:
+        ends = [f"{name} ({count:,})" for name, count in (task.commonest, task.rarest)]
+        cells = (task.task, str(task.classes), *ends, f"{task.unlabelled:,}", str(task.not_in_train))
+        lines.add_row(*(Text(cell) for cell in cells))
+    screen.print(lines)
+    for name, values in found.slices.items():
+        shown = ", ".join(f"{value} {count:,}" for value, count in list(values.items())[:VALUES])
+        more = f", and {len(values) - VALUES} more" if len(values) > VALUES else ""
+        screen.print(Text.assemble((f"slice {name}: ", "bold"), shown + more), soft_wrap=True)
+    if found.rejected:
+        screen.print(
+            Text(f"{found.rejected:,} rows were set aside: `mmeval data show {found.name} --set-aside`", "yellow")
+        )

@@ -1,0 +1,40 @@
+"""``mmeval data verify``."""
+
+from __future__ import annotations
+
+import typer
+
+from mmeval.cli.data_options import AsJson, Columns, Images, Language, Name, NotTheRelease, Source, opened
+
+
+def verify(
+    name: Name,
+    source: Source = None,
+    not_the_release: NotTheRelease = False,
+    columns: Columns = "",
+    language: Language = "",
+    images: Images = None,
+    json: AsJson = False,
+) -> None:
+    """Hold prepared data against its digests and its data card; the exit status is 1 if it isn't as it should be."""
+    from mmeval.data.verify import Verdict
+    from mmeval.data.verify import verify as check
+
+    data = opened(name, source, not_the_release, columns, language, images)
+    findings = check(data)
+    if json:
+        import json as writer
+
+        rows = [{"verdict": one.verdict.value, "text": one.text} for one in findings]
+        print(writer.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        from rich.text import Text
+
+        from mmeval.console import console
+
+        marks = {Verdict.GOOD: ("✓", "green"), Verdict.WARNING: ("!", "yellow"), Verdict.BAD: ("✗", "bold red")}
+        screen = console()
+        screen.print(Text(f"{data.store.name} in {data.store.folder}", "bold"), soft_wrap=True)
+        for one in findings:
+            screen.print(Text.assemble(marks[one.verdict], f" {one.text}"), soft_wrap=True)
+    raise typer.Exit(1 if any(one.verdict is Verdict.BAD for one in findings) else 0)

@@ -1,0 +1,72 @@
+"""Data sets that are read from files: where those are, and whether they are the published ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmeval.data.card import read_card
+from mmeval.data.known import known, prepared, remember
+from mmeval.data.prepare import prepare
+from mmeval.data.shelf import stores
+from mmeval.data.store import Store
+from mmeval.errors import DataError
+
+if TYPE_CHECKING:
+    from mmeval.data.asked import Asked
+    from mmeval.plugin.spec import DatasetSpec
+
+
+def open_archive(spec: DatasetSpec, asked: Asked, *, download: bool) -> Store:
+    """The Store of a data set that is read from files: prepared before, or from files that are known or fetched.
+
+    Raises:
+        UserError: no files are known, or they can't be used.
+    """
+    assert spec.archive is not None
+    seen = known(spec.name)
+    mine, path, released = seen.get(spec.variant), asked.source, asked.released
+    if path is None and mine and (folder := prepared(spec.name, mine)) and (released or not mine.released):
+        return Store(folder)
+    if path is None:
+        other = mine or next(iter(seen.values()), None)
+        if other and Path(other.path).exists():
+            path, released = Path(other.path), released and other.released
+    if path is None:
+        path = _fetched(spec) if download else None
+    if path is None:
+        raise DataError(_how_to_get(spec))
+    if not path.exists():
+        raise DataError(f"--source {path}: there is no such file or folder.")
+    if released:
+        _check_digest(spec, path)
+    store = prepare(spec, spec.archive.open(path, spec.variant), released=released)
+    remember(spec.name, spec.variant, path, store)
+    return store
+
+
+def _fetched(spec: DatasetSpec) -> Path | None:
+    assert spec.archive is not None
+    download = spec.archive.downloads.get(spec.variant) or spec.archive.downloads.get("")
+    if download is None:
+        return None
+    from mmeval.data.download import fetch
+
+    return fetch(download, stores(spec.name) / "downloads")
+
+
+def _check_digest(spec: DatasetSpec, path: Path) -> None:
+    """Hold a file against the digest that its publisher gives."""
+    if spec.card is None or not path.is_file():
+        return
+    from mmeval.data.download import check_digest
+
+    expected = read_card(spec.card, spec.variant).sources.get(path.name, {}).get("md5")
+    if expected:
+        check_digest(path, expected, f"Checking {path.name}")
+
+
+def _how_to_get(spec: DatasetSpec) -> str:
+    assert spec.archive is not None
+    may = f"`mmeval data prepare {spec.full_name}` downloads it, or get it yourself: " if spec.archive.downloads else ""
+    return f"{spec.name} is not prepared on this machine. {may}{spec.archive.get}"

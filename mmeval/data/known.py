@@ -1,0 +1,57 @@
+"""What this machine has prepared, or been told of, by the name that a user types."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mmeval.data.shelf import stores
+from mmeval.data.store import INFO, SCHEMA_VERSION
+from mmeval.files import write_text
+
+if TYPE_CHECKING:
+    from mmeval.data.store import Store
+
+FILE = "known.json"
+
+
+class Known(BaseModel):
+    """Where a variant of a data set was read from, and its Store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    """The file or folder that it was read from."""
+    store: str
+    """Name of the Store's folder."""
+    released: bool
+    """Whether it was held to its card."""
+
+
+def known(name: str) -> dict[str, Known]:
+    """What is known of a data set that is read from files, by variant."""
+    try:
+        found = json.loads((stores(name) / FILE).read_text(encoding="utf-8"))
+        return {variant: Known(**one) for variant, one in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError, ValidationError):
+        return {}
+
+
+def remember(name: str, variant: str, path: Path, store: Store) -> None:
+    """Note what a variant was read from, so that its name is enough from now on."""
+    one = Known(path=str(path.absolute()), store=store.folder.name, released=store.released)
+    every = {key: value.model_dump() for key, value in (known(name) | {variant: one}).items()}
+    write_text(stores(name) / FILE, json.dumps(every, indent=1, ensure_ascii=False))
+
+
+def prepared(name: str, one: Known) -> Path | None:
+    """The folder of a known Store; None if it is gone, or of another version of mmeval."""
+    folder = stores(name) / one.store
+    try:
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return folder if info.get("schema") == SCHEMA_VERSION else None

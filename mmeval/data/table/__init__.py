@@ -1,0 +1,1 @@
+"""Bring your own catalogue: any table of pictures, texts and labels as a data set."""

@@ -1,0 +1,22 @@
+"""A page of examples with their pictures, to look at a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mmeval.report.html import environment
+
+if TYPE_CHECKING:
+    from mmeval.data.sample import Shown
+    from mmeval.data.store import Store
+
+
+def examples_page(store: Store, shown: Sequence[Shown], credit: str = "") -> str:
+    """Render examples as one HTML file."""
+    pictures = [store.image(one.image) if one.image >= 0 else None for one in shown]
+    return (
+        environment()
+        .get_template("examples.html.jinja")
+        .render(store=store, examples=list(zip(shown, pictures, strict=True)), credit=credit)
+    )
