@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -34,6 +34,9 @@ class Batch:
     """int64 ``[B, T, ...]``, as the model's text encoder tokenizes."""
     text_mask: Tensor | None = None
     """bool ``[B, T]``, True where a token stands."""
+    attributes: Mapping[str, Tensor] = field(default_factory=dict)
+    """int64 ``[B]`` by name: inputs beside picture and text, which only few data sets have; the index of the value in
+    ``ModelContext.attributes``, -1 for one that training never had."""
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -55,4 +58,5 @@ class Batch:
             image_embeddings=moved(self.image_embeddings),
             text_ids=moved(self.text_ids),
             text_mask=moved(self.text_mask),
+            attributes={name: values.to(device) for name, values in self.attributes.items()},
         )

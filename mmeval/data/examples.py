@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmeval.data.store import LABEL, SLICE, Store
+from mmeval.data.store import ATTRIBUTE, LABEL, SLICE, Store
 from mmeval.protocol import Inputs
 
 
 class Examples:
     """The examples of one split, in the Store's order.
 
-    Models read ``texts``, ``languages``, ``image_rows`` and, in training, ``labels``; ids, clusters and slices are
-    for the protocol and the scores.
+    Models read ``texts``, ``languages``, ``image_rows``, the attributes that few data sets have and, in training,
+    ``labels``; ids, clusters and slices are for the protocol and the scores.
     """
 
     def __init__(self, store: Store, split: str, inputs: Inputs = Inputs.IMAGE_TEXT, limit: int | None = None) -> None:
@@ -82,6 +82,10 @@ class Examples:
     def slice(self, name: str) -> list[str]:
         """Values of a slice column."""
         return self._strings(SLICE + name)
+
+    def attribute(self, name: str) -> list[str]:
+        """Values of an input beside picture and text."""
+        return self._strings(ATTRIBUTE + name)
 
     def class_counts(self) -> dict[str, tuple[int, ...]]:
         """Examples per class, by task."""

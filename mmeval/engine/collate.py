@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ class Collate:
         """``labels``: whether batches carry them; prediction is made without."""
         self.examples, self.model = examples, model
         self._labels = {t.name: torch.from_numpy(examples.labels(t.name)) for t in model.context.tasks if labels}
+        self._attributes = {
+            name: _indices(examples.attribute(name), of) for name, of in model.context.attributes.items()
+        }
         self._embeddings = self._frozen_image_embeddings(device)
         # Read once here, so that threads share them.
         self._texts, self._languages, self._image_rows = examples.texts, examples.languages, examples.image_rows
@@ -45,6 +49,7 @@ class Collate:
             image_embeddings=torch.from_numpy(cached.gather(image_rows)) if cached else None,
             text_ids=ids,
             text_mask=mask,
+            attributes={name: values[rows] for name, values in self._attributes.items()},
         )
 
     def _frozen_image_embeddings(self, device: torch.device) -> Embeddings | None:
@@ -60,6 +65,11 @@ class Collate:
             return None
         size = (encoder.input.height, encoder.input.width)
         return decode_batch(self.examples.encoded_images(image_rows), size, encoder.input.interpolation)
+
+
+def _indices(values: Sequence[str], known: Sequence[str]) -> torch.Tensor:
+    index = {value: number for number, value in enumerate(known)}
+    return torch.tensor([index.get(value, -1) for value in values], dtype=torch.int64)
 
 
 def _seed(*shown: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -32,6 +32,8 @@ class ModelContext:
     """Training examples per class, by task, in the order of the task's classes."""
     languages: tuple[str, ...] = ()
     """ISO 639-1 codes of the training split, sorted; others may come in prediction."""
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Inputs beside picture and text: the values of each in the training split, sorted. Empty for nearly all data."""
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain JSON, for the config file beside the weights."""
@@ -42,7 +44,8 @@ class ModelContext:
         """The inverse of :meth:`as_json`."""
         tasks = tuple(Task(t["name"], tuple(t["classes"])) for t in data["tasks"])
         counts = {name: tuple(values) for name, values in data["class_counts"].items()}
-        return cls(tasks, counts, tuple(data["languages"]))
+        attributes = {name: tuple(values) for name, values in data.get("attributes", {}).items()}
+        return cls(tasks, counts, tuple(data["languages"]), attributes)
 
 
 @dataclass(frozen=True)

@@ -45,21 +45,22 @@ class EmbraceNet(TorchModel):
         super().__init__(config, context)
         self.image_encoder = image_encoder(config.image_encoder, frozen=config.freeze_image)
         self.text_encoder = text_encoder(config.text_encoder, frozen=config.freeze_text)
-        self.docking = nn.ModuleList(
-            nn.Linear(encoder.width, config.width) for encoder in (self.image_encoder, self.text_encoder)
-        )
+        # A modality more for each input beside picture and text, which few data sets have (glami1m:paper).
+        self.attributes = {name: len(values) for name, values in context.attributes.items()}
+        widths = (self.image_encoder.width, self.text_encoder.width, *self.attributes.values())
+        self.docking = nn.ModuleList(nn.Linear(width, config.width) for width in widths)
         self.terminal = Heads(config.width, context)
         self.dropout = nn.Dropout(config.dropout)
         self.prior = ClassPrior(context)
 
     def forward(self, batch: Batch) -> Output:
         """Logits of every task; ``modality_weights`` are the selection probabilities."""
-        available = torch.stack([batch.has_image, batch.has_text], 1)  # [B, 2]
-        docked = self._dock(batch, available)  # [B, 2, c]
+        known = [batch.attributes[name] >= 0 for name in self.attributes]
+        available = torch.stack([batch.has_image, batch.has_text, *known], 1)  # [B, m]
+        docked = self._dock(batch, available)  # [B, m, c]
         if self.training:
             available = self._drop_modalities(available)
-        share = torch.tensor([self.config.image_probability, 1 - self.config.image_probability], device=docked.device)
-        p = selection(share.expand(len(batch), 2), available)
+        p = selection(self._shares(docked.device).expand(available.shape), available)
         logits = self._classify(docked, p, batch.seeds)
         # Where there is nothing to draw from, the prior is all that is known.
         return Output(self.prior(logits, p.sum(1) > 0), modality_weights=p)
@@ -68,7 +69,9 @@ class EmbraceNet(TorchModel):
         """d_k = ReLU(W_k x_k + b_k) (equation 1). A missing input is zeroed first: NaN times zero is NaN."""
         assert self.image_encoder is not None
         assert self.text_encoder is not None
-        inputs = (self.image_encoder(batch).pooled, self.text_encoder.pool(batch))
+        inputs = [self.image_encoder(batch).pooled, self.text_encoder.pool(batch)]
+        for name, size in self.attributes.items():
+            inputs.append(F.one_hot(batch.attributes[name].clamp(min=0), size).to(inputs[0].dtype))
         return torch.stack(
             [
                 F.relu(layer(self.dropout(torch.where(present[:, None], x, 0))))
@@ -76,6 +79,11 @@ class EmbraceNet(TorchModel):
             ],
             1,
         )
+
+    def _shares(self, device: torch.device) -> Tensor:
+        """Selection probabilities ``[m]``: equal for attributes; image and text share the rest as configured."""
+        m, image = len(self.docking), self.config.image_probability
+        return torch.tensor([2 * image / m, 2 * (1 - image) / m, *[1 / m] * (m - 2)], device=device)
 
     def _drop_modalities(self, available: Tensor) -> Tensor:
         """Section 5.1: for a share of the batches, each sample keeps exactly one of the modalities that it has."""
@@ -97,7 +105,8 @@ class EmbraceNet(TorchModel):
         total: dict[str, Tensor] = {}
         for draw in range(draws):
             u = uniform(seeds, docked.shape[2], stream=draw)  # [B, c]
-            chosen = (u >= p[:, :1]).long()  # image with probability p_image, else text
+            edges = p.cumsum(1)[:, None, :-1]  # [B, 1, m - 1]
+            chosen = (u[:, :, None] >= edges).sum(2)  # modality k where u lies between its edges
             for name, logits in self.terminal(embrace(docked, chosen)).items():
                 total[name] = total.get(name, torch.zeros_like(logits)) + F.log_softmax(logits.float(), -1) / draws
         return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,25 @@ def test_in_training_features_of_one_sample_come_from_both_modalities() -> None:
     fused = embrace(d, torch.multinomial(selection(torch.ones(2, 2), torch.ones(2, 2)), 256, replacement=True))
     assert fused.mean(1).tolist() == pytest.approx([0.5, 0.5], abs=0.1)
     assert net(batch(net)).modality_weights.tolist() == [[0.5, 0.5]] * 6
+
+
+def test_an_attribute_that_the_data_shows_is_a_third_modality() -> None:
+    """The published GLAMI model has three inputs; the data set's variant that reproduces it must reach the model."""
+    context = replace(CONTEXT, attributes={"label_source": ("admin", "unknown")})
+    model = build(configure(EmbraceNetConfig, "embracenet", {}, SMALL), context).eval()
+    assert [layer.in_features for layer in model.docking][2:] == [2]
+    pixels = torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert model.text_encoder is not None
+    ids, mask = model.text_encoder.tokenize(["a", "b", "c", "d"])
+    present = torch.ones(4, dtype=torch.bool)
+
+    def output(values: list[int]) -> Any:
+        shown = {"label_source": torch.tensor(values)}
+        rest = {"images": pixels, "text_ids": ids, "text_mask": mask, "attributes": shown}
+        return model(Batch(present, present, ("en",) * 4, {}, torch.arange(4), **rest))
+
+    both = output([0, 1, 0, 1])
+    torch.testing.assert_close(both.modality_weights, torch.full((4, 3), 1 / 3))
+    assert not torch.allclose(both.logits["t"], output([1, 0, 1, 0]).logits["t"])
+    unseen = output([0, 1, 0, -1])
+    torch.testing.assert_close(unseen.modality_weights[3], torch.tensor([0.5, 0.5, 0.0]))
