@@ -1,0 +1,126 @@
+"""How fast batches are read (decode, resize to 224, collate), beside a bare loop and beside the usual recipe.
+
+``python benchmarks/reading.py``; all on the same pictures and the same two cores, in turn, several times over.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+import torch
+from PIL import Image
+
+from mmeval import DatasetSpec, Example, Examples, Task
+from mmeval.console import quiet
+from mmeval.data.images import decode_batch
+from mmeval.data.loader import batches
+from mmeval.data.prepare import prepare
+
+PICTURES, SIDE, BATCH, ROUNDS, CORES = 4096, 224, 64, 5, 2
+
+
+class Pictures:
+    """Photo-like pictures of 256 x 341 pixels, about 20 kB each, which a Store keeps as they are."""
+
+    identity = {"benchmark": "reading-1"}  # noqa: RUF012
+    tasks = (Task("t", ("a", "b")),)
+    size = PICTURES
+
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        rng = np.random.default_rng(0)
+        for number in range(PICTURES):
+            coarse = Image.fromarray(rng.integers(0, 256, (16, 12, 3)).astype(np.uint8))
+            pixels = np.asarray(coarse.resize((256, 341), Image.Resampling.BICUBIC)) + rng.normal(0, 10, (341, 256, 3))
+            file = io.BytesIO()
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=80)
+            yield str(number), file.getvalue()
+
+    def examples(self) -> Iterator[Example]:
+        for number in range(PICTURES):
+            yield Example(str(number), "", "de", "train", {"t": "a"}, str(number))
+
+
+def ours(examples: Examples) -> int:
+    """The Store's bytes, in batches, as the engine reads them."""
+
+    def make(rows: np.ndarray[Any, Any]) -> torch.Tensor:
+        return decode_batch(examples.encoded_images(examples.image_rows[rows]), (SIDE, SIDE))
+
+    return sum(len(batch) for batch in batches(np.arange(len(examples)), BATCH, make, workers=CORES))
+
+
+def bare(files: list[Path]) -> int:
+    """Two threads, each with every second file: read, simplejpeg, v2 resize; nothing is collated."""
+    from torchvision.transforms import v2
+
+    resize = v2.Resize((SIDE, SIDE), antialias=True)
+
+    def work(part: list[Path]) -> int:
+        for path in part:
+            pixels = simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB")
+            resize(torch.from_numpy(pixels).permute(2, 0, 1))
+        return len(part)
+
+    with ThreadPoolExecutor(CORES) as pool:
+        return sum(pool.map(work, [files[core::CORES] for core in range(CORES)]))
+
+
+def usual_loader(files: list[Path]) -> torch.utils.data.DataLoader[torch.Tensor]:
+    """`datasets` with its Image feature, Pillow transforms of torchvision, a DataLoader with two workers."""
+    import datasets
+    from torchvision import transforms
+
+    transform = transforms.Compose([transforms.Resize((SIDE, SIDE)), transforms.ToTensor()])
+    table = datasets.Dataset.from_dict({"image": [str(path) for path in files]}).cast_column("image", datasets.Image())
+    table = table.with_transform(lambda rows: {"image": [transform(one.convert("RGB")) for one in rows["image"]]})
+
+    def collate(rows: list[dict[str, torch.Tensor]]) -> torch.Tensor:
+        return torch.stack([row["image"] for row in rows])
+
+    return torch.utils.data.DataLoader(table, BATCH, num_workers=CORES, collate_fn=collate, persistent_workers=True)
+
+
+def main() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["MMEVAL_HOME"] = name
+        with quiet():
+            store = prepare(DatasetSpec("reading", "-", None, Pictures))
+        examples = Examples(store, "train")
+        files = []
+        for row in range(PICTURES):
+            files.append(Path(name) / f"{row}.jpg")
+            files[-1].write_bytes(store.image(row))
+        loader = usual_loader(files)
+        ways: dict[str, Callable[[], int]] = {
+            "bare loop": lambda: bare(files),
+            "ours": lambda: ours(examples),
+            "usual recipe": lambda: sum(len(batch) for batch in loader),
+        }
+        rates: dict[str, list[float]] = {way: [] for way in ways}
+        for round_ in range(ROUNDS + 1):
+            for way, run in ways.items():
+                start = time.perf_counter()
+                assert run() == PICTURES
+                # The first round warms up: pages, worker processes.
+                rates[way] += [PICTURES / (time.perf_counter() - start)] if round_ else []
+        middle = {way: statistics.median(found) for way, found in rates.items()}
+        for way, rate in middle.items():
+            print(f"{way:<14}{rate:>8,.0f} images/s   ({min(rates[way]):,.0f} to {max(rates[way]):,.0f})")
+        print(f"ours / bare loop     {middle['ours'] / middle['bare loop']:.2f}")
+        print(f"ours / usual recipe  {middle['ours'] / middle['usual recipe']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

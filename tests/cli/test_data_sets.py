@@ -1,0 +1,88 @@
+"""Each data set, from its archive in the published format to a report, by the commands that the documentation shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from mmeval.run.folder import RunFolder
+from tests.archives import abo, fashion_products, fashiongen, food, glami
+
+Command = Callable[..., int]
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "abo": abo.write,
+    "fashion-product-images": fashion_products.write,
+    "fashiongen": fashiongen.write,
+    "food101": food.write,
+    "food101:title-masked": food.write,
+    "glami1m": glami.write,
+    "glami1m:paper": glami.write,
+}
+FAST = ["image_encoder=small-cnn:32", "freeze_image=false", "text_encoder=char-ngrams:2048x16", "recipe.epochs=1"]
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder in which nothing is known, and a working folder."""
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_from_the_archive_to_the_report(
+    name: str, command: Command, fresh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The path that everybody goes; each command but the first knows the data set by its name alone."""
+    (fresh / "given").mkdir()
+    source = WRITERS[name](fresh / "given")
+    assert command("data", "prepare", name, "--source", source, "--not-the-release") == 0
+    assert command("data", "verify", name) == 0
+    capsys.readouterr()
+    assert command("data", "stats", name, "--json") == 0
+    counted = json.loads(capsys.readouterr().out)
+    assert counted["name"] == f"{name}-not-the-release"
+    assert set(counted["splits"]) == {"train", "validation", "test"}
+    assert all(sum(one["splits"][split] for one in counted["languages"]) > 10 for split in ("train", "test"))
+    assert command("data", "show", name) == 0
+    assert command("data", "audit", name, "--output", fresh / "audit") == 0
+    assert (fresh / "audit" / "audit.html").is_file()
+    assert command("data", "card", name) == 0
+    words = ["--plugin", "embracenet", "--preset", "tiny", *(word for one in FAST for word in ("--set", one))]
+    assert command("run", "--dataset", name, *words, "--limit", 60, "--device", "cpu", "--output", fresh / "run") == 0
+    assert command("report", fresh / "run") == 0
+    folder = RunFolder(fresh / "run")
+    record = folder.record()
+    assert record.plan.signature.startswith(f"{name}-not-the-release:")
+    assert any("is not the published data" in one for one in record.data["warnings"])
+    scores = pq.read_table(folder.scores_file)
+    assert set(scores["task"].to_pylist()) == {one["task"] for one in counted["tasks"]}
+    assert "is not the published data" in folder.html_file.read_text(encoding="utf-8")
+
+
+def test_who_labelled_a_row_reaches_a_model_only_where_the_user_says_so(
+    command: Command, fresh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An input that no real use has must not slip into anybody's scores, and must be said where it does."""
+    (fresh / "given").mkdir()
+    source = glami.write(fresh / "given")
+    assert command("data", "prepare", "glami1m", "--source", source, "--not-the-release") == 0
+    words = [word for one in FAST for word in ("--set", one)]
+    for name in ("glami1m", "glami1m:paper"):
+        run = ["--dataset", name, *words, "--limit", 40, "--device", "cpu", "--output", fresh / name.replace(":", "-")]
+        assert command("run", *run) == 0
+    plain, paper = RunFolder(fresh / "glami1m"), RunFolder(fresh / "glami1m-paper")
+    inputs = [
+        json.loads((one.model_folder(0) / "config.json").read_text())["context"]["attributes"] for one in (plain, paper)
+    ]
+    assert inputs[0] == {}
+    assert "unknown" in inputs[1]["label_source"]
+    said = "shows models label_source, in testing too: "
+    assert said in paper.html_file.read_text(encoding="utf-8")
+    assert said in paper.readme_file.read_text(encoding="utf-8")
+    assert said in capsys.readouterr().out
+    assert said not in plain.html_file.read_text(encoding="utf-8")
