@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Hashable
 
 
@@ -9,7 +10,7 @@ class Groups:
     """Union-find over rows, which join by whatever keys they share."""
 
     def __init__(self) -> None:
-        self._parent: list[int] = []
+        self._parent = array("q")
         self._row_of: dict[Hashable, int] = {}
 
     def add(self, *keys: Hashable) -> int:
@@ -23,6 +24,8 @@ class Groups:
     def join(self, row: int, key: Hashable) -> None:
         """Say that ``row`` has ``key`` too."""
         other = self._row_of.setdefault(key, row)
+        if other == row:
+            return
         # The smaller number is the root, so that a group is called after its first row.
         low, high = sorted((self.root(row), self.root(other)))
         self._parent[high] = low

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 
 from mmeval.data.table.options import Columns
-from mmeval.errors import UserError
+from mmeval.data.table.tables import Table
+from mmeval.errors import DataError, UserError
 
 KNOWN = {
     "image": "image photo picture img image_path image_file file_name filename image_url photo_url main_image",
@@ -43,14 +44,35 @@ def resolve(said: Columns, names: Sequence[str], where: str, *, fixed_language: 
     label = _first(free, LABELS)
     guessed: dict[str, object] = {role: name or "" for role, name in found.items()}
     guessed |= {"text": tuple(texts), "label": (label,) if label else (), "slice": (), "metadata": ()}
+    # That there is no such column is said of splits only by whom it was asked of: the files' names may tell them.
+    guessed["split"] = found["split"]
     resolved = Columns.model_validate(guessed | {r: v for r, v in said.model_dump().items() if v is not None})
-    if not resolved.image and not resolved.text:
+    unknown = {} if resolved.image or resolved.text else {"texts or pictures": "text=NAME,image=NAME"}
+    unknown |= {} if resolved.label else {"the class": "label=NAME"}
+    if unknown:
         raise UserError(
-            f"{where}: which columns hold picture and text? Say it: --columns image=NAME,text=NAME. {_has(names)}"
+            f"{where}: which columns hold {' and '.join(unknown)}? Say it: --columns {','.join(unknown.values())}. "
+            f"{_has(names)}"
         )
-    if not resolved.label:
-        raise UserError(f"{where}: which column holds the class? Say it: --columns label=NAME. {_has(names)}")
     return resolved
+
+
+def require_everywhere(columns: Columns, tables: Sequence[Table]) -> None:
+    """Refuse a folder whose files don't all have the columns; rows of JSON Lines may leave any out.
+
+    Raises:
+        DataError: naming the file.
+    """
+    for table in tables[1:]:
+        if table.loose:
+            continue
+        there = table.columns()
+        for role, names in columns.said().items():
+            if missing := [name for name in names if name not in there]:
+                raise DataError(
+                    f'{table.where} has no column "{missing[0]}", which is {role} as {tables[0].where} has it; '
+                    "name one file, or a folder whose files have the same columns."
+                )
 
 
 def guessed(said: Columns, resolved: Columns) -> Columns:
@@ -68,4 +90,4 @@ def _plain(name: str) -> str:
 
 
 def _has(names: Sequence[str]) -> str:
-    return f"Its columns are {', '.join(names)}."
+    return f"Its columns are {', '.join(name or '(without a name)' for name in names)}."

@@ -10,21 +10,14 @@ from mmeval.console import note
 from mmeval.data.asked import TABLE, TOML, Asked, Opened
 from mmeval.data.prepare import prepare
 from mmeval.data.shelf import table_file
-from mmeval.data.table.options import HUB, Columns, TableOptions, parse_columns, read_options, write_options
+from mmeval.data.table.options import HUB, Columns, TableOptions, name_of, parse_columns, read_options, write_options
 from mmeval.data.table.source import TableSource
-from mmeval.errors import UserError
+from mmeval.errors import DataError, UserError
 from mmeval.plugin.source import Source
 from mmeval.plugin.spec import DatasetSpec
 
 if TYPE_CHECKING:
     from mmeval.plugin.manager import Manager
-
-PATTERNS = tuple(
-    f"*.{ending}"
-    for kinds in ("parquet csv tsv jsonl ndjson csv.gz tsv.gz jsonl.gz", "jpg jpeg png webp gif bmp JPG JPEG PNG")
-    for ending in kinds.split()
-)
-"""Files of a Hub data set that a table can be made of: tables, and pictures."""
 
 
 def open_table(asked: Asked, manager: Manager) -> Opened:
@@ -38,7 +31,7 @@ def open_table(asked: Asked, manager: Manager) -> Opened:
     spec = table_spec(options, source)
     store = prepare(spec, source)
     if asked.name.endswith(TOML):
-        _name_it(options)
+        _name_it(_written(asked.name))
     return Opened(spec, store, options.licence)
 
 
@@ -53,7 +46,7 @@ def save_table(asked: Asked, path: Path, manager: Manager) -> str:
     if path.suffix != TOML:
         raise UserError(f"--save {path}: the file's name must end in .toml.")
     options, source = _opened(asked, manager)
-    options = options.model_copy(update={"columns": source.columns, "name": path.stem})
+    options = options.model_copy(update={"columns": source.columns, "name": name_of(path.stem)})
     _refuse_taken(options.called, str(path), manager)
     write_options(path, options)
     note(f"Wrote {path}: change there what isn't right.")
@@ -62,15 +55,25 @@ def save_table(asked: Asked, path: Path, manager: Manager) -> str:
 
 def _opened(asked: Asked, manager: Manager) -> tuple[TableOptions, TableSource]:
     options = table_options(asked, manager)
-    path, revision = _place(options)
-    return options, TableSource(options, path, revision)
+    if not options.is_hub:
+        return options, TableSource(options, Path(options.source))
+    from mmeval.data.table.repository import fetch
+
+    found = fetch(options)
+    if options.licence == TableOptions.model_fields["licence"].default:
+        options = options.model_copy(update={"licence": found.licence})
+    return options, TableSource(options, found.path, found.commit, found.root)
 
 
 def _name_it(options: TableOptions) -> None:
     """Keep a toml file's content under its name, which is enough from now on."""
     file = table_file(options.called)
-    if file.is_file() and (before := read_options(file).source) != options.source:
-        note(f"{options.called} is the name of {options.source} now; it was that of {before}.")
+    try:
+        before = read_options(file)
+    except DataError:  # none yet, or one of another version of mmeval
+        before = options
+    if before.source != options.source:
+        note(f"{options.called} is the name of {options.source} now; it was that of {before.source}.")
     write_options(file, options)
 
 
@@ -109,11 +112,12 @@ def _written(name: str) -> TableOptions:
     place = name.removeprefix(TABLE)
     if not place:
         raise UserError("--dataset table: lacks its path; write table:PATH or table:hub:OWNER/NAME.")
+    path = Path(place).expanduser()
     if place.endswith(TOML):
-        return read_options(Path(place))
-    if (Path(place) / "dataset.toml").is_file():
-        return read_options(Path(place) / "dataset.toml")
-    return TableOptions(source=place)
+        return read_options(path)
+    if (path / "dataset.toml").is_file():
+        return read_options(path / "dataset.toml")
+    return TableOptions(source=place if place.startswith(HUB) else str(path))
 
 
 def table_spec(options: TableOptions, source: Source) -> DatasetSpec:
@@ -124,13 +128,3 @@ def table_spec(options: TableOptions, source: Source) -> DatasetSpec:
 
 def _itself(source: Source) -> Source:
     return source
-
-
-def _place(options: TableOptions) -> tuple[Path, str]:
-    """Where a table is on disk, and its commit if it is on the Hub."""
-    if not options.is_hub:
-        return Path(options.source), ""
-    from mmeval.data.hub import snapshot
-
-    found = snapshot(options.source.removeprefix(HUB), PATTERNS, options.revision or None)
-    return found.folder, found.commit

@@ -62,7 +62,10 @@ class TableOptions(Config):
     """A table as a data set; the fields of a ``dataset.toml``."""
 
     source: str = Field(min_length=1)
-    """A file, a folder of them, or ``hub:owner/name``; a relative path starts at the ``dataset.toml``."""
+    """A file, a folder of them, or ``hub:owner/name`` (also ``hub:owner/name/FOLDER``, or a file in it).
+
+    A relative path starts at the ``dataset.toml``.
+    """
     name: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")
     """What a user types after ``--dataset``; empty: made of the source's."""
     summary: str = ""
@@ -87,8 +90,13 @@ class TableOptions(Config):
     def called(self) -> str:
         """Its name, or one made of the file's or folder's."""
         stem = self.source.removeprefix(HUB) if self.is_hub else Path(self.source).resolve().name.split(".")[0]
-        made = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "table"
-        return self.name or (f"{made}-table" if made.endswith(".py") else made)
+        return self.name or name_of(stem)
+
+
+def name_of(stem: str) -> str:
+    """A name for a table, made of that of its file."""
+    made = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "table"
+    return f"{made}-table" if made.endswith((".py", ".toml")) else made
 
 
 def parse_columns(text: str) -> Columns:
@@ -133,9 +141,9 @@ def read_options(path: Path) -> TableOptions:
         said = f"there is no such field; there are {has}" if first["type"] == "extra_forbidden" else first["msg"]
         raise DataError(f"{path}: {where}: {said}.") from None
     base = path.parent.resolve()
-    source = found.source if found.is_hub else str(base / found.source)
-    images = str(base / found.images) if found.images else ""
-    name = found.name or (path.stem if path.stem != "dataset" else base.name)
+    source = found.source if found.is_hub else str(base / Path(found.source).expanduser())
+    images = str(base / Path(found.images).expanduser()) if found.images else ""
+    name = found.name or name_of(path.stem if path.stem != "dataset" else base.name)
     return found.model_copy(update={"source": source, "images": images, "name": name})
 
 

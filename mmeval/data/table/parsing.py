@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmeval.data.reading.row import Row
 from mmeval.data.table.options import Columns
-from mmeval.data.table.pictures import Reference, reference
+from mmeval.data.table.pictures import Finder, Reference
 from mmeval.data.table.tables import Table, split_of_value
 from mmeval.errors import DataError
 from mmeval.files import digest
@@ -21,8 +21,7 @@ UNDETERMINED = "und"
 _LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]+)*")
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(NamedTuple):
     """What a row says."""
 
     id: str
@@ -50,54 +49,107 @@ class Parser:
 
     columns: Columns
     language: str
-    """Of every row, where no column says it."""
-    folder: Path
-    """Where pictures' paths start."""
-    inside: bool
-    """Whether pictures must be in ``folder``."""
+    """Of every row, where no column says it; in the form that rows have."""
+    finder: Finder
+    carve: bool
+    """Whether splits are carved, whatever the files are called."""
 
-    def parse(self, row: Row, table: Table) -> Parsed | Rejected:
-        """What a row says, or why it can't be used."""
-        columns, cells, where = self.columns, row.cells, f"{table.where}, row {row.number}"
-        id_ = text_of(cells.get(columns.id)) if columns.id else ""
+    def parse(self, row: Row, table: Table, folder: str) -> Parsed | Rejected:
+        """What a row says, or why it can't be used; ``folder``: that of the table's file.
+
+        Raises:
+            DataError: its split is a word that isn't known, which is no matter of one row.
+        """
+        where = f"{table.where}, row {row.number}"
         try:
-            picture = reference(cells.get(columns.image), self.folder, inside=self.inside) if columns.image else None
-            language = self._language(cells)
-            split = self._split(cells) or table.split
-        except DataError as error:
-            return Rejected(where, str(error), id_)
-        text = " ".join(filter(None, (text_of(cells.get(name)) for name in columns.text or ())))
-        labels = {name: label for name in columns.label or () if (label := text_of(cells.get(name)))}
+            return self._parse(row.cells, table, folder, where)
+        except _RowError as error:
+            return Rejected(where, str(error), self._id(row.cells))
+
+    def _parse(self, cells: Mapping[str, Any], table: Table, folder: str, where: str) -> Parsed:
+        columns = self.columns
+        picture = self._picture(cells, folder)
+        text = " ".join(filter(None, (text_of(cells.get(name), name) for name in columns.text or ())))
+        labels = {name: sys.intern(label) for name in columns.label or () if (label := value_of(cells.get(name), name))}
         if not labels:
-            return Rejected(where, f"no label in {' or '.join(columns.label or ())}", id_)
+            raise _RowError(f"no label in {' or '.join(columns.label or ())}")
         if not text and not picture:
-            return Rejected(where, "neither text nor picture", id_)
-        slices = {name: text_of(cells.get(name)) or "none" for name in columns.slice or ()}
-        metadata = {name: text_of(cells.get(name)) for name in columns.metadata or ()}
-        group = text_of(cells.get(columns.group)) if columns.group else ""
-        return Parsed(id_, text, language, labels, picture, split, group, slices, metadata, where)
+            raise _RowError("neither text nor picture")
+        return Parsed(
+            value_of(cells.get(columns.id), columns.id) if columns.id else "",
+            text,
+            self._language(cells),
+            labels,
+            picture,
+            self._split(cells, table, where),
+            value_of(cells.get(columns.group), columns.group) if columns.group else "",
+            {name: value_of(cells.get(name), name) or "none" for name in columns.slice or ()},
+            {name: text_of(cells.get(name), name) for name in columns.metadata or ()},
+            where,
+        )
+
+    def _id(self, cells: Mapping[str, Any]) -> str:
+        try:
+            return value_of(cells.get(self.columns.id), self.columns.id) if self.columns.id else ""
+        except _RowError:
+            return ""
+
+    def _picture(self, cells: Mapping[str, Any], folder: str) -> Reference | None:
+        try:
+            return self.finder.find(cells.get(self.columns.image), folder) if self.columns.image else None
+        except DataError as error:
+            raise _RowError(str(error)) from None
 
     def _language(self, cells: Mapping[str, Any]) -> str:
-        said = text_of(cells.get(self.columns.language)) if self.columns.language else self.language
-        if not said:
-            return UNDETERMINED
-        if not (found := _LANGUAGE.fullmatch(said)):
-            raise DataError(f'the language "{said}" is no ISO 639 code such as de or pt-BR')
-        return found[1].lower()
+        if not (column := self.columns.language):
+            return self.language or UNDETERMINED
+        said = value_of(cells.get(column), column)
+        if said and not language_of(said):
+            raise _RowError(f'the language "{said}" is no ISO 639 code such as de or pt-BR')
+        return sys.intern(language_of(said) or self.language or UNDETERMINED)
 
-    def _split(self, cells: Mapping[str, Any]) -> str:
-        if not self.columns.split:
-            return ""
-        said = text_of(cells.get(self.columns.split))
+    def _split(self, cells: Mapping[str, Any], table: Table, where: str) -> str:
+        if not (column := self.columns.split):
+            return "" if self.carve else table.split
+        if not (said := value_of(cells.get(column), column)):
+            raise _RowError(f"no split in {column}")
         if not (split := split_of_value(said)):
-            raise DataError(f'"{said}" is no split, those are train, validation, test')
+            raise DataError(
+                f'{where}: the {column} "{said}" is none of train, validation and test (or val, dev, eval); '
+                "write one of them, or --columns split= to have splits carved."
+            )
         return split
 
 
-def text_of(cell: Any) -> str:  # noqa: ANN401 - what a table holds
+class _RowError(Exception):
+    """Why a row is set aside, in a few words."""
+
+
+def language_of(said: str) -> str:
+    """The language of a code with or without a country: ``pt_BR`` -> ``pt``; empty if it is none."""
+    found = _LANGUAGE.fullmatch(said.strip())
+    return found[1].lower() if found else ""
+
+
+def text_of(cell: Any, column: str) -> str:  # noqa: ANN401 - what a table holds
     """A cell as text without blanks around it; empty for None and NaN, lists joined by blanks."""
-    if cell is None or (isinstance(cell, float) and cell != cell):
+    if isinstance(cell, str):
+        return cell.strip()
+    if cell is None or cell != cell:
         return ""
     if isinstance(cell, list):
-        return " ".join(filter(None, map(text_of, cell)))
-    return str(cell).strip()
+        return " ".join(filter(None, (text_of(one, column) for one in cell)))
+    if isinstance(cell, (dict, bytes)):
+        raise _RowError(f"{column} holds {'an object' if isinstance(cell, dict) else 'bytes'}, not a text")
+    # Where one number of a column is missing, pandas writes all others with a fraction.
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def value_of(cell: Any, column: str) -> str:  # noqa: ANN401 - what a table holds
+    """A cell that stands for one thing (a class, an id) as text; a list of one is that one."""
+    if isinstance(cell, list):
+        values = [one for one in cell if text_of(one, column)]
+        if len(values) > 1:
+            raise _RowError(f"{column} holds {len(values)} values, not one")
+        cell = values[0] if values else None
+    return text_of(cell, column)

@@ -2,54 +2,84 @@
 
 from __future__ import annotations
 
-import hashlib
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
-from mmeval.console import note, progress
+from mmeval.console import note
 from mmeval.data.groups import Groups
-from mmeval.data.loader import cores, in_order
-from mmeval.data.reading.files import read_picture
 from mmeval.data.split import TENTHS, Member, hash_split
 from mmeval.data.table.parsing import Parsed
+from mmeval.data.table.pictures import Reference
+from mmeval.data.table.same import same_files
 from mmeval.errors import DataError
+from mmeval.plugin.source import Rejected
 
 SALT = "mmeval-table-split-1"
-TASK = 64
-"""Pictures that one task of a thread reads."""
+RARE = 10
+"""Classes of fewer groups than this have too few for shares of their own: their shares hold over all of them."""
+LARGE = 0.1
+"""Share of the rows from which a group is said to be large."""
 
 
 class Scan:
     """A table, read once from end to end; rows are numbered as they come, those that are set aside left out."""
 
-    def __init__(self, rows: Iterable[Parsed], tasks: Iterable[str]) -> None:
-        """Read all rows; ``tasks`` are the columns of labels."""
+    def __init__(self, rows: Iterable[Parsed | Rejected], tasks: Iterable[str], where: str) -> None:
+        """Read all rows; ``tasks`` are the columns of labels, ``where`` is what messages call the table.
+
+        Raises:
+            DataError: no row can be used, or a task has no two classes.
+        """
+        self.where = where
         self.classes: dict[str, set[str]] = {task: set() for task in tasks}
-        self.pictures: dict[str, Path | None] = {}
-        """By key; the path of those that are files of their own."""
+        self.pictures: dict[str, Reference] = {}
+        """By key, without bytes."""
+        self._rows_of: Counter[str] = Counter()
         self._ids: Counter[str] = Counter()
-        self._with_language: Counter[tuple[str, str]] = Counter()
+        self._with_language: Counter[str] = Counter()
         self._groups = Groups()
-        self._members: list[tuple[str, str]] = []
+        self._names: list[str] = []
+        self._labels: list[str] = []
         self._told: list[str] = []
         self._row_of: dict[str, int] = {}
-        names: Counter[str] = Counter()
-        for number, row in enumerate(rows):
-            keys = [("name", row.name), *([("group", row.group)] if row.group else [])]
-            if row.picture:
-                keys.append(("picture", row.picture.key))
-                self.pictures.setdefault(row.picture.key, row.picture.path)
-                self._row_of.setdefault(row.picture.key, number)
-            self._groups.add(*keys)
-            for task, label in row.labels.items():
-                self.classes[task].add(label)
+        aside: list[Rejected] = []
+        for row in rows:
+            if isinstance(row, Rejected):
+                aside.append(row)
+                continue
+            self._add(row)
+        if not self._told:
+            if not aside:
+                raise DataError(f"{where} holds no rows.")
+            images = (
+                "; --images names the folder that pictures' paths start from" if "picture" in aside[0].reason else ""
+            )
+            raise DataError(
+                f"None of the {len(aside):,} rows of {where} can be used, as {aside[0].where}: "
+                f"{aside[0].reason}{images}."
+            )
+        self._require_classes()
+
+    def _add(self, row: Parsed) -> None:
+        number, name = len(self._told), sys.intern(row.name)
+        # One string a key: with a tuple each, a table of millions of rows needs twice the memory.
+        keys = [f"n{name}", *([f"g{row.group}"] if row.group else [])]
+        if picture := row.picture:
+            keys.append(f"p{picture.key}")
+            if picture.key not in self.pictures:
+                self.pictures[picture.key] = picture._replace(data=b"")
+                self._row_of[picture.key] = number
+            self._rows_of[picture.key] += 1
+        self._groups.add(*keys)
+        for task, label in row.labels.items():
+            self.classes[task].add(label)
+        if row.id:
             self._ids[row.id] += 1
-            self._with_language[row.id, row.language] += 1
-            # Unique, and the same whatever the order of the rows: rows of one name are one group.
-            self._members.append((f"{row.name}\0{names[row.name]}", next(iter(row.labels.values()))))
-            names[row.name] += 1
-            self._told.append(row.split)
+            self._with_language[f"{row.language}/{row.id}"] += 1
+        self._names.append(name)
+        self._labels.append(next(iter(row.labels.values())))
+        self._told.append(row.split)
 
     def example_id(self, row: Parsed, number: int) -> str:
         """A unique id: that of the table if it is, else with the language, else with the row's number."""
@@ -57,79 +87,97 @@ class Scan:
             return row.where
         if self._ids[row.id] == 1:
             return row.id
-        unique = self._with_language[row.id, row.language] == 1
+        unique = self._with_language[f"{row.language}/{row.id}"] == 1
         return f"{row.id}/{row.language}" if unique else f"{row.id}/{row.language}/{number}"
 
     def cluster(self, number: int) -> str:
         """The group of a row, called after its first one."""
-        return self._members[self._groups.root(number)][0].partition("\0")[0]
+        return self._names[self._groups.root(number)]
 
-    def splits(self, where: str) -> list[str]:
+    def splits(self) -> list[str]:
         """The split of each row: as told, else carved; what is carved is said.
 
         Raises:
-            DataError: what is told lacks the training or the test split.
+            DataError: what is told lacks the training or the test split, or there is too little to carve.
         """
         self._join_same_pictures()
         told = Counter(self._told)
         if set(told) <= {"", "train"}:
-            note(f"Splits of {where}: carved, {', '.join(f'{share:.0%} {name}' for name, share in TENTHS.items())}")
-            return self._carved(range(len(self._told)), TENTHS)
+            found = self._carved(range(len(self._told)), TENTHS)
+            note(f"Splits of {self.where}: carved, {_counts(found)}")
+            return found
+        if told[""]:
+            raise DataError(
+                f"{self.where}: the names of some files tell a split, those of others don't; rename them, or say "
+                "--columns split= to have all splits carved."
+            )
         if not told["train"] or not told["test"]:
             lacks = "train" if not told["train"] else "test"
             has = " and ".join(sorted(filter(None, told)))
-            how = "--columns split= has splits carved instead, as has one file without splits in its name"
-            raise DataError(f"{where} has {has} but no {lacks} rows; {how}.")
+            raise DataError(
+                f"{self.where} has {has} but no {lacks} rows; --columns split= has all splits carved instead."
+            )
         if told["validation"]:
+            note(f"Splits of {self.where}: as told, {_counts(self._told)}")
             return self._told
-        note(f"Splits of {where}: as told; it has no validation, so {TENTHS['validation']:.0%} of train is carved off")
         elsewhere = {self._groups.root(number) for number, split in enumerate(self._told) if split != "train"}
         free = [number for number, split in enumerate(self._told) if split == "train"]
         free = [number for number in free if self._groups.root(number) not in elsewhere]
         part = {"train": 1 - TENTHS["validation"], "validation": TENTHS["validation"]}
-        return self._carved(free, part)
+        found = self._carved(free, part)
+        note(f"Splits of {self.where}: as told, with a validation split carved off train: {_counts(found)}")
+        return found
 
     def _carved(self, numbers: Iterable[int], shares: dict[str, float]) -> list[str]:
         numbers = list(numbers)
-        members = [
-            Member(self._members[number][0], str(self._groups.root(number)), self._members[number][1])
-            for number in numbers
-        ]
-        found, splits = hash_split(members, shares, SALT), list(self._told)
+        roots = {number: self._groups.root(number) for number in numbers}
+        groups = Counter(label for label, _ in {(self._labels[number], roots[number]) for number in numbers})
+        # A class of a single group can only be learnt from; hash_split puts what is alone into train.
+        rare = {label for label, count in groups.items() if 1 < count < RARE}
+        members, seen = [], Counter[str]()
         for number in numbers:
-            splits[number] = found[self._members[number][0]]
+            name, label = self._names[number], self._labels[number]
+            # Unique, and the same whatever the order of the rows: rows of one name are one group.
+            members.append(Member(f"{name}\0{seen[name]}", str(roots[number]), "" if label in rare else label))
+            seen[name] += 1
+        found, splits = hash_split(members, shares, SALT), list(self._told)
+        for number, member in zip(numbers, members, strict=True):
+            splits[number] = found[member.id]
+        sizes = Counter(roots.values())
+        if lacks := [split for split in shares if split not in {splits[number] for number in numbers}]:
+            raise DataError(
+                f"{self.where} is too small to be carved into {', '.join(shares)}: its {len(numbers):,} rows are "
+                f"{len(sizes):,} groups that share an id, a picture or a text, and {lacks[0]} gets none; "
+                "add rows, or a column that says the split."
+            )
+        self._say_large(sizes)
         return splits
+
+    def _say_large(self, sizes: Counter[int]) -> None:
+        total = sum(sizes.values())
+        ((_, size),) = sizes.most_common(1)
+        if size < LARGE * total or len(sizes) < RARE:
+            return
+        why = ""
+        if self._rows_of and (commonest := self._rows_of.most_common(1)[0])[1] > size / 2:
+            why = f"; the picture {commonest[0]} alone stands in {commonest[1]:,}"
+        note(f"{size:,} of {total:,} rows share an id, a picture, a group or a text, so all are in one split{why}")
+
+    def _require_classes(self) -> None:
+        for task, names in self.classes.items():
+            if len(names) < 2:
+                has = f'only the class "{next(iter(names))}"' if names else "no class at all"
+                raise DataError(f"{self.where}: {task} has {has}; a task needs two, so name another column as label.")
+            if len(names) > max(len(self._told) / 2, RARE):
+                rows = f"{len(self._told):,} rows"
+                note(f"{task} has {len(names):,} classes in {rows}; --columns label= names another column")
 
     def _join_same_pictures(self) -> None:
         """Put rows together whose pictures are the same bytes under several names."""
-        files = [(key, path) for key, path in self.pictures.items() if path is not None]
-        if not files:
-            return
-        parts = (files[start : start + TASK] for start in range(0, len(files), TASK))
-        with progress("Comparing pictures", len(files), "pictures") as advance:
-            for digests in in_order(parts, _digests, workers=cores()):
-                for key, found in digests:
-                    if found:
-                        self._groups.join(self._row_of[key], ("content", found))
-                advance(len(digests))
+        for key, content in same_files(self.pictures.values()):
+            self._groups.join(self._row_of[key], f"psha256:{content}")
 
 
-def _digests(part: list[tuple[str, Path]]) -> list[tuple[str, str]]:
-    return [(key, _digest(path)) for key, path in part]
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(read_picture(path)).hexdigest()
-    except (DataError, FileNotFoundError):
-        return ""  # said when the picture itself is prepared
-
-
-def stats(files: Iterable[tuple[str, Path]]) -> Iterator[str]:
-    """Name, size and time of each file, for an identity; a missing one has none."""
-    for name, path in files:
-        try:
-            found = path.stat()
-            yield f"{name}\0{found.st_size}\0{found.st_mtime_ns}"
-        except OSError:
-            yield f"{name}\0"
+def _counts(splits: list[str]) -> str:
+    counted = Counter(splits)
+    return ", ".join(f"{counted[split]:,} {split}" for split in TENTHS)

@@ -9,59 +9,81 @@ from pathlib import Path
 
 from mmeval.console import note
 from mmeval.data.reading.row import Row
-from mmeval.data.table.columns import guessed, resolve
+from mmeval.data.table.columns import guessed, require_everywhere, resolve
+from mmeval.data.table.delimiter import said_of_delimiter
 from mmeval.data.table.options import TableOptions
-from mmeval.data.table.parsing import Parsed, Parser
-from mmeval.data.table.scan import Scan, stats
+from mmeval.data.table.parsing import Parsed, Parser, language_of
+from mmeval.data.table.pictures import Finder
+from mmeval.data.table.scan import Scan
 from mmeval.data.table.tables import tables
-from mmeval.errors import DataError
-from mmeval.files import digest
+from mmeval.errors import DataError, UserError
+from mmeval.files import digest, write_text
+from mmeval.home import home
 from mmeval.plugin.model import Task
 from mmeval.plugin.source import Example, Rejected
 
-RULES = "table-1"
+RULES = "table-2"
 """Names what these modules do; part of the identity."""
 
 
 class TableSource:
     """The source of ``table:PATH``.
 
-    A row is an example. Without a column of splits they are carved by a salted hash, stratified by the first task,
-    over groups of rows that share an id, a picture (the same file, or the same bytes) or a value of ``group``.
+    A row is an example. Without a column of splits they are carved by a salted hash, stratified by the first task
+    (small classes together), over groups of rows that share an id, a picture (the same file, or the same bytes) or a
+    value of ``group``; without ids, also rows that hold the same.
     """
 
-    def __init__(self, options: TableOptions, path: Path, revision: str = "") -> None:
-        """``path``: where the table is on disk; ``revision``: the commit, of a Hub data set.
+    def __init__(self, options: TableOptions, path: Path, revision: str = "", root: Path | None = None) -> None:
+        """``path``: where the table is on disk; ``revision``, ``root``: commit and folder of a Hub data set.
 
         Raises:
             UserError: nothing is there, or the columns can't be told.
         """
-        self.options, self.path, self.revision = options, path, revision
-        self.tables = tables(path)
-        names = self.tables[0].columns()
-        self.columns = resolve(options.columns, names, self.tables[0].where, fixed_language=bool(options.language))
-        folder = Path(options.images) if options.images else path if path.is_dir() else path.parent
+        self.options, self.revision = options, revision
+        self.where = options.source if options.is_hub else path.resolve().name
+        self.tables = tables(path, options.source if options.is_hub else str(path))
+        first = self.tables[0]
+        said = {column for columns in options.columns.said().values() for column in columns}
+        names = first.columns(said)
+        self.columns = resolve(options.columns, names, first.where, fixed_language=bool(options.language))
+        require_everywhere(self.columns, self.tables)
+        folder = Path(options.images) if options.images else root or (path if path.is_dir() else path.parent)
         if not folder.is_dir():
             raise DataError(f"The folder of pictures {folder} is not there; --images names another.")
-        self._parser = Parser(self.columns, options.language, folder, inside=options.is_hub)
+        if options.language and not language_of(options.language):
+            raise UserError(f"--language {options.language}: write an ISO 639 code such as de or pt-BR.")
+        self._finder = Finder(folder, beside=not options.images, inside=options.is_hub)
+        carve = options.columns.split == ""
+        self._parser = Parser(self.columns, language_of(options.language), self._finder, carve)
 
     def announce(self) -> None:
-        """Say which columns were told by their names."""
+        """Say what nobody said: columns told by their names, the separator, that languages are unknown."""
         if text := str(guessed(self.options.columns, self.columns)):
-            note(f"Columns of {self.path.name}, told by their names: {text} (--columns says otherwise)")
+            note(f"Columns of {self.where}, told by their names: {text} (--columns says otherwise)")
+        if said := said_of_delimiter(self.tables[0].path, self.tables[0].delimiter):
+            note(f"{self.tables[0].where} is {said}, as its header line is")
+        if not self.columns.language and not self.options.language:
+            note(f"Languages of {self.where}: none is said, so all is und (--language de, --columns language=COLUMN)")
 
     @property
     def identity(self) -> dict[str, str]:
-        """Rules, columns, and name, size and time of each file, also of pictures that are files of their own."""
-        files = [(table.where, table.path) for table in self.tables]
-        files += [(key, path) for key, path in self._scan.pictures.items() if path is not None]
-        said = {"columns": str(self.columns), "language": self.options.language}
-        return {
-            "rules": RULES,
-            "options": json.dumps(said, ensure_ascii=False),
-            "files": digest(*stats(files)),
-            "revision": self.revision,
-        }
+        """Rules, columns, and name, size and time of each file, also of pictures that are files of their own.
+
+        The names of those are kept, so that a table that hasn't changed isn't read for it. What the Hub keeps is
+        told by its commit; times would only say when it was fetched.
+        """
+        times, files = not self.revision, [table.path.stat() for table in self.tables]
+        stamps = [f"{one.st_size}\0{one.st_mtime_ns if times else ''}" for one in files]
+        of_tables = digest(*(f"{table.where}\0{stamp}" for table, stamp in zip(self.tables, stamps, strict=True)))
+        said = {"columns": str(self.columns), "language": self.options.language, "carve": self._parser.carve}
+        options = json.dumps(said, ensure_ascii=False)
+        folders = [table.folder for table in self.tables]
+        places = json.dumps([self.options.images, folders, self.revision])
+        kept = home() / "tables" / "pictures" / f"{digest(RULES, options, of_tables, places)[:16]}.json"
+        self._find_pictures(kept)
+        found = digest(of_tables, *self._finder.stamps(times=times))
+        return {"rules": RULES, "options": options, "files": found, "revision": self.revision}
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
@@ -74,7 +96,11 @@ class TableSource:
         return len(self._scan.pictures)
 
     def images(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Yield each picture that a row names, once."""
+        """Yield each picture that a row names, once; the table is read only for pictures that it holds itself."""
+        known = self._scan.pictures
+        if all(one.path for one in known.values()):
+            yield from ((key, one.read) for key, one in known.items())
+            return
         seen: set[str] = set()
         for row in self._rows():
             if isinstance(row, Parsed) and row.picture and row.picture.key not in seen:
@@ -102,15 +128,26 @@ class TableSource:
             )
             number += 1
 
+    def _find_pictures(self, kept: Path) -> None:
+        """Look for every picture's file: the names are those that are kept, else the table is read for them."""
+        if "_scan" in self.__dict__:
+            return
+        try:
+            self._finder.again((folder, name) for folder, name in json.loads(kept.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            _ = self._scan
+            write_text(kept, json.dumps(self._finder.names()))
+
     @cached_property
     def _scan(self) -> Scan:
-        return Scan((row for row in self._rows() if isinstance(row, Parsed)), self.columns.label or ())
+        return Scan(self._rows(), self.columns.label or (), self.where)
 
     @cached_property
     def _splits(self) -> list[str]:
-        return self._scan.splits(self.path.name)
+        return self._scan.splits()
 
     def _rows(self) -> Iterator[Parsed | Rejected]:
         for table in self.tables:
+            folder = table.folder
             for row in table.rows():
-                yield self._parser.parse(row, table) if isinstance(row, Row) else row
+                yield self._parser.parse(row, table, folder) if isinstance(row, Row) else row

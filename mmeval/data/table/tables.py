@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmeval.data.reading.files import DELIMITERS, PARQUET, kind, read_table
+from mmeval.data.reading.delimited import read_delimited
+from mmeval.data.reading.files import PARQUET, kind, open_file, read_table
 from mmeval.data.reading.parquet import parquet_columns
 from mmeval.data.reading.row import Row
+from mmeval.data.table.delimiter import delimiter_of
 from mmeval.errors import DataError
 from mmeval.plugin.source import Rejected
 
@@ -21,7 +22,9 @@ SPLITS = {
 }
 _SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names.split()}
 LOOKED_AT = 100
-"""Rows of a JSON Lines file in which keys are looked for."""
+"""Rows of a JSON Lines file in which keys are looked for; more where one is missing that was named."""
+WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+ENDINGS = "those end in .csv, .tsv, .jsonl (also .gz) or .parquet"
 
 
 @dataclass(frozen=True)
@@ -33,53 +36,76 @@ class Table:
     """What messages call it."""
     split: str
     """Told by its name; empty if it tells none."""
+    delimiter: str
+    """Of a CSV or TSV file."""
+
+    @property
+    def folder(self) -> str:
+        """The folder that it is in, absolute."""
+        return str(self.path.absolute().parent)
+
+    @property
+    def loose(self) -> bool:
+        """Whether a row may leave out what it has nothing for, as those of JSON Lines."""
+        return not self.delimiter and kind(self.path) != PARQUET
 
     def rows(self) -> Iterator[Row | Rejected]:
         """Its records."""
-        return read_table(self.path, self.where)
+        if not self.delimiter:
+            yield from read_table(self.path, self.where)
+            return
+        with open_file(self.path) as stream:
+            yield from read_delimited(stream, self.where, delimiter=self.delimiter)
 
-    def columns(self) -> list[str]:
-        """Names of its columns.
+    def columns(self, named: Collection[str] = ()) -> list[str]:
+        """Names of its columns; where rows may leave some out, it is read on till all that are ``named`` are found.
 
         Raises:
-            DataError: it is not there, or damaged.
+            DataError: it is not there, damaged, or holds no rows.
         """
-        ending = kind(self.path)
-        if ending == PARQUET:
+        if kind(self.path) == PARQUET:
             return parquet_columns(self.path, self.where)
-        rows = (row for row in self.rows() if isinstance(row, Row))
-        # Every row of a CSV has the same columns; one of JSON Lines may leave out what it has nothing for.
-        looked_at = itertools.islice(rows, 1 if ending in DELIMITERS else LOOKED_AT)
-        keys = list(dict.fromkeys(key for row in looked_at for key in row.cells))
+        keys: dict[str, None] = {}
+        unread: Rejected | None = None
+        for number, row in enumerate(self.rows()):
+            if isinstance(row, Rejected):
+                unread = unread or row
+                continue
+            keys.update(dict.fromkeys(row.cells))
+            if not self.loose or (number >= LOOKED_AT and keys.keys() >= set(named)):
+                break
         if not keys:
-            raise DataError(f"{self.where} holds no rows.")
-        return keys
+            raise DataError(
+                f"{self.where} holds no row that can be read; {unread.where}: {unread.reason}."
+                if unread
+                else f"{self.where} holds no rows."
+            )
+        return list(keys)
 
 
-def tables(path: Path) -> list[Table]:
+def tables(path: Path, called: str = "") -> list[Table]:
     """The tables at ``path``: itself, or the files of a folder in the order of their names.
 
     Raises:
         DataError: nothing is there, or no table.
     """
+    called = called or str(path)
     if path.is_file():
-        if not kind(path):
-            raise DataError(f"{path} is no table; those end in .csv, .tsv, .jsonl (also .gz) or .parquet.")
-        return [Table(path, path.name, "")]
+        _require_table(path, called)
+        return [Table(path, path.name, "", delimiter_of(path, path.name))]
     if not path.is_dir():
-        raise DataError(f"There is no file or folder {path}.")
+        raise DataError(f"There is no file or folder {called}.")
     found = sorted(file for file in path.rglob("*") if _is_table(file, path))
     if not found:
-        raise DataError(f"{path} holds no table; those end in .csv, .tsv, .jsonl (also .gz) or .parquet.")
+        raise DataError(f"{called} holds no table; {ENDINGS}.")
     if len({kind(file) for file in found}) > 1:
         several = ", ".join(sorted({kind(file) for file in found}))
-        raise DataError(f"{path} holds tables of several kinds ({several}); name one file, or a folder of one kind.")
-    splits = [split_of_name(file.relative_to(path)) for file in found]
-    told = all(splits)
-    return [
-        Table(file, str(file.relative_to(path)), split if told else "")
-        for file, split in zip(found, splits, strict=True)
-    ]
+        raise DataError(f"{called} holds tables of several kinds ({several}); name one file, or a folder of one kind.")
+    names = {file: str(file.relative_to(path)) for file in found}
+    splits = {file: split_of_name(file.relative_to(path)) for file in found}
+    # One file alone of a name with a split is all that there is: "shop-test.csv" is no test split of anything.
+    told = any(splits.values()) and len(found) > 1
+    return [Table(file, name, splits[file] if told else "", delimiter_of(file, name)) for file, name in names.items()]
 
 
 def split_of_name(path: Path) -> str:
@@ -91,6 +117,20 @@ def split_of_name(path: Path) -> str:
 def split_of_value(value: str) -> str:
     """The split that a cell names; empty if it names none."""
     return _SPLIT_OF.get(value.strip().lower(), "")
+
+
+def _require_table(path: Path, called: str) -> None:
+    if path.suffix.lower() in WORKBOOKS:
+        raise DataError(f'{called} is a workbook; save its sheet as "CSV UTF-8" and name that file.')
+    if not kind(path):
+        raise DataError(f"{called} is no table; {ENDINGS}.")
+    if kind(path) == ".json":
+        with open_file(path) as stream:
+            if stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+                raise DataError(
+                    f"{called} is one JSON list; write each of its objects on a line of its own (JSON Lines), "
+                    f"as `jq -c '.[]' {path.name} > {path.stem}.jsonl` does."
+                )
 
 
 def _is_table(file: Path, folder: Path) -> bool:

@@ -1,0 +1,39 @@
+"""By what the cells of a CSV file are separated, told by its header line."""
+
+from __future__ import annotations
+
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from pathlib import Path
+
+from mmeval.data.reading.files import DELIMITERS, kind, open_file
+from mmeval.errors import DataError
+
+OTHERS = ";\t|,"
+LONGEST_HEADER = 64 * 1024
+NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+
+
+def delimiter_of(path: Path, where: str) -> str:
+    """That of the file's ending, unless its header line has none of it but has another; empty: not a delimited file.
+
+    A table needs two columns, so that a header without commas can't be that of a file separated by commas: Excel
+    writes semicolons where the comma is the decimal sign.
+
+    Raises:
+        DataError: it is not there, or UTF-16.
+    """
+    usual = DELIMITERS.get(kind(path), "")
+    if not usual:
+        return ""
+    with open_file(path) as stream:
+        header = stream.readline(LONGEST_HEADER)
+    if header.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise DataError(f'{where} is UTF-16; save it as "CSV UTF-8", or run: iconv -f UTF-16 -t UTF-8.')
+    bare = re.sub(rb'"[^"]*"', b"", header).decode("latin-1")
+    return next((one for one in (usual, *OTHERS) if one in bare), usual)
+
+
+def said_of_delimiter(path: Path, delimiter: str) -> str:
+    """What there is to say where a file isn't separated as its ending says; else empty."""
+    return f"separated by {NAMES[delimiter]}" if delimiter and delimiter != DELIMITERS[kind(path)] else ""

@@ -1,0 +1,66 @@
+"""A table that is a data set on the Hub: ``hub:owner/name``, or a folder or file in it."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import yaml
+
+from mmeval.data.hub import snapshot
+from mmeval.data.reading.files import kind
+from mmeval.data.table.options import HUB, TableOptions
+from mmeval.errors import DataError
+
+TEXTS = ("csv", "tsv", "jsonl", "ndjson")
+TABLES = ("parquet", *TEXTS, *(f"{ending}.gz" for ending in TEXTS))
+PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "JPG", "JPEG", "PNG")
+CARD = "README.md"
+
+
+class Fetched(NamedTuple):
+    """A repository's tables and pictures on disk."""
+
+    path: Path
+    """The table: a file, or a folder of them."""
+    root: Path
+    """The repository's folder."""
+    commit: str
+    licence: str
+    """As its card says it."""
+
+
+def fetch(options: TableOptions) -> Fetched:
+    """Have the tables and pictures of a Hub data set.
+
+    Raises:
+        DataError: there is no such data set, revision or table, no access or no connection.
+    """
+    name, inside = _parts(options.source)
+    tables = [f"*.{ending}" for ending in TABLES]
+    if inside:
+        below = glob.escape(inside)
+        tables = [below] if kind(Path(inside)) else [f"{below}/{pattern}" for pattern in tables]
+    pictures = [] if options.images else [f"*.{ending}" for ending in PICTURES]
+    found = snapshot(name, [*tables, *pictures, CARD], options.revision or None)
+    path = found.folder / inside if inside else found.folder
+    return Fetched(path, found.folder, found.commit, _licence(found.folder / CARD))
+
+
+def _parts(source: str) -> tuple[str, str]:
+    """``owner/name``, and what is named in it."""
+    parts = PurePosixPath(source.removeprefix(HUB)).parts
+    if len(parts) < 2 or ".." in parts:
+        raise DataError(f"{source}: write hub:OWNER/NAME, or hub:OWNER/NAME/FOLDER for a part of it.")
+    return "/".join(parts[:2]), "/".join(parts[2:])
+
+
+def _licence(card: Path) -> str:
+    unknown: str = TableOptions.model_fields["licence"].default
+    try:
+        _, header, _ = card.read_text(encoding="utf-8").split("---", 2)
+        said = yaml.safe_load(header)["license"]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return unknown
+    return " and ".join(map(str, said)) if isinstance(said, list) else str(said or unknown)

@@ -1,0 +1,85 @@
+"""The commands on a table of one's own: each works at once, and a run says how to do it again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+Command = Callable[..., int]
+Capture = pytest.CaptureFixture[str]
+COLOURS = {"red": (200, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 200)}
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A shop's export, in the folder that commands are typed in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
+    with Path("shop.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Artikel", "Foto", "Titel", "Sprache", "Farbe"])
+        for number in range(90):
+            colour = tuple(COLOURS)[number % 3]
+            red, green, blue = COLOURS[colour]
+            Image.new("RGB", (16, 16), (red + number % 50, green, blue)).save(f"{number}.png")
+            for language in ("de", "en"):
+                writer.writerow([number, f"{number}.png", f"{colour} {number}", language, colour])
+    Path("7.png").unlink()
+    return "table:shop.csv"
+
+
+COLUMNS = "id=Artikel,image=Foto,text=Titel,language=Sprache,label=Farbe"
+
+
+def test_a_table_is_prepared_shown_counted_and_checked(table: str, command: Command, capsys: Capture) -> None:
+    options = ("--columns", COLUMNS)
+    assert command("data", "prepare", table, *options) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("shop is ready: 178 examples in 2 languages, 89 pictures.")
+    assert "shop.csv is separated by semicolons, as its header line is\n" in err
+    assert "Set aside: 2 rows" in err
+    assert command("data", "stats", table, *options, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["examples"] == 178
+    assert command("data", "show", table, *options, "-n", "5", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 5
+    assert command("data", "show", table, *options, "--set-aside") == 0
+    assert "the picture's file 7.png is not there" in capsys.readouterr().out
+    assert command("data", "verify", table, *options) == 0
+    assert "whole: 2 files are as they were written" in capsys.readouterr().out
+    assert command("data", "card", table, *options) == 0
+    assert "Farbe: [blue, green, red]" in capsys.readouterr().out
+
+
+def test_a_saved_table_is_listed_and_has_a_name(table: str, command: Command, capsys: Capture) -> None:
+    assert command("data", "prepare", table, "--columns", COLUMNS, "--save", "colours.toml") == 0
+    capsys.readouterr()
+    assert command("data", "stats", "colours", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "colours"
+
+
+def test_a_mistake_is_one_sentence(table: str, command: Command, capsys: Capture) -> None:
+    assert command("data", "prepare", table) == 2
+    assert capsys.readouterr().err == (
+        "error: shop.csv: which columns hold texts or pictures and the class? Say it: "
+        "--columns text=NAME,image=NAME,label=NAME. Its columns are Artikel, Foto, Titel, Sprache, Farbe.\n"
+    )
+
+
+def test_a_run_on_a_table_says_the_command_that_does_it_again(table: str, command: Command, capsys: Capture) -> None:
+    """Else a result on one's own data can't be repeated."""
+    words = ["--dataset", table, "--columns", COLUMNS, "--set", "recipe.epochs=1", "--limit", "20"]
+    assert command("run", "--plugin", "embracenet", "--preset", "tiny", *words, "--output", "one") == 0
+    record = json.loads(Path("one/run.json").read_text())
+    assert record["data"]["name"] == "shop"
+    again = shlex.split(record["command"])
+    assert again[:1] == ["mmeval"]
+    assert again[again.index("--columns") + 1] == COLUMNS
+    assert command(*again[1:], "--output", "two") == 0
+    second = json.loads(Path("two/run.json").read_text())
+    assert second["plan"]["signature"] == record["plan"]["signature"]

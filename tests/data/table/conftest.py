@@ -1,0 +1,14 @@
+"""Each test has a home of its own: what is kept of one table must not be seen by another's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("MMEVAL_HOME", str(home))
+    return home

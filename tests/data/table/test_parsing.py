@@ -1,0 +1,112 @@
+"""What a row's cells say, and for which reasons a row is set aside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmeval.errors import UserError
+from mmeval.plugin.source import Example
+from tests.data.table.shop import read, texts, write
+
+GOOD = [{"text": f"text {number}", "label": "ab"[number % 2], "lang": "de"} for number in range(40)]
+
+
+def row(folder: Path, cells: dict[str, Any], columns: str = "", **options: str) -> Example | str:
+    """The example of one more row of a table of good ones, or why it is set aside."""
+    path = folder / "shop.jsonl"
+    path.write_text("\n".join(map(json.dumps, [*GOOD, cells])))
+    examples, aside = read(path, columns, **options)
+    return aside[0].reason if aside else examples[-1]
+
+
+@pytest.mark.parametrize(
+    ("said", "language"),
+    [("de", "de"), ("en_US", "en"), ("PT-br", "pt"), ("zh-Hant-TW", "zh"), (" sk ", "sk"), (None, "und"), ("", "und")],
+)
+def test_languages_are_codes_without_countries(said: str | None, language: str, tmp_path: Path) -> None:
+    """Else one language is two rows of the result."""
+    found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
+    assert isinstance(found, Example)
+    assert found.language == language
+
+
+@pytest.mark.parametrize("said", ["German", "d", "de DE", "12"])
+def test_what_is_no_language_is_set_aside(said: str, tmp_path: Path) -> None:
+    found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
+    assert found == f'the language "{said}" is no ISO 639 code such as de or pt-BR'
+
+
+def test_a_language_of_every_row(tmp_path: Path) -> None:
+    """It is that of rows whose column says nothing, too."""
+    path = write(tmp_path / "shop.csv", texts())
+    assert {one.language for one in read(path, language="de_AT")[0]} == {"de"}
+    assert {one.language for one in read(path)[0]} == {"und"}
+    found = row(tmp_path, {"text": "x", "label": "a"}, "language=lang", language="fr")
+    assert isinstance(found, Example)
+    assert found.language == "fr"
+    with pytest.raises(UserError) as error:
+        read(path, language="German")
+    assert str(error.value) == "--language German: write an ISO 639 code such as de or pt-BR."
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"text": "x", "label": None}, "no label in label"),
+        ({"text": "x", "label": " "}, "no label in label"),
+        ({"text": " ", "label": "a"}, "neither text nor picture"),
+        ({"text": "x", "label": ["a", "b"]}, "label holds 2 values, not one"),
+        ({"text": {"de": "x"}, "label": "a"}, "text holds an object, not a text"),
+    ],
+)
+def test_why_a_row_is_set_aside(cells: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    assert row(tmp_path, cells) == reason
+
+
+def test_numbers_and_lists_are_texts_as_a_person_writes_them(tmp_path: Path) -> None:
+    """Else pandas, which writes 1 as 1.0 where one cell is empty, makes another class of it."""
+    found = row(tmp_path, {"text": ["a", None, " b "], "label": 1.0, "lang": "de", "n": [7]}, "id=n,text=text")
+    assert isinstance(found, Example)
+    assert (found.text, found.labels, found.id) == ("a b", {"label": "1"}, "7")
+    found = row(tmp_path, {"text": 2.5, "label": True, "lang": float("nan")})
+    assert isinstance(found, Example)
+    assert (found.text, found.labels, found.language) == ("2.5", {"label": "True"}, "und")
+
+
+def test_a_task_may_lack_labels(tmp_path: Path) -> None:
+    rows = [
+        {
+            "text": f"x{number}",
+            "label": "ab"[number % 2],
+            "season": ("", "s", "w")[number % 3],
+            "brand": "",
+            "price": "9",
+        }
+        for number in range(40)
+    ]
+    examples, _ = read(write(tmp_path / "a.csv", rows), "label=label+season,slice=brand,metadata=price")
+    assert examples[0].labels == {"label": "a"}
+    assert examples[1].labels == {"label": "b", "season": "s"}
+    assert (examples[0].slices, examples[0].metadata) == ({"brand": "none"}, {"price": "9"})
+
+
+def test_a_word_that_is_no_split_stops_rather_than_losing_a_split(tmp_path: Path) -> None:
+    """Else all rows of "heldout" are set aside, and a test split is carved of the others."""
+    rows = [one | {"split": "train" if number % 2 else "heldout"} for number, one in enumerate(texts())]
+    path = write(tmp_path / "shop.csv", rows)
+    with pytest.raises(UserError) as error:
+        read(path)
+    assert str(error.value) == (
+        'shop.csv, row 1: the split "heldout" is none of train, validation and test (or val, dev, eval); '
+        "write one of them, or --columns split= to have splits carved."
+    )
+    assert len(read(path, "split=")[0]) == 40
+    rows[3]["split"], rows[4]["split"] = "", "test"
+    rows = [one | {"split": one["split"].replace("heldout", "Test")} for one in rows]
+    examples, aside = read(write(path, rows))
+    assert [one.reason for one in aside] == ["no split in split"]
+    assert {one.split for one in examples} == {"train", "validation", "test"}

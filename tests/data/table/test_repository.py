@@ -1,0 +1,78 @@
+"""A data set on the Hub is a table, with no more said than its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mmeval.data.asked import Asked, Opened
+from mmeval.data.named import open_data
+from mmeval.errors import DataError
+from mmeval.plugin.manager import Manager
+from tests.data.table.shop import shop, texts, write
+from tests.data.table.test_source import parquet
+from tests.hub import HubServer, hub
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[HubServer]:
+    """Two repositories: Parquet with splits in names of files, and CSV with a folder of photos."""
+    (tmp_path / "embedded").mkdir()
+    parquet(tmp_path / "embedded/data/train-00000-of-00001.parquet", 0, 40)
+    parquet(tmp_path / "embedded/data/test-00000-of-00001.parquet", 40, 60)
+    (tmp_path / "embedded/README.md").write_text("---\nlicense: mit\n---\n# Shop\n")
+    shop(tmp_path / "photos")
+    write(tmp_path / "photos/more/texts.tsv", texts(), delimiter="\t")
+    with hub({"owner/embedded": tmp_path / "embedded", "owner/photos": tmp_path / "photos"}) as server:
+        yield server
+
+
+def opened(name: str, **options: str) -> Opened:
+    return open_data(Asked(f"table:{name}", **options), Manager())  # type: ignore[arg-type]
+
+
+def refusal(name: str) -> str:
+    with pytest.raises(DataError) as error:
+        opened(name)
+    return str(error.value)
+
+
+def test_parquet_with_splits_in_its_names(server: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    found = opened("hub:owner/embedded")
+    assert (found.store.name, found.licence) == ("owner-embedded", "mit")
+    assert found.store.split_sizes == {"train": 36, "validation": 4, "test": 20}
+    assert found.store.info["identity"]["revision"] == server.commit("owner/embedded")
+    said = capsys.readouterr().err
+    assert "Columns of hub:owner/embedded, told by their names: image=image,text=text,label=label (" in said
+    assert "Splits of hub:owner/embedded: as told, with a validation split carved off train" in said
+
+
+def test_a_file_or_folder_of_a_repository(server: HubServer) -> None:
+    """Else a repository of several tables, as of one a language, can't be used at all."""
+    assert refusal("hub:owner/photos") == (
+        "hub:owner/photos holds tables of several kinds (.csv, .tsv); name one file, or a folder of one kind."
+    )
+    found = opened("hub:owner/photos/shop.csv")
+    assert (found.store.name, found.store.image_count, found.licence) == ("owner-photos-shop.csv", 40, "unknown")
+    assert sum(opened("hub:owner/photos/more").store.split_sizes.values()) == 40
+    assert refusal("hub:owner/photos/no.csv") == "There is no file or folder hub:owner/photos/no.csv."
+
+
+def test_what_was_fetched_is_used_without_a_network(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nothing runs on a train, or on a cluster's nodes."""
+    before = opened("hub:owner/photos/shop.csv")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert opened("hub:owner/photos/shop.csv").store.folder == before.store.folder
+
+
+def test_a_private_repository_is_a_sentence(server: HubServer) -> None:
+    server.private = {"owner/embedded"}
+    assert refusal("hub:owner/embedded").startswith("The data set owner/embedded can't be fetched from the Hub: ")
+
+
+@pytest.mark.parametrize("name", ["hub:owner", "hub:owner/../secret/x"])
+def test_a_name_has_an_owner(name: str) -> None:
+    expected = f"{name}: write hub:OWNER/NAME, or hub:OWNER/NAME/FOLDER for a part of it."
+    assert refusal(name) == expected

@@ -1,0 +1,168 @@
+"""A table as a source: its tasks and pictures, and an identity that changes when content does."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmeval.data.prepare import prepare
+from mmeval.data.stats import stats
+from mmeval.data.table.named import table_spec
+from mmeval.data.table.options import TableOptions
+from mmeval.data.table.source import TableSource
+from mmeval.errors import DataError
+from tests.data.table.shop import CLASSES, jpeg, products, read, shop, source, texts, write
+
+FEATURES = {
+    "image": {"_type": "Image"},
+    "text": {"dtype": "string", "_type": "Value"},
+    "label": {"names": list(CLASSES), "_type": "ClassLabel"},
+}
+
+
+def parquet(path: Path, start: int, stop: int) -> Path:
+    """A file as ``datasets`` writes it: pictures as bytes, labels as numbers whose names stand in the schema."""
+    rows = {
+        "image": [{"bytes": jpeg(number), "path": None} for number in range(start, stop)],
+        "text": [f"text {number}" for number in range(start, stop)],
+        "label": [number % 4 for number in range(start, stop)],
+    }
+    schema = pa.schema({
+        "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+        "text": pa.string(),
+        "label": pa.int64(),
+    }).with_metadata({"huggingface": json.dumps({"info": {"features": FEATURES}})})  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(rows, schema=schema), str(path))
+    return path
+
+
+def test_a_shop_is_prepared_whole(tmp_path: Path) -> None:
+    found = source(shop(tmp_path))
+    store = prepare(table_spec(found.options, found), found)
+    assert (store.image_count, store.languages, store.rejected_count) == (40, ("de", "en", "sk"), 0)
+    assert store.info["spanning"] == {}
+    counted = stats(store)
+    assert counted.name == "shop"
+    assert sum(store.split_sizes.values()) == counted.examples == 120
+    assert counted.tasks[0].not_in_train == 0
+
+
+def test_parquet_of_datasets_has_its_classes_by_name_and_each_picture_once(tmp_path: Path) -> None:
+    """Else classes are called 0 and 1 in every report."""
+    parquet(tmp_path / "data" / "train-00000-of-00002.parquet", 0, 30)
+    parquet(tmp_path / "data" / "train-00001-of-00002.parquet", 20, 50)
+    parquet(tmp_path / "data" / "test-00000-of-00001.parquet", 50, 70)
+    found = source(tmp_path)
+    assert found.tasks[0].classes == tuple(sorted(CLASSES))
+    pictures = {key: read() for key, read in found.images()}
+    assert len(pictures) == found.size == 70
+    examples = list(found.examples())
+    assert len(examples) == 80
+    assert {pictures[one.image] for one in examples} == {jpeg(number) for number in range(70)}  # type: ignore
+
+
+def test_an_image_folder_with_metadata_in_each_split(tmp_path: Path) -> None:
+    """The layout of ``datasets``, whose file names start anew in each folder."""
+    for split, start, stop in (("train", 0, 40), ("test", 40, 60)):
+        rows = [{"file_name": f"{n - start}.jpg", "text": f"t{n}", "label": CLASSES[n % 4]} for n in range(start, stop)]
+        write(tmp_path / split / "metadata.csv", rows)
+        for number in range(start, stop):
+            (tmp_path / split / f"{number - start}.jpg").write_bytes(jpeg(number))
+    found = source(tmp_path)
+    pictures = {key: read() for key, read in found.images()}
+    assert len(pictures) == 60
+    by_text = {one.text: one for one in found.examples()}  # type: ignore[union-attr]
+    assert pictures[by_text["t40"].image] == jpeg(40)  # type: ignore[union-attr,index]
+    assert by_text["t40"].split == "test"  # type: ignore[union-attr]
+
+
+def test_pictures_alone_and_texts_alone_are_data_sets(tmp_path: Path) -> None:
+    path = shop(tmp_path)
+    examples, _ = read(path, "text=,id=sku")
+    assert {one.text for one in examples} == {""}
+    examples, _ = read(path, "image=")
+    assert {one.image for one in examples} == {None}
+    assert not list(source(path, "image=").images())
+
+
+def test_nothing_changed_is_the_same_identity_and_reads_no_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every `mmeval data show` reads gigabytes of embedded pictures to find that nothing changed."""
+    path = shop(tmp_path)
+    before = source(path).identity
+    monkeypatch.setattr(TableSource, "_rows", lambda _: pytest.fail("the table was read"))
+    assert source(path).identity == before
+
+
+@pytest.mark.parametrize("change", ["row", "picture", "gone", "come", "columns", "language"])
+def test_any_change_is_another_identity(change: str, tmp_path: Path) -> None:
+    """Else results are of data that is no longer there."""
+    path, columns, language = shop(tmp_path), "", ""
+    photo = tmp_path / "photos" / "3.jpg"
+    if change == "come":
+        photo.rename(tmp_path / "kept.jpg")
+    before = source(path).identity
+    match change:
+        case "row":
+            write(path, [*products(40), {**products(1)[0], "title": "another"}])
+        case "picture":
+            size = photo.stat().st_size
+            photo.write_bytes(jpeg(3)[:-1] + b"\0")
+            os.utime(photo, ns=(1, 1))
+            assert photo.stat().st_size == size
+        case "gone":
+            photo.unlink()
+        case "come":
+            (tmp_path / "kept.jpg").rename(photo)
+        case "columns":
+            columns = "label=season"
+        case "language":
+            language = "de"
+    after = source(path, columns, **({"language": language} if language else {})).identity
+    assert after != before
+    assert source(path, columns, **({"language": language} if language else {})).identity == after
+
+
+def test_pictures_of_another_folder(tmp_path: Path) -> None:
+    path = shop(tmp_path / "shop")
+    (tmp_path / "shop" / "photos").rename(tmp_path / "photos")
+    assert len(read(path, images=str(tmp_path))[0]) == 120
+    with pytest.raises(DataError) as error:
+        source(path, images=str(tmp_path / "no"))
+    assert str(error.value) == f"The folder of pictures {tmp_path / 'no'} is not there; --images names another."
+
+
+def test_a_table_of_the_hub_is_told_by_its_commit_not_by_when_it_came(tmp_path: Path) -> None:
+    """Else the same commit on another machine, or fetched again, is another data set."""
+    path = shop(tmp_path)
+    options = TableOptions(source="hub:owner/shop")
+    before = TableSource(options, tmp_path, "c0ffee", tmp_path).identity
+    for file in (path, tmp_path / "photos" / "3.jpg"):
+        os.utime(file, ns=(1, 1))
+    assert TableSource(options, tmp_path, "c0ffee", tmp_path).identity == before
+    assert TableSource(options, tmp_path, "bead", tmp_path).identity != before
+
+
+def test_ten_thousand_rows_are_read_in_order_and_counted_once(tmp_path: Path) -> None:
+    path = tmp_path / "big.csv"
+    lines = io.StringIO()
+    lines.write("text,label\n")
+    lines.writelines(f"text {number},c{number % 5}\n" for number in range(10_000))
+    path.write_text(lines.getvalue())
+    examples, aside = read(path)
+    assert not aside
+    assert [one.where for one in examples[:2]] == ["big.csv, row 1", "big.csv, row 2"]
+    assert len({one.id for one in examples}) == 10_000
+
+
+def test_text_of_excel_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Else the first column is called "\\ufefftext" and is not found."""
+    assert len(read(write(tmp_path / "a.csv", texts(), encoding="utf-8-sig"))[0]) == 40
