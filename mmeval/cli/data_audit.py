@@ -17,6 +17,13 @@ def audit(
     columns: Columns = "",
     language: Language = "",
     images: Images = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare pictures by this image encoder too, as efficientnet-lite0:128.",
+            show_default="where its embeddings are cached",
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the report.", show_default="audits/NAME")] = None,
 ) -> None:
     """Look for leaks and duplicates between splits, texts in another language, labels that stand in the text."""
@@ -28,7 +35,7 @@ def audit(
     data = opened(name, source, not_the_release, columns, language, images)
     folder = output or Path("audits") / data.store.name.replace(":", "-")
     try:
-        found = look(data.store, folder)
+        found = look(data.store, folder, encoder=encoder, credit=data.spec.credit)
     except KeyboardInterrupt:
         raise Stopped("Stopped. Nothing half-written is left; repeat the command.") from None
     screen = console()

@@ -82,6 +82,14 @@ def embeddings(encoder: ImageEncoder, store: Store, rows: NDArray[np.int64], dev
     return Embeddings(parts, part_of, row_of)
 
 
+def cached_embeddings(encoder: ImageEncoder, store: Store, kind: str) -> tuple[Embeddings, NDArray[np.bool_]]:
+    """What the cache has of a Store's pictures, and of which; nothing is computed. ``kind``: ``cpu``, ``cuda``, ..."""
+    digests = np.asarray(store.images["digest"].to_pylist(), dtype="S64")
+    parts = _load(home() / "embeddings" / digest(encoder.identity(), kind)[:16])
+    part_of, row_of = _find(parts, digests)
+    return Embeddings(parts, part_of, row_of), part_of >= 0
+
+
 def _load(folder: Path) -> list[NDArray[np.void]]:
     return [np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(folder.glob("part-*.npy"))]
 

@@ -1,0 +1,56 @@
+"""The page is mailed around: it loads nothing, runs nothing, and no text of the data becomes markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmeval import Example, Task
+from mmeval.audit import audit
+from mmeval.data.store import Store
+from tests.audit.conftest import jpeg, scene
+from tests.report.test_html import Page
+
+EVIL = "\"'><script>alert(1)</script> & a text that is long enough"
+TASK = Task(EVIL, (EVIL, "plain"))
+
+
+@pytest.fixture
+def text(planted: Callable[..., Store], tmp_path: Path) -> str:
+    given = [
+        Example(f"{EVIL}{i}", f"{EVIL} {i // 2}", ("en", "ar")[i // 2 % 2], split, {EVIL: TASK.classes[i % 2]}, f"p{i}")
+        for i, split in enumerate(("train", "test") * 4)
+    ]
+    pictures = {f"p{i}": jpeg(scene(i // 2), 90 - i) for i in range(8)}
+    audit(planted(given, pictures, (TASK,)), tmp_path, credit=EVIL)
+    return (tmp_path / "audit.html").read_text(encoding="utf-8")
+
+
+def test_the_page_loads_nothing_and_runs_nothing(text: str) -> None:
+    page = Page(text.replace("<rect", "<line"))
+    assert page.open == []
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    for tag, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            if name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
+                assert (value or "").startswith("data:"), (tag, name, value)
+    assert not {"url(", "@import", "http:", "https:"} & {
+        word for word in ("url(", "@import", "http:", "https:") if word in text
+    }
+
+
+def test_a_text_cannot_become_markup(text: str) -> None:
+    page = Page(text)
+    assert "<script" not in text
+    assert EVIL[:30] in page.text
+
+
+def test_twins_stand_side_by_side_in_their_own_direction(text: str) -> None:
+    page = Page(text)
+    assert len(page.all("img")) == 8
+    texts = [one for one in page.all("div") if one.get("class") == "text"]
+    assert {one["lang"] for one in texts} == {"ar", "en"}
+    assert {one["dir"] for one in texts} == {"auto"}
