@@ -26,7 +26,7 @@ from mmeval.data.images import decode_batch
 from mmeval.data.loader import batches
 from mmeval.data.prepare import prepare
 
-PICTURES, SIDE, BATCH, ROUNDS, CORES = 4096, 224, 64, 5, 2
+PICTURES, SIDE, BATCH, ROUNDS, CORES = 4096, 224, 64, 7, 2
 
 
 class Pictures:

@@ -13,6 +13,9 @@ IMAGE_SIDE = 256
 IMAGE_LONGEST = 1024
 """Pixels of the longer side, at most: it cuts only strips more than four times as long as wide."""
 
+PICTURE_RULE = "picture-1"
+"""Names how pictures are prepared; another rule makes other pixels, so another Store."""
+
 
 class Inputs(StrEnum):
     """What a model is shown of each example."""

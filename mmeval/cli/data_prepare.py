@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -38,8 +39,10 @@ def prepare(
         raise Stopped("Stopped. What is prepared is kept; repeat the command to go on.") from None
     screen = console()
     count = sum(data.store.split_sizes.values())
-    ready = f"{data.store.name} is ready: {count:,} examples in {len(data.store.languages)} languages, "
+    languages = "1 language" if len(data.store.languages) == 1 else f"{len(data.store.languages)} languages"
+    ready = f"{data.store.name} is ready: {count:,} examples in {languages}, "
     screen.print(f"{ready}{data.store.image_count:,} pictures.", soft_wrap=True, markup=False)
+    typed = quote(str(name))
     screen.print(
-        f"Next: mmeval data stats {name}, or mmeval run --dataset {name}", style="dim", markup=False, soft_wrap=True
+        f"Next: mmeval data stats {typed}, or mmeval run --dataset {typed}", style="dim", markup=False, soft_wrap=True
     )

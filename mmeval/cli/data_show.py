@@ -38,7 +38,7 @@ def show(
 
     data = opened(name, source, not_the_release, columns, language, images)
     if set_aside:
-        _print_set_aside(data.store, count)
+        _print_set_aside(data.store, count, as_json=json)
         return
     found = sample(data.store, count, language=of_language, split=split, label=label, word=word, seed=seed)
     if json:
@@ -68,28 +68,36 @@ def _print(found: list[Shown]) -> None:
         table.add_column(column, overflow="fold", no_wrap=column in ("lang", "split"), max_width=48)
     for one in found:
         labels = ", ".join(one.labels.values()) or "–"
-        others = ", ".join(f"{name} {value}" for name, value in one.others.items())
+        others = ", ".join(f"{name}: {value}" for name, value in one.others.items())
         cells = (one.id, one.language, one.split, one.text or "–", labels, others)
         table.add_row(*(Text(cell) for cell in cells))
     console().print(table)
 
 
-def _print_set_aside(store: Store, count: int) -> None:
+def _print_set_aside(store: Store, count: int, *, as_json: bool) -> None:
     import pyarrow.parquet as pq
+
+    from mmeval.data.store import REJECTED
+
+    path = store.folder / REJECTED
+    rows = pq.read_table(path).slice(0, count).to_pylist()
+    if as_json:
+        import json
+
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
     from rich.table import Table
     from rich.text import Text
 
     from mmeval.console import console
-    from mmeval.data.store import REJECTED
 
-    rows = pq.read_table(store.folder / REJECTED).slice(0, count).to_pylist()
-    table = Table(box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("where", "id", "reason"):
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(row[column]) for column in ("where", "id", "reason")))
     screen = console()
-    screen.print(table)
-    screen.print(
-        f"{len(rows):,} of {store.rejected_count:,}; all in {store.folder / REJECTED}", style="dim", soft_wrap=True
-    )
+    if rows:
+        screen.print(table)
+    said = f"{len(rows):,} of {store.rejected_count:,}; all in {path}" if rows else "No row was set aside."
+    screen.print(said, style="dim", markup=False, soft_wrap=True)

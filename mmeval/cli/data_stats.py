@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from mmeval.cli.data_options import AsJson, Columns, Images, Language, Name, NotTheRelease, Source, opened
@@ -32,18 +33,18 @@ def stats(
 
         print(writer.dumps(dataclasses.asdict(found), indent=1, ensure_ascii=False))
         return
-    _print(found)
+    _print(found, name)
 
 
-def _print(found: Stats) -> None:
+def _print(found: Stats, typed: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from mmeval.console import console
 
     screen = console()
-    title = f"{found.name}: {found.examples:,} examples, {found.images:,} pictures"
-    table = Table(title=title, title_justify="left")
+    screen.print(Text(f"{found.name}: {found.examples:,} examples, {found.images:,} pictures", "bold"), soft_wrap=True)
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("language", no_wrap=True)
     first = found.tasks[0]
     for column in (*found.splits, "no picture", "no text", "length", "classes"):
@@ -52,20 +53,20 @@ def _print(found: Stats) -> None:
         counts = [f"{one.splits[split]:,}" for split in found.splits]
         holes = [f"{one.without_image:,}", f"{one.without_text:,}", f"{one.characters:.0f}"]
         table.add_row(one.language, *counts, *holes, str(one.classes[first.task]))
-    table.add_section()
     sums = [f"{sum(one.splits[split] for one in found.languages):,}" for split in found.splits]
     holes = [f"{sum(one.without_image for one in found.languages):,}"]
     holes += [f"{sum(one.without_text for one in found.languages):,}", ""]
     table.add_row("all", *sums, *holes, str(first.classes), style="bold")
     screen.print(table)
-    legend = f"length: median characters of the texts that are not empty; classes: those of {first.task} that occur"
+    legend = f"length: median letters of the texts that aren't empty; classes: of {first.task}"
     screen.print(Text(legend, "dim"))
-    lines = Table(box=None, header_style="bold")
+    screen.print()
+    lines = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("task", "classes", "commonest", "rarest", "no label", "not in train"):
-        lines.add_column(column, overflow="fold")
+        lines.add_column(column, overflow="fold", justify="left" if column.endswith(("task", "est")) else "right")
     for task in found.tasks:
         ends = [f"{name} ({count:,})" for name, count in (task.commonest, task.rarest)]
-        cells = (task.task, str(task.classes), *ends, f"{task.unlabelled:,}", str(task.not_in_train))
+        cells = (task.task, f"{task.classes:,}", *ends, f"{task.unlabelled:,}", f"{task.not_in_train:,}")
         lines.add_row(*(Text(cell) for cell in cells))
     screen.print(lines)
     for name, values in found.slices.items():
@@ -73,6 +74,5 @@ def _print(found: Stats) -> None:
         more = f", and {len(values) - VALUES} more" if len(values) > VALUES else ""
         screen.print(Text.assemble((f"slice {name}: ", "bold"), shown + more), soft_wrap=True)
     if found.rejected:
-        screen.print(
-            Text(f"{found.rejected:,} rows were set aside: `mmeval data show {found.name} --set-aside`", "yellow")
-        )
+        see = f"mmeval data show {quote(typed)} --set-aside"
+        screen.print(Text(f"{found.rejected:,} rows were set aside: `{see}`", "yellow"), soft_wrap=True)

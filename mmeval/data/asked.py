@@ -68,9 +68,10 @@ def spec_of(name: str, manager: Manager) -> DatasetSpec:
         raise UserError(f"{name}: a file or folder of your own is written table:{name}.")
     base, colon, variant = (name, "", "") if name.endswith(".py") else name.partition(":")
     spec = manager.dataset(base)
-    if not colon:
+    if not colon or variant == spec.default_variant:
         return spec
     if variant not in spec.variants:
-        has = f"its variants are {', '.join(spec.variants)}" if spec.variants else "it has no variants"
+        named = [*([spec.default_variant] if spec.default_variant else []), *spec.variants]
+        has = f"its variants are {', '.join(named)}" if named else "it has no variants"
         raise UserError(f'{base} has no variant "{variant}"; {has}.')
     return dataclasses.replace(spec, variant=variant)

@@ -91,7 +91,9 @@ def read_card(path: Path, variant: str = "") -> Card:
         raise DataError(f"{path}: a data card begins with a YAML header between two lines of ---.")
     try:
         header = yaml.safe_load(header_text)
-        return _card(path, header, header["mmeval"] | (header["mmeval"].get("variants") or {}).get(variant, {}), body)
+        return _card(
+            path, header, header["mmeval"] | ((header["mmeval"].get("variants") or {}).get(variant) or {}), body
+        )
     except yaml.YAMLError as error:
         raise DataError(f"{path}: the YAML header can't be read: {error}") from None
     except KeyError as error:

@@ -65,4 +65,4 @@ def _languages(splits: tuple[str, ...], languages: Any) -> list[str]:  # noqa: A
 
 
 def _pair(pair: tuple[str, int]) -> str:
-    return f"{pair[0].replace('|', '/')} ({pair[1]:,})"
+    return f"{' '.join(pair[0].replace('|', '/').split())} ({pair[1]:,})"

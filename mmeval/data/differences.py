@@ -98,10 +98,10 @@ def _per_language(card: Card, store: Store) -> Iterator[tuple[str, str]]:
     grouped = table.group_by(["split", "language"]).aggregate([([], "count_all")]).to_pylist()
     counts = {(row["split"], row["language"]): row["count_all"] for row in grouped}
     for split, expected in card.per_language.items():
-        has = {language: counts.get((split, language), 0) for language in expected}
+        has = {language: sum(counts.get((one, language), 0) for one in split.split("+")) for language in expected}
         wrong = [f"{one} {has[one]} ({says})" for one, says in expected.items() if says != has[one]]
         if wrong:
-            what = f"examples of {len(wrong)} languages in {split}, in brackets what the card says"
+            what = f"examples per language in {split}, in brackets what the card says"
             yield f"per_language.{split}", f"{what}: {_some(wrong)}"
     for split, shares in card.shares.items():
         total = sum(count for (one, _), count in counts.items() if one in split.split("+"))
@@ -111,7 +111,7 @@ def _per_language(card: Card, store: Store) -> Iterator[tuple[str, str]]:
             percent[language] = round(100 * count / max(total, 1), 2)
         off = [one for one in sorted(percent) if abs(percent[one] - shares[one]) > shares.get("within", 0)]
         if off:
-            what = f"shares of {len(off)} languages in {split} in %, in brackets what the card says"
+            what = f"shares of languages in {split} in %, in brackets what the card says"
             yield f"shares.{split}", f"{what}: {_some([f'{one} {percent[one]} ({shares[one]})' for one in off])}"
 
 
@@ -126,5 +126,5 @@ def _per_class(card: Card, store: Store) -> Iterator[tuple[str, str]]:
                 f"{name} {has.get(name, 0)} ({says})" for name, says in expected.items() if says != has.get(name, 0)
             ]
             if wrong:
-                what = f"examples of {len(wrong)} classes of {task.name} in {split}, in brackets what the card says"
+                what = f"examples per class of {task.name} in {split}, in brackets what the card says"
                 yield f"per_class.{task.name}.{split}", f"{what}: {_some(wrong)}"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmeval.data.shelf import stores
 from mmeval.data.store import INFO, SCHEMA_VERSION
-from mmeval.files import write_text
+from mmeval.files import lock, write_text
 
 if TYPE_CHECKING:
     from mmeval.data.store import Store
@@ -43,8 +43,10 @@ def known(name: str) -> dict[str, Known]:
 def remember(name: str, variant: str, path: Path, store: Store) -> None:
     """Note what a variant was read from, so that its name is enough from now on."""
     one = Known(path=str(path.absolute()), store=store.folder.name, released=store.released)
-    every = {key: value.model_dump() for key, value in (known(name) | {variant: one}).items()}
-    write_text(stores(name) / FILE, json.dumps(every, indent=1, ensure_ascii=False))
+    # Two variants may be prepared at once.
+    with lock(stores(name) / f"{FILE}.lock"):
+        every = {key: value.model_dump() for key, value in (known(name) | {variant: one}).items()}
+        write_text(stores(name) / FILE, json.dumps(every, indent=1))
 
 
 def prepared(name: str, one: Known) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -33,18 +33,20 @@ def batches(
     return in_order(parts, make, workers=workers)
 
 
-def in_order(parts: Iterable[P], make: Callable[[P], T], *, workers: int = 2) -> Iterator[T]:
+def in_order(
+    parts: Iterable[P], make: Callable[[P], T], *, workers: int = 2, ahead: int | None = None
+) -> Generator[T, None, None]:
     """Yield ``make(part)`` for each of ``parts``, in their order, made ahead in threads.
 
-    A whole part is one task of a thread, and at most ``2 * workers`` are under way: decoding and resizing release
-    the interpreter lock, so threads keep the cores busy without copies between processes.
+    A whole part is one task of a thread, and at most ``ahead`` (by default ``2 * workers``) are under way: decoding
+    and resizing release the interpreter lock, so threads keep the cores busy without copies between processes.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mmeval-loader")
     pending: deque[Future[T]] = deque()
     try:
         for part in parts:
             pending.append(pool.submit(make, part))
-            if len(pending) >= 2 * workers:
+            if len(pending) >= (ahead or 2 * workers):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

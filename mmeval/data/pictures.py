@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mmeval.console import progress
-from mmeval.data.loader import cores, in_order
-from mmeval.data.picture import Stored, stored
-from mmeval.data.store import IMAGES
+from mmeval.console import Advance, progress
+from mmeval.data.shard import Given, facts, make_all, write_shard
+from mmeval.data.store import IMAGES, PICTURES
 from mmeval.errors import DataError
-from mmeval.files import atomic_path, file_digest, write_text
+from mmeval.files import write_text
 
 if TYPE_CHECKING:
-    from mmeval.plugin.source import Picture, Source
+    from mmeval.plugin.source import Source
 
-DONE = "pictures.json"
-SCHEMA = pa.schema({"key": pa.string(), "digest": pa.string(), "bytes": pa.binary()})
-TASK, BATCH, SHARD = 32, 1024, 8192
-"""Pictures per task of a thread, per record batch, per shard. What is lost by a kill is one shard."""
-
-Given = tuple[str, "Picture | Callable[[], Picture]"]
-
-
-class Problem(NamedTuple):
-    """A picture that was set aside, or mended."""
-
-    key: str
-    reason: str
+SHARD = 8192
+"""Pictures per shard. What is lost by a kill is one shard."""
 
 
 @dataclass(frozen=True)
@@ -67,48 +57,63 @@ def prepare_pictures(source: Source, folder: Path, name: str) -> Pictures:
     Raises:
         DataError: a key comes twice.
     """
-    if not (folder / DONE).is_file():
+    if not (folder / PICTURES).is_file():
+        if folder.exists():
+            raise DataError(f"{folder} lacks its {PICTURES}; remove the folder and run again.")
         work = folder.with_name(f"{folder.name}.unfinished")
         work.mkdir(parents=True, exist_ok=True)
-        _prepare(source, work, name)
+        for leftover in work.glob(".*.partial"):
+            leftover.unlink()
+        if not (work / PICTURES).is_file():
+            _prepare(source, work, name)
+        for sidecar in work.glob(f"{IMAGES}-*.json"):
+            sidecar.unlink()
         work.replace(folder)
-    info = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    info = json.loads((folder / PICTURES).read_text(encoding="utf-8"))
     return Pictures(folder, **info)
 
 
 def _prepare(source: Source, work: Path, name: str) -> None:
     given = _unique(source.images(), name)
-    done = 0
+    done, aside = 0, 0
     with progress(f"Preparing {name}", source.size, "pictures") as advance:
-        for sidecar in _sidecars(work):
-            known = json.loads(sidecar.read_text(encoding="utf-8"))
-            keys = [key for key, _ in itertools.islice(given, known["given"])]
-            if [keys[0], keys[-1], len(keys)] != [known["first"], known["last"], known["given"]]:
+        for known in map(_read, _sidecars(work)):
+            seen = facts([key for key, _ in itertools.islice(given, known["given"])])
+            if seen != {fact: known[fact] for fact in seen}:
                 shutil.rmtree(work)
                 raise DataError(f"{name} changed since its preparation began; that is removed now: run again.")
-            advance(len(keys))
+            aside += len(known["rejected"])
+            advance(known["given"], **_aside(aside))
             done += 1
-        for number in itertools.count(done):
-            part = list(itertools.islice(given, SHARD))
-            if not part and number:
-                break
-            _write_shard(work, number, part, advance)
+        with contextlib.closing(make_all(given, SHARD)) as made:
+            for number in itertools.count(done):
+                first = next(made, None)
+                if first is None and number:
+                    break
+                rest = itertools.chain([first] if first else [], made)
+                shard = work / f"{IMAGES}-{number:05}.arrow"
+                known = write_shard(shard, rest, SHARD, partial(_show, advance, aside))
+                # After the shard: with it, the shard is done.
+                write_text(_sidecar(work, number), json.dumps(known))
+                aside += len(known["rejected"])
+    _sum_up(work)
+
+
+def _sum_up(work: Path) -> None:
     digest, count, shards = hashlib.sha256(), 0, {}
     rejected: dict[str, str] = {}
     repaired: dict[str, str] = {}
-    for path, sidecar in zip(_shards(work), _sidecars(work), strict=True):
-        known = json.loads(sidecar.read_text(encoding="utf-8"))
-        rejected |= known["rejected"]
-        repaired |= known["repaired"]
-        shards[path.name] = known["sha256"]
+    for path, one in zip(_shards(work), map(_read, _sidecars(work)), strict=True):
+        rejected |= one["rejected"]
+        repaired |= one["repaired"]
+        shards[path.name] = one["sha256"]
         digests = _table(path)["digest"].to_pylist()
         count += len(digests)
-        for one in digests:
-            digest.update(one.encode())
-    facts = {"count": count, "digest": digest.hexdigest(), "shards": shards}
-    write_text(work / DONE, json.dumps(facts | {"rejected": rejected, "repaired": repaired}, ensure_ascii=False))
-    for sidecar in _sidecars(work):
-        sidecar.unlink()
+        for hexadecimal in digests:
+            digest.update(hexadecimal.encode())
+    known = {"count": count, "digest": digest.hexdigest(), "shards": shards}
+    # From here on the sidecars aren't needed.
+    write_text(work / PICTURES, json.dumps(known | {"rejected": rejected, "repaired": repaired}))
 
 
 def _unique(given: Iterator[Given], name: str) -> Iterator[Given]:
@@ -120,55 +125,12 @@ def _unique(given: Iterator[Given], name: str) -> Iterator[Given]:
         yield key, picture
 
 
-def _write_shard(work: Path, number: int, part: list[Given], advance: Callable[..., None]) -> None:
-    rejected: dict[str, str] = {}
-    repaired: dict[str, str] = {}
-    with (
-        atomic_path(work / f"{IMAGES}-{number:05}.arrow") as path,
-        pa.OSFile(str(path), "wb") as sink,
-        pa.ipc.new_stream(sink, SCHEMA) as writer,
-    ):
-        rows: list[tuple[str, Stored]] = []
-        tasks = (part[start : start + TASK] for start in range(0, len(part), TASK))
-        for made in in_order(tasks, _make, workers=cores()):
-            for key, one in made:
-                if isinstance(one, str):
-                    rejected[key] = one
-                    continue
-                if one.repaired:
-                    repaired[key] = one.repaired
-                rows.append((key, one))
-            advance(len(made), **({"set aside": f"{len(rejected):,}"} if rejected else {}))
-            if len(rows) >= BATCH:
-                writer.write_batch(_batch(rows))
-                rows = []
-        writer.write_batch(_batch(rows))
-    first, last = (part[0][0], part[-1][0]) if part else ("", "")
-    facts: dict[str, Any] = {"given": len(part), "first": first, "last": last}
-    facts["sha256"] = file_digest(work / f"{IMAGES}-{number:05}.arrow")
-    # After the shard: with it, the shard is done.
-    write_text(_sidecar(work, number), json.dumps(facts | {"rejected": rejected, "repaired": repaired}))
+def _show(advance: Advance, before: int, made: int, aside: int) -> None:
+    advance(made, **_aside(before + aside))
 
 
-def _make(part: list[Given]) -> list[tuple[str, Stored | str]]:
-    return [(key, _made(picture)) for key, picture in part]
-
-
-def _made(picture: Picture | Callable[[], Picture]) -> Stored | str:
-    """The picture for the Store, or why there is none."""
-    try:
-        return stored(picture() if callable(picture) else picture)
-    except DataError as error:
-        return str(error)
-    except FileNotFoundError:
-        return "the picture's file is not there"
-
-
-def _batch(rows: list[tuple[str, Stored]]) -> pa.RecordBatch:
-    columns = [key for key, _ in rows], [one.digest for _, one in rows], [one.data for _, one in rows]
-    return pa.record_batch(
-        [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
-    )
+def _aside(count: int) -> dict[str, str]:
+    return {"set aside": f"{count:,}"} if count else {}
 
 
 def _shards(folder: Path) -> list[Path]:
@@ -177,6 +139,11 @@ def _shards(folder: Path) -> list[Path]:
 
 def _sidecar(work: Path, number: int) -> Path:
     return work / f"{IMAGES}-{number:05}.json"
+
+
+def _read(sidecar: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(sidecar.read_text(encoding="utf-8"))
+    return found
 
 
 def _sidecars(work: Path) -> list[Path]:

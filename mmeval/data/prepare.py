@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from mmeval.console import note
 from mmeval.data.card import read_card
 from mmeval.data.differences import Difference, differences
-from mmeval.data.picture import RULE
-from mmeval.data.pictures import Pictures, prepare_pictures
 from mmeval.data.rows import Written, write_examples, write_rejected
 from mmeval.data.shelf import stores
 from mmeval.data.store import EXAMPLES, INFO, REJECTED, SCHEMA_VERSION, Store
 from mmeval.errors import DataError
 from mmeval.files import atomic_folder, atomic_path, digest, file_digest, lock
+from mmeval.protocol import PICTURE_RULE
 
 if TYPE_CHECKING:
+    from mmeval.data.pictures import Pictures
     from mmeval.plugin.source import Source
     from mmeval.plugin.spec import DatasetSpec
 
@@ -34,7 +34,7 @@ def store_folder(spec: DatasetSpec, source: Source, *, released: bool = True) ->
 
 def pictures_folder(spec: DatasetSpec, source: Source) -> Path:
     """Where the pictures of this source are, which its variants share."""
-    return stores(spec.name) / "pictures" / _short([*_identity(spec, source), RULE])
+    return stores(spec.name) / "pictures" / _short([*_identity(spec, source), PICTURE_RULE])
 
 
 def _identity(spec: DatasetSpec, source: Source) -> list[object]:
@@ -75,6 +75,9 @@ def prepare(spec: DatasetSpec, source: Source | None = None, *, released: bool =
 
 
 def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -> None:
+    # Here, because it brings torch, which nobody needs who opens a Store.
+    from mmeval.data.pictures import prepare_pictures
+
     shelf = pictures_folder(spec, source)
     shelf.parent.mkdir(parents=True, exist_ok=True)
     # Of its own: two variants may be prepared at once.
@@ -156,7 +159,7 @@ def _say(spec: DatasetSpec, store: Store, pictures: Pictures, found: list[Differ
         few = ", ".join(f'"{name}" ({rows:,} rows)' for name, rows in list(names.items())[:SHOWN])
         note(f"Without a label of {task}, because it is no class: {few}{', ...' if len(names) > SHOWN else ''}")
     if pictures.repaired:
-        note(f"Mended: {len(pictures.repaired):,} pictures that are cut short, as far as they go")
+        note(f"Mended: {len(pictures.repaired):,} pictures that are cut short or damaged, as far as they go")
     for splits, clusters in store.info["spanning"].items():
         where = " and ".join(splits.split("+"))
         note(f"In two splits: {clusters:,} clusters (a picture, a product) have examples in {where}")

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from mmeval.console import progress
 from mmeval.data.store import ATTRIBUTE, EXAMPLES, LABEL, METADATA, SLICE
+from mmeval.data.words import is_text, writable
 from mmeval.errors import DataError
 from mmeval.plugin.source import Example, Rejected
 
@@ -49,9 +50,7 @@ def write_examples(folder: Path, source: Source, pictures: Pictures, name: str) 
         DataError: there are none, or the source contradicts itself.
     """
     tasks, written = source.tasks, Written()
-    first = next((one for one in source.examples() if isinstance(one, Example)), None)
-    if first is None:
-        raise DataError("The source has no examples.")
+    first = _first(source)
     columns = {attribute: sorted(getattr(first, attribute)) for attribute in PREFIXES}
     text = {column: pa.string() for column in ("id", "text", "language", "split", "cluster")}
     labels = {LABEL + task.name: pa.int32() for task in tasks}
@@ -67,14 +66,26 @@ def write_examples(folder: Path, source: Source, pictures: Pictures, name: str) 
             writer.write_batch(pa.RecordBatch.from_pylist(block, schema=schema))
             advance(len(block))
     if not written.count:
-        shown = written.rejected[0]
-        raise DataError(f"All rows of the source were set aside, as {shown.where}: {shown.reason}.")
+        raise _all_set_aside(written.rejected[0])
     return written
+
+
+def _first(source: Source) -> Example:
+    aside: Rejected | None = None
+    for one in source.examples():
+        if isinstance(one, Example):
+            return one
+        aside = aside or one
+    raise _all_set_aside(aside) if aside else DataError("The source has no examples.")
+
+
+def _all_set_aside(shown: Rejected) -> DataError:
+    return DataError(f"All rows of the source were set aside, as {shown.where}: {shown.reason}.")
 
 
 def write_rejected(path: Path, rejected: list[Rejected]) -> None:
     """Write what was set aside as a table with the columns where, id and reason."""
-    rows = [{"where": one.where, "id": one.id, "reason": one.reason} for one in rejected]
+    rows = [{name: writable(getattr(one, name)) for name in REJECTED_SCHEMA.names} for one in rejected]
     pq.write_table(pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA), str(path))
 
 
@@ -113,6 +124,11 @@ class _Rows:
 
     def _complaint(self, example: Example) -> str:
         """Why an example can't be used; empty if it can."""
+        for name, value in self._texts(example):
+            if not isinstance(value, str):
+                raise DataError(f"Example {example.id}: its {name} must be a text, it is {value!r}.")
+            if not is_text(value):
+                return f"its {name} holds half a character (a lone surrogate)"
         if example.id in self.ids:
             return f'the id "{example.id}" stands for another example already'
         for task, name in example.labels.items():
@@ -126,6 +142,12 @@ class _Rows:
                 )
             return f"{example.image}: {reason}"
         return ""
+
+    @staticmethod
+    def _texts(example: Example) -> Iterator[tuple[str, str]]:
+        yield from ((name, getattr(example, name)) for name in ("id", "text", "language", "split", "cluster"))
+        for attribute in PREFIXES:
+            yield from getattr(example, attribute).items()
 
     def _row(self, example: Example) -> dict[str, Any]:
         others: dict[str, str] = {}

@@ -51,7 +51,7 @@ def sample(
     table = store.examples
     chosen = np.ones(table.num_rows, bool)
     for option, value, known, column in (
-        ("--language", language, store.languages, "language"),
+        ("--only", language, store.languages, "language"),
         ("--split", split, tuple(store.split_sizes), "split"),
     ):
         if value:

@@ -93,6 +93,8 @@ def stats(store: Store) -> Stats:
 
 
 def _task(name: str, classes: tuple[str, ...], labels: NDArray[np.int32], train: NDArray[np.bool_]) -> TaskStats:
+    if not classes:
+        return TaskStats(name, 0, len(labels), ("", 0), ("", 0), 0)
     counts = np.bincount(labels[labels >= 0], minlength=len(classes))
     learnt = np.bincount(labels[train & (labels >= 0)], minlength=len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())

@@ -17,6 +17,8 @@ from mmeval.plugin.model import Task
 
 SCHEMA_VERSION = 2
 INFO, EXAMPLES, IMAGES, REJECTED = "store.json", "examples", "images", "rejected.parquet"
+PICTURES = "pictures.json"
+"""Beside the pictures: their number, digests, and which were set aside."""
 LABEL, SLICE, METADATA, ATTRIBUTE = "label:", "slice:", "metadata:", "attribute:"
 """Prefixes of columns: labels (int32, -1 for none), slices, what else is known, other inputs (strings)."""
 

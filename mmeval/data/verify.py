@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mmeval.console import progress
 from mmeval.data.card import read_card
 from mmeval.data.differences import differences
-from mmeval.data.pictures import DONE
-from mmeval.data.store import EXAMPLES, IMAGES
+from mmeval.data.store import EXAMPLES, IMAGES, PICTURES
 from mmeval.files import file_digest
 
 if TYPE_CHECKING:
@@ -38,15 +37,22 @@ class Finding(NamedTuple):
 
 
 def verify(data: Opened) -> list[Finding]:
-    """Hold every file against its digest, and the data against its card.
+    """Hold every file against its digest, and the data against its card, which damaged data is not held against.
 
     A difference from what the card counts as unverified, or of data that was taken as not the release, is a warning.
     """
-    return [*_whole(data.store), *_as_the_card_says(data), *_account(data.store)]
+    whole = _whole(data.store)
+    if whole.verdict is Verdict.BAD:
+        return [whole]
+    return [whole, *_as_the_card_says(data), *_account(data.store)]
 
 
-def _whole(store: Store) -> Iterator[Finding]:
-    of_pictures = json.loads((store.pictures / DONE).read_text(encoding="utf-8"))["shards"]
+def _whole(store: Store) -> Finding:
+    again = f"remove {store.folder} and {store.pictures} and prepare it again"
+    try:
+        of_pictures = json.loads((store.pictures / PICTURES).read_text(encoding="utf-8"))["shards"]
+    except (OSError, ValueError, KeyError):
+        return Finding(Verdict.BAD, f"damaged: {store.pictures / PICTURES}; {again}")
     expected = {store.folder / name: known for name, known in store.info["shards"].items()}
     expected |= {store.pictures / name: known for name, known in of_pictures.items()}
     there = {*store.shards(EXAMPLES), *store.shards(IMAGES)}
@@ -57,10 +63,8 @@ def _whole(store: Store) -> Iterator[Finding]:
             if file_digest(path, advance=lambda count: advance(count / MEGABYTE)) != expected[path]:
                 damaged.append(str(path))
     if damaged:
-        again = f"remove {store.folder} and {store.pictures} and prepare it again"
-        yield Finding(Verdict.BAD, f"damaged: {', '.join(damaged)}; {again}")
-    else:
-        yield Finding(Verdict.GOOD, f"whole: {len(there)} files are as they were written")
+        return Finding(Verdict.BAD, f"damaged: {', '.join(damaged)}; {again}")
+    return Finding(Verdict.GOOD, f"whole: {len(there)} files are as they were written")
 
 
 def _as_the_card_says(data: Opened) -> Iterator[Finding]:

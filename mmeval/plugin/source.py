@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Picture = bytes | NDArray[np.uint8]
-    """An encoded picture in any format that Pillow reads, or uint8 pixels ``[H, W, 3]`` (RGB) or ``[H, W]``."""
+    """An encoded picture (JPEG, PNG, WebP, AVIF, GIF, TIFF, BMP, JPEG 2000), or uint8 pixels ``[H, W, 3]`` (RGB) or
+    ``[H, W]``."""
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,8 @@ class DatasetSpec:
     variants: Mapping[str, str] = field(default_factory=dict)
     """Other forms of a data set with an ``archive`` (texts, label sets): what it is by what a user types after
     ``NAME:``. They share the pictures."""
+    default_variant: str = ""
+    """What its default form is called, if people call it something: ``NAME:title`` is then ``NAME``."""
     credit: str = ""
     """What the licence asks to be said beside pictures or texts that are shown."""
     distribution: str = ""
@@ -174,7 +176,8 @@ class DatasetSpec:
         require(self, is_archive, f"archive must be a mmeval.Archive, it is {self.archive!r}")
         named = isinstance(self.variants, Mapping) and all(isinstance(name, str) for name in self.variants)
         require(self, named, f"variants must be a mapping of texts, it is {self.variants!r}")
-        require(self, isinstance(self.credit, str), f"credit must be a text, it is {self.credit!r}")
+        for name in ("credit", "default_variant"):
+            require(self, isinstance(getattr(self, name), str), f"{name} must be a text, it is {getattr(self, name)!r}")
 
     @property
     def full_name(self) -> str:

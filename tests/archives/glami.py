@@ -160,7 +160,7 @@ def bad(number_of_classes: int = 6) -> list[dict[str, str]]:
         plain | {"geo": "de", "why": 'geo is "de", which is none of the 13 markets'},
         plain | {"name": "Bo\0ta", "why": "holds a NUL byte"},
         plain | {"item_id": "9000001", "why": 'the id "9000001" stands for another example already'},
-        plain | {"picture": "text", "why": "9100004: not a picture in a format that is known"},
+        plain | {"picture": "text", "why": "9100004: a web page, not a picture"},
         plain | {"picture": "empty", "why": "9100005: the picture has no bytes"},
         plain | {"picture": "missing", "why": "there is no picture 9100006.jpg"},
         plain | {"category": "6.0", "why": 'category is "6.0", no whole number'},

@@ -293,3 +293,57 @@ def test_a_folder_that_is_no_store_is_named_before_the_work_begins(fresh: Path) 
     with pytest.raises(DataError) as caught:
         prepare(spec)
     assert str(caught.value) == f"{folder} holds no prepared data set; remove the folder and run again."
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_more_bad_rows_than_the_card_allows_are_an_error(
+    allowed: int, fresh: Path, colours: Callable[..., DatasetSpec]
+) -> None:
+    """One bad row of a million is life; a tenth of them is another data set."""
+    spec = changed(colours(train=71), labels={"colour": "mauve"})
+    assert spec.card
+    spec.card.write_text(spec.card.read_text().replace("  images:", f"  set_aside: {allowed}\n  images:"))
+    if allowed:
+        assert prepare(spec).rejected_count == 1
+    else:
+        with pytest.raises(DataError, match="rows set aside: the card allows 0, there are 1"):
+            prepare(spec)
+
+
+def test_what_is_not_the_release_is_taken_with_its_own_counts(
+    fresh: Path, colours: Callable[..., DatasetSpec], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody else's export in the published format; nobody may take its scores for those of the release."""
+    spec = changed(colours(train=71), labels={"colour": "mauve"})
+    store = prepare(spec, released=False)
+    said = "rows set aside: the card allows 0, there are 1"
+    assert (store.name, store.released, store.split_sizes["train"]) == ("colours-not-the-release", False, 71)
+    assert store.info["differences"] == [said]
+    assert f"Not as the card says: {said}\n" in capsys.readouterr().err
+    assert store.folder != store_folder(spec, spec.source())
+
+
+def test_opening_reads_the_description_and_not_the_data(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its size: 40 MB are on disk, and a few kilobytes of them are read."""
+    io = Path("/proc/self/io")
+    if not io.exists():
+        pytest.skip("only Linux counts what a process reads")
+
+    class Big(Odd):
+        def examples(self) -> Iterator[Example]:
+            for number in range(20_000):
+                yield Example(str(number), "text " * 400, "de", "train", {"t": "a"}, "x", slices={"s": "1"})
+
+    spec = DatasetSpec("big", "-", None, Big)
+    folder = prepare(spec).folder
+
+    def read() -> int:
+        return int(io.read_text().split()[1])
+
+    assert sum(path.stat().st_size for path in folder.iterdir()) > 40_000_000
+    before = read()
+    store = Store(folder)
+    assert (store.split_sizes, store.slices, store.image_count) == ({"train": 20_000}, ("s",), 2)
+    assert store.examples["id"][19_999].as_py() == "19999"
+    assert store.image(1) == PICTURE
+    assert read() - before < 1_000_000

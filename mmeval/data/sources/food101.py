@@ -205,5 +205,6 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
             card=CARD,
             archive=Archive(open=Food101Source, get=GET),
             variants=VARIANTS,
+            default_variant="title",
         )
     )

@@ -1,0 +1,207 @@
+"""A card held against the data: every kind of fact, what is only nearly known, and what nobody has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmeval import DatasetSpec
+from mmeval.data.card import About, agrees, read_card
+from mmeval.data.differences import Difference, differences
+from mmeval.data.prepare import prepare
+from mmeval.data.store import Store
+from mmeval.errors import DataError
+
+CARD = """---
+language: [de, en, ja]
+license: cc0-1.0
+mmeval:
+  name: colours
+  tasks: {{colour: [red, green, blue], shade: [dark, light]}}
+  splits: {{train: 72, validation: 18, test: 42}}
+  images: 44
+{more}
+---
+"""
+
+
+@pytest.fixture
+def said(store: Store, tmp_path: Path) -> Callable[..., list[Difference]]:
+    """The differences of the small data set from its card with these lines changed or added."""
+
+    def call(more: str = "", variant: str = "", **changes: str) -> list[Difference]:
+        text = CARD.format(more="\n".join(f"  {line}" for line in more.splitlines()))
+        for field, value in changes.items():
+            (line,) = (one for one in text.splitlines() if one.startswith(f"  {field}:"))
+            text = text.replace(line, f"  {field}: {value}")
+        path = tmp_path / "card.md"
+        path.write_text(text, encoding="utf-8")
+        return differences(read_card(path, variant), store)
+
+    return call
+
+
+Said = Callable[..., list[Difference]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"images": "44"}, []),
+        ({"images": "{about: 40, within: 4}"}, []),
+        ({"images": "{about: 40, within: 3}"}, ["images: the card says about 40, the data has 44"]),
+        ({"splits": "{train+validation: 90, test: 42}"}, []),
+        ({"splits": "{validation+train: {about: 91, within: 1}, test: 42}"}, []),
+        (
+            {"splits": "{train+validation: 91, test: 42}"},
+            ["examples in train+validation: the card says 91, the data has 90"],
+        ),
+        (
+            {"splits": "{train+validation: 90}"},
+            ["examples in test: the card says 0, the data has 42"],
+        ),
+        ({"tasks": "{colour: 3, shade: null}"}, []),
+        ({"tasks": "{colour: {about: 4, within: 1}, shade: {about: 2, within: 0}}"}, []),
+        ({"tasks": "{colour: 4, shade: 2}"}, ["number of classes of colour: the card says 4, the data has 3"]),
+        (
+            {"tasks": "{colour: [red, green, a, b, c, d, e, f], shade: [light, dark]}"},
+            [
+                "classes of colour: the data lacks a, b, c, d, e and 1 more, which the card has",
+                "classes of colour: the data has blue, which the card lacks",
+                "classes of shade are in another order than the card's",
+            ],
+        ),
+    ],
+)
+def test_numbers_and_classes_are_held_against_the_card(
+    changes: dict[str, str], expected: list[str], said: Said
+) -> None:
+    assert [one.text for one in said(**changes)] == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("per_language: {test: {de: 14, en: 14, ja: 14}}", []),
+        ("per_language: {train+validation: {de: 30, en: 30, ja: 30}}", []),
+        (
+            "per_language: {test: {de: 15, en: 14}, train: {ja: 25, lt: 3}}",
+            [
+                "examples per language in test, in brackets what the card says: de 14 (15)",
+                "examples per language in train, in brackets what the card says: ja 24 (25), lt 0 (3)",
+            ],
+        ),
+        ("shares: {train+validation: {de: 33.3, en: 33.3, ja: 33.4, within: 0.1}, test: {de: 33.33}}", []),
+        (
+            "shares: {train+validation: {de: 33.3, en: 30, within: 0.1}, test: {lt: 4.0, within: 1}}",
+            [
+                "shares of languages in train+validation in %, in brackets what the card says: en 33.33 (30)",
+                "shares of languages in test in %, in brackets what the card says: lt 0.0 (4.0)",
+            ],
+        ),
+        ("shares: {nowhere: {de: 0.0}}", []),
+        ("per_class: {colour: {test: {red: 15, green: 15, blue: 12}}, shade: {train+validation: {dark: 45}}}", []),
+        (
+            "per_class: {colour: {test: {red: 16}}, shade: {train+validation: {dark: 46, dusk: 1}}}",
+            [
+                "examples per class of colour in test, in brackets what the card says: red 15 (16)",
+                "examples per class of shade in train+validation, in brackets what the card says: "
+                "dark 45 (46), dusk 0 (1)",
+            ],
+        ),
+    ],
+)
+def test_counts_by_language_and_class_are_held_against_the_card(more: str, expected: list[str], said: Said) -> None:
+    """A split that was drawn anew has the same size and other shares."""
+    assert [one.text for one in said(more)] == expected
+
+
+def test_a_fingerprint_is_held_against_the_card(said: Said, store: Store) -> None:
+    """It tells of whatever no number shows."""
+    assert said(f"fingerprint: {store.fingerprint}") == []
+    other = "0" * 64
+    expected = f"fingerprint: the card says {other}, the data has {store.fingerprint}"
+    assert [one.text for one in said(f'fingerprint: "{other}"')] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("unverified", "verified"),
+    [
+        ([], [True] * 6),
+        (["images"], [True, True, False, True, True, True]),
+        (["splits"], [True, False, True, True, True, True]),
+        (["splits.test"], [True, False, True, True, True, True]),
+        (["splits.train", "split", "image"], [True] * 6),
+        (["tasks.colour"], [False, True, True, True, True, True]),
+        (["per_language", "per_class.colour"], [True, True, True, False, False, True]),
+        (["per_language.test", "per_class.colour.test", "set_aside"], [True, True, True, False, False, True]),
+        (["fingerprint"], [True] * 5 + [False]),
+    ],
+)
+def test_what_nobody_has_seen_only_warns(unverified: list[str], verified: list[bool], said: Said) -> None:
+    """A number from a paper's abstract must not lock its readers out of the real data."""
+    more = [
+        "per_language: {test: {de: 1}}",
+        "per_class: {colour: {test: {red: 1}}}",
+        'fingerprint: "0"',
+        f"unverified: {unverified}",
+    ]
+    found = said(
+        "\n".join(more), tasks="{colour: 9, shade: 2}", splits="{train: 72, validation: 18, test: 1}", images="1"
+    )
+    assert [one.text.split(":")[0] for one in found] == [
+        "number of classes of colour",
+        "examples in test",
+        "images",
+        "examples per language in test, in brackets what the card says",
+        "examples per class of colour in test, in brackets what the card says",
+        "fingerprint",
+    ]
+    assert [one.verified for one in found] == verified
+
+
+def test_a_variant_overrides_what_the_card_says_in_general(said: Said) -> None:
+    more = "variants:\n  half: {images: 22, unverified: [images]}\n  whole:"
+    assert said(more) == []
+    assert said(more, "whole") == []
+    (found,) = said(more, "half")
+    assert found == Difference("images: the card says 22, the data has 44", False)
+
+
+def test_rows_set_aside_and_labels_that_are_no_class_are_counted(store: Store, tmp_path: Path) -> None:
+    """More than the card allows is an error; the labels are named."""
+    card = read_card(tmp_path / "colours.md")
+    store.info |= {"rejected": 3, "unknown": {"colour": {"mauve": 2, "ochre": 1}}}
+    wrong = "labels of colour: 3 rows have mauve, ochre, which the card lacks"
+    aside = "rows set aside: the card allows 2, there are 3"
+    assert [one.text for one in differences(replace(card, set_aside=2), store)] == [wrong, aside]
+    assert [one.text for one in differences(replace(card, set_aside=3), store)] == [wrong]
+    unverified = replace(card, set_aside=0, unverified=("set_aside", "tasks.colour"))
+    assert [one.verified for one in differences(unverified, store)] == [False, False]
+
+
+def test_about_is_a_band() -> None:
+    assert [agrees(About(100, 5), has) for has in (94, 95, 105, 106)] == [False, True, True, False]
+    assert (agrees(7, 7), agrees(7, 8)) == (True, False)
+    assert str(About(968000, 500)) == "about 968000"
+
+
+def test_released_data_that_differs_in_what_is_unverified_is_prepared(
+    colours: Callable[..., DatasetSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """And said so; with the same difference verified it is refused."""
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "fresh"))
+    spec = colours(images=45)
+    with pytest.raises(DataError, match="images: the card says 45, the data has 44"):
+        prepare(spec)
+    assert spec.card
+    spec.card.write_text(spec.card.read_text().replace("  images:", "  unverified: [images]\n  images:"))
+    capsys.readouterr()
+    store = prepare(spec)
+    line = "images: the card says 45, the data has 44"
+    assert (store.released, store.name, store.info["differences"]) == (True, "colours", [line])
+    assert f"Not as the card says (which is unverified there): {line}" in capsys.readouterr().err

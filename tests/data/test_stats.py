@@ -1,0 +1,81 @@
+"""Counts, held against a count by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmeval import DatasetSpec, Example, Task
+from mmeval.data.prepare import prepare
+from mmeval.data.stats import LanguageStats, TaskStats, stats
+from mmeval.data.store import Store
+
+ROWS = (
+    # id, language, split, text, labels, picture, slice
+    ("1", "de", "train", "rot", {"t": "a", "u": "x"}, "p", "new"),
+    ("2", "de", "train", "grün", {"t": "a"}, None, "new"),
+    ("3", "de", "test", "", {"t": "b"}, "p", "old"),
+    ("4", "cs", "train", "šaty", {"t": "b"}, "q", "new"),
+    ("5", "cs", "dev", "", {"t": "b"}, None, ""),
+    ("6", "cs", "validation", "a " * 50, {}, "q", "old"),
+    ("7", "et", "test", "", {"t": "c"}, "q", "old"),
+)
+
+
+class Given:
+    """Seven rows."""
+
+    identity = {"rows": "7"}  # noqa: RUF012
+    tasks = (Task("t", ("a", "b", "c", "d")), Task("u", ("x",)), Task("none", ()))
+    size = 2
+
+    def images(self) -> Iterator[Any]:
+        import numpy as np
+
+        yield from ((key, np.full((4, 4, 3), number, np.uint8)) for number, key in enumerate("pq"))
+
+    def examples(self) -> Iterator[Example]:
+        for key, language, split, text, labels, image, value in ROWS:
+            yield Example(key, text, language, split, labels, image, slices={"age": value})
+
+
+@pytest.fixture
+def seven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
+    return prepare(DatasetSpec("seven", "-", None, Given))
+
+
+def test_all_is_counted_as_by_hand(seven: Store) -> None:
+    """Per language above all: it is what the project exists for."""
+    found = stats(seven)
+    assert (found.name, found.examples, found.images, found.rejected) == ("seven", 7, 2, 0)
+    assert found.splits == ("train", "validation", "test", "dev"), "the usual order, then what else there is"
+    none = dict.fromkeys(found.splits, 0)
+    assert found.languages == (
+        LanguageStats("cs", none | {"train": 1, "validation": 1, "dev": 1}, 1, 1, 52.0, {"t": 1, "u": 0, "none": 0}),
+        LanguageStats("de", none | {"train": 2, "test": 1}, 1, 1, 3.5, {"t": 2, "u": 1, "none": 0}),
+        LanguageStats("et", none | {"test": 1}, 0, 1, 0.0, {"t": 1, "u": 0, "none": 0}),
+    )
+    assert found.tasks == (
+        TaskStats("t", 4, 1, ("b", 3), ("d", 0), 2),
+        TaskStats("u", 1, 6, ("x", 1), ("x", 1), 0),
+        TaskStats("none", 0, 7, ("", 0), ("", 0), 0),
+    )
+    assert found.slices == {"age": {"new": 3, "old": 3, "": 1}}
+
+
+def test_the_sums_are_those_of_the_store(store: Store) -> None:
+    found = stats(store)
+    assert {split: sum(one.splits[split] for one in found.languages) for split in found.splits} == store.split_sizes
+    assert sum(found.slices["number"].values()) == found.examples == 132
+    assert asdict(found)["tasks"][0]["commonest"] == ("red", 45)
+
+
+def test_no_picture_is_read(seven: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GLAMI-1M has 14 GB of them."""
+    monkeypatch.setattr(Store, "images", property(lambda self: pytest.fail("the pictures were opened")))
+    assert stats(Store(seven.folder)).images == 2
