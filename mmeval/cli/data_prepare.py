@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 from typing import Annotated
 
 import typer
@@ -42,7 +42,12 @@ def prepare(
     languages = "1 language" if len(data.store.languages) == 1 else f"{len(data.store.languages)} languages"
     ready = f"{data.store.name} is ready: {count:,} examples in {languages}, "
     screen.print(f"{ready}{data.store.image_count:,} pictures.", soft_wrap=True, markup=False)
-    typed = quote(str(name))
-    screen.print(
-        f"Next: mmeval data stats {typed}, or mmeval run --dataset {typed}", style="dim", markup=False, soft_wrap=True
-    )
+    screen.print(f"Next: {_next(options)}", style="dim", markup=False, soft_wrap=True)
+
+
+def _next(options: tuple[str, Path | None, bool, str, str, Path | None]) -> str:
+    """What to type now. The name is enough, but for a table of which more was said."""
+    typed = quote(options[0])
+    if not any(options[3:]):
+        return f"mmeval data stats {typed}, or mmeval run --dataset {typed}"
+    return f"mmeval run {join(asked(*options).words())}, or this again with --save NAME.toml, and NAME is enough"

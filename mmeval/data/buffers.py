@@ -42,5 +42,6 @@ class Buffers:
                     return torch.from_numpy(self._arrays[number][:size].reshape(shape))
             array = np.empty(size, np.uint8)
             # Those that are too small for today's batches are let go.
-            self._arrays = [one for one in self._arrays if len(one) >= size][-_MOST + 1 :] + [array]
+            kept = [one for one in self._arrays if len(one) >= size][1 - _MOST :]
+            self._arrays = [*kept, array]
             return torch.from_numpy(array[:size].reshape(shape))
