@@ -2,16 +2,18 @@
 
     python benchmarks/preparing.py [ROWS]
 
-Writes an archive of ROWS rows (1,108,532) in the exact published format, kills its preparation half-way, goes on with
-it, and prints: peak memory, what was lost by the kill, pictures/s beside a bare loop that decodes, resizes and encodes
-with the same library on the same cores, how long the Store takes to open, and the time and memory of an audit of it.
-Needs 25 GB of disk and half an hour.
+Writes an archive of ROWS rows (1,108,532) in the exact published format, prepares it, again with a kill half-way, and
+prints: peak memory, pictures/s beside a bare loop that decodes, resizes and encodes with the same library on the same
+cores, what was lost by the kill, how long the Store takes to open, and the time and memory of an audit of it. Then the
+same ratio where pictures are as large as the real ones (an eighth of the rows), and where they must be made smaller.
+Needs 15 GB of disk and a quarter of an hour.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
-import itertools
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +21,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,58 +33,70 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 MMEVAL = str(Path(sys.executable).parent / "mmeval")
-ROWS, CORES, SAMPLE, LARGE = 1_108_532, 2, 20_000, 6_000
+ROWS, CORES, SAMPLE, LARGE, DIFFERENT = 1_108_532, 2, 20_000, 15_000, 200
 SIDE = 256
-TASK = 32
 
 
 def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_FOLDER")) as name:
-        home = Path(name)
-        os.environ["MMEVAL_HOME"] = str(home / "home")
-        archive, pictures = written(home, rows)
-        print(f"{rows:,} rows, {pictures:,} pictures, {archive.stat().st_size / 1e9:.1f} GB")
-        whole_way(archive, home, pictures)
+    with home(rows) as (folder, archive):
+        seconds = whole_way(archive)
+        (folder / "home").rename(folder / "first")
+        interrupted(archive, folder, seconds)
         opening()
-        seconds, peak, _ = timed([MMEVAL, "data", "audit", "glami1m", "--output", str(home / "audit")])
+        seconds, peak, _ = timed([MMEVAL, "data", "audit", "glami1m", "--output", str(folder / "audit")])
         print(f"audited in {seconds:.0f} s, peak memory {peak / 2**30:.2f} GiB, of which the mapped Store is a part")
+    with home(rows // 8, grain=6) as (_, archive):
+        whole_way(archive)
     larger_pictures()
 
 
-def written(folder: Path, rows: int) -> tuple[Path, int]:
-    """The archive, and how many pictures it holds."""
+@contextlib.contextmanager
+def home(rows: int, grain: int = 0) -> Iterator[tuple[Path, Path]]:
+    """A folder that is removed afterwards, and an archive in it."""
     sys.path.insert(0, str(ROOT))
     from tests.archives import glami
 
-    archive = glami.write(folder, rows=rows, number_of_classes=191, traps=False)
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_FOLDER")) as name:
+        os.environ["MMEVAL_HOME"] = f"{name}/home"
+        archive = glami.write(Path(name), rows=rows, number_of_classes=191, traps=False, grain=grain)
+        yield Path(name), archive
+
+
+def command(archive: Path) -> list[str]:
+    return [MMEVAL, "data", "prepare", "glami1m", "--source", str(archive), "--not-the-release"]
+
+
+def whole_way(archive: Path) -> float:
+    """Prepare in one go, beside a bare loop over a sample of the same pictures; returns seconds."""
     with zipfile.ZipFile(archive) as found:
-        return archive, sum(name.endswith(".jpg") for name in found.namelist())
+        names = [name for name in found.namelist() if name.endswith(".jpg")]
+        sample = [found.read(name) for name in names[:: max(1, len(names) // SAMPLE)][:SAMPLE]]
+    size = sum(map(len, sample)) / len(sample) / 1000
+    seconds, peak, _ = timed(command(archive))
+    print(f"{len(names):,} pictures of {size:.1f} kB: {seconds:.0f} s, peak memory {peak / 2**30:.2f} GiB")
+    rate, bare = len(names) / seconds, bare_rate(sample)
+    print(f"{rate:,.0f} pictures/s, start and all work on the rows included; bare loop {bare:,.0f}: {rate / bare:.2f}")
+    return seconds
 
 
-def whole_way(archive: Path, home: Path, pictures: int) -> None:
-    """Prepare once in one go, and once with a kill half-way."""
-    command = [MMEVAL, "data", "prepare", "glami1m", "--source", str(archive), "--not-the-release"]
-    seconds, peak, _ = timed(command)
-    print(f"prepared in {seconds:.0f} s, peak memory {peak / 2**30:.2f} GiB")
-    rate = pictures / seconds
-    bare = bare_rate(lambda: zip_members(archive))
-    print(f"{rate:,.0f} pictures/s, all work on the rows included; bare loop {bare:,.0f}: ratio {rate / bare:.2f}")
-    (home / "home").rename(home / "first")
-    timed(command, kill_after=seconds / 2)
-    again, _, said = timed(command)
+def interrupted(archive: Path, folder: Path, seconds: float) -> None:
+    """Prepare again with a kill half-way; what comes out must be the same."""
+    timed(command(archive), kill_after=seconds / 2)
+    again, _, said = timed(command(archive))
     print(f"killed after {seconds / 2:.0f} s, the next call took {again:.0f} s: {seconds / 2 + again - seconds:+.0f} s")
     assert "ready" in said
-    prints = {path.read_text().split('"fingerprint": "')[1][:64] for path in home.glob("*/stores/glami1m/*/store.json")}
-    print("fingerprints of both:", *sorted(prints))
+    infos = [json.loads(path.read_text()) for path in folder.glob("*/stores/glami1m/*/store.json")]
+    assert len(infos) == 2
+    assert len({info["fingerprint"] for info in infos}) == 1
 
 
-def timed(command: list[str], kill_after: float | None = None) -> tuple[float, int, str]:
+def timed(call: list[str], kill_after: float | None = None) -> tuple[float, int, str]:
     """Seconds, peak resident bytes and standard output of a command."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     if kill_after:
         time.sleep(kill_after)
         process.send_signal(signal.SIGKILL)
@@ -91,37 +105,23 @@ def timed(command: list[str], kill_after: float | None = None) -> tuple[float, i
     return time.perf_counter() - start, used.ru_maxrss * 1024, said
 
 
-def zip_members(archive: Path) -> Iterator[bytes]:
-    with zipfile.ZipFile(archive) as found:
-        names = [name for name in found.namelist() if name.endswith(".jpg")]
-        for name in names[:: max(1, len(names) // SAMPLE)][:SAMPLE]:
-            yield found.read(name)
+def bare_rate(pictures: Sequence[bytes]) -> float:
+    """Pictures/s of two threads that decode, resize (where need be) and encode what is in memory already."""
 
-
-def bare_rate(read: Callable[[], Iterator[bytes]]) -> float:
-    """Pictures/s of two threads that decode, resize (where need be) and encode what one generator reads."""
-
-    def work(part: list[bytes]) -> int:
+    def work(part: Sequence[bytes]) -> None:
         for data in part:
             pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
             scale = SIDE / min(pixels.shape[:2])
             if scale < 1:
                 size = [round(one * scale) for one in pixels.shape[:2]]
-                tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+                tensor = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
                 pixels = F.interpolate(tensor, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
             simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=95, colorsubsampling="420")
-        return len(part)
 
-    start, source = time.perf_counter(), read()
-    parts = iter(lambda: list(itertools.islice(source, TASK)), [])
+    start = time.perf_counter()
     with ThreadPoolExecutor(CORES) as pool:
-        count = 0
-        # A few parts ahead, so that reading and work go on together.
-        waiting = [pool.submit(work, part) for part in itertools.islice(parts, 2 * CORES)]
-        while waiting:
-            count += waiting.pop(0).result()
-            waiting += [pool.submit(work, part) for part in itertools.islice(parts, 1)]
-    return count / (time.perf_counter() - start)
+        list(pool.map(work, [pictures[core::CORES] for core in range(CORES)]))
+    return len(pictures) / (time.perf_counter() - start)
 
 
 def opening() -> None:
@@ -149,19 +149,22 @@ def larger_pictures() -> None:
         os.environ["MMEVAL_HOME"] = str(folder / "home")
         (folder / "photos").mkdir()
         rng = np.random.default_rng(0)
-        lines = ["image,text,label"]
-        for number in range(LARGE):
+        made = []
+        for _ in range(DIFFERENT):
             coarse = Image.fromarray(rng.integers(0, 256, (16, 12, 3)).astype(np.uint8))
             file = io.BytesIO()
             coarse.resize((600, 800), Image.Resampling.BICUBIC).save(file, "JPEG", quality=88)
-            (folder / "photos" / f"{number}.jpg").write_bytes(file.getvalue())
-            lines.append(f"photos/{number}.jpg,a,{number % 3}")
+            made.append(file.getvalue())
+        lines = ["image,text,label"]
+        for number in range(LARGE):
+            # Bytes behind the end make a file of its own of the same picture.
+            (folder / "photos" / f"{number}.jpg").write_bytes(made[number % DIFFERENT] + str(number).encode())
+            lines.append(f"photos/{number}.jpg,a{number},{number % 3}")
         (folder / "shop.csv").write_text("\n".join(lines))
-        files = sorted((folder / "photos").iterdir())
-        bare = bare_rate(lambda: (path.read_bytes() for path in files))
+        bare = bare_rate([made[number % DIFFERENT] for number in range(LARGE)])
         seconds, _, _ = timed([MMEVAL, "data", "prepare", f"table:{folder / 'shop.csv'}"])
         rate = LARGE / seconds
-        print(f"600 x 800 px: {rate:,.0f} pictures/s with start-up, bare loop {bare:,.0f}: ratio {rate / bare:.2f}")
+        print(f"a table of {LARGE:,} photos, 600 x 800 px: {rate:,.0f}/s, bare loop {bare:,.0f}: {rate / bare:.2f}")
 
 
 if __name__ == "__main__":

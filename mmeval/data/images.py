@@ -18,9 +18,14 @@ from mmeval.data.buffers import Buffers
 _BUFFERS = Buffers()
 
 
+def is_jpeg(data: bytes) -> bool:
+    """Whether a picture begins as a JPEG; simplejpeg's own test also refuses bytes behind the end, which cameras add."""
+    return data[:3] == b"\xff\xd8\xff"
+
+
 def decode(data: bytes) -> NDArray[np.uint8]:
     """Encoded image -> ``[H, W, 3]`` uint8 RGB; JPEGs by libjpeg-turbo, the rest by Pillow, transparency on white."""
-    if simplejpeg.is_jpeg(data):
+    if is_jpeg(data):
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB")
         return pixels
     with Image.open(io.BytesIO(data)) as image:

@@ -10,7 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from mmeval.data.decoding import opened, reading, turn, upright_pixels
-from mmeval.data.images import decode, resize, rgb
+from mmeval.data.images import decode, is_jpeg, resize, rgb
 from mmeval.errors import DataError
 from mmeval.protocol import IMAGE_LONGEST, IMAGE_SIDE
 from mmeval.protocol import PICTURE_RULE as RULE
@@ -63,7 +63,7 @@ def _fits_as_it_is(data: bytes) -> bool:
     if len(data) > MOST_BYTES:
         return False
     try:
-        if simplejpeg.is_jpeg(data):
+        if is_jpeg(data):
             height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=True)
             fits = colours not in ("Gray", "CMYK", "YCCK") and _smaller(height, width) is None
             return fits and _is_upright(data) and decode(data) is not None

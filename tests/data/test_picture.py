@@ -441,3 +441,12 @@ def test_pillows_warnings_are_heard_by_nobody_and_the_filters_stay() -> None:
 def test_what_pillow_logs_does_not_reach_the_terminal() -> None:
     """It logs errors of bad TIFFs, which Python prints where no handler takes them."""
     assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("PIL").handlers)
+
+
+def test_bytes_behind_the_end_of_a_jpeg_are_no_harm() -> None:
+    """Cameras and shops append things; to decode such pictures by another library took twice as long."""
+    small, large = file(photo(), "JPEG"), file(photo().resize((600, 800)), "JPEG")
+    assert stored(small + b"added").data == small + b"added"
+    kept = stored(large + b"added")
+    assert kept.repaired == ""
+    assert (decode(kept.data) == decode(stored(large).data)).all()
