@@ -19,7 +19,7 @@ _BUFFERS = Buffers()
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Whether a picture begins as a JPEG; simplejpeg's own test also refuses bytes behind the end, which cameras add."""
+    """Whether a picture begins as a JPEG. simplejpeg's test also refuses bytes behind the end, which cameras add."""
     return data[:3] == b"\xff\xd8\xff"
 
 

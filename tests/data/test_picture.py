@@ -445,7 +445,7 @@ def test_what_pillow_logs_does_not_reach_the_terminal() -> None:
 
 def test_bytes_behind_the_end_of_a_jpeg_are_no_harm() -> None:
     """Cameras and shops append things; to decode such pictures by another library took twice as long."""
-    small, large = file(photo(), "JPEG"), file(photo().resize((600, 800)), "JPEG")
+    small, large = file(photo()), file(photo(600, 800))
     assert stored(small + b"added").data == small + b"added"
     kept = stored(large + b"added")
     assert kept.repaired == ""
