@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -14,6 +15,21 @@ if TYPE_CHECKING:
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 LARGER = "1M<n<10M"
 UNKNOWN = "unknown"
+
+
+BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
+"""What YAML takes for the end of a line unless it is escaped, which PyYAML forgets in plain and single quotes."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts with odd line breaks in double quotes, where they are escaped."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if BREAKS.search(text) else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def card_of(data: Opened) -> str:
@@ -40,7 +56,7 @@ def card_of(data: Opened) -> str:
             "fingerprint": store.fingerprint,
         },
     }
-    said = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    said = yaml.dump(header, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
     body = ["", f"# {store.name}", "", f"{spec.summary}", "", *_languages(counted.splits, counted.languages), ""]
     body += ["| task | classes | commonest | rarest | without a label |", "|---|---:|---|---|---:|"]
     body += [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mmeval import DatasetSpec, Example, Task
@@ -51,6 +51,7 @@ def made(source: Given, summary: str = "a summary", **spec: Any) -> Opened:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example({"no": ["\x85", "a\u2028b"]}, [("no", "train", 0)])
 @given(
     st.dictionaries(names, st.lists(names, min_size=1, max_size=5, unique=True), min_size=1, max_size=3),
     st.lists(
