@@ -22,6 +22,8 @@ QUALITY = 95
 MOST_BYTES = 512 * 1024
 """Of a picture that is kept as it came; more are metadata that nobody reads."""
 
+OTHER_COLOURS = ("Gray", "CMYK", "YCCK")
+
 
 class Stored(NamedTuple):
     """A picture that is ready for the Store."""
@@ -51,11 +53,24 @@ def stored(picture: Picture) -> Stored:
         return Stored(_encoded(rgb(pixels)), sha.hexdigest(), "")
     if not picture:
         raise DataError("the picture has no bytes")
+    if _is_plain_jpeg(picture):
+        return Stored(picture, hashlib.sha256(picture).hexdigest(), "")
     with reading(picture):
         if _fits_as_it_is(picture):
             return Stored(picture, hashlib.sha256(picture).hexdigest(), "")
         pixels, repaired = upright_pixels(picture)
     return Stored(_encoded(pixels), hashlib.sha256(RULE.encode() + picture).hexdigest(), repaired)
+
+
+def _is_plain_jpeg(data: bytes) -> bool:
+    """As below, of what most pictures are: told without Pillow, and without silencing it."""
+    if len(data) > MOST_BYTES or not is_jpeg(data) or b"Exif" in data or b"tiff:Orientation" in data:
+        return False
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=True)
+        return colours not in OTHER_COLOURS and _smaller(height, width) is None and decode(data) is not None
+    except ValueError:
+        return False
 
 
 def _fits_as_it_is(data: bytes) -> bool:
@@ -65,7 +80,7 @@ def _fits_as_it_is(data: bytes) -> bool:
     try:
         if is_jpeg(data):
             height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=True)
-            fits = colours not in ("Gray", "CMYK", "YCCK") and _smaller(height, width) is None
+            fits = colours not in OTHER_COLOURS and _smaller(height, width) is None
             return fits and _is_upright(data) and decode(data) is not None
         with opened(data) as image:
             plain = image.format == "PNG" and image.mode in ("RGB", "RGBA") and "transparency" not in image.info
