@@ -64,11 +64,10 @@ def stored(picture: Picture) -> Stored:
 
 def _is_plain_jpeg(data: bytes) -> bool:
     """As below, of what most pictures are: told without Pillow, and without silencing it."""
-    if len(data) > MOST_BYTES or not is_jpeg(data) or b"Exif" in data or b"tiff:Orientation" in data:
+    if len(data) > MOST_BYTES or not is_jpeg(data) or _may_be_turned(data):
         return False
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=True)
-        return colours not in OTHER_COLOURS and _smaller(height, width) is None and decode(data) is not None
+        return _is_small_rgb(data) and decode(data) is not None
     except ValueError:
         return False
 
@@ -79,9 +78,7 @@ def _fits_as_it_is(data: bytes) -> bool:
         return False
     try:
         if is_jpeg(data):
-            height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=True)
-            fits = colours not in OTHER_COLOURS and _smaller(height, width) is None
-            return fits and _is_upright(data) and decode(data) is not None
+            return _is_small_rgb(data) and _is_upright(data) and decode(data) is not None
         with opened(data) as image:
             plain = image.format == "PNG" and image.mode in ("RGB", "RGBA") and "transparency" not in image.info
             if not plain or _smaller(image.height, image.width) is not None:
@@ -92,9 +89,18 @@ def _fits_as_it_is(data: bytes) -> bool:
         return False
 
 
-def _is_upright(jpeg: bytes) -> bool:
+def _is_small_rgb(jpeg: bytes) -> bool:
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(jpeg, strict=True)
+    return colours not in OTHER_COLOURS and _smaller(height, width) is None
+
+
+def _may_be_turned(jpeg: bytes) -> bool:
     # Pillow, and so whoever made the data, also heeds what XMP says.
-    if b"Exif" not in jpeg and b"tiff:Orientation" not in jpeg:
+    return b"Exif" in jpeg or b"tiff:Orientation" in jpeg
+
+
+def _is_upright(jpeg: bytes) -> bool:
+    if not _may_be_turned(jpeg):
         return True
     with opened(jpeg) as image:
         return turn(image) is None
