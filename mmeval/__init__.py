@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from mmeval.data.examples import Examples
     from mmeval.data.images import decode
     from mmeval.data.split import Member, hash_split
-    from mmeval.engine.embeddings import embed_images
-    from mmeval.errors import DataError, MissingExtraError, UserError
-    from mmeval.plugin.config import Config, ModelConfig, Recipe, TorchConfig
+    from mmeval.engine.embeddings import embed_images, embed_texts
+    from mmeval.errors import DataError, MissingExtraError, MissingWeightsError, UserError
+    from mmeval.plugin.config import Config, ModelConfig
     from mmeval.plugin.hooks import hookimpl
     from mmeval.plugin.model import FitContext, Model, ModelContext, Task, TrainableModel
+    from mmeval.plugin.recipe import Recipe, TorchConfig, Tuning
     from mmeval.plugin.source import Example, Rejected, Source
     from mmeval.plugin.spec import Archive, DatasetSpec, Download, MetricSpec, ModelSpec
     from mmeval.record import Plan
@@ -41,22 +42,25 @@ _HOMES = {
     "Member": "mmeval.data.split",
     "MetricSpec": "mmeval.plugin.spec",
     "MissingExtraError": "mmeval.errors",
+    "MissingWeightsError": "mmeval.errors",
     "Model": "mmeval.plugin.model",
     "ModelConfig": "mmeval.plugin.config",
     "ModelContext": "mmeval.plugin.model",
     "ModelSpec": "mmeval.plugin.spec",
     "Plan": "mmeval.record",
-    "Recipe": "mmeval.plugin.config",
+    "Recipe": "mmeval.plugin.recipe",
     "RunFolder": "mmeval.run.folder",
     "Rejected": "mmeval.plugin.source",
     "Source": "mmeval.plugin.source",
     "Task": "mmeval.plugin.model",
-    "TorchConfig": "mmeval.plugin.config",
+    "TorchConfig": "mmeval.plugin.recipe",
     "TrainableModel": "mmeval.plugin.model",
+    "Tuning": "mmeval.plugin.recipe",
     "UserError": "mmeval.errors",
     "cards_folder": "mmeval.data.card",
     "decode": "mmeval.data.images",
     "embed_images": "mmeval.engine.embeddings",
+    "embed_texts": "mmeval.engine.embeddings",
     "hash_split": "mmeval.data.split",
     "hookimpl": "mmeval.plugin.hooks",
     "progress": "mmeval.console",
@@ -76,6 +80,7 @@ __all__ = [
     "Member",
     "MetricSpec",
     "MissingExtraError",
+    "MissingWeightsError",
     "Model",
     "ModelConfig",
     "ModelContext",
@@ -88,11 +93,13 @@ __all__ = [
     "Task",
     "TorchConfig",
     "TrainableModel",
+    "Tuning",
     "UserError",
     "__version__",
     "cards_folder",
     "decode",
     "embed_images",
+    "embed_texts",
     "hash_split",
     "hookimpl",
     "progress",

@@ -51,3 +51,13 @@ class Stopped(UserError):  # noqa: N818 - not an error of anyone
 
 class DataError(UserError):
     """Data that is not as its card or its format says."""
+
+
+class MissingWeightsError(UserError):
+    """Published weights that are neither on this machine nor to be had from where they are published."""
+
+    def __init__(self, encoder: str, why: str) -> None:
+        super().__init__(
+            f"The weights of {encoder} could not be had: {why} "
+            "Fetch them where there is a network, or give a folder that holds them: local:PATH."
+        )

@@ -19,7 +19,7 @@ from mmeval.errors import MissingExtraError
 from mmeval.home import home
 
 if TYPE_CHECKING:
-    from mmeval.engine.embeddings import Embeddings
+    from mmeval.engine.cache import Embeddings
 
 ENCODER = "efficientnet-lite0"
 SIZES = (224, 192, 160, 128, 96, 64)

@@ -30,10 +30,16 @@ class Batch:
     """uint8 ``[B, 3, H, W]``, RGB; None where embeddings take their place or no picture is shown."""
     image_embeddings: Tensor | None = None
     """float32 ``[B, D]`` from the cache of a frozen image encoder."""
+    image_tokens: Tensor | None = None
+    """float32 ``[B, T, D]`` from the same, if the encoder keeps tokens."""
     text_ids: Tensor | None = None
     """int64 ``[B, T, ...]``, as the model's text encoder tokenizes."""
     text_mask: Tensor | None = None
     """bool ``[B, T]``, True where a token stands."""
+    text_embeddings: Tensor | None = None
+    """float32 ``[B, D]`` from the cache of a frozen text encoder, in place of ids."""
+    text_tokens: Tensor | None = None
+    """float32 ``[B, T, D]`` from the same, if the encoder keeps tokens; ``text_mask`` goes with them."""
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
     """int64 ``[B]`` by name: inputs beside picture and text, which only few data sets have; the index of the value in
     ``ModelContext.attributes``, -1 for one that training never had."""
@@ -56,7 +62,10 @@ class Batch:
             seeds=self.seeds.to(device),
             images=moved(self.images),
             image_embeddings=moved(self.image_embeddings),
+            image_tokens=moved(self.image_tokens),
             text_ids=moved(self.text_ids),
             text_mask=moved(self.text_mask),
+            text_embeddings=moved(self.text_embeddings),
+            text_tokens=moved(self.text_tokens),
             attributes={name: values.to(device) for name, values in self.attributes.items()},
         )

@@ -50,15 +50,39 @@ def resize(pixels: NDArray[np.uint8], size: tuple[int, int], interpolation: str 
     return _resized(pixels, size, interpolation)[0]
 
 
-def decode_batch(encoded: Sequence[bytes | None], size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:
-    """Encoded images -> uint8 ``[B, 3, height, width]``, channels last in memory; a missing one is all zero."""
+def decode_batch(
+    encoded: Sequence[bytes | None], size: tuple[int, int], interpolation: str = "bilinear", crop: float = 0.0
+) -> Tensor:
+    """Encoded images -> uint8 ``[B, 3, height, width]``, channels last in memory; a missing one is all zero.
+
+    ``crop``: 0 stretches the whole picture to ``size``; else it is cut out of the middle after the picture was resized,
+    in its own proportions, so that it just covers ``size / crop``.
+    """
     batch = _BUFFERS.take(len(encoded), *size, 3).permute(0, 3, 1, 2)
     for row, data in enumerate(encoded):
         if data is None:
             batch[row] = 0
         else:
-            batch[row] = _resized(decode(data), size, interpolation)[0]
+            pixels = decode(data)
+            if crop:
+                covering = _covering(pixels.shape[:2], size, crop)
+                batch[row] = _middle(_resized(pixels, covering, interpolation)[0], size)
+            else:
+                batch[row] = _resized(pixels, size, interpolation)[0]
     return batch
+
+
+def _covering(has: tuple[int, ...], size: tuple[int, int], crop: float) -> tuple[int, int]:
+    """The smallest size with the proportions of ``has`` that covers ``size / crop``, and ``size`` itself."""
+    scale = max(wanted / crop / side for wanted, side in zip(size, has, strict=True))
+    height, width = (max(wanted, round(side * scale)) for wanted, side in zip(size, has, strict=True))
+    return height, width
+
+
+def _middle(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """``[3, H, W]`` -> the ``[3, height, width]`` in its middle; of an odd rest the larger half goes first."""
+    top, left = ((side - wanted) // 2 for side, wanted in zip(image.shape[1:], size, strict=True))
+    return image[:, top : top + size[0], left : left + size[1]]
 
 
 def _resized(pixels: NDArray[np.uint8], size: tuple[int, int], interpolation: str) -> Tensor:

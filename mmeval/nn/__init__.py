@@ -1,12 +1,14 @@
 """What model plugins are built from: encoders, heads, and the torch level of a model."""
 
-from mmeval.nn.build import image_encoder, text_encoder
+from mmeval.nn.build import bert, image_encoder, text_encoder
 from mmeval.nn.draws import uniform
-from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, ImageInput, TextEncoder
+from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, ImageInput, TextEncoder, TextInput
+from mmeval.nn.encoders.bert import BertEncoder
 from mmeval.nn.heads import ClassPrior, Heads
 from mmeval.nn.model import Output, TorchModel
 
 __all__ = [
+    "BertEncoder",
     "ClassPrior",
     "Encoded",
     "Encoder",
@@ -15,7 +17,9 @@ __all__ = [
     "ImageInput",
     "Output",
     "TextEncoder",
+    "TextInput",
     "TorchModel",
+    "bert",
     "image_encoder",
     "text_encoder",
     "uniform",

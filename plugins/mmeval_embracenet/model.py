@@ -43,8 +43,8 @@ class EmbraceNet(TorchModel):
     def __init__(self, config: EmbraceNetConfig, context: ModelContext) -> None:
         """Build the encoders by name and the layers on top of them."""
         super().__init__(config, context)
-        self.image_encoder = image_encoder(config.image_encoder, frozen=config.freeze_image)
-        self.text_encoder = text_encoder(config.text_encoder, frozen=config.freeze_text)
+        self.image_encoder = image_encoder(config.image_encoder, config.image_tuning)
+        self.text_encoder = text_encoder(config.text_encoder, config.text_tuning)
         # A modality more for each input beside picture and text, which few data sets have (glami1m:paper).
         self.attributes = {name: len(values) for name, values in context.attributes.items()}
         widths = (self.image_encoder.width, self.text_encoder.width, *self.attributes.values())

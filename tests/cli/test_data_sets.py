@@ -22,7 +22,12 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "glami1m": glami.write,
     "glami1m:paper": glami.write,
 }
-FAST = ["image_encoder=small-cnn:32", "freeze_image=false", "text_encoder=char-ngrams:2048x16", "recipe.epochs=1"]
+FAST = [
+    "image_encoder=small-cnn:32",
+    "image_tuning.frozen=false",
+    "text_encoder=char-ngrams:2048x16",
+    "recipe.epochs=1",
+]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mmeval import Examples, UserError, embed_images
 from mmeval.data.images import decode_batch
 from mmeval.data.store import Store
 from mmeval.nn import image_encoder
-from mmeval.nn.efficientnet_encoder import EfficientNetLite0Encoder
+from mmeval.nn.encoders.lite0 import EfficientNetLite0Encoder
 from mmeval.protocol import Inputs
 
 ENCODER = "efficientnet-lite0:32"
@@ -56,6 +56,6 @@ def test_what_was_computed_once_is_taken_from_the_cache(store: Store, monkeypatc
 def test_an_unknown_encoder_is_named(store: Store) -> None:
     with pytest.raises(UserError) as caught:
         embed_images(Examples(store, "test"), "resnet50")
-    assert str(caught.value) == (
-        'No image encoder is named "resnet50"; there are efficientnet-lite0:SIZE and small-cnn:SIZE.'
-    )
+    message = str(caught.value)
+    assert message.startswith('No image encoder is named "resnet50"; there are efficientnet-lite0:SIZE, small-cnn:SIZE, ')
+    assert message.endswith(" and local:PATH.")

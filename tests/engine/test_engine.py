@@ -17,8 +17,9 @@ from mmeval.engine.device import accelerator, precision, resolve_device
 from mmeval.engine.optim import schedule
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn import image_encoder
-from mmeval.plugin.config import Recipe, configure
+from mmeval.plugin.config import configure
 from mmeval.plugin.model import FitContext
+from mmeval.plugin.recipe import Recipe
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
 
@@ -28,7 +29,7 @@ SMALL = ["image_encoder=small-cnn:32", "text_encoder=char-ngrams:512x16", "width
 
 def runner(context: ModelContext, *changes: str, seed: int = 0) -> TorchRunner:
     torch.manual_seed(seed)
-    options = [*SMALL, "freeze_image=false", "recipe.epochs=6", "recipe.learning_rate=0.01", *changes]
+    options = [*SMALL, "image_tuning.frozen=false", "recipe.epochs=6", "recipe.learning_rate=0.01", *changes]
     return TorchRunner(build(configure(EmbraceNetConfig, "embracenet", {}, options), context))
 
 
@@ -174,7 +175,7 @@ def test_frozen_embeddings_and_pixels_give_the_same_predictions(
 ) -> None:
     """The cache is a matter of speed alone."""
     test = Examples(store, "test")
-    frozen = runner(context, "freeze_image=true")
+    frozen = runner(context, "image_tuning.frozen=true")
     free = runner(context)
     np.testing.assert_allclose(probabilities(frozen, test, fit), probabilities(free, test, fit), atol=1e-5)
 
@@ -185,19 +186,21 @@ def test_frozen_weights_are_saved_unless_they_are_to_be_had_by_name(
     """A frozen encoder of random weights is part of the model; packaged weights would only be a copy."""
     assert not any(
         key.startswith("image_encoder.")
-        for key in runner(context, "image_encoder=efficientnet-lite0:32", "freeze_image=true").model.learned_state()
+        for key in runner(
+            context, "image_encoder=efficientnet-lite0:32", "image_tuning.frozen=true"
+        ).model.learned_state()
     )
-    frozen, test = runner(context, "freeze_image=true"), Examples(store, "test")
+    frozen, test = runner(context, "image_tuning.frozen=true"), Examples(store, "test")
     expected = probabilities(frozen, test, fit)
     frozen.save(tmp_path)
-    loaded = runner(context, "freeze_image=true", seed=99)
+    loaded = runner(context, "image_tuning.frozen=true", seed=99)
     loaded.load(tmp_path)
     np.testing.assert_array_equal(probabilities(loaded, test, fit), expected)
 
 
 def test_a_text_encoder_that_knows_nothing_cannot_be_frozen(context: ModelContext) -> None:
     with pytest.raises(UserError, match="starts from nothing: frozen, it would say nothing"):
-        runner(context, "freeze_text=true")
+        runner(context, "text_tuning.frozen=true")
 
 
 def test_a_missing_picture_is_masked_whether_embedded_or_not(store: Store, context: ModelContext) -> None:

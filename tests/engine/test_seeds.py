@@ -18,7 +18,7 @@ from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
 
 CPU = torch.device("cpu")
-SMALL = ["image_encoder=small-cnn:32", "freeze_image=false", "text_encoder=char-ngrams:512x16", "width=16"]
+SMALL = ["image_encoder=small-cnn:32", "image_tuning.frozen=false", "text_encoder=char-ngrams:512x16", "width=16"]
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from mmeval import UserError
 from mmeval.errors import MissingExtraError
 from mmeval.nn import image_encoder, text_encoder
-from mmeval.nn.char_ngrams import CharNgrams
 from mmeval.nn.draws import uniform
-from mmeval.nn.efficientnet_lite import EfficientNetLite0, folded
+from mmeval.nn.encoders.char_ngrams import CharNgrams
+from mmeval.nn.encoders.efficientnet_lite import EfficientNetLite0, folded
 
 
 def test_lite0_is_the_reference_implementation() -> None:

@@ -20,7 +20,7 @@ from mmeval_embracenet.model import EmbraceNet, embrace, selection
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "embracenet_a.npz")
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
-SMALL = ["image_encoder=small-cnn:32", "freeze_image=false", "text_encoder=char-ngrams:512x16", "width=24"]
+SMALL = ["image_encoder=small-cnn:32", "image_tuning.frozen=false", "text_encoder=char-ngrams:512x16", "width=24"]
 
 
 def golden(name: str) -> Tensor:

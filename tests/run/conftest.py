@@ -17,7 +17,7 @@ from mmeval.run.walk import run
 
 SMALL = (
     "image_encoder=small-cnn:32",
-    "freeze_image=false",
+    "image_tuning.frozen=false",
     "text_encoder=char-ngrams:512x16",
     "width=16",
     "recipe.epochs=1",

@@ -12,9 +12,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval.data.batch import Batch
-from mmeval.nn.encoder import Encoded, TextEncoder
+from mmeval.errors import UserError
+from mmeval.nn.encoder import Encoded, TextEncoder, TextInput
+from mmeval.nn.encoders.named import Named
 
 PADDING = 0
+
+
+def text(named: Named, frozen: bool) -> TextEncoder:
+    """``char-ngrams[:BUCKETSxWIDTH]``."""
+    named.only()
+    buckets, width = named.sizes("131072x64", "BUCKETS", "WIDTH")
+    if min(buckets, width) < 2:
+        raise UserError(f'"{named.full}": "{named.rest}" is no size of this encoder; write BUCKETSxWIDTH.')
+    if frozen:
+        raise UserError(f'The text encoder "{named.full}" starts from nothing: frozen, it would say nothing.')
+    return CharNgrams(buckets, width)
 
 
 class CharNgrams(TextEncoder):
@@ -29,7 +42,8 @@ class CharNgrams(TextEncoder):
         """``buckets`` rows of ``width``; n-grams of up to ``longest`` characters; texts are cut at ``max_tokens``."""
         super().__init__()
         self.name = f"char-ngrams:{buckets}x{width}"
-        self.width, self.longest, self.max_tokens = width, longest, max_tokens
+        self.width, self.longest = width, longest
+        self.input = TextInput(max_tokens, f"character n-grams of up to {longest}")
         self.vectors = nn.Embedding(buckets, width, padding_idx=PADDING)
         nn.init.zeros_(self.vectors.weight)
 
@@ -37,7 +51,7 @@ class CharNgrams(TextEncoder):
         """Texts -> ids ``[B, T]`` (0 is padding) and mask."""
         buckets = self.vectors.num_embeddings
         rows = [
-            [n for word in _words(text) for n in _ngrams(word, self.longest, buckets)][: self.max_tokens]
+            [n for word in _words(text) for n in _ngrams(word, self.longest, buckets)][: self.input.length]
             for text in texts
         ]
         ids = torch.full((len(rows), max(map(len, rows), default=0) or 1), PADDING)

