@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mmeval.cli import data, plugins, report, run, score
+from mmeval.cli import bench, data, plugins, report, run, score
 from mmeval.errors import UserError
 from mmeval.files import disk_full
 from mmeval.version import __version__
@@ -84,6 +84,7 @@ def _root(
 
 
 app.command("run")(run.run)
+app.command("bench")(bench.bench)
 app.command("score")(score.score)
 app.command("report")(report.report)
 app.add_typer(plugins.app, name="plugins")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from mmeval.data.card import read_card
 from mmeval.data.known import known, prepared, remember
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare import open_store, prepare
 from mmeval.data.shelf import stores
-from mmeval.data.store import Store
 from mmeval.errors import DataError
 
 if TYPE_CHECKING:
     from mmeval.data.asked import Asked
+    from mmeval.data.store import Store
     from mmeval.plugin.spec import DatasetSpec
 
 
@@ -27,7 +27,7 @@ def open_archive(spec: DatasetSpec, asked: Asked, *, download: bool) -> Store:
     seen = known(spec.name)
     mine, path, released = seen.get(spec.variant), asked.source, asked.released
     if path is None and mine and (folder := prepared(spec.name, mine)) and (released or not mine.released):
-        return Store(folder)
+        return open_store(spec, folder)
     if path is None:
         other = mine or next(iter(seen.values()), None)
         if other and Path(other.path).exists():

@@ -10,6 +10,8 @@ from typing import Any
 from mmeval.errors import DataError
 
 _FENCE = "---"
+FALLBACK = "en"
+"""A language in which a card may name classes though the data has none of it: that of most class names."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Card:
     """SHA-256 of the prepared data, if somebody has seen it."""
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What is known of each source file: ``md5``, ``size``."""
+    class_names: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+    """What people call the classes, by task, then language, then class."""
     unverified: tuple[str, ...] = ()
     """Dotted paths of the facts that nobody has seen in the real data: a difference only warns."""
 
@@ -104,12 +108,14 @@ def read_card(path: Path, variant: str = "") -> Card:
 
 def _card(path: Path, header: Mapping[str, Any], ours: Mapping[str, Any], body: str) -> Card:
     shares = dict(ours.get("shares", {}))
+    languages = _texts(header["language"])
+    tasks = {name: _classes(known) for name, known in ours["tasks"].items()}
     return Card(
         path=path,
         name=ours["name"],
-        languages=_texts(header["language"]),
+        languages=languages,
         licence=header["license"],
-        tasks={name: _classes(known) for name, known in ours["tasks"].items()},
+        tasks=tasks,
         splits={name: _number(known) for name, known in ours["splits"].items()},
         images=_number(ours["images"]),
         per_language=ours.get("per_language", {}),
@@ -118,6 +124,7 @@ def _card(path: Path, header: Mapping[str, Any], ours: Mapping[str, Any], body: 
         set_aside=ours.get("set_aside", 0),
         fingerprint=ours.get("fingerprint", ""),
         sources=ours.get("sources", {}),
+        class_names=_class_names(ours.get("class_names", {}), tasks, languages),
         unverified=_texts(ours.get("unverified", [])),
         header=header,
         body=body,
@@ -128,6 +135,27 @@ def _classes(known: list[object] | int | Mapping[str, int] | None) -> tuple[str,
     if known is None:
         return None
     return _texts(known) if isinstance(known, list) else _number(known)
+
+
+def _class_names(
+    named: Mapping[str, Mapping[str, Mapping[str, str]]],
+    tasks: Mapping[str, tuple[str, ...] | int | About | None],
+    languages: tuple[str, ...],
+) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    """Names of classes, held against tasks, languages and, where the card lists them, classes."""
+    for task, by_language in named.items():
+        if task not in tasks:
+            raise ValueError(f'class_names has the task "{task}", which tasks lacks')
+        classes = tasks[task]
+        for language, names in by_language.items():
+            if language not in (*languages, FALLBACK):
+                raise ValueError(f'class_names.{task} has the language "{language}", which language lacks')
+            _texts(list(names))
+            _texts(list(names.values()))
+            for name in names:
+                if isinstance(classes, tuple) and name not in classes:
+                    raise ValueError(f'class_names.{task}.{language} has the class "{name}", which tasks.{task} lacks')
+    return named
 
 
 def _number(known: int | Mapping[str, int]) -> int | About:

@@ -48,6 +48,9 @@ def _differences(card: Card, store: Store) -> Iterator[tuple[str, str]]:
             yield from _classes(path, task.name, says, task.classes)
         elif says is not None and not agrees(says, len(task.classes)):
             yield path, f"number of classes of {task.name}: the card says {says}, the data has {len(task.classes)}"
+        named = {name for names in card.class_names.get(task.name, {}).values() for name in names}
+        if extra := sorted(named - set(task.classes)):
+            yield f"class_names.{task.name}", f"class_names of {task.name}: the data lacks {_some(extra)}"
     for task_name, names in store.unknown_labels.items():
         rows = sum(names.values())
         yield (

@@ -73,15 +73,19 @@ def decode_batch(
 
 
 def _covering(has: tuple[int, ...], size: tuple[int, int], crop: float) -> tuple[int, int]:
-    """The smallest size with the proportions of ``has`` that covers ``size / crop``, and ``size`` itself."""
-    scale = max(wanted / crop / side for wanted, side in zip(size, has, strict=True))
-    height, width = (max(wanted, round(side * scale)) for wanted, side in zip(size, has, strict=True))
+    """The smallest size with the proportions of ``has`` that covers ``size / crop``; rounded as torchvision rounds."""
+    scales = [wanted / crop / side for wanted, side in zip(size, has, strict=True)]
+    scale = max(scales)
+    height, width = (
+        round(wanted / crop) if own == scale else max(wanted, int(side * scale))
+        for wanted, side, own in zip(size, has, scales, strict=True)
+    )
     return height, width
 
 
 def _middle(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """``[3, H, W]`` -> the ``[3, height, width]`` in its middle; of an odd rest the larger half goes first."""
-    top, left = ((side - wanted) // 2 for side, wanted in zip(image.shape[1:], size, strict=True))
+    """``[3, H, W]`` -> the ``[3, height, width]`` in its middle, as torchvision's ``CenterCrop``."""
+    top, left = (round((side - wanted) / 2) for side, wanted in zip(image.shape[1:], size, strict=True))
     return image[:, top : top + size[0], left : left + size[1]]
 
 

@@ -71,7 +71,16 @@ def prepare(spec: DatasetSpec, source: Source | None = None, *, released: bool =
                 if folder.exists():
                     raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.")
                 _build(spec, source, folder, released=released)
-    return Store(folder)
+    return open_store(spec, folder)
+
+
+def open_store(spec: DatasetSpec, folder: Path) -> Store:
+    """A prepared Store, with the names that the data card of today gives its classes.
+
+    Raises:
+        UserError: there is no Store, or the card can't be read.
+    """
+    return Store(folder, read_card(spec.card, spec.variant).class_names if spec.card else None)
 
 
 def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,18 @@ class Store:
     aside, and why.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, class_names: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None) -> None:
         """Open the Store in ``folder``.
+
+        Args:
+            folder: where it is.
+            class_names: the data card's, by task, language and class. They aren't stored: a better translation needs
+                no other Store.
 
         Raises:
             DataError: there is no Store, or one of another schema version.
         """
-        self.folder = folder
+        self.folder, self._class_names = folder, class_names or {}
         try:
             self.info: dict[str, Any] = json.loads((folder / INFO).read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
@@ -64,6 +69,18 @@ class Store:
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, each with its classes in index order."""
         return tuple(Task(task["name"], tuple(task["classes"])) for task in self.info["tasks"])
+
+    @property
+    def class_names(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """What people call the classes, by task and language, in index order; a class without a name has its own."""
+        return {
+            task.name: {
+                language: tuple(names.get(one, one) for one in task.classes)
+                for language, names in self._class_names[task.name].items()
+            }
+            for task in self.tasks
+            if task.name in self._class_names
+        }
 
     @property
     def languages(self) -> tuple[str, ...]:

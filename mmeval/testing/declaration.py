@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from mmeval.engine.runner import as_model
-from mmeval.errors import MissingExtraError
+from mmeval.errors import MissingExtraError, MissingWeightsError
 from mmeval.plugin import api
 from mmeval.plugin.config import Config, configure, options
 from mmeval.plugin.listing import entry_points, stated_api, stated_api_of
@@ -91,7 +91,7 @@ def presets(subject: Subject) -> None:
         try:
             with blamed(subject.spec, f"when its preset {preset} was built"), torch.random.fork_rng(devices=[]):
                 as_model(subject.spec.build(config, subject.context()))
-        except MissingExtraError as error:
+        except (MissingExtraError, MissingWeightsError) as error:
             absent.append(f"{preset}: {error}")
     if absent:
         raise NotApplicable(f"can't be built on this machine: {' '.join(absent)}")

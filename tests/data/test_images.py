@@ -100,3 +100,21 @@ def test_a_missing_picture_is_zero() -> None:
     assert batch[:, :, 0, 0].tolist() == [[255, 0, 0], [0, 0, 0], [0, 0, 255]]
     assert not batch[1].any()
     assert tuple(decode_batch([], (4, 5)).shape) == (0, 3, 4, 5)
+
+
+@pytest.mark.parametrize("size", [(300, 400), (401, 299), (224, 224), (50, 400)])
+@pytest.mark.parametrize(("side", "crop"), [(224, 0.875), (64, 1.0)])
+def test_resizing_with_a_crop_is_torchvisions(size: tuple[int, int], side: int, crop: float) -> None:
+    """CLIP's and timm's preprocessing: the shorter side to side / crop, then the middle; else scores aren't theirs."""
+    from torchvision.transforms import v2
+
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    found = decode_batch([file.getvalue()], (side, side), "bicubic", crop)[0]
+    steps = [
+        v2.Resize(round(side / crop), interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
+        v2.CenterCrop(side),
+    ]
+    expected = v2.Compose(steps)(torch.from_numpy(pixels).permute(2, 0, 1))
+    torch.testing.assert_close(found, expected, atol=1, rtol=0)

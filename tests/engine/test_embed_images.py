@@ -57,5 +57,7 @@ def test_an_unknown_encoder_is_named(store: Store) -> None:
     with pytest.raises(UserError) as caught:
         embed_images(Examples(store, "test"), "resnet50")
     message = str(caught.value)
-    assert message.startswith('No image encoder is named "resnet50"; there are efficientnet-lite0:SIZE, small-cnn:SIZE, ')
+    assert message.startswith(
+        'No image encoder is named "resnet50"; there are efficientnet-lite0:SIZE, small-cnn:SIZE, '
+    )
     assert message.endswith(" and local:PATH.")
