@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from mmeval.console import progress
+from mmeval.data.batch import Batch
 from mmeval.data.examples import Examples
 from mmeval.data.loader import batches, epoch_order
 from mmeval.engine.collate import Collate
@@ -99,6 +101,19 @@ def task_loss(output: Output, labels: Mapping[str, Tensor], smoothing: float) ->
     return total
 
 
+def one_modality(batch: Batch, probability: float) -> Batch:
+    """Hide picture or text of some of the examples that have both (modality dropout as of Neverova et al. 2016)."""
+    if not probability:
+        return batch
+    draw = torch.rand(len(batch))
+    both = batch.has_image & batch.has_text
+    return replace(
+        batch,
+        has_image=batch.has_image & ~(both & (draw < probability / 2)),
+        has_text=batch.has_text & ~(both & (draw > 1 - probability / 2)),
+    )
+
+
 def restore(model: TorchModel, path: Path) -> None:
     """Load what ``learned_state`` saved.
 
@@ -133,7 +148,7 @@ def _steps(
     parts, pending = -(-len(order) // recipe.batch_size), 0
     for part, made in enumerate(batches(order, recipe.batch_size, collate)):
         group = min(recipe.accumulate, parts - part // recipe.accumulate * recipe.accumulate)
-        batch = made.to(accelerator.device)
+        batch = one_modality(made, recipe.modality_dropout).to(accelerator.device)
         with accelerator.autocast():
             output = model(batch)
             logits_of(output, model.context.tasks, len(batch))

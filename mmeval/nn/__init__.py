@@ -6,6 +6,7 @@ from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, ImageInput, TextEn
 from mmeval.nn.encoders.bert import BertEncoder
 from mmeval.nn.heads import ClassPrior, Heads
 from mmeval.nn.model import Output, TorchModel
+from mmeval.nn.tuning import tuned
 
 __all__ = [
     "BertEncoder",
@@ -22,5 +23,6 @@ __all__ = [
     "bert",
     "image_encoder",
     "text_encoder",
+    "tuned",
     "uniform",
 ]

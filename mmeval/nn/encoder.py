@@ -127,10 +127,14 @@ class Encoder(nn.Module):
         learning = {name for name, p in self.named_parameters() if id(p) not in self._fixed_ids}
         return {name for name, _ in self.named_parameters()} - learning
 
+    def held(self) -> Sequence[nn.Module]:
+        """What gets no gradient in the first epochs, if so asked: all of it, unless an encoder says otherwise."""
+        return (self,)
+
     def hold(self, held: bool) -> None:
         """Deny its layers their gradients, or give them back, except to what never learns; statistics still move."""
-        for block in self.blocks() or (self,):
-            for p in block.parameters():
+        for part in self.held():
+            for p in part.parameters():
                 p.requires_grad_(not held and id(p) not in self._fixed_ids)
 
     def settle(self) -> None:
@@ -173,7 +177,7 @@ class ImageEncoder(Encoder):
             tokens = pooled[:, None] if batch.image_tokens is None else batch.image_tokens
             return Encoded(tokens, present.expand(tokens.shape[:2]), pooled)
         if batch.images is None:
-            pooled = next(self.parameters()).new_zeros(len(batch), self.width)
+            pooled = torch.zeros(len(batch), self.width, device=batch.has_image.device)
             return Encoded(pooled[:, None], present, pooled)
         encoded = self.encode(batch.images)
         return Encoded(encoded.tokens, encoded.mask & present, torch.where(present, encoded.pooled, 0))

@@ -34,6 +34,9 @@ class ModelContext:
     """ISO 639-1 codes of the training split, sorted; others may come in prediction."""
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Inputs beside picture and text: the values of each in the training split, sorted. Empty for nearly all data."""
+    class_names: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """What people call the classes, by task and language, in the order of the task's classes; a class that the data
+    card doesn't name there stands as it is. Empty where it names none."""
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain JSON, for the config file beside the weights."""
@@ -45,7 +48,11 @@ class ModelContext:
         tasks = tuple(Task(t["name"], tuple(t["classes"])) for t in data["tasks"])
         counts = {name: tuple(values) for name, values in data["class_counts"].items()}
         attributes = {name: tuple(values) for name, values in data.get("attributes", {}).items()}
-        return cls(tasks, counts, tuple(data["languages"]), attributes)
+        names = {
+            task: {language: tuple(values) for language, values in by_language.items()}
+            for task, by_language in data.get("class_names", {}).items()
+        }
+        return cls(tasks, counts, tuple(data["languages"]), attributes, names)
 
 
 @dataclass(frozen=True)

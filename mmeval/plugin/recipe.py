@@ -32,6 +32,8 @@ class Recipe(Config):
     """Share of all steps in which the learning rate rises linearly from zero."""
     plateau_patience: int = Field(default=0, ge=0)
     """Epochs without a better validation score after which the learning rate is halved on top; 0 means never."""
+    modality_dropout: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a training example which has picture and text is shown just one of them, either as likely."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Label smoothing of the cross-entropy."""
     clip_norm: float = Field(default=0.0, ge=0)

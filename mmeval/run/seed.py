@@ -62,7 +62,8 @@ def run_seed(
 def context_of(train: Examples) -> ModelContext:
     """What a model is told of the data when it is built."""
     attributes = {name: tuple(sorted(set(train.attribute(name)))) for name in train.store.attributes}
-    return ModelContext(train.store.tasks, train.class_counts(), tuple(sorted(set(train.languages))), attributes)
+    languages = tuple(sorted(set(train.languages)))
+    return ModelContext(train.store.tasks, train.class_counts(), languages, attributes, train.store.class_names)
 
 
 def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:

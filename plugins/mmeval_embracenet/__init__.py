@@ -14,6 +14,35 @@ if TYPE_CHECKING:
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
 
+GLAMI = {
+    "image_encoder": "timm:resnext50_32x4d.tv_in1k",
+    "image_tuning.frozen": False,
+    "image_size": "298x228",
+    "image_normalised": False,
+    "text_encoder": "hf:google/mt5-small?length=32",
+    "text_tuning.frozen": True,
+    "text_flat": True,
+    "width": 512,
+    "dropout": 0.0,
+    "modality_dropout": 0.0,
+    "eval_mode": "sample",
+    "recipe.optimizer": "adam",
+    "recipe.learning_rate": 1e-3,
+    "recipe.weight_decay": 0.0,
+    "recipe.schedule": "constant",
+    "recipe.warmup": 0.0,
+    "recipe.batch_size": 64,
+    "recipe.epochs": 2,
+}
+"""As in the code of GLAMI-1M's authors. The variant `glami1m:paper` of the data adds their third modality."""
+BASE = {
+    "image_encoder": "open_clip:ViT-B-16-SigLIP2/webli",
+    "text_encoder": "hf:intfloat/multilingual-e5-base?length=64",
+    "text_tuning.frozen": True,
+    "width": 512,
+    "recipe.batch_size": 256,
+}
+
 
 def build(config: EmbraceNetConfig, context: ModelContext) -> EmbraceNet:
     """Make an untrained EmbraceNet."""
@@ -38,6 +67,8 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             presets={
                 # Chosen by cross-validation on train + validation of emoji14 (README.md beside this file).
                 "tiny": {},
+                "paper": GLAMI,
+                "base": BASE,
             },
             references=("https://arxiv.org/abs/1904.09078", "https://arxiv.org/abs/2004.13918"),
         )

@@ -20,6 +20,12 @@ class EmbraceNetConfig(TorchConfig):
     """How the image encoder learns."""
     text_tuning: Tuning = Tuning()
     """How the text encoder learns."""
+    image_size: str = Field(default="", pattern=r"^([1-9][0-9]{1,3}x[1-9][0-9]{1,3})?$")
+    """HEIGHTxWIDTH in pixels, to which the whole picture is stretched; empty: as the encoder was published."""
+    image_normalised: bool = True
+    """Normalise pixels as the encoder was published; False: only divide them by 255, as GLAMI-1M's authors do."""
+    text_flat: bool = False
+    """Read all token states of the text side by side, zeros behind its end, as GLAMI-1M's authors do; else `pooled`."""
     width: int = Field(default=256, ge=1, le=65536)
     """Embracement size c: features of the fused vector (paper, section 3.2)."""
     dropout: float = Field(default=0.3, ge=0, lt=1)

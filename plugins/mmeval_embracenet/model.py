@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext
-from mmeval.nn import ClassPrior, Heads, Output, TorchModel, image_encoder, text_encoder, uniform
+from mmeval.nn import (
+    ClassPrior,
+    Encoded,
+    Heads,
+    ImageInput,
+    Output,
+    TextEncoder,
+    TorchModel,
+    image_encoder,
+    text_encoder,
+    uniform,
+)
 from mmeval_embracenet.config import EmbraceNetConfig
 
 IMAGE, TEXT = 0, 1
@@ -44,10 +57,12 @@ class EmbraceNet(TorchModel):
         """Build the encoders by name and the layers on top of them."""
         super().__init__(config, context)
         self.image_encoder = image_encoder(config.image_encoder, config.image_tuning)
-        self.text_encoder = text_encoder(config.text_encoder, config.text_tuning)
+        self.image_encoder.input = _read(self.image_encoder.input, config)
+        self.text_encoder = text_encoder(config.text_encoder, config.text_tuning, tokens=config.text_flat)
+        text_width = self.text_encoder.width * (self.text_encoder.input.length if config.text_flat else 1)
         # A modality more for each input beside picture and text, which few data sets have (glami1m:paper).
         self.attributes = {name: len(values) for name, values in context.attributes.items()}
-        widths = (self.image_encoder.width, self.text_encoder.width, *self.attributes.values())
+        widths = (self.image_encoder.width, text_width, *self.attributes.values())
         self.docking = nn.ModuleList(nn.Linear(width, config.width) for width in widths)
         self.terminal = Heads(config.width, context)
         self.dropout = nn.Dropout(config.dropout)
@@ -69,7 +84,7 @@ class EmbraceNet(TorchModel):
         """d_k = ReLU(W_k x_k + b_k) (equation 1). A missing input is zeroed first: NaN times zero is NaN."""
         assert self.image_encoder is not None
         assert self.text_encoder is not None
-        inputs = [self.image_encoder(batch).pooled, self.text_encoder.pool(batch)]
+        inputs = [self.image_encoder(batch).pooled, self._text(self.text_encoder, batch)]
         for name, size in self.attributes.items():
             inputs.append(F.one_hot(batch.attributes[name].clamp(min=0), size).to(inputs[0].dtype))
         return torch.stack(
@@ -79,6 +94,14 @@ class EmbraceNet(TorchModel):
             ],
             1,
         )
+
+    def _text(self, encoder: TextEncoder, batch: Batch) -> Tensor:
+        """``[B, D]``, or all states side by side ``[B, T D]`` with ``T`` the encoder's longest text."""
+        if not self.config.text_flat:
+            return encoder.pool(batch)
+        encoded: Encoded = encoder(batch)
+        states = torch.where(encoded.mask[:, :, None], encoded.tokens, 0)
+        return F.pad(states, (0, 0, 0, encoder.input.length - states.shape[1])).flatten(1)
 
     def _shares(self, device: torch.device) -> Tensor:
         """Selection probabilities ``[m]``: equal for attributes; image and text share the rest as configured."""
@@ -110,3 +133,11 @@ class EmbraceNet(TorchModel):
             for name, logits in self.terminal(embrace(docked, chosen)).items():
                 total[name] = total.get(name, torch.zeros_like(logits)) + F.log_softmax(logits.float(), -1) / draws
         return total
+
+
+def _read(published: ImageInput, config: EmbraceNetConfig) -> ImageInput:
+    """How pictures are read: as published, unless the options say otherwise."""
+    if config.image_size:
+        height, width = map(int, config.image_size.split("x"))
+        published = replace(published, height=height, width=width, crop=0.0)
+    return published if config.image_normalised else replace(published, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

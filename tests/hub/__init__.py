@@ -3,9 +3,10 @@
     with hub({"owner/name": folder}) as server:
         ...
 
-It speaks the part of the Hub's protocol that reading data sets needs: repository information, file trees in pages,
-`resolve` with its redirect to another host for large files (those that the Hub keeps in LFS), commits, and the answers
-for what is missing, private, gated or forbidden. Nothing is in Xet storage, so the client takes plain HTTP.
+It speaks the part of the Hub's protocol that reading data sets and models needs: repository information, file trees in
+pages, `resolve` with its redirect to another host for large files (those that the Hub keeps in LFS), commits, and the
+answers for what is missing, private, gated or forbidden. Nothing is in Xet storage, so the client takes plain HTTP. A
+repository is here both a data set and a model.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["TOKEN", "HubServer", "hub"]
 
 TOKEN = "hf_right"
 """What opens private and gated repositories."""
-LFS = (".parquet", ".zip", ".jpg", ".png", ".arrow", ".h5", ".gz", ".tar")
+LFS = (".parquet", ".zip", ".jpg", ".png", ".arrow", ".h5", ".gz", ".tar", ".safetensors", ".bin")
 PAGE = 50
 """Entries per page of a tree; the real one has 1,000."""
 
@@ -52,7 +53,9 @@ class HubServer(Web):
 
     def files_asked(self) -> list[Request]:
         """The requests for files, without those for what there is."""
-        return [request for request in self.requests if re.match(r"/cdn/|/datasets/", request.path)]
+        return [
+            request for request in self.requests if re.match(r"/cdn/|(/datasets)?/[^/]+/[^/]+/resolve/", request.path)
+        ]
 
     def find(self, request: Request) -> Served:
         """Answer as the Hub does."""
@@ -66,9 +69,9 @@ class HubServer(Web):
                 return self._blob(digest)
             case _ if token not in ("", f"Bearer {TOKEN}"):
                 return _no(401, message="Invalid credentials in Authorization header")
-            case ["api", "datasets", owner, name, *rest]:
+            case ["api", "datasets" | "models", owner, name, *rest]:
                 repository = f"{owner}/{name}"
-            case ["datasets", owner, name, "resolve", *rest]:
+            case ["datasets", owner, name, "resolve", *rest] | [owner, name, "resolve", *rest]:
                 repository = f"{owner}/{name}"
                 rest = ["resolve", *rest]
             case _:

@@ -222,3 +222,42 @@ def test_an_attribute_that_the_data_shows_is_a_third_modality() -> None:
     assert not torch.allclose(both.logits["t"], output([1, 0, 1, 0]).logits["t"])
     unseen = output([0, 1, 0, -1])
     torch.testing.assert_close(unseen.modality_weights[3], torch.tensor([0.5, 0.5, 0.0]))
+
+
+def test_the_glami_preset_is_as_large_as_its_authors_model() -> None:
+    """32.5 M learned: trunk 22.98, docking 9.44, terminal 0.10; pictures 298 x 228 as they are; text 32 x 512."""
+    from mmeval.plugin.spec import ModelSpec
+    from mmeval_embracenet import GLAMI, register_models
+
+    specs: list[ModelSpec] = []
+    register_models(specs.append)
+    assert specs[0].presets["paper"] == GLAMI
+    classes = Task("category", tuple(f"c{number}" for number in range(191)))
+    attributes = {"label_source": ("a", "b", "c", "d", "e")}
+    context = ModelContext((classes,), {"category": (1,) * 191}, attributes=attributes)
+    # The weights are not at hand: a trunk drawn at random, and a text encoder that is as wide as mT5-small's 512.
+    changes = ["image_encoder=timm:resnext50_32x4d?weights=random", "text_tuning.frozen=false"]
+    net = build(
+        configure(EmbraceNetConfig, "embracenet", GLAMI, [*changes, "text_encoder=small-bert:1x512?length=32"]), context
+    )
+    counts = {
+        name: sum(p.numel() for p in part.parameters()) / 1e6
+        for name, part in (("trunk", net.image_encoder), ("docking", net.docking), ("terminal", net.terminal))
+    }
+    assert counts == pytest.approx({"trunk": 22.98, "docking": 9.44, "terminal": 0.10}, abs=0.005)
+    assert [layer.in_features for layer in net.docking] == [2048, 16384, 5]  # type: ignore[union-attr]
+    read = net.image_encoder.input  # type: ignore[union-attr]
+    assert (read.height, read.width, read.mean, read.std, read.crop) == (298, 228, (0, 0, 0), (1, 1, 1), 0)
+
+
+def test_flat_text_is_zero_behind_its_end() -> None:
+    """Whatever the padding of the batch, a text's features stand at the same places."""
+    net = model("text_encoder=small-bert:1x32?length=12", "text_flat=true").eval()
+    b = batch(net, 3)
+    with torch.no_grad():
+        flat = net._text(net.text_encoder, b)  # type: ignore[arg-type]
+        states = net.text_encoder(b)  # type: ignore[misc]
+    assert flat.shape == (3, 12 * 32)
+    length = int(states.mask[0].sum())
+    torch.testing.assert_close(flat[0, : length * 32], states.tokens[0, :length].flatten())
+    assert not flat[0, length * 32 :].any()

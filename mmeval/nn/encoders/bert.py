@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmeval.nn.encoder import Encoded, TextEncoder, TextInput
+from mmeval.nn.encoders.pretrained import checkpointed
 from mmeval.nn.encoders.tokens import Tokenizer, framed, padded
 
 Pooling = Literal["mean", "cls"]
@@ -49,10 +50,13 @@ class BertEncoder(TextEncoder):
         encoder: Any = self.model.encoder
         return (self.embeddings, *encoder.layer)
 
+    def held(self) -> Sequence[nn.Module]:
+        """The layers, not the embeddings: what MMBT's authors hold (arXiv 1909.02950)."""
+        return self.blocks()[1:]
+
     def checkpoint(self) -> None:
         """Turn gradient checkpointing on."""
-        model: Any = self.model
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpointed(self.model)
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Texts -> ids ``[B, T]`` and mask."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
@@ -36,15 +36,23 @@ class Tokenizer(Protocol):
 class SubwordTokenizer:
     """A tokenizer of the library ``tokenizers``, as ``tokenizer.json`` holds it."""
 
-    def __init__(self, name: str, backend: tokenizers.Tokenizer, special: Special) -> None:
-        """``backend`` is changed: its own padding and truncation are turned off, as setting them isn't thread-safe."""
+    def __init__(
+        self, name: str, backend: tokenizers.Tokenizer, special: Special, replaced: Mapping[int, str] | None = None
+    ) -> None:
+        """``backend`` is changed: its own padding and truncation are turned off, as setting them isn't thread-safe.
+
+        ``replaced``: characters, by code point, and what stands for them before the backend sees the text.
+        """
         backend.no_padding()
         backend.no_truncation()
         self.name, self._backend, self.special, self.size = name, backend, special, backend.get_vocab_size()
+        self._replaced = dict(replaced or {})
 
     def cut(self, texts: Sequence[str]) -> list[list[int]]:
         """Subword ids."""
-        return [one.ids for one in self._backend.encode_batch(list(texts), add_special_tokens=False)]
+        # Half a surrogate pair, which a str may hold, is no text to the backend.
+        whole = [text.encode("utf-8", "replace").decode("utf-8").translate(self._replaced) for text in texts]
+        return [one.ids for one in self._backend.encode_batch(whole, add_special_tokens=False)]
 
 
 class ByteTokenizer:

@@ -1,0 +1,178 @@
+"""Models of ``transformers``, by the Hub's name or from a folder: configuration, weights, tokenizer, preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmeval.errors import MissingExtraError, MissingWeightsError, UserError
+from mmeval.nn.encoder import ImageInput
+from mmeval.nn.encoders.weights import Source, fetching
+
+NOT_ALWAYS_THERE = ("pooler", "mask_token")
+"""Parts that many checkpoints lack, and no encoder uses without saying so."""
+BILINEAR = 2
+"""Pillow's number of it."""
+
+
+def transformers(what: str) -> Any:  # noqa: ANN401 - the module
+    """The library.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise MissingExtraError(what, "transformers", "models") from None
+    return transformers
+
+
+def configuration(found: Source) -> Any:  # noqa: ANN401 - transformers' own class
+    """The model's configuration.
+
+    Raises:
+        UserError: its architecture is unknown to the version that is installed, or is code of the repository.
+        MissingWeightsError: it could not be had.
+    """
+    with fetching(found):
+        try:
+            return transformers(found.name).AutoConfig.from_pretrained(found.where, revision=found.revision)
+        except ValueError as error:
+            version = transformers(found.name).__version__
+            raise UserError(f'"{found.name}": transformers {version} has no such architecture.') from error
+
+
+def weights(found: Source, config: Any, kind: str = "AutoModel") -> Any:  # noqa: ANN401
+    """The model as float32 in evaluation mode, all of it from the checkpoint; or with weights newly drawn.
+
+    Raises:
+        UserError: ``transformers`` has no such model of this architecture.
+        MissingWeightsError: its weights could not be had, or aren't those of this architecture.
+    """
+    made = getattr(transformers(found.name), kind)
+    with fetching(found):
+        try:
+            if found.random:
+                return made.from_config(config, dtype=torch.float32).eval()
+            model, report = made.from_pretrained(
+                found.where,
+                config=config,
+                revision=found.revision,
+                dtype=torch.float32,  # else that of the checkpoint, which may be half
+                output_loading_info=True,
+            )
+        except ValueError as error:
+            raise UserError(f'"{found.name}": transformers has no {kind} of {config.model_type}.') from error
+        except RuntimeError as error:
+            raise MissingWeightsError(found.name, "they don't fit the configuration beside them.") from error
+    missing = sorted(key for key in report["missing_keys"] if not any(part in key for part in NOT_ALWAYS_THERE))
+    if missing:
+        raise MissingWeightsError(found.name, f"the checkpoint lacks {len(missing)} of them, such as {missing[0]}.")
+    return model
+
+
+def tokenizer(found: Source) -> Any:  # noqa: ANN401 - transformers' own class
+    """The tokenizer that was published with it.
+
+    Raises:
+        UserError: there is none that can be read.
+        MissingExtraError: it needs a package that is not installed.
+        MissingWeightsError: it could not be had.
+    """
+    with fetching(found):
+        try:
+            return transformers(found.name).AutoTokenizer.from_pretrained(found.where, revision=found.revision)
+        except ImportError as error:
+            package = "sentencepiece" if "sentencepiece" in str(error).lower() else str(error.name or "tokenizers")
+            raise MissingExtraError(f"The tokenizer of {found.name}", package, "models") from error
+        except ValueError as error:
+            raise UserError(f'"{found.name}": it comes without a tokenizer that transformers can read.') from error
+
+
+def preprocessing(found: Source, config: Any) -> ImageInput:  # noqa: ANN401
+    """How it wants its pictures, as its ``preprocessor_config.json`` says.
+
+    Raises:
+        UserError: there is none that can be read.
+        MissingWeightsError: it could not be had.
+    """
+    with fetching(found):
+        try:
+            auto = transformers(found.name).AutoImageProcessor
+            # Pillow's variant: it is not called, and needs no torchvision.
+            read = auto.from_pretrained(found.where, revision=found.revision, config=config, backend="pil")
+        except (ValueError, ImportError) as error:
+            raise UserError(f'"{found.name}": it does not say how pictures are to be prepared.') from error
+    return _declared(read)
+
+
+def only(model: nn.Module, half: str) -> None:
+    """Take the half that isn't ``text`` or ``image`` out of a model of both, and the scale between them."""
+    other = ("vision", "visual") if half == "text" else ("text",)
+    for name in [name for name, _ in model.named_children() if name.startswith(other)]:
+        setattr(model, name, None)
+    for name in [name for name, _ in model.named_parameters(recurse=False)]:
+        delattr(model, name)
+
+
+def without_pooler(model: nn.Module) -> None:
+    """Take BERT's pooler (a dense layer, tanh) out: many checkpoints lack it, and then its weights are random."""
+    if hasattr(getattr(model, "pooler", None), "dense") or isinstance(getattr(model, "pooler", None), nn.Linear):
+        setattr(model, "pooler", None)  # noqa: B010 - torch's stubs refuse None
+
+
+def checkpointed(model: Any) -> None:  # noqa: ANN401
+    """Turn its gradient checkpointing on.
+
+    Raises:
+        NotImplementedError: it has none.
+    """
+    # Its name in 5.0, and later.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    try:
+        enable({"use_reentrant": False})
+    except ValueError:
+        raise NotImplementedError from None
+    if model.main_input_name == "input_ids":
+        # It also wants gradients of the embeddings, frozen or not, which only reentrant checkpoints need.
+        model.disable_input_require_grads()
+
+
+def _declared(read: Any) -> ImageInput:  # noqa: ANN401
+    height, width, crop = _size(read)
+    # Pixels go through scale, mean and std there; here they come from 0 to 1.
+    scale = 255 * read.rescale_factor if read.do_rescale else 255.0
+    mean, std = (read.image_mean, read.image_std) if read.do_normalize else ((0.0,) * 3, (1.0,) * 3)
+    return ImageInput(
+        height,
+        width,
+        "bilinear" if read.resample == BILINEAR else "bicubic",
+        _three(value / scale for value in mean),
+        _three(value / scale for value in std),
+        crop,
+    )
+
+
+def _size(read: Any) -> tuple[int, int, float]:  # noqa: ANN401
+    """Height, width and crop. Where a picture would keep its proportions, the middle is cut out of it."""
+    size, cut = dict(read.size or {}), dict(getattr(read, "crop_size", None) or {})
+    edge = size.get("shortest_edge")
+    if edge and getattr(read, "crop_pct", None):  # ConvNeXT: from 384 on it is stretched
+        return edge, edge, 0.0 if edge >= 384 else float(read.crop_pct)
+    if cut and getattr(read, "do_center_crop", False):
+        height, width = cut["height"], cut["width"]
+        return height, width, height / (edge or size.get("height") or height)
+    if edge:
+        return edge, edge, 1.0
+    if not size.get("height"):
+        raise UserError("it takes pictures of any size")
+    return size["height"], size["width"], 0.0
+
+
+def _three(values: Iterable[float]) -> tuple[float, float, float]:
+    red, green, blue = (round(value, 9) for value in values)
+    return red, green, blue

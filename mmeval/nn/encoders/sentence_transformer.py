@@ -1,0 +1,193 @@
+"""Models of ``sentence-transformers``: texts, and the two towers of its CLIP and SigLIP."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmeval.errors import MissingExtraError, UserError
+from mmeval.files import digest
+from mmeval.nn.encoder import Encoded, ImageEncoder, TextEncoder, TextInput
+from mmeval.nn.encoders import pretrained
+from mmeval.nn.encoders.named import Named
+from mmeval.nn.encoders.parts import by_layers
+from mmeval.nn.encoders.weights import Source, fetching
+
+AFTER = ("Dense", "LayerNorm")
+"""Modules behind the pooling that are applied to each token too, so that tokens stay as wide as ``pooled``."""
+
+
+def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made alike either way
+    """The image tower of ``st:OWNER/NAME``, or of a folder; on the Hub with the option ``revision``.
+
+    Raises:
+        UserError: it takes no pictures, or as we can't give them; another option.
+        MissingWeightsError: the weights could not be had.
+        MissingExtraError: the package isn't installed.
+    """
+    from mmeval.nn.encoders.sentence_towers import KINDS, SentenceImage
+
+    found = _source(named)
+    model = _load(found)
+    if _kind(model) not in KINDS:
+        raise UserError(
+            f'"{found.name}": it has no image tower of CLIP or SigLIP; for pictures alone take hf: or timm:.'
+        )
+    made = SentenceImage(found.name, list(model))
+    made.published = found.published
+    return made
+
+
+def text(named: Named, frozen: bool) -> TextEncoder:  # noqa: ARG001 - made alike either way
+    """The text encoder of the same; its option ``prompt`` names one of the model's own prompts, or ``none``.
+
+    Without it the model's default prompt is put before each text, if it has one. Errors as in :func:`image`.
+    """
+    from mmeval.nn.encoders.sentence_towers import KINDS, SentenceTower
+
+    found = _source(named, "prompt")
+    model = _load(found)
+    prompt = _prompt(named, model)
+    if _kind(model) in KINDS:
+        made: TextEncoder = SentenceTower(found.name, list(model), prompt)
+    elif type(model[0]).__name__ != "Transformer" or model[0].module_output_name != "token_embeddings":
+        raise UserError(
+            f'"{found.name}" is no model that mmeval can take apart; of st: it reads transformers and CLIP.'
+        )
+    else:
+        made = SentenceText(found.name, list(model), prompt)
+    made.published = found.published
+    return made
+
+
+class SentenceText(TextEncoder):
+    """A transformer, its pooling, and what follows; ``pooled`` is what the model's own ``encode`` gives.
+
+    What follows (``Dense``) is applied to each token as well: where it is linear, the mean of the tokens is still the
+    pooled vector of mean pooling. Scaling to length 1 is not.
+    """
+
+    def __init__(self, name: str, parts: Sequence[nn.Module], prompt: str = "") -> None:
+        """``parts`` are the modules of a ``SentenceTransformer``; ``prompt`` is put before each text."""
+        super().__init__()
+        first: Any = parts[0]
+        pretrained.without_pooler(first.model)
+        self.name = name
+        self.parts = nn.ModuleList(parts)
+        self.width = dimension(parts)
+        length = first.max_seq_length or first.tokenizer.model_max_length
+        self.input = TextInput(int(length), type(first.tokenizer).__name__, prefix=prompt)
+        # Some leave their prompt out of the pooling (Instructor).
+        self._left_out = len(first.tokenizer(prompt, add_special_tokens=False).input_ids) if prompt else 0
+        # Tokenizers are set to cut and pad by their first call, which would not be safe in several threads.
+        self.tokenize(["a"])
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """Embeddings, then each layer."""
+        model: Any = self.parts[0]
+        return tuple(part.within(model.model) for part in by_layers(model.model))
+
+    def checkpoint(self) -> None:
+        """Turn gradient checkpointing on.
+
+        Raises:
+            NotImplementedError: this transformer has none.
+        """
+        part: Any = self.parts[0]
+        pretrained.checkpointed(part.model)
+
+    def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Texts -> ids ``[B, T]`` and mask, as the model's own preprocessing makes them."""
+        part: Any = self.parts[0]
+        made = part.preprocess([self.input.prefix + whole(text) for text in texts])
+        return made["input_ids"], made["attention_mask"].bool()
+
+    def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
+        """Ids -> tokens and pooled."""
+        features: dict[str, Any] = {"input_ids": ids, "attention_mask": mask.long(), "modality": "text"}
+        if self._left_out:
+            features["prompt_length"] = self._left_out + 1  # the first special token too
+        for part in self.parts:
+            features = part(features)
+        tokens = features["token_embeddings"]
+        return Encoded(behind(self.parts, tokens), mask, features["sentence_embedding"])
+
+    def _digest(self) -> str:
+        return digest(super()._digest(), *(repr(part) for part in self.parts[1:]))  # pooling has no weights
+
+
+def behind(parts: Iterable[nn.Module], tokens: Tensor) -> Tensor:
+    """Tokens ``[B, T, D]`` after what stands behind the pooling; a token's share of each way of pooling is itself."""
+    for module in parts:
+        part: Any = module
+        if type(part).__name__ == "Pooling":
+            tokens = tokens.repeat(1, 1, part.pooling_output_dimension // part.embedding_dimension)
+        elif type(part).__name__ in AFTER and getattr(part, "module_input_name", "") != "token_embeddings":
+            tokens = part({"sentence_embedding": tokens})["sentence_embedding"]
+    return tokens
+
+
+def dimension(parts: Sequence[nn.Module]) -> int:
+    """The width of what the last part that has one gives."""
+    asked = (getattr(part, "get_embedding_dimension", None) for part in reversed(parts))
+    return int(next(ask for ask in asked if ask is not None)())
+
+
+def whole(text: str) -> str:
+    """``text`` without halves of surrogate pairs, which tokenizers refuse."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _kind(model: Any) -> str:  # noqa: ANN401 - sentence_transformers' own class
+    """What a model that takes texts and pictures is called by transformers; empty where it doesn't."""
+    two = type(model[0]).__name__ in ("Transformer", "CLIPModel") and {"text", "image"} <= set(model.modalities)
+    return str(model[0].model.config.model_type) if two else ""
+
+
+def _prompt(named: Named, model: Any) -> str:  # noqa: ANN401 - sentence_transformers' own class
+    wanted = named.options.get("prompt", model.default_prompt_name or "none")
+    if wanted == "none":
+        return ""
+    if wanted not in model.prompts:
+        has = ", ".join(f"{one}" for one, written in model.prompts.items() if written) or "none"
+        raise UserError(f'"{named.full}": the model has no prompt "{wanted}"; it has {has}.')
+    return str(model.prompts[wanted])
+
+
+def _source(named: Named, *options: str) -> Source:
+    local = named.kind == "local" or (bool(named.rest) and Path(named.rest).expanduser().is_dir())
+    named.only(*options, *([] if local else ["revision"]))
+    if not named.rest:
+        raise UserError(f'"{named.full}": write st:OWNER/NAME.')
+    where = str(Path(named.rest).expanduser()) if local else named.rest
+    return Source(named.full, where, named.options.get("revision"), local, random=False)
+
+
+def _load(found: Source) -> Any:  # noqa: ANN401 - sentence_transformers' own class
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        raise MissingExtraError(f"The encoder {found.name}", "sentence-transformers", "models") from None
+    with fetching(found), _hushed(), torch.random.fork_rng(devices=[]):
+        try:
+            return SentenceTransformer(found.where, device="cpu", revision=found.revision).float()
+        except (ValueError, KeyError, AttributeError) as error:
+            first = str(error).strip().splitlines()[0].rstrip(".")
+            raise UserError(f'"{found.name}": sentence-transformers can\'t load it ({first}).') from error
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    logger = logging.getLogger("sentence_transformers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

