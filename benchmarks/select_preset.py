@@ -18,6 +18,7 @@ import torch
 from mmeval.data.examples import Examples
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
+from mmeval.engine.device import resolve_device
 from mmeval.engine.runner import as_model
 from mmeval.metrics.selection import mean_language_top1
 from mmeval.plugin.config import configure
@@ -57,13 +58,13 @@ def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int
         held_out = Examples.of_rows(store, rows[part == fold], "held out")
         torch.manual_seed(fold)
         model = as_model(spec.build(config, context_of(train)))
-        assert isinstance(model, TrainableModel)
         task = store.tasks[0].name
         with tempfile.TemporaryDirectory() as folder:
-            context = FitContext(fold, device, Path(folder))
+            context = FitContext(fold, str(resolve_device(device)), Path(folder))
             # The held-out part must not stop the training, and nothing else is left to: a sample of the training part
             # stands in, which prefers the last epochs.
-            model.fit(train, train_sample(store, rows[part != fold]), context)
+            if isinstance(model, TrainableModel):
+                model.fit(train, train_sample(store, rows[part != fold]), context)
             blocks = [block[task] for block in model.predict(held_out, context)]
         scores.append(mean_language_top1(held_out.labels(task), np.concatenate(blocks), held_out.languages))
     return scores

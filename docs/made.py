@@ -16,10 +16,17 @@ from cogapp import Cog
 import mmeval
 import mmeval.nn
 import mmeval.testing
+from mmeval.nn.build import IMAGE, TEXT
 from mmeval.plugin import hooks
-from mmeval.plugin.listing import GROUPS
+from mmeval.plugin.listing import GROUPS, installed
+from mmeval.plugin.manager import Manager
+from mmeval.plugin.spec import ModelSpec
 
 HERE = Path(__file__).parent
+PLUGINS = HERE.parent / "plugins"
+OPEN = re.compile(r"unverified|leave(s)? open|is not|doesn't|is ours", re.IGNORECASE)
+"""Headings of a model card under which stands what a paper does not say, or what was done otherwise."""
+KINDS = {"pictures": IMAGE, "texts": TEXT}
 PUBLIC = ("mmeval", "mmeval.nn", "mmeval.testing")
 HIDDEN_BASES = {"_Frozen", "StrEnum"}
 
@@ -54,6 +61,50 @@ def checks() -> str:
     """The contract as a table."""
     rows = [f"| `{one.name}` | {one.reason} | {one.breaks} |" for one in mmeval.testing.CHECKS.values()]
     return "\n".join(["| check | the rule | without it |", "|---|---|---|", *rows])
+
+
+def models() -> str:
+    """Every model that mmeval ships: what its plugin declares, and what its model card says is open."""
+    manager = Manager()
+    names = [one.name for one in installed("model") if one.distribution == "mmeval-multilingual"]
+    return "\n\n".join(_model(manager.model(name)) for name in names)
+
+
+def encoder_kinds() -> str:
+    """The kinds of encoders, as ``build`` knows them."""
+    return "\n".join(
+        f"- {what}: {', '.join(f'`{text}`' for text, _ in kinds.values())}" for what, kinds in KINDS.items()
+    )
+
+
+def _model(spec: ModelSpec) -> str:
+    card = PLUGINS / spec.build.__module__.split(".")[0] / "README.md"
+    presets = ", ".join(
+        f"`{preset}`" + (" (default)" if preset == spec.default_preset else "") for preset in spec.presets
+    )
+    lines = [
+        f"## {spec.name}",
+        "",
+        f"{spec.summary[0].upper()}{spec.summary[1:]}. [Model card](../plugins/{card.parent.name}/README.md).",
+        "",
+        f"- paper: {spec.paper}",
+        f"- inputs: {', '.join(spec.inputs)}",
+        f"- presets: {presets}",
+        f"- licence: {spec.licence}",
+    ]
+    return "\n".join([*lines, *_open_questions(card)])
+
+
+def _open_questions(card: Path) -> list[str]:
+    sections = re.split(r"^## ", card.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    found = []
+    for section in sections:
+        heading, _, body = section.partition("\n")
+        if OPEN.search(heading):
+            # Links of the card are relative to its own folder.
+            moved = re.sub(r"\]\((?!https?:|#)([^)]+)\)", rf"](../plugins/{card.parent.name}/\1)", body.strip())
+            found += ["", f"### {heading.strip()}", "", moved]
+    return found
 
 
 def _target(module: griffe.Object, name: str) -> griffe.Object:

@@ -13,6 +13,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DATASETS = ("abo", "emoji14", "fashion-product-images", "fashiongen", "food101", "glami1m")
+MODELS = (
+    "clip",
+    "cma-clip",
+    "coca",
+    "embracenet",
+    "imagebert",
+    "kaleidobert",
+    "late-fusion",
+    "mmbt",
+    "perceiver",
+    "tfidf",
+    "unimodal",
+)
 LIGHT = ("typer", "rich", "pluggy", "pydantic", "platformdirs")
 """All that listing plugins may need: that torch is not among them is part of the test."""
 
@@ -35,8 +48,8 @@ def test_the_wheel_holds_plugins_cards_and_templates(wheel: Path) -> None:
         *(f"mmeval/data_cards/{name}.md" for name in DATASETS),
         "mmeval/report/templates/report.html.jinja",
         "mmeval_emoji/source.py",
-        "mmeval_embracenet/model.py",
-        "mmeval_embracenet/README.md",
+        *(f"mmeval_{name.replace('-', '_')}/{file}" for name in MODELS for file in ("model.py", "README.md")),
+        "mmeval_clip/prompts/es.yaml",
     } <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "plugins"))]
 
@@ -59,8 +72,7 @@ def test_in_a_clean_environment_the_wheel_lists_its_plugins(wheel: Path, tmp_pat
         call = [str(command), what, "--json"]
         return json.loads(subprocess.run(call, check=True, capture_output=True, text=True, cwd=tmp_path).stdout)
 
-    (model,) = listed("plugins")
-    assert (model["name"], model["status"]) == ("embracenet", "ok")
+    assert {one["name"]: one["status"] for one in listed("plugins")} == dict.fromkeys(MODELS, "ok")
     datasets = {one["name"]: one["status"] for one in listed("data")}
     assert datasets == dict.fromkeys(DATASETS, "ok")
     shown = subprocess.run([str(command), "plugins", "show", "embracenet"], check=True, capture_output=True, text=True)

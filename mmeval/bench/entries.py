@@ -44,7 +44,7 @@ def plugins_of(text: str) -> list[str]:
 
 
 def entries_of(plugins: Sequence[str], base: Request, output: Path, manager: Manager, *, halves: bool) -> list[Entry]:
-    """Each plugin on all inputs that it uses and, if ``halves`` and it uses two, on each of them alone.
+    """Each plugin on all inputs that it uses and, if ``halves`` and it uses two, with one seed on each of them alone.
 
     Raises:
         UserError: a plugin can't be loaded.
@@ -57,5 +57,8 @@ def entries_of(plugins: Sequence[str], base: Request, output: Path, manager: Man
             used += [Inputs.IMAGE, Inputs.TEXT]
         for inputs in used:
             folder = output / f"{Path(plugin).stem}-{inputs.value.replace('+', '-')}"
-            entries.append(Entry(plugin, inputs, replace(base, plugin=plugin, inputs=inputs, output=folder)))
+            # A half is there to be beaten, not to be published: one seed of it tells enough.
+            seeds = base.seeds if inputs is used[0] else 1
+            request = replace(base, plugin=plugin, inputs=inputs, output=folder, seeds=seeds)
+            entries.append(Entry(plugin, inputs, request))
     return entries

@@ -17,7 +17,9 @@ def bench(
     plugins: Annotated[str, typer.Option(help="Models: all, or names with commas between them.")] = "all",
     preset: Annotated[str | None, typer.Option(help="Preset, the same of each plugin.", show_default="its own")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds; scores are means over them.")] = 1,
-    halves: Annotated[bool, typer.Option(help="Also train each on the pictures alone and on the texts alone.")] = True,
+    halves: Annotated[
+        bool, typer.Option(help="Also train each, with one seed, on the pictures alone and on the texts alone.")
+    ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Take N examples of each split: a trial.")] = None,
     output: Annotated[

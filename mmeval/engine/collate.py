@@ -69,6 +69,9 @@ class Collate:
         encoder, cached = self.model.text_encoder, self._cached_texts
         if encoder is None:
             return {}
+        if encoder.frozen and not self._shown:
+            # What it makes of nothing, nobody looks at.
+            return {"text_embeddings": torch.zeros(len(rows), encoder.width)}
         if cached is None:
             ids, mask = encoder.tokenize(texts)
             return {"text_ids": ids, "text_mask": mask}

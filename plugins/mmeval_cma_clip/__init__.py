@@ -30,6 +30,7 @@ CLIP: dict[str, Any] = {
     "recipe.weight_decay": 0.01,
     "recipe.warmup": 0.1,
     "recipe.label_smoothing": 0.0,
+    "recipe.modality_dropout": 0.0,
     "recipe.clip_norm": 1.0,
 }
 """Both towers of a CLIP, fine-tuned; the recipe is ours, the paper's is not known (README.md)."""

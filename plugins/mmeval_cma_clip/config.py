@@ -45,6 +45,13 @@ class CmaClipConfig(TorchConfig):
     mlp_width: int = Field(default=0, ge=0, le=65536)
     """Hidden units of each task's MLP, 0 for a linear one; unverified, the width itself in `paper`."""
     recipe: Recipe = Recipe(
-        epochs=8, patience=4, batch_size=256, learning_rate=1e-3, weight_decay=0.05, warmup=0.1, label_smoothing=0.1
+        epochs=4,
+        patience=4,
+        batch_size=256,
+        learning_rate=3e-3,
+        weight_decay=0.05,
+        warmup=0.1,
+        label_smoothing=0.1,
+        modality_dropout=0.5,
     )
     """How the model is trained."""

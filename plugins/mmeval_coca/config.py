@@ -65,8 +65,8 @@ class CoCaConfig(TorchConfig):
     paper. Not of words."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of each residual branch of the decoders, and of what is classified; not in the paper."""
-    modality_dropout: float = Field(default=0.1, ge=0, lt=1)
+    modality_dropout: float = Field(default=0.3, ge=0, lt=1)
     """Probability, per training example, that its picture or else its text is hidden, either as likely; not in the
     paper, which has no example without a picture."""
-    recipe: Recipe = Recipe(epochs=6, patience=6, batch_size=256, learning_rate=1e-3, weight_decay=0.01, warmup=0.1)
+    recipe: Recipe = Recipe(epochs=5, patience=5, batch_size=256, learning_rate=2e-3, weight_decay=0.01, warmup=0.1)
     """How the model is trained."""

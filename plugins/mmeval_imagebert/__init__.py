@@ -22,6 +22,7 @@ FINE_TUNING = {
     "recipe.schedule": "linear",
     "recipe.warmup": 0.1,
     "recipe.label_smoothing": 0.0,
+    "recipe.modality_dropout": 0.0,
     "dropout": 0.1,
     "text_encoder": "",
     "closing_sep": True,

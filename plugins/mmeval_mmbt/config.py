@@ -42,15 +42,16 @@ class MMBTConfig(TorchConfig):
     """Dropout within the trunk (paper's code: .1)."""
     feature_norm: bool = True
     """LayerNorm before the linear map of image tokens, and of the text encoder's; not in the paper."""
-    feature_dropout: float = Field(default=0.5, ge=0, lt=1)
+    feature_dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout behind that norm; not in the paper (0 there)."""
     recipe: Recipe = Recipe(
-        epochs=6,
-        patience=6,
+        epochs=5,
+        patience=5,
         batch_size=256,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         weight_decay=0.01,
         warmup=0.1,
         label_smoothing=0.1,
+        modality_dropout=0.3,
     )
     """How the model is trained."""

@@ -75,7 +75,7 @@ class PerceiverConfig(TorchConfig):
     missing: Literal["drop", "token"] = "drop"
     """A missing modality: no token of it is attended to, or one learned vector stands for it. The paper has no case of
     it; its autoencoder hides a modality (the label) behind such a vector in training."""
-    modality_dropout: float = Field(default=0.2, ge=0, le=1)
+    modality_dropout: float = Field(default=0.3, ge=0, le=1)
     """Share of the training examples with both modalities that show just one, each as likely. 0 in the paper. With
     `missing=token` and nothing missing in training, the vector learns by this alone."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
@@ -89,5 +89,5 @@ class PerceiverConfig(TorchConfig):
     initial_scale: float = Field(default=0.02, gt=0, le=10)
     """Deviation of latents, queries, padding and mask vectors at the start: the paper's for latents, for the others
     unverified (1 in `transformers`)."""
-    recipe: Recipe = Recipe(epochs=6, patience=6, batch_size=256, learning_rate=1e-3, weight_decay=0.05, warmup=0.1)
+    recipe: Recipe = Recipe(epochs=5, patience=5, batch_size=256, learning_rate=2e-3, weight_decay=0.05, warmup=0.1)
     """How the model is trained."""

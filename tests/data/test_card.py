@@ -128,3 +128,51 @@ def test_a_card_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "card.md").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="can't be read"):
         read_card(tmp_path / "card.md")
+
+
+def named(tmp_path: Path, names: str, task: str = "[a, b]") -> Path:
+    path = tmp_path / "card.md"
+    header = HEADER.replace("[a, b]", task).replace("language: [en]", "language: [cs, de]")
+    path.write_text(f"---\n{header}  class_names: {names}\n---\n", encoding="utf-8")
+    return path
+
+
+def test_a_card_may_name_classes_in_its_languages_and_in_english(tmp_path: Path) -> None:
+    """A class may be left out; English is what a model falls back to, whatever the data's languages are."""
+    card = read_card(named(tmp_path, "{t: {cs: {a: první, b: druhý}, en: {b: second}}}"))
+    assert card.class_names == {"t": {"cs": {"a": "první", "b": "druhý"}, "en": {"b": "second"}}}
+    assert read_card(named(tmp_path, "{t: {de: {zz: z}}}", task="191")).class_names == {"t": {"de": {"zz": "z"}}}
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("{u: {de: {a: erste}}}", 'class_names has the task "u", which tasks lacks.'),
+        ("{t: {fr: {a: premier}}}", 'class_names.t has the language "fr", which language lacks.'),
+        ("{t: {de: {c: dritte}}}", 'class_names.t.de has the class "c", which tasks.t lacks.'),
+        ("{t: {de: {a: no}}}", "False is no text, put it in quotes."),
+    ],
+)
+def test_names_of_what_a_card_lacks_are_refused(tmp_path: Path, names: str, said: str) -> None:
+    """A misspelt class would keep its slug in one language, and nobody would see why that one scores worse."""
+    path = named(tmp_path, names)
+    assert complaint(path) == f"{path}: the YAML header is not as it should be: {said}"
+
+
+def test_names_of_classes_that_the_data_lacks_are_a_difference(store: Store, tmp_path: Path) -> None:
+    """Where the card only counts the classes, as GLAMI-1M's, the data tells whether a name is misspelt."""
+    card = read_card(tmp_path / "colours.md")
+    names = {"colour": {"de": {"red": "rot", "rde": "rot"}}}
+    found = differences(replace(card, class_names=names), store)
+    assert [one.text for one in found] == ["class_names of colour: the data lacks rde"]
+
+
+def test_the_shipped_card_names_every_group_in_every_language() -> None:
+    card = read_card(cards_folder() / "emoji14.md")
+    groups = card.tasks["group"]
+    assert isinstance(groups, tuple)
+    assert set(card.class_names["group"]) == set(card.languages)
+    for names in card.class_names["group"].values():
+        assert set(names) == set(groups)
+        assert len(set(names.values())) == len(groups)
+    assert card.class_names["group"]["es"]["Animals & Nature"] == "animales y naturaleza"

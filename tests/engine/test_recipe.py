@@ -106,3 +106,23 @@ def test_an_encoders_layers_learn_at_their_own_rates() -> None:
         assert {round(rate_of[id(p)], 8) for p in part.parameters()} == {rate}
     decay_of = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     assert {(p.ndim > 1, decay_of[id(p)]) for p in model.parameters()} == {(True, 0.3), (False, 0.0)}
+
+
+def test_modality_dropout_hides_one_of_two_and_never_the_only_one() -> None:
+    """A model that may lean on either learns both; an example that has one modality alone keeps it."""
+    from mmeval import Batch
+    from mmeval.engine.fit import one_modality
+
+    torch.manual_seed(0)
+    size = 4000
+    has_text = torch.arange(size) % 4 != 0
+    batch = Batch(
+        torch.ones(size, dtype=torch.bool), has_text, ("de",) * size, {}, torch.zeros(size, dtype=torch.int64)
+    )
+    assert one_modality(batch, 0.0) is batch
+    seen = one_modality(batch, 0.5)
+    assert (seen.has_image | seen.has_text).all()
+    assert seen.has_image[~has_text].all()
+    both = has_text.nonzero().flatten()
+    assert (~seen.has_image[both]).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert (~seen.has_text[both]).float().mean().item() == pytest.approx(0.25, abs=0.03)

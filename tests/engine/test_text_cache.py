@@ -18,6 +18,7 @@ from mmeval.nn import Heads, Output, TextEncoder, TorchModel, image_encoder
 from mmeval.nn.encoders.named import Named
 from mmeval.nn.encoders.small_bert import text
 from mmeval.nn.tuning import tuned
+from mmeval.protocol import Inputs
 
 CPU = torch.device("cpu")
 TEXTS = ["red apple", "", "Красное яблоко", "りんご", "red apple", "a much longer text than all of the others, by far"]
@@ -124,3 +125,15 @@ def test_a_token_beyond_float16_stays_finite(tmp_path: Path) -> None:
 
     kept = half(torch.tensor([[1e6, -1e6, 1.0]]))
     assert np.isfinite(kept).all()
+
+
+def test_where_no_text_is_shown_a_frozen_encoder_is_not_asked(
+    store: Store, context: ModelContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--inputs image` would else cost a forward pass of the text encoder for each example of each epoch."""
+    encoder = frozen()
+    monkeypatch.setattr(type(encoder), "encode", lambda *_: pytest.fail("asked"))
+    batch = Collate(Examples(store, "test", Inputs.IMAGE), Reader(context, encoder), CPU, labels=False)(np.arange(5))
+    encoded = encoder(batch)
+    assert not encoded.mask.any()
+    assert not encoded.pooled.any()

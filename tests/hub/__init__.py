@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import re
+import sys
 import tempfile
 import urllib.parse
 from collections.abc import Collection, Iterator, Mapping
@@ -194,8 +195,10 @@ def hub(repos: Mapping[str, Path], *, token: str | None = None) -> Iterator[HubS
 
 
 def _forget_connections() -> None:
-    """Connections kept open would meet another test's server."""
+    """Connections kept open, and a client that transformers keeps, would meet another test's server."""
     with contextlib.suppress(ImportError):
         from huggingface_hub import close_session
 
         close_session()
+    if kept := sys.modules.get("transformers.utils.hub"):
+        kept._hf_api = None  # type: ignore[attr-defined]

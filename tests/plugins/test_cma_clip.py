@@ -167,7 +167,7 @@ def test_in_clips_joint_space_states_are_taken_as_they_are() -> None:
     """States of the sequence's width pass no map: `paper` works in CLIP's 512, not in a space of its own."""
     net = model("input_dropout=0", "image_encoder=small-cnn:32", "width=256", "heads=2")
     assert len(net.image_in) == 0
-    assert len(net.text_in) == 2
+    assert len(net.text_in) == 2  # a linear map and its norm
 
 
 def test_heads_that_do_not_divide_the_width_are_refused_in_a_sentence() -> None:

@@ -86,7 +86,7 @@ class _Base:
         wanted = self.model.state_dict()
         # Its pooler isn't used, and older versions saved the numbers of positions too.
         self.model.load_state_dict({name: value for name, value in state.items() if name in wanted})
-        self.model.eval()
+        self.model.eval()  # type: ignore[no-untyped-call]
         self.first_position = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
 
 

@@ -107,7 +107,7 @@ def preprocessing(found: Source, config: Any) -> ImageInput:  # noqa: ANN401
             read = auto.from_pretrained(found.where, revision=found.revision, config=config, backend="pil")
         except (ValueError, ImportError) as error:
             raise UserError(f'"{found.name}": it does not say how pictures are to be prepared.') from error
-    return _declared(read)
+    return declared(read)
 
 
 def only(model: nn.Module, half: str) -> None:
@@ -142,7 +142,8 @@ def checkpointed(model: Any) -> None:  # noqa: ANN401
         model.disable_input_require_grads()
 
 
-def _declared(read: Any) -> ImageInput:  # noqa: ANN401
+def declared(read: Any) -> ImageInput:  # noqa: ANN401
+    """What a published preprocessor says of the pictures that it makes."""
     height, width, crop = _size(read)
     # Pixels go through scale, mean and std there; here they come from 0 to 1.
     scale = 255 * read.rescale_factor if read.do_rescale else 255.0

@@ -64,7 +64,7 @@ class SentenceImage(HubImage):
         """
         first: Any = parts[0]
         scaling = _scaling(first.model)
-        super().__init__(name, first.model, pretrained._declared(first.processor.image_processor))
+        super().__init__(name, first.model, pretrained.declared(first.processor.image_processor))
         self.logit_scale, self.logit_bias = scaling
         self.rest = nn.ModuleList(parts[1:])
 

@@ -17,6 +17,8 @@ def text(named: Named, frozen: bool) -> TextEncoder:
     layers, width = named.sizes("2x128", "LAYERS", "WIDTH")
     if width % HEAD:
         raise UserError(f'"{named.full}": WIDTH must be a multiple of {HEAD}.')
+    if named.number("length", 64, 512) < 3:
+        raise UserError(f'"{named.full}": length must be at least 3: a text stands between two special tokens.')
     if frozen:
         raise UserError(f'The text encoder "{named.full}" starts from nothing: frozen, it would say nothing.')
     try:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from mmeval.data.download.hub import client_errors, without_bars
 from mmeval.errors import MissingWeightsError, UserError
 from mmeval.nn.encoders.named import Named
+
+_unreachable = False
+"""Whether the Hub is left alone just now, for want of an address."""
 
 
 class Source(NamedTuple):
@@ -84,6 +90,8 @@ def why(error: BaseException, found: Source) -> str:
 
     if found.local:
         return f"{found.where} does not hold all that is needed ({_first_line(error)})."
+    if _unreachable:
+        return f"there is no connection to the Hub ({_host()} has no address here)."
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set, and this machine has no copy."
     known = (HfHubHTTPError, HFValidationError, EntryNotFoundError)
@@ -113,7 +121,7 @@ def quiet() -> Iterator[None]:
     """No bars, no reports of what was loaded: what matters of them is checked, and said as an error."""
     loggers = [logging.getLogger(name) for name in ("huggingface_hub", "timm", "transformers")]
     levels = [logger.level for logger in loggers]
-    with without_bars(), _without_transformers_bars():
+    with without_bars(), _without_transformers_bars(), _without_waiting():
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:
@@ -121,6 +129,37 @@ def quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _without_waiting() -> Iterator[None]:
+    """Where the Hub's host has no address, its client would try for a minute; what is cached is found offline too."""
+    global _unreachable
+    from huggingface_hub import constants
+
+    if _unreachable or constants.HF_HUB_OFFLINE or _has_address(_host()):
+        yield
+        return
+    _unreachable = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        _unreachable = constants.HF_HUB_OFFLINE = False
+
+
+def _host() -> str:
+    from huggingface_hub import constants
+
+    return urlsplit(constants.ENDPOINT).hostname or ""
+
+
+def _has_address(host: str) -> bool:
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        # A proxy may know the host where this machine does not.
+        return bool(getproxies())
+    return True
 
 
 @contextlib.contextmanager

@@ -1,0 +1,49 @@
+"""Character n-grams and logistic regression: the floor that every model must clear; and the rule of class names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mmeval import ModelContext, ModelSpec, hookimpl
+from mmeval_tfidf.config import TfidfConfig
+
+if TYPE_CHECKING:
+    from mmeval_tfidf.model import Tfidf
+    from mmeval_tfidf.names import ClassNames
+
+MMEVAL_API = "1.0"
+__version__ = "0.1.0"
+
+
+def build(config: TfidfConfig, context: ModelContext) -> Tfidf | ClassNames:
+    """Make the model of the mode that is asked for."""
+    if config.mode == "class-names":
+        from mmeval_tfidf.names import ClassNames
+
+        return ClassNames(config, context)
+    from mmeval_tfidf.model import Tfidf
+
+    return Tfidf(config, context)
+
+
+@hookimpl
+def register_models(register: Callable[[ModelSpec], None]) -> None:
+    """Offer the model to mmeval."""
+    register(
+        ModelSpec(
+            name="tfidf",
+            summary="texts alone: TF-IDF of n-grams and logistic regression per language; or the rule of class names",
+            config=TfidfConfig,
+            build=build,
+            version=__version__,
+            inputs=("text",),
+            paper="none",
+            licence="Apache-2.0; it has no weights from elsewhere",
+            presets={
+                "tiny": {},
+                "joint": {"scope": "joint"},
+                "class-names": {"mode": "class-names"},
+            },
+        )
+    )

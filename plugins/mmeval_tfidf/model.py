@@ -1,0 +1,159 @@
+"""TF-IDF of character n-grams and logistic regression, per language (scikit-learn)."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmeval import Examples, FitContext, MissingExtraError, ModelContext, UserError
+from mmeval_tfidf.config import TfidfConfig
+from mmeval_tfidf.names import PART, prior
+
+ALL = ""
+"""In place of a language: the classifiers of all, or of all with few texts."""
+INDEX = "languages.json"
+
+
+class Tfidf:
+    """A vectoriser and a classifier per task, for each language and for all of them together."""
+
+    def __init__(self, config: TfidfConfig, context: ModelContext) -> None:
+        """Without scikit-learn and skops there is nothing to build.
+
+        Raises:
+            MissingExtraError: one of them is not installed.
+        """
+        for package, module in (("scikit-learn", "sklearn"), ("skops", "skops.io")):
+            try:
+                __import__(module)
+            except ImportError:
+                raise MissingExtraError("The model tfidf", package, "demo") from None
+        self.config, self.context = config, context
+        self.parts: dict[str, dict[str, Any]] = {}
+        """By language: ``vectorizer``, and ``task0``, ... for each task that has one."""
+
+    def fit(self, train: Examples, validation: Examples, context: FitContext) -> Mapping[str, Any]:  # noqa: ARG002
+        """Fit each language by itself, or all as one.
+
+        Raises:
+            UserError: no text holds a character that counts.
+        """
+        texts, languages = np.asarray(train.texts, dtype=object), np.asarray(train.languages)
+        labels = {task.name: train.labels(task.name) for task in self.context.tasks}
+        shown = np.array([bool(text.strip()) for text in train.texts], bool)
+        own = {name for name in set(languages) if (shown & (languages == name)).sum() >= self.config.fewest}
+        of = np.where(np.isin(languages, list(own if self.config.scope == "language" else ())), languages, ALL)
+        self.parts = {}
+        for language in np.unique(of[shown]):
+            rows = shown & (of == language)
+            known = {name: values[rows] for name, values in labels.items()}
+            self.parts[str(language)] = self._fitted(list(texts[rows]), known, context.seed)
+        return {"classifiers": len(self.parts), "text_features": self._features()}
+
+    def predict(self, examples: Examples, context: FitContext) -> Iterator[dict[str, NDArray[np.float32]]]:  # noqa: ARG002
+        """Yield blocks of probabilities ``{task: [n, classes]}``; where there is no text, the shares in training."""
+        for start in range(0, len(examples), PART):
+            texts = np.asarray(examples.texts[start : start + PART], dtype=object)
+            languages = np.asarray(examples.languages[start : start + PART])
+            block = {t.name: np.tile(prior(self.context, t.name), (len(texts), 1)) for t in self.context.tasks}
+            shown = np.array([bool(text.strip()) for text in texts], bool)
+            for language in np.unique(languages):
+                self._fill(block, np.flatnonzero(shown & (languages == language)), texts, str(language))
+            yield block
+
+    def save(self, folder: Path) -> None:
+        """A file of skops per language."""
+        from skops.io import dump
+
+        for number, part in enumerate(self.parts.values()):
+            dump(part, folder / f"{number}.skops")
+        (folder / INDEX).write_text(json.dumps(list(self.parts)), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        """Take them back; skops refuses what isn't scikit-learn's own.
+
+        Raises:
+            UserError: the folder holds no such model.
+        """
+        from skops.io import load
+
+        try:
+            languages = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            self.parts = {language: load(folder / f"{n}.skops") for n, language in enumerate(languages)}
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder} holds no model of tfidf: {error}.") from None
+
+    def _fitted(self, texts: list[str], labels: Mapping[str, NDArray[np.int64]], seed: int) -> dict[str, Any]:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.multiclass import OneVsRestClassifier
+
+        config = self.config
+        vectorizer = TfidfVectorizer(
+            analyzer="char_wb",
+            ngram_range=(config.shortest, config.longest),
+            sublinear_tf=True,
+            max_features=config.most_features,
+            dtype=np.float32,
+        )
+        try:
+            features = vectorizer.fit_transform(texts)
+        except ValueError:
+            raise UserError("No text of the training split is long enough for --set shortest; lower it.") from None
+        part: dict[str, Any] = {"vectorizer": vectorizer}
+        for number, values in enumerate(labels.values()):
+            known = values >= 0
+            if len(np.unique(values[known])) > 1:
+                # One against the rest, in the dual: ten times as fast as one model of all classes, and as good.
+                one = LogisticRegression(
+                    C=config.c, max_iter=config.iterations, tol=1e-3, random_state=seed, solver="liblinear", dual=True
+                )
+                model = OneVsRestClassifier(one)
+                with warnings.catch_warnings():
+                    # Not quite converged is no worse a classifier; the number of iterations is the user's.
+                    warnings.simplefilter("ignore", ConvergenceWarning)
+                    part[f"task{number}"] = model.fit(features[known], values[known])
+        return part
+
+    def _fill(
+        self, block: dict[str, NDArray[np.float32]], rows: NDArray[np.int64], texts: NDArray[Any], language: str
+    ) -> None:
+        """Write the probabilities of ``rows``, all of one language, into ``block``.
+
+        A language that training never had is asked of all the others: their mean log-probability.
+        """
+        if not len(rows):
+            return
+        own = [self.parts[name] for name in (language, ALL) if name in self.parts]
+        met = language in self.context.languages
+        asked, told = own[:1] if own and met else list(self.parts.values()), list(texts[rows])
+        vectors = [part["vectorizer"].transform(told) for part in asked]
+        for number, task in enumerate(self.context.tasks):
+            able = [
+                (part[f"task{number}"], x) for part, x in zip(asked, vectors, strict=True) if f"task{number}" in part
+            ]
+            if able:
+                logs = [_log_probabilities(classifier, x, len(task.classes)) for classifier, x in able]
+                block[task.name][rows] = _exponential(np.mean(logs, 0))
+
+    def _features(self) -> int:
+        return sum(len(part["vectorizer"].vocabulary_) for part in self.parts.values())
+
+
+def _log_probabilities(classifier: Any, vectors: Any, classes: int) -> NDArray[np.float64]:  # noqa: ANN401 - theirs
+    out = np.full((vectors.shape[0], classes), 1e-9)
+    out[:, classifier.classes_] += classifier.predict_proba(vectors)
+    return np.log(out)
+
+
+def _exponential(logs: NDArray[np.float64]) -> NDArray[np.float32]:
+    found = np.exp(logs - logs.max(1, keepdims=True))
+    shares: NDArray[np.float32] = (found / found.sum(1, keepdims=True)).astype(np.float32)
+    return shares

@@ -1,0 +1,457 @@
+"""Multilingual CLIP: zero-shot as open_clip computes it, prompts in every language, and heads on frozen towers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmeval import Batch, Examples, FitContext, ModelContext, Task, UserError, cards_folder
+from mmeval.data.card import read_card
+from mmeval.data.images import decode_batch
+from mmeval.data.store import Store
+from mmeval.plugin.config import configure
+from mmeval.protocol import Inputs
+from mmeval.testing import CHECKS, Verdict
+from mmeval.testing.examine import Examination
+from mmeval_clip import PRESETS, build
+from mmeval_clip.config import ClipConfig
+from mmeval_clip.model import ClipClassifier
+from mmeval_clip.prompts import FOLDER, languages, names, readable, sentences, templates
+from mmeval_clip.zero_shot import ZeroShot, class_vectors, fused, unit
+
+SIZES: dict[str, Any] = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 8, "patch_size": 8},
+    "text_cfg": {"context_length": 48, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2},
+}
+CARDS = sorted(cards_folder().glob("*.md"))
+NAMED = ModelContext(
+    (Task("kind", ("womens-socks", "JACKETS & COATS", "apple_pie")),),
+    {"kind": (1, 2, 7)},
+    ("cs", "en"),
+    class_names={"kind": {"cs": ("ponožky", "bundy a kabáty", "apple_pie")}},
+)
+
+
+@pytest.fixture(scope="module")
+def towers(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a tiny CLIP of random weights, saved as open_clip's models are published."""
+    open_clip = pytest.importorskip("open_clip")
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("tiny-clip")
+    torch.manual_seed(0)
+    model = open_clip.CustomTextCLIP(**SIZES)
+    with torch.no_grad():
+        model.logit_scale.fill_(np.log(30))
+        model.text.text_projection.mul_(3)  # so that the two modalities' lengths differ
+    facts = {"size": 32, "mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28], "interpolation": "bicubic"}
+    config = {"model_cfg": {**SIZES, "custom_text": True}, "preprocess_cfg": {**facts, "resize_mode": "squash"}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, str(folder / "open_clip_model.safetensors"))
+    return f"open_clip:local-dir:{folder}"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def options(towers: str, *changes: str) -> ClipConfig:
+    own = [f"image_encoder={towers}", f"text_encoder={towers}", "projection=0", "dropout=0"]
+    return configure(ClipConfig, "clip", {}, [*own, *changes])
+
+
+def zero_shot(towers: str, context: ModelContext, *changes: str) -> ZeroShot:
+    made = build(options(towers, "mode=zero-shot", *changes), context)
+    assert isinstance(made, ZeroShot)
+    return made
+
+
+def answers(model: ZeroShot, examples: Examples, folder: Path) -> dict[str, np.ndarray]:
+    blocks = list(model.predict(examples, FitContext(0, "cpu", folder)))
+    return {task: np.concatenate([block[task] for block in blocks]) for task in blocks[0]}
+
+
+def direct(towers: str, examples: Examples, prompts: dict[str, list[list[str]]], fusion: str) -> np.ndarray:
+    """The recipe by open_clip's own calls: probabilities of one task."""
+    import open_clip
+
+    where = towers.removeprefix("open_clip:")
+    model = open_clip.create_model(where).eval()
+    cut = open_clip.get_tokenizer(where)
+    mean, std = (torch.tensor(v)[:, None, None] for v in ([0.48, 0.46, 0.41], [0.27, 0.26, 0.28]))
+    out = []
+    with torch.inference_mode():
+        for row in range(len(examples)):
+            parts = []
+            if examples.image_rows[row] >= 0:
+                pixels = decode_batch(examples.encoded_images(examples.image_rows[[row]]), (32, 32), "bicubic")
+                parts.append(model.encode_image((pixels / 255 - mean) / std, normalize=fusion != "sum"))
+            if examples.texts[row]:
+                parts.append(model.encode_text(cut([examples.texts[row]]), normalize=fusion != "sum"))
+            query = F.normalize(sum(parts[1:], parts[0]), dim=-1)
+            each = [model.encode_text(cut(one), normalize=True) for one in prompts[examples.languages[row]]]
+            classes = F.normalize(torch.stack([one.mean(0) for one in each]), dim=-1)
+            out.append((model.logit_scale.exp() * query @ classes.T).softmax(-1))
+    return torch.cat(out).numpy()
+
+
+@pytest.mark.parametrize("inputs", [Inputs.IMAGE_TEXT, Inputs.IMAGE, Inputs.TEXT])
+@pytest.mark.parametrize("fusion", ["sum", "normalised-sum"])
+def test_zero_shot_is_what_open_clip_computes(
+    towers: str, store: Store, context: ModelContext, tmp_path: Path, inputs: Inputs, fusion: str
+) -> None:
+    """Embeddings, ensembles of prompts in each language, scale and softmax, with a picture or a text missing."""
+    examples = Examples(store, "test", inputs)
+    shown = (examples.image_rows >= 0) | np.array([bool(text) for text in examples.texts])
+    examples = Examples.of_table(store, examples.table.filter(shown), "test", inputs)
+    context = replace(context, class_names={"colour": {"de": ("rot", "grün", "blau"), "ja": ("赤", "緑", "青")}})
+    model = zero_shot(towers, context, f"fusion={fusion}")
+    by_hand = {
+        language: [[one.replace("{}", name) for one in templates(language)["generic"]] for name in said]
+        for language, said in {
+            "de": ("rot", "grün", "blau"),
+            "en": ("red", "green", "blue"),
+            "ja": ("赤", "緑", "青"),
+        }.items()
+    }
+    expected = direct(towers, examples, by_hand, fusion)
+    found = answers(model, examples, tmp_path)
+    np.testing.assert_allclose(found["colour"], expected, atol=2e-5)
+    assert np.ptp(expected, axis=0).max() > 0.01
+
+
+def test_embeddings_are_added_before_they_are_normalised() -> None:
+    """GLAMI-1M's baseline weighs a modality by the length of its embedding; normalised first, another one is scored."""
+    image, text = np.array([[3.0, 0.0]], np.float32), np.array([[0.0, 1.0]], np.float32)
+    np.testing.assert_allclose(fused(image, text, "sum"), np.array([[3, 1]]) / 10**0.5, rtol=1e-6)
+    np.testing.assert_allclose(fused(image, text, "normalised-sum"), np.array([[1, 1]]) / 2**0.5, rtol=1e-6)
+    for how in ("sum", "normalised-sum"):
+        np.testing.assert_allclose(fused(image, 0 * text, how), [[1, 0]])
+        assert not fused(0 * image, 0 * text, how).any()
+
+
+def test_an_ensemble_is_normalised_before_and_after_its_mean(towers: str) -> None:
+    """Else the longest prompt is the class."""
+    from mmeval import embed_texts
+
+    prompts = ["a photo of a cat.", "x", "ein sehr langer Satz über eine Katze auf einem Dach"]
+    vectors, others = class_vectors({1: [["b"]], 2: [prompts, ["a"]]}, towers, texts=["", *prompts])
+    found = vectors[2]
+    each = embed_texts(prompts, towers)
+    np.testing.assert_allclose(others, [0 * each[0], *each], atol=1e-6)
+    each = each / np.linalg.norm(each, axis=1, keepdims=True)
+    expected = each.mean(0) / np.linalg.norm(each.mean(0))
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+
+
+def test_an_example_that_shows_nothing_gets_the_class_shares(
+    towers: str, store: Store, context: ModelContext, tmp_path: Path
+) -> None:
+    examples = Examples(store, "test", Inputs.TEXT)
+    bare = np.array([not text for text in examples.texts])
+    found = answers(zero_shot(towers, context), examples, tmp_path)["colour"]
+    assert bare.any()
+    counts = np.array(context.class_counts["colour"])
+    np.testing.assert_allclose(found[bare], np.tile(counts / counts.sum(), (bare.sum(), 1)), rtol=1e-5)
+    assert not np.allclose(found[~bare], counts / counts.sum(), atol=1e-3)
+
+
+def test_a_language_without_prompts_is_answered_in_english(
+    towers: str, store: Store, context: ModelContext, tmp_path: Path
+) -> None:
+    examples = Examples(store, "test")
+    column = examples.table.schema.get_field_index("language")
+    import pyarrow as pa
+
+    def called(code: str) -> Examples:
+        table = examples.table.set_column(column, "language", pa.array([code] * len(examples)))
+        return Examples.of_table(store, table, "test")
+
+    model = zero_shot(towers, context)
+    english, maltese, german = (answers(model, called(code), tmp_path)["shade"] for code in ("en", "mt", "de"))
+    np.testing.assert_array_equal(maltese, english)
+    assert not np.allclose(german, english, atol=1e-4)
+
+
+def test_a_saved_model_keeps_its_prompts(towers: str, context: ModelContext, tmp_path: Path) -> None:
+    """A later version's better wording must not move what a published model says."""
+    model = zero_shot(towers, context)
+    before = model.prompts
+    model.save(tmp_path)
+    again = zero_shot(towers, context, "prompt=english")
+    again.load(tmp_path)
+    assert again.prompts == before
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda path: path.stem)
+def test_there_are_prompts_in_every_language_of_every_data_set(card: Path) -> None:
+    """Else a language is silently scored with English prompts."""
+    assert set(read_card(card).languages) <= set(languages())
+
+
+@pytest.mark.parametrize("language", languages())
+def test_a_file_of_prompts_is_whole(language: str) -> None:
+    """Every domain has templates, each different and with one place for the class."""
+    found = templates(language)
+    assert list(found) == ["generic", "fashion", "food", "emoji"]
+    for group in found.values():
+        assert len(set(group)) == len(group) >= 2
+        assert all(one.count("{}") == 1 and not re.search(r"[{}]", one.replace("{}", "")) for one in group)
+    if language != "en":
+        assert not {one for group in found.values() for one in group} & {
+            one for group in templates("en").values() for one in group
+        }
+    assert (FOLDER / f"{language}.yaml").read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("slug", "said"),
+    [
+        ("womens-socks", "women's socks"),
+        ("women-s-socks ", "women's socks"),
+        ("mens-t-shirts-and-tank-tops", "men's t shirts and tank tops"),
+        ("men-s-hats", "men's hats"),
+        ("apple_pie", "apple pie"),
+        ("JACKETS & COATS", "jackets and coats"),
+        ("Smileys & Emotion", "Smileys and Emotion"),
+    ],
+)
+def test_slugs_become_names(slug: str, said: str) -> None:
+    assert readable(slug) == said
+
+
+def test_classes_are_called_as_the_data_card_says_else_by_their_slug() -> None:
+    assert names(NAMED, "kind", "cs") == ("ponožky", "bundy a kabáty", "apple pie")
+    slugs = ("women's socks", "jackets and coats", "apple pie")
+    assert names(NAMED, "kind", "en") == names(NAMED, "kind", "tr") == slugs
+    english = replace(NAMED, class_names={"kind": {"en": ("socks", "coats", "pie")}})
+    assert names(english, "kind", "tr") == ("socks", "coats", "pie")
+
+
+def test_the_prompt_of_glami_is_its_papers() -> None:
+    config = configure(ClipConfig, "clip", PRESETS["glami-zero-shot"])
+    found = sentences(config, NAMED)["kind"]
+    assert list(found) == ["en"]
+    assert found["en"][:2] == [
+        ["A photo of a women's socks, a type of fashion product"],
+        ["A photo of a jackets or coats, a type of fashion product"],
+    ]
+    assert (config.fusion, config.mode) == ("sum", "zero-shot")
+
+
+def test_prompts_are_native_or_english_as_asked() -> None:
+    native = sentences(configure(ClipConfig, "clip", {}, ["domain=fashion"]), NAMED)["kind"]
+    assert set(native) == set(languages())
+    assert native["cs"][0][0] == "Na fotografii je ponožky, druh módního zboží."
+    english = sentences(configure(ClipConfig, "clip", {}, ["prompt=english"]), NAMED)["kind"]
+    assert list(english) == ["en"]
+    assert english["en"][2] == ["a photo of a apple pie.", "a picture of a apple pie.", "an image showing a apple pie."]
+
+
+def classifier(towers: str, context: ModelContext = NAMED, *changes: str) -> ClipClassifier:
+    torch.manual_seed(0)
+    made = build(options(towers, *changes), context)
+    assert isinstance(made, ClipClassifier)
+    return made
+
+
+def batch(net: ClipClassifier, size: int = 6, **changes: Any) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    assert net.text_encoder is not None
+    ids, mask = net.text_encoder.tokenize([f"wort {i}" for i in range(size)])
+    present = torch.ones(size, dtype=torch.bool)
+    side = net.image_encoder.input.height  # type: ignore[union-attr]
+    fields: dict[str, Any] = {
+        "images": torch.randint(256, (size, 3, side, side), dtype=torch.uint8, generator=generator),
+        "text_ids": ids,
+        "text_mask": mask,
+    }
+    return Batch(
+        **(
+            {"has_image": present, "has_text": present, "languages": ("cs",) * size, "labels": {}}
+            | {"seeds": torch.arange(size)}
+            | fields
+            | changes
+        )
+    )
+
+
+def logits(net: ClipClassifier, b: Batch) -> Tensor:
+    with torch.no_grad():
+        return net.eval()(b).logits["kind"]
+
+
+def test_a_head_from_prompts_starts_as_the_zero_shot_classifier(towers: str) -> None:
+    """Scale times the mean of both cosines, the class being the mean of its prompts over the training languages."""
+    net = classifier(towers, NAMED, "head_init=prompts")
+    b = batch(net)
+    prompts = sentences(net.config, NAMED)["kind"]
+    each, _ = class_vectors({language: prompts[language] for language in ("cs", "en")}, towers)
+    classes = torch.from_numpy(unit((each["cs"] + each["en"]) / 2))
+    with torch.no_grad():
+        image = F.normalize(net.image_encoder.pool(b), dim=1)  # type: ignore[union-attr]
+        text = F.normalize(net.text_encoder.pool(b), dim=1)  # type: ignore[union-attr]
+    torch.testing.assert_close(logits(net, b), 30 * (image + text) / 2 @ classes.T, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [(), ("projection=16",)], ids=["own space", "projected"])
+@pytest.mark.parametrize("missing", ["has_image", "has_text"])
+def test_a_missing_modality_never_leaks(
+    towers: str, missing: str, changes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stands where it should be, NaN included, moves nothing, in evaluation and in training."""
+    net = classifier(towers, NAMED, "contrastive_weight=1", "modality_dropout=0.5", "mode=fine-tune", *changes)
+    gone = torch.tensor([True, False, True, False, False, True])
+    b = batch(net, **{missing: ~gone})
+    clean = logits(net, b)
+    encoder = net.image_encoder if missing == "has_image" else net.text_encoder
+    with torch.no_grad():
+        pooled = encoder.pool(b)  # type: ignore[union-attr]
+    monkeypatch.setattr(encoder, "pool", lambda _: torch.where(gone[:, None], torch.nan, pooled))
+    torch.testing.assert_close(logits(net, b), clean, rtol=0, atol=0)
+    output = net.train()(b)
+    loss = F.cross_entropy(output.logits["kind"], torch.zeros(6, dtype=torch.long)) + output.losses["contrastive"]
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_with_nothing_at_all_it_predicts_the_training_prior(towers: str) -> None:
+    nothing = torch.zeros(6, dtype=torch.bool)
+    net = classifier(towers, NAMED, "contrastive_weight=1", "projection=16")
+    b = batch(net, has_image=nothing, has_text=nothing)
+    torch.testing.assert_close(logits(net, b).softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
+    assert net.train()(b).losses["contrastive"] == 0
+
+
+def test_a_prediction_depends_on_its_example_alone(towers: str) -> None:
+    net = classifier(towers, NAMED, "projection=16", "modality_dropout=1", "dropout=0.5")
+    whole = batch(net)
+    first = logits(net, whole)
+    torch.testing.assert_close(logits(net, whole), first, rtol=0, atol=0)
+    for keep in ([3], [5, 0, 2]):
+        part = {k: v[keep] for k, v in vars(whole).items() if torch.is_tensor(v)}
+        alone = Batch(**(vars(whole) | part | {"languages": ("cs",) * len(keep)}))
+        torch.testing.assert_close(logits(net, alone), first[keep], rtol=1e-4, atol=1e-5)
+
+
+def test_the_contrastive_loss_is_open_clips(towers: str) -> None:
+    """On rows that have both; a row that lacks one of them is no negative either."""
+    from open_clip.loss import ClipLoss
+
+    net = classifier(towers, NAMED, "contrastive_weight=2", "mode=fine-tune").train()
+    has_text = torch.tensor([True, True, False, True, True, True])
+    b = batch(net, has_text=has_text)
+    output = net(b)
+    image = F.normalize(net.image_encoder.pool(b), dim=1)[has_text]  # type: ignore[union-attr]
+    text = F.normalize(net.text_encoder.pool(b), dim=1)[has_text]  # type: ignore[union-attr]
+    expected = ClipLoss()(image, text, torch.tensor(1 / 0.07))
+    torch.testing.assert_close(output.losses["contrastive"], 2 * expected, rtol=1e-4, atol=1e-5)
+
+
+def test_names_of_one_picture_are_not_held_against_each_other(towers: str) -> None:
+    """Fourteen names of one picture in a batch are all its own."""
+    net = classifier(towers, NAMED, "contrastive_weight=1", "mode=fine-tune").train()
+    b = batch(net, 4)
+    assert b.images is not None
+    twins = Batch(**(vars(b) | {"images": b.images[[0, 0, 2, 3]]}))
+    joint = [F.normalize(e.pool(twins), dim=1) for e in (net.image_encoder, net.text_encoder)]  # type: ignore[union-attr]
+    cosines = joint[0] @ joint[1].T / 0.07
+    cosines[0, 1] = cosines[1, 0] = -torch.inf
+    own = torch.arange(4)
+    expected = (F.cross_entropy(cosines, own) + F.cross_entropy(cosines.T, own)) / 2
+    torch.testing.assert_close(net(twins).losses["contrastive"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_modality_dropout_leaves_just_one_of_two(towers: str) -> None:
+    net = classifier(towers, NAMED, "modality_dropout=1")
+    seen = torch.ones(4000, 2, dtype=torch.bool)
+    seen[:100, 0] = False
+    torch.manual_seed(0)
+    kept = net._drop_modality(seen)
+    assert (kept.sum(1) == 1).all()
+    assert not kept[:100, 0].any()
+    assert kept[100:, 0].float().mean() == pytest.approx(0.5, abs=0.03)
+    assert torch.equal(classifier(towers)._drop_modality(seen), seen)
+
+
+def test_only_the_mode_fine_tune_teaches_the_towers(towers: str) -> None:
+    def learning(*changes: str) -> set[str]:
+        net = classifier(towers, NAMED, *changes)
+        return {name.split(".")[0] for name, p in net.named_parameters() if p.requires_grad}
+
+    assert learning() == {"heads"}
+    assert learning("mode=fine-tune") == {"heads", "image_encoder", "text_encoder"}
+    assert learning("mode=fine-tune", "image_tuning.frozen=true") == {"heads", "text_encoder"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            ["mode=zero-shot", "image_encoder=efficientnet-lite0:32"],
+            "mode=zero-shot needs two towers of one joint space; efficientnet-lite0:32 gives 1280 numbers, TOWERS 24.",
+        ),
+        (
+            ["head_init=prompts", "projection=8"],
+            "head_init=prompts needs the towers' own joint space; add projection=0.",
+        ),
+        (
+            ["contrastive_weight=1"],
+            "contrastive_weight with frozen towers has nothing to teach; add projection=256.",
+        ),
+        (
+            ["mode=fine-tune", "image_tuning.frozen=true", "text_tuning.frozen=true"],
+            "mode=fine-tune with both towers frozen is mode=linear; write that.",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(towers: str, changes: list[str], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        build(options(towers, *changes), NAMED)
+    assert str(caught.value) == said.replace("TOWERS", towers)
+
+
+@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"tiny"}))
+def test_presets_name_weights_that_open_clip_has(preset: str) -> None:
+    """A tag that doesn't exist fails only where somebody has a network and time."""
+    open_clip = pytest.importorskip("open_clip")
+    config = configure(ClipConfig, "clip", PRESETS[preset])
+    known = {f"open_clip:{model}/{tag}" for model, tag in open_clip.list_pretrained()}
+    for name in (config.image_encoder, config.text_encoder):
+        assert not name.startswith("open_clip:") or name in known
+    assert config.projection == 0
+
+
+@pytest.mark.slow  # twenty rules, a training for most of them and a process of its own for one
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("mode=zero-shot",),
+        ("mode=linear", "recipe.learning_rate=0.01"),
+        ("mode=fine-tune", "head_init=prompts", "contrastive_weight=0.1"),
+    ],
+    ids=lambda changes: changes[0],
+)
+def test_each_mode_keeps_the_contract(towers: str, changes: tuple[str, ...]) -> None:
+    """The preset tiny is held against it like every model's, and is only one of the three."""
+    own = (f"image_encoder={towers}", f"text_encoder={towers}", "projection=0", *changes)
+    checks = [name for name in CHECKS if name != "presets"]  # the same in every mode
+    results = Examination("clip", None, own).all(checks)
+    assert [(one.check.name, one.message) for one in results if one.verdict is Verdict.FAILED] == []

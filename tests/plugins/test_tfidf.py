@@ -1,0 +1,134 @@
+"""The baselines of texts: what each language's classifier is asked, and when the rule of class names speaks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmeval import FitContext, MissingExtraError, ModelContext, Task, UserError
+from mmeval.plugin.config import configure
+from mmeval_tfidf import build
+from mmeval_tfidf.config import TfidfConfig
+from mmeval_tfidf.model import Tfidf
+from mmeval_tfidf.names import ClassNames, found_in, spaced
+
+CONTEXT = ModelContext(
+    (Task("kind", ("cat", "dog", "hot_dog")), Task("size.of", ("big", "small"))),
+    {"kind": (5, 4, 1), "size.of": (1, 3)},
+    ("de", "en"),
+)
+
+
+class Told:
+    """Examples as a model reads them."""
+
+    def __init__(self, rows: list[tuple[str, str, int, int]]) -> None:
+        self.rows = rows
+        self.texts, self.languages = [row[0] for row in rows], [row[1] for row in rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def labels(self, task: str) -> Any:
+        return np.array([row[2 if task == "kind" else 3] for row in self.rows], np.int64)
+
+
+ROWS = [
+    *[("a cat sits", "en", 0, 0), ("the dog barks", "en", 1, 1), ("cat food", "en", 0, -1), ("dog house", "en", 1, 1)],
+    *[("eine Katze", "de", 0, 1), ("ein Hund", "de", 1, 1), ("Katzen", "de", 0, 1), ("der Hund bellt", "de", 1, 1)],
+    *[("", "de", 2, 0), ("gift", "de", 0, 1), ("gift", "de", 0, 1), ("gift", "en", 1, 1), ("gift", "en", 1, 0)],
+]
+
+
+def fitted(folder: Path, *changes: str) -> Tfidf:
+    made = build(configure(TfidfConfig, "tfidf", {}, ["fewest=6", *changes]), CONTEXT)
+    assert isinstance(made, Tfidf)
+    told: Any = Told(ROWS)
+    made.fit(told, told, FitContext(0, "cpu", folder))
+    return made
+
+
+def asked(model: Any, *texts: tuple[str, str]) -> dict[str, Any]:
+    told: Any = Told([(text, language, -1, -1) for text, language in texts])
+    (block,) = model.predict(told, FitContext(0, "cpu", Path()))
+    for values in block.values():
+        np.testing.assert_allclose(values.sum(1), 1, rtol=1e-5)
+    return block  # type: ignore[no-any-return]
+
+
+def test_each_language_has_its_own_classifier(tmp_path: Path) -> None:
+    """The same word means another class in another language."""
+    kind = asked(fitted(tmp_path), ("gift", "de"), ("gift", "en"), ("Katze", "de"), ("dog", "en"))["kind"]
+    assert kind.argmax(1).tolist() == [0, 1, 0, 1]
+    assert kind[:, 2].max() < 1e-6
+    one = asked(fitted(tmp_path, "scope=joint"), ("gift", "de"), ("gift", "en"))["kind"]
+    np.testing.assert_array_equal(one[0], one[1])
+
+
+def test_an_unseen_language_is_asked_of_all_the_others(tmp_path: Path) -> None:
+    """Their mean log-probability, not an error and not the prior."""
+    model = fitted(tmp_path)
+    kind = asked(model, ("Katze", "de"), ("Katze", "en"), ("Katze", "nl"))["kind"]
+    expected = np.sqrt(kind[0] * kind[1])
+    np.testing.assert_allclose(kind[2], expected / expected.sum(), rtol=1e-4, atol=1e-5)
+
+
+def test_languages_with_few_texts_share_a_classifier(tmp_path: Path) -> None:
+    """Of one text each nothing could be learned; those with many keep their own."""
+    model = fitted(tmp_path, "fewest=7")
+    assert set(model.parts) == {""}
+    kind = asked(model, ("gift", "de"), ("gift", "en"))["kind"]
+    np.testing.assert_array_equal(kind[0], kind[1])
+
+
+def test_without_a_text_it_predicts_the_training_prior(tmp_path: Path) -> None:
+    for model in (fitted(tmp_path), build(configure(TfidfConfig, "tfidf", {}, ["mode=class-names"]), CONTEXT)):
+        np.testing.assert_allclose(asked(model, (" ", "de"))["kind"][0], [0.5, 0.4, 0.1], rtol=1e-6)
+
+
+def test_a_task_of_which_a_language_knows_one_class_says_the_prior(tmp_path: Path) -> None:
+    """German texts are all small: there is no classifier to fit, and no reason to fail."""
+    np.testing.assert_allclose(asked(fitted(tmp_path), ("Katze", "de"))["size.of"][0], [0.25, 0.75])
+
+
+def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
+    """And holds no pickle: skops writes what scikit-learn made."""
+    model = fitted(tmp_path)
+    model.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.skops", "1.skops", "languages.json"]
+    again = build(TfidfConfig(), CONTEXT)
+    again.load(tmp_path)
+    question = [("gift", "de"), ("dog", "en"), ("Katze", "nl")]
+    np.testing.assert_array_equal(asked(again, *question)["kind"], asked(model, *question)["kind"])
+    with pytest.raises(UserError, match="holds no model of tfidf"):
+        again.load(tmp_path / "elsewhere")
+
+
+def test_what_it_can_not_do_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="longest is 2, which is less than shortest, 3"):
+        configure(TfidfConfig, "tfidf", {}, ["shortest=3", "longest=2"])
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    with pytest.raises(MissingExtraError, match=r'tfidf needs the package "skops".*\[demo\]'):
+        build(TfidfConfig(), CONTEXT)
+
+
+def test_the_rule_takes_whole_words_and_the_longest_name() -> None:
+    """`Hot-Dog!` is a hot_dog and no dog; a catalogue is no cat; Chinese has no space between words."""
+    texts = ["Hot-Dog!", "my DOG", "a catalogue", "dog and cat", "ＣＡＴ", ""]
+    assert found_in([spaced(text) for text in texts], CONTEXT.tasks[0].classes).tolist() == [2, 1, -1, 0, 0, -1]
+    assert found_in([spaced("我的狗很大")], ("猫", "狗")).tolist() == [1]
+
+
+def test_the_rule_shares_the_rest_by_frequency() -> None:
+    """Nothing is learned; where no name is found the prior is all that is known."""
+    rule = build(configure(TfidfConfig, "tfidf", {}, ["mode=class-names", "certainty=0.8"]), CONTEXT)
+    assert isinstance(rule, ClassNames)
+    assert not hasattr(rule, "fit")
+    found = asked(rule, ("a dog", "en"), ("a bird", "en"))
+    np.testing.assert_allclose(found["kind"][0], [0.1, 0.88, 0.02], rtol=1e-5)
+    np.testing.assert_allclose(found["kind"][1], [0.5, 0.4, 0.1], rtol=1e-5)
+    np.testing.assert_allclose(found["size.of"][0], [0.25, 0.75], rtol=1e-5)

@@ -1,0 +1,111 @@
+"""One modality alone: the other is never looked at, and the models are as large as those that were published."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmeval import Batch, ModelContext, Task, UserError
+from mmeval.nn import BertEncoder, TextInput
+from mmeval.plugin.config import configure
+from mmeval_unimodal import build
+from mmeval_unimodal import model as module
+from mmeval_unimodal.config import UnimodalConfig
+from mmeval_unimodal.model import Unimodal
+
+CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
+SMALL = ["image_encoder=small-cnn:32", "text_encoder=small-bert:1x32", "tuning.frozen=false"]
+
+
+def model(*changes: str) -> Unimodal:
+    torch.manual_seed(0)
+    return build(configure(UnimodalConfig, "unimodal", {}, [*SMALL, *changes]), CONTEXT)
+
+
+def batch(net: Unimodal, size: int = 5, **changes: Any) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    fields: dict[str, Any] = {
+        "has_image": torch.ones(size, dtype=torch.bool),
+        "has_text": torch.ones(size, dtype=torch.bool),
+        "languages": ("de",) * size,
+        "labels": {},
+        "seeds": torch.arange(size),
+        "images": torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8, generator=generator),
+    }
+    if net.text_encoder is not None:
+        fields["text_ids"], fields["text_mask"] = net.text_encoder.tokenize([f"wort {i}" for i in range(size)])
+    return Batch(**(fields | changes))
+
+
+def probabilities(net: Unimodal, b: Batch) -> Tensor:
+    with torch.no_grad():
+        return net.eval()(b).logits["t"].softmax(-1)
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_the_other_modality_is_never_looked_at(modality: str) -> None:
+    """Neither made, nor read: else its score would be that of both."""
+    net = model(f"modality={modality}")
+    other = "has_image" if modality == "text" else "has_text"
+    assert (net.image_encoder is None) == (modality == "text")
+    assert (net.text_encoder is None) == (modality == "image")
+    b = batch(net)
+    gone = batch(net, **{other: torch.zeros(5, dtype=torch.bool)}, **({"images": None} if modality == "text" else {}))
+    torch.testing.assert_close(probabilities(net, gone), probabilities(net, b), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_without_its_modality_it_predicts_the_training_prior(modality: str) -> None:
+    net = model(f"modality={modality}")
+    b = batch(net, **{f"has_{modality}": torch.arange(5) > 0})
+    torch.testing.assert_close(probabilities(net, b)[0], torch.tensor([0.1, 0.2, 0.7]))
+    torch.testing.assert_close(probabilities(net, b)[1:], probabilities(net, batch(net))[1:])
+
+
+def test_the_pooler_reads_the_first_token() -> None:
+    """tanh(W x + b) of [CLS], then the linear layer: BertForSequenceClassification."""
+    net = model("pooler=true", "normalise=raw").eval()
+    b = batch(net)
+    pooler: Any = net.pooler
+    with torch.no_grad():
+        first = net.text_encoder(b).tokens[:, 0]  # type: ignore[misc]
+        expected = net.heads(torch.tanh(pooler.dense(first)))["t"].softmax(-1)
+    torch.testing.assert_close(probabilities(net, b), expected)
+    for changes in (["modality=image"], ["text_encoder=char-ngrams:512x16"]):
+        with pytest.raises(UserError, match="pooler=true is for a text encoder that is a BERT; leave it out"):
+            model("pooler=true", *changes)
+
+
+FOOD = replace(CONTEXT, tasks=(Task("food", tuple(map(str, range(101)))),), class_counts={"food": (1,) * 101})
+
+
+def test_paper_is_as_large_as_bert_for_101_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """109.56 million, as BertForSequenceClassification of UPMC Food-101, and the same logits."""
+    from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+    from mmeval.nn.encoders.tokens import ByteTokenizer
+
+    def encoder(name: str, *_: Any, **__: Any) -> BertEncoder:
+        with torch.device("meta"):
+            return BertEncoder(name, BertModel(BertConfig()), ByteTokenizer(), TextInput(512, "bytes"), "cls")
+
+    monkeypatch.setattr(module, "text_encoder", encoder)
+    config = configure(UnimodalConfig, "unimodal", {}, ["tuning.frozen=false", "normalise=raw", "pooler=true"])
+    with torch.device("meta"):
+        reference = BertForSequenceClassification(BertConfig(num_labels=101))
+        own = build(config, FOOD)
+    count = sum(p.numel() for p in own.parameters())
+    assert count == sum(p.numel() for p in reference.parameters()) == 109_559_909
+
+
+def test_paper_image_is_as_large_as_vit_for_101_classes() -> None:
+    """85.876 million, as ViTForImageClassification."""
+    pytest.importorskip("timm", reason="the encoder's own package")
+    changes = ["modality=image", "image_encoder=timm:vit_base_patch16_224?weights=random", "tuning.frozen=false"]
+    with torch.device("meta"):
+        own = build(configure(UnimodalConfig, "unimodal", {}, [*changes, "normalise=raw"]), FOOD)
+    assert sum(p.numel() for p in own.parameters()) == 85_876_325
