@@ -124,13 +124,13 @@ class LateFusion(TorchModel):
 
     def _said(self, logits: Mapping[str, Tensor], known: Tensor, batch: Batch) -> dict[str, Tensor]:
         """What is answered in the end: a coarser task follows a finer one, and nothing known is the prior."""
-        if self.hierarchy is None:
-            return self.prior(logits, known)
-        if not self.training:
-            return self.prior(self.hierarchy(logits), known)
-        # While it learns, each task answers for itself: else the coarser one would teach the finer one alone.
-        self.hierarchy.meet(batch.labels)
-        return self.prior(logits, known)
+        if self.hierarchy is not None and self.training:
+            # While it learns, each task answers for itself: else the coarser one would teach the finer one alone.
+            self.hierarchy.meet(batch.labels)
+        elif self.hierarchy is not None:
+            logits = self.hierarchy(logits)
+        said: dict[str, Tensor] = self.prior(logits, known)
+        return said
 
     def _vectors(self, batch: Batch, shown: Tensor) -> list[Tensor]:
         """Normalised vectors of picture and text; 0, which is the mean, where there is none."""

@@ -388,7 +388,7 @@ def test_modality_dropout_leaves_just_one_of_two(towers: str) -> None:
     assert (kept.sum(1) == 1).all()
     assert not kept[:100, 0].any()
     assert kept[100:, 0].float().mean() == pytest.approx(0.5, abs=0.03)
-    assert torch.equal(classifier(towers)._drop_modality(seen), seen)
+    assert torch.equal(classifier(towers, NAMED, "modality_dropout=0")._drop_modality(seen), seen)
 
 
 def test_only_the_mode_fine_tune_teaches_the_towers(towers: str) -> None:
