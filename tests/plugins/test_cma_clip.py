@@ -150,6 +150,16 @@ def test_a_missing_modality_has_no_weight_and_does_not_leak(ablation: list[str],
     torch.testing.assert_close(first.modality_weights.sum(1), torch.ones(5))
 
 
+def test_with_nothing_shown_there_is_no_weight_and_the_prior_is_said() -> None:
+    net = model()
+    nothing = torch.zeros(5, dtype=torch.bool)
+    with torch.no_grad():
+        said = net(batch(net, has_image=nothing, has_text=nothing))
+    assert said.modality_weights is not None
+    assert not said.modality_weights.any()
+    torch.testing.assert_close(said.logits["t"].softmax(-1), torch.tensor([[0.1, 0.2, 0.7]]).expand(5, -1))
+
+
 def test_the_ablations_leave_out_what_they_are_named_for() -> None:
     """`w/o MA` has no query, `w/o (MA+SA)` no transformer either; the mean needs a head of half the width."""
     names = [name for name, _ in model().named_parameters()]
