@@ -43,7 +43,7 @@ Refused = Callable[..., str]
         (["--plugin", "xyzzy"], 'No plugin is named "xyzzy". `mmeval plugins` lists all.'),
         (["--dataset", "emoji41"], 'No data set is named "emoji41". Did you mean "emoji14"? `mmeval data` lists all.'),
         (["--plugin", "./nowhere.py"], "--plugin nowhere.py: there is no such file."),
-        (["--preset", "big"], '--preset big: embracenet has no preset "big"; it has tiny.'),
+        (["--preset", "big"], '--preset big: embracenet has no preset "big"; it has base, paper, tiny.'),
         (["--inputs", "audio"], "--inputs audio: write image+text, image or text."),
         (["--device", "abacus"], "--device abacus: write auto, cpu, cuda or cuda:N."),
         (["--device", "meta"], "--device meta: write auto, cpu, cuda or cuda:N."),
