@@ -23,8 +23,8 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def _keeps_the_contract(name: str) -> Callable[[mmeval.testing.BoundCheck], None]:
-    @mmeval.testing.contract(name)
+def _keeps_the_contract(name: str, preset: str | None = None) -> Callable[[mmeval.testing.BoundCheck], None]:
+    @mmeval.testing.contract(name, preset)
     def test(check: mmeval.testing.BoundCheck) -> None:
         check()
 
@@ -33,6 +33,15 @@ def _keeps_the_contract(name: str) -> Callable[[mmeval.testing.BoundCheck], None
 
 # A test per model, so that one that is added later is held to the contract by being there.
 globals().update({f"test_{name}": _keeps_the_contract(name) for name in MODELS})
+
+# Their other presets that need no download. `paper` of coca and perceiver needs none either, and more than two cores.
+PRESETS = (
+    ("cma-clip", "without-both"),
+    ("late-fusion", "logistic"),
+    ("tfidf", "class-names"),
+    ("unimodal", "tiny-image"),
+)
+globals().update({f"test_{name}_{preset}": _keeps_the_contract(name, preset) for name, preset in PRESETS})
 
 
 def test_there_are_models() -> None:
