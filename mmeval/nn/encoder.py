@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmeval.data.batch import Batch
+from mmeval.errors import UserError
 from mmeval.files import digest
 from mmeval.plugin.recipe import Tuning
 
@@ -186,6 +187,20 @@ class ImageEncoder(Encoder):
         """Only the pooled vectors ``[B, D]``; zero where there is no picture."""
         encoded: Encoded = self(batch)
         return encoded.pooled
+
+    def try_out(self) -> None:
+        """Encode a blank picture.
+
+        Raises:
+            UserError: the model can't take pictures of this size.
+        """
+        was = self.training
+        try:
+            with torch.no_grad():
+                self.eval().encode(torch.zeros(1, 3, self.input.height, self.input.width, dtype=torch.uint8))
+        except (ValueError, RuntimeError, AssertionError) as error:
+            raise UserError(f'"{self.name}": it takes no pictures of {self.input.height} pixels.') from error
+        self.train(was)
 
 
 class TextEncoder(Encoder):

@@ -96,20 +96,6 @@ class HubImage(ImageEncoder):
             return _whole(tokens, out.pooler_output.flatten(1))
         return _whole(tokens, states[:, 0] if states.ndim == 3 and states.shape[1] > self._patches else tokens.mean(1))
 
-    def try_out(self) -> None:
-        """Encode a blank picture.
-
-        Raises:
-            UserError: the model can't take pictures of this size.
-        """
-        was = self.training
-        try:
-            with torch.no_grad():
-                self.eval().encode(torch.zeros(1, 3, self.input.height, self.input.width, dtype=torch.uint8))
-        except (ValueError, RuntimeError, AssertionError) as error:
-            raise UserError(f'"{self.name}": it takes no pictures of {self.input.height} pixels.') from error
-        self.train(was)
-
     @property
     def _features(self) -> Any:  # noqa: ANN401
         return getattr(self.model, "get_image_features", self.model.forward)

@@ -72,20 +72,6 @@ class TimmImage(ImageEncoder):
         pooled = model.forward_head(states, pre_logits=True) if self._own_pooling else tokens.mean(1)
         return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), pooled)
 
-    def try_out(self) -> None:
-        """Encode a blank picture.
-
-        Raises:
-            UserError: the model can't take pictures of this size.
-        """
-        was = self.training
-        try:
-            with torch.no_grad():
-                self.eval().encode(torch.zeros(1, 3, self.input.height, self.input.width, dtype=torch.uint8))
-        except (ValueError, RuntimeError, AssertionError) as error:
-            raise UserError(f'"{self.name}": it takes no pictures of {self.input.height} pixels.') from error
-        self.train(was)
-
     def _channels_last(self, states: Tensor) -> bool:
         return states.shape[-1] == self.width and getattr(self.model, "output_fmt", "NCHW") == "NHWC"
 
@@ -111,7 +97,7 @@ def _made(found: Source, size: int | None) -> Any:  # noqa: ANN401
         name = f"local-dir:{found.where}" if found.local else found.where
         return timm.create_model(name, pretrained=not found.random, num_classes=0, **sized)
 
-    with quiet():
+    with quiet(on_hub=found.published):
         try:
             try:
                 return make(img_size=size) if size else make()

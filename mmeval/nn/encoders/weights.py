@@ -66,7 +66,7 @@ def fetching(found: Source) -> Iterator[None]:
     Raises:
         MissingWeightsError: weights, or what describes them, could not be had.
     """
-    with quiet():
+    with quiet(on_hub=not found.local):
         try:
             yield
         except UserError:
@@ -117,11 +117,15 @@ def why(error: BaseException, found: Source) -> str:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No bars, no reports of what was loaded: what matters of them is checked, and said as an error."""
+def quiet(*, on_hub: bool) -> Iterator[None]:
+    """No bars, no reports of what was loaded: what matters of them is checked, and said as an error.
+
+    ``on_hub``: whether the Hub may be asked; what is in a folder must not look for a network.
+    """
     loggers = [logging.getLogger(name) for name in ("huggingface_hub", "timm", "transformers")]
     levels = [logger.level for logger in loggers]
-    with without_bars(), _without_transformers_bars(), _without_waiting():
+    waiting = _without_waiting() if on_hub else contextlib.nullcontext()
+    with without_bars(), _without_transformers_bars(), waiting:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:

@@ -80,3 +80,13 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         image_encoder(f"local:{tmp_path}?as=tf")
     with pytest.raises(UserError, match="the folder holds a model of timm, which has no text encoder"):
         text_encoder(f"local:{tiny.folder('timm_model')}")
+
+
+def test_a_folder_does_not_look_for_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model out of a folder is loaded, and predicts, where there is none."""
+    from mmeval.nn.encoders import weights
+
+    monkeypatch.setattr(weights, "_has_address", lambda host: pytest.fail(f"looked for {host}"))
+    source = weights.Source("local:x", str(tmp_path), None, local=True, random=False)
+    with weights.fetching(source):
+        pass
