@@ -458,14 +458,15 @@ def test_each_mode_keeps_the_contract(towers: str, changes: tuple[str, ...]) -> 
 
 
 def test_the_paper_preset_is_as_large_as_published(tmp_path: Path) -> None:
-    """366.12 M parameters (open_clip's table): XLM-R base with its projection beside ViT-B/32, counted without weights."""
+    """366.12 M parameters (open_clip's table): XLM-R base with its projection beside ViT-B/32, without weights."""
     import open_clip
     from transformers import XLMRobertaConfig
 
     from mmeval_clip import PRESETS
 
     name = "xlm-roberta-base-ViT-B-32"
-    assert PRESETS["paper"]["text_encoder"] == PRESETS["paper"]["image_encoder"] == f"open_clip:{name}/laion5b_s13b_b90k"
+    encoder = f"open_clip:{name}/laion5b_s13b_b90k"
+    assert PRESETS["paper"]["text_encoder"] == PRESETS["paper"]["image_encoder"] == encoder
     # Its config can't be had without a network; these are the sizes of FacebookAI/xlm-roberta-base.
     XLMRobertaConfig(vocab_size=250002, max_position_embeddings=514, type_vocab_size=1).save_pretrained(tmp_path)
     known = open_clip.get_model_config(name)["text_cfg"]
