@@ -1,22 +1,29 @@
-"""Writes that are whole or not there, and locks between processes."""
+"""Atomic writes, locks between processes, digests."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+PARTIAL = ".partial"
+"""The suffix of what is being written."""
+DIGEST = "digest"
+"""The field of a sealed JSON object that holds the digest of all its other fields."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place only if the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -42,9 +49,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     What a killed process left of an earlier attempt at the same path is removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+    for leftover in path.parent.glob(f".{path.name}.*{PARTIAL}"):
         shutil.rmtree(leftover, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL))
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
@@ -101,6 +108,27 @@ def file_digest(path: Path, algorithm: str = "sha256", advance: Callable[[int], 
             sha.update(block)
             advance(len(block))
     return sha.hexdigest()
+
+
+def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """``data`` with the SHA-256 of its fields in the field ``digest``, so that a damaged or edited file is noticed.
+
+    The digest is of values, not of bytes: another indentation or order of fields keeps it. It guards against damage and
+    careless edits, not against somebody who computes it anew.
+    """
+    fields = {name: value for name, value in data.items() if name != DIGEST}
+    return fields | {DIGEST: _digest_of(fields)}
+
+
+def seal_holds(data: Mapping[str, Any]) -> bool:
+    """Whether a JSON object that was made by :func:`sealed` is as it was made."""
+    return data.get(DIGEST) == _digest_of({name: value for name, value in data.items() if name != DIGEST})
+
+
+def _digest_of(fields: Mapping[str, Any]) -> str:
+    text = json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    # Lone surrogates (a file name that is no UTF-8) must not make a digest fail.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +16,10 @@ IMAGE_LONGEST = 1024
 
 PICTURE_RULE = "picture-1"
 """Names how pictures are prepared; another rule makes other pixels, so another Store."""
+
+
+LARGEST_SEED, MOST_SEEDS = 2**32 - 1, 1000
+"""NumPy takes no larger seed; nobody trains a model more often."""
 
 
 class Inputs(StrEnum):
@@ -52,7 +57,9 @@ class Protocol(BaseModel):
     """Which labels count: `all`, or the name of a label policy of the data set."""
     track: str = "standard-1"
     """`standard-N`: the same rules for every model; `paper`: the plugin's published recipe."""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_SEED)], ...] = Field(
+        default=(0,), min_length=1, max_length=MOST_SEEDS
+    )
     """The training seeds; a score is the mean over them."""
     limit: int | None = Field(None, ge=1)
     """Examples taken of each split (None: all); a limited run is a trial, not a result."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import PurePosixPath
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mmeval.protocol import Protocol
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
+"""Schema 1 had no digests: its run folders are read, with their files unverified."""
 
 
 class _Frozen(BaseModel):
@@ -53,10 +55,57 @@ class Plan(_Frozen):
         return None
 
 
+class FileRecord(_Frozen):
+    """What a file of the run folder holds."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of its bytes, as hex digits."""
+    bytes: int = Field(ge=0)
+    """Its size."""
+    rows: int | None = Field(default=None, ge=0)
+    """Rows of a Parquet file; None for any other."""
+
+
+class SeedFacts(BaseModel):
+    """What is known about the training with one seed; a model may add facts of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    """Training and prediction."""
+    epochs: int | None = Field(default=None, ge=0)
+    """Epochs trained."""
+    best_epoch: int | None = Field(default=None, ge=0)
+    """The epoch that was selected on validation."""
+
+    @model_validator(mode="after")
+    def _selected_among_epochs(self) -> Self:
+        if self.best_epoch is not None and self.epochs is None:
+            raise ValueError("best_epoch stands without epochs")
+        return self
+
+
+class DataFacts(BaseModel):
+    """What is known about the data that a run used."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    name: str
+    """Name of the data set."""
+    summary: str = ""
+    """The data set in one line."""
+    licence: str = ""
+    """Licence of the data."""
+    credit: str = ""
+    """Whom its licence asks to name."""
+    warnings: list[str] = []
+    """What must be said wherever it is scored."""
+
+
 class Record(_Frozen):
     """The whole provenance of a finished run."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     """Version of this format."""
     name: str
     """Name of the run folder."""
@@ -92,6 +141,39 @@ class Record(_Frozen):
     """Where each of them came from: package and version, or file and digest."""
     metrics: list[str] = []
     """Metrics that plugins added to the built-in ones."""
+    files: dict[str, FileRecord] = {}
+    """Every other file of the run folder, by its path in it (with `/`); empty in schema 1."""
+    digest: str = ""
+    """SHA-256 of all other fields; empty in schema 1."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _have_seed_facts(cls, seeds: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for facts in seeds.values():
+            SeedFacts.model_validate(facts)
+        return seeds
+
+    @field_validator("data")
+    @classmethod
+    def _have_data_facts(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return data | DataFacts.model_validate(data).model_dump()
+
+    @field_validator("files")
+    @classmethod
+    def _stay_inside_the_folder(cls, files: dict[str, FileRecord]) -> dict[str, FileRecord]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name or not path.parts:
+                raise ValueError(f"{name!r} is no path inside the run folder")
+        return files
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if set(self.seeds) != {str(seed) for seed in self.plan.protocol.seeds}:
+            raise ValueError("seeds are not those of the plan")
+        if self.schema_version == 1 and (self.files or self.digest):
+            raise ValueError("schema 1 has neither files nor a digest")
+        return self
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

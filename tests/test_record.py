@@ -27,7 +27,7 @@ def record(**changes: Any) -> Record:
         "name": "run",
         "plan": plan(),
         "data": {"name": "d"},
-        "seeds": {"0": {"seconds": 1.5}},
+        "seeds": {"0": {"seconds": 1.5}, "1": {"seconds": 1.5, "epochs": 3, "best_epoch": 2, "mood": "good"}},
         "versions": {"python": "3.11"},
         "device": "CPU",
         "started": "2026-01-01T00:00:00+00:00",
@@ -75,7 +75,7 @@ def test_a_record_comes_back_from_json_as_it_was() -> None:
 
 
 def test_a_record_of_another_format_is_refused() -> None:
-    for wrong in ({"schema_version": 2}, {"mood": "good"}, {"plan": {"signature": "only"}}):
+    for wrong in ({"schema_version": 3}, {"mood": "good"}, {"plan": {"signature": "only"}}):
         with pytest.raises(ValidationError):
             Record.model_validate(record().model_dump() | wrong)
 
@@ -83,3 +83,28 @@ def test_a_record_of_another_format_is_refused() -> None:
 def test_nothing_in_a_record_can_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         record().name = "better"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seeds": {"0": {"epochs": 3}, "1": {"seconds": 1}}}, "seconds"),
+        ({"seeds": {"0": {"seconds": 1, "best_epoch": 3}, "1": {"seconds": 1}}}, "best_epoch stands without epochs"),
+        ({"seeds": {"0": {"seconds": 1}}}, "seeds are not those of the plan"),
+        ({"data": {"name": "d", "summary": ["a"]}}, "summary"),
+        ({"files": {"../elsewhere": {"sha256": "0" * 64, "bytes": 1}}}, "no path inside the run folder"),
+        ({"files": {"/etc/passwd": {"sha256": "0" * 64, "bytes": 1}}}, "no path inside the run folder"),
+        ({"files": {"a": {"sha256": "0" * 63, "bytes": 1}}}, "sha256"),
+        ({"schema_version": 1, "digest": "0" * 64}, "schema 1 has neither files nor a digest"),
+    ],
+)
+def test_a_record_whose_parts_cannot_be_is_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Record.model_validate(record().model_dump() | change)
+
+
+@pytest.mark.parametrize("seeds", [(-1,), (2**32,), tuple(range(100_000)), ()])
+def test_training_seeds_are_bounded(seeds: tuple[int, ...]) -> None:
+    """D10: a report of a hundred thousand seeds, or of seed -1."""
+    with pytest.raises(ValidationError, match="seeds"):
+        Protocol(dataset="d", fingerprint="1" * 64, seeds=seeds)

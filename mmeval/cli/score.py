@@ -13,15 +13,22 @@ def score(
     metrics: Annotated[
         list[str] | None, typer.Option("--metric", metavar="NAME", help="Add a plugin's metric: its name or ./file.py.")
     ] = None,
+    plugin: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The ./file.py of the run's model, if a metric comes with it.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The ./file.py of its data set, if a metric comes with it.")
+    ] = None,
 ) -> None:
-    """Make the scores of a run again, from its predictions, and then its report."""
+    """Make the scores of a run again, from its predictions, and then its report.
+
+    Every file of the run folder is held against the digests in run.json first. Files with code that the run folder
+    names are not run: name those that you trust.
+    """
     from mmeval.cli.show import show_result
     from mmeval.run.folder import RunFolder
-    from mmeval.run.views import with_metrics, write_report, write_scores_of
+    from mmeval.run.views import Named, score_again
 
     folder = RunFolder(run)
-    record, found = with_metrics(folder.record(), metrics or ())
-    write_scores_of(folder, record, found)
-    write_report(folder, record)
-    folder.finish(record)
+    score_again(folder, Named(tuple(metrics or ()), plugin, dataset))
     show_result(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,10 @@ def write_predictions(
         ]
     described = {METADATA: json.dumps({"tasks": [[task.name, task.classes] for task in tasks]}, ensure_ascii=False)}
     schema = pa.schema(fields, metadata=described)
-    with atomic_path(path) as temporary, pq.ParquetWriter(str(temporary), schema, compression="zstd") as writer:
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(str(temporary), schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
         start, total = 0, len(next(iter(columns.values())))
         for block in blocks:
             stop = start + check_block(block, tasks, start)
@@ -87,20 +91,19 @@ def write_predictions(
 
 
 def read_predictions(path: Path, metrics: Sequence[MetricSpec] = ()) -> Predictions:
-    """Read a predictions file, a part at a time, and judge each row.
+    """Read a predictions file, a part at a time, check its pages against their checksums, and judge each row.
 
     Args:
         path: the Parquet file.
         metrics: per-example metrics beside the built-in ones.
 
     Raises:
-        RunFolderError: not a predictions file, a column is missing, probabilities are NaN, a label is unknown.
+        RunFolderError: not a predictions file, it is damaged, a column is missing, probabilities are NaN, a label is
+            unknown.
     """
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise RunFolderError(f"{path} can't be read as Parquet ({error}); {ANEW}.") from None
-    tasks = _tasks(path, file.schema_arrow)
+    with readable(path, ANEW):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        tasks = _tasks(path, file.schema_arrow)
     slices = [name for name in file.schema_arrow.names if name.startswith(SLICE)]
     text: dict[str, list[str]] = {name: [] for name in (*TEXT_COLUMNS, *slices)}
     parts: dict[str, list[Judged]] = {task.name: [] for task in tasks}
@@ -122,15 +125,39 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = ()) -> Predicti
 
 
 def _batches(path: Path, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    batches = file.iter_batches(ROWS)
+    while True:
+        with readable(path, ANEW):  # damage that shows only when the rows are read
+            batch = next(batches, None)
+            if batch is not None:
+                batch.validate(full=True)
+        if batch is None:
+            return
+        yield batch
+
+
+@contextlib.contextmanager
+def readable(path: Path, advice: str) -> Iterator[None]:
+    """Turn whatever pyarrow raises of a damaged Parquet file into one sentence that ends with ``advice``.
+
+    Raises:
+        RunFolderError: instead of any of them.
+    """
     try:
-        yield from file.iter_batches(ROWS)
-    except pa.ArrowInvalid as error:  # damage that shows only when the rows are read
-        raise RunFolderError(f"{path} can't be read as Parquet ({error}); {ANEW}.") from None
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        raise RunFolderError(f"{path} can't be read as Parquet ({' '.join(str(error).split())}); {advice}.") from None
 
 
 def probabilities(path: Path, task: Task) -> Iterator[tuple[pa.RecordBatch, NDArray[np.float32]]]:
-    """Yield parts of a predictions file with the probabilities ``[n, classes]`` of one task."""
-    for batch in pq.ParquetFile(path).iter_batches(ROWS):
+    """Yield parts of a predictions file with the probabilities ``[n, classes]`` of one task.
+
+    Raises:
+        RunFolderError: the file is damaged.
+    """
+    with readable(path, ANEW):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    for batch in _batches(path, file):
         yield batch, _matrix(batch, task)
 
 

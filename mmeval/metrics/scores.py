@@ -17,7 +17,7 @@ from mmeval.files import atomic_path
 from mmeval.metrics.bootstrap import Judged, Statistics, resampled
 from mmeval.metrics.counts import FROM_COUNTS, grouped_counts
 from mmeval.metrics.per_example import BUILT_IN
-from mmeval.metrics.predictions import Predictions
+from mmeval.metrics.predictions import Predictions, readable
 from mmeval.plugin.spec import MetricSpec
 
 ALL = "all"
@@ -28,6 +28,7 @@ MEAN = "mean"
 """In the column seed: the mean over training seeds."""
 RESAMPLES, CONFIDENCE = 1000, 0.95
 METRICS = (*BUILT_IN, *FROM_COUNTS)
+SCORE_AGAIN = "`mmeval score` makes it again"
 
 Values = NDArray[np.floating]
 SCHEMA = pa.schema(
@@ -92,7 +93,7 @@ def passes(predictions: Mapping[int, Predictions], resamples: int = RESAMPLES) -
 def write_scores(path: Path, table: pa.Table) -> None:
     """Write Scores as Parquet, atomically."""
     with atomic_path(path) as temporary:
-        pq.write_table(table, str(temporary))
+        pq.write_table(table, str(temporary), write_page_checksum=True)
 
 
 def read_scores(path: Path) -> pa.Table:
@@ -101,12 +102,11 @@ def read_scores(path: Path) -> pa.Table:
     Raises:
         RunFolderError: not a Parquet file with the columns of Scores.
     """
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise RunFolderError(f"{path} can't be read ({error}); `mmeval score` makes it again.") from None
-    if table.schema.names != SCHEMA.names:
-        raise RunFolderError(f"{path} lacks columns of a Scores table; `mmeval score` makes it again.")
+    with readable(path, SCORE_AGAIN):
+        table = pq.read_table(path, page_checksum_verification=True)
+        table.validate(full=True)
+    if not table.schema.equals(SCHEMA):
+        raise RunFolderError(f"{path} lacks columns of a Scores table; {SCORE_AGAIN}.")
     return table
 
 

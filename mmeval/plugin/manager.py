@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,6 +56,11 @@ class Manager:
         """The metrics that the loaded plugins add."""
         return tuple(self._registry.of(MetricSpec).values())
 
+    @property
+    def names_of_files(self) -> Collection[str]:
+        """The one-file plugins that are loaded, as absolute paths."""
+        return self._files.keys()
+
     def add_commands(self, name: str, group: Any) -> bool:  # noqa: ANN401 - a Typer app
         """Load the plugin behind command ``name`` and let it fill ``group``; False if there is none."""
         entry = _entry("command", name)
@@ -103,7 +109,7 @@ class Manager:
         return {other for other in self._pluggy.get_plugins() if other is not plugin}
 
     def _find(self, spec: type[S], kind: str, name: str) -> S:
-        if name.endswith(".py") or "/" in name:
+        if onefile.is_file(name):
             return self._one_file(spec, kind, Path(name))
         known: dict[str, S] = self._registry.of(spec)
         if name in known:

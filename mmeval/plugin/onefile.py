@@ -18,6 +18,11 @@ from mmeval.plugin.listing import stated_api_of
 PREFIX = "mmeval_file_"
 
 
+def is_file(name: str) -> bool:
+    """Whether what a user typed, or a record holds, is the path of a Python file and not the name of a plugin."""
+    return name.endswith(".py") or "/" in name or "\\" in name
+
+
 class File(NamedTuple):
     """A loaded file."""
 

@@ -6,18 +6,23 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmeval.console import note
 from mmeval.errors import RunFolderError, Stopped, UserError
 from mmeval.files import LockedError, digest, lock
 from mmeval.home import home
 from mmeval.record import Plan
-from mmeval.run.folder import RunFolder, State
+from mmeval.run.folder import UNVERIFIED, RunFolder, State
+from mmeval.run.manifest import differences, listed
+
+Done = dict[int, dict[str, Any]]
+"""Facts of the seeds that need no training, by seed."""
 
 
 @contextlib.contextmanager
-def claimed(folder: RunFolder, plan: Plan) -> Iterator[bool]:
-    """Hold ``folder`` for ``plan``; yields False if the run is in it already, finished.
+def claimed(folder: RunFolder, plan: Plan) -> Iterator[Done | None]:
+    """Hold ``folder`` for ``plan``; yields the seeds that are done, or None if the whole run is in it, finished.
 
     A mistake at the very beginning leaves no folder; Ctrl-C leaves it and says how to go on.
 
@@ -48,29 +53,65 @@ def _alone_in(folder: RunFolder) -> Iterator[None]:
         raise RunFolderError(f"--output {folder.path}: another process is at work there; wait for it.") from None
 
 
-def _claim(folder: RunFolder, plan: Plan) -> bool:
+def _claim(folder: RunFolder, plan: Plan) -> Done | None:
     state = folder.state
     if state is State.FOREIGN:
         raise RunFolderError(f"--output {folder.path} exists and is no run folder; name another one.")
     if state is State.EMPTY:
         _make(folder)
         folder.write_json(folder.plan_file, plan.model_dump(mode="json"))
-        return True
-    found = folder.record().plan if state is State.FINISHED else folder.plan()
+        return {}
+    if state is State.FINISHED:
+        state = _finished_or_not(folder, plan)
+        if state is State.FINISHED:
+            return None
+    else:
+        _require_same(folder, plan, folder.plan(), state)
+    done = {seed: facts for seed in plan.protocol.seeds if (facts := folder.facts(seed))}
+    seeds = f"seed{'s' if len(done) > 1 else ''} {', '.join(map(str, done))}"
+    what = f"goes on after {seeds}" if done else "starts clean: no seed was finished"
+    note(f"{folder.path} holds this run, unfinished; it {what}.")
+    return done
+
+
+def _finished_or_not(folder: RunFolder, plan: Plan) -> State:
+    """Whether every file of a run that has a ``run.json`` is as it was; if not, it is unfinished from here on."""
+    try:
+        record = folder.record()
+    except RunFolderError as error:
+        if not folder.plan_file.is_file():
+            raise
+        _require_same(folder, plan, folder.plan(), State.FINISHED)
+        note(f"{error} This does.")
+        folder.reopen(plan)
+        return State.UNFINISHED
+    _require_same(folder, plan, record.plan, State.FINISHED)
+    if record.schema_version == 1:
+        return _finished_before_digests(folder, plan)
+    if wrong := differences(folder.path, record.files):
+        note(
+            f"{folder.path} holds this run, but not as it was finished: {listed(wrong)}; what is needed is made again."
+        )
+        folder.reopen(plan)
+        return State.UNFINISHED
+    note(f"{folder.path} holds this very run, finished; nothing is computed again.")
+    return State.FINISHED
+
+
+def _finished_before_digests(folder: RunFolder, plan: Plan) -> State:
+    """The same of schema 1, where all that can be asked is whether the files are there."""
+    if folder.gallery_file.is_file() and all(folder.facts(seed) for seed in plan.protocol.seeds):
+        note(f"{folder.path} holds this very run, finished, with its files {UNVERIFIED}; nothing is computed again.")
+        return State.FINISHED
+    folder.reopen(plan)
+    return State.UNFINISHED
+
+
+def _require_same(folder: RunFolder, plan: Plan, found: Plan, state: State) -> None:
     if difference := plan.difference(found):
         raise RunFolderError(
             f"--output {folder.path} holds another run ({state.value}): {difference}; name another folder."
         )
-    if state is State.FINISHED and folder.whole:
-        note(f"{folder.path} holds this very run, finished; nothing is computed again.")
-        return False
-    if state is State.FINISHED:
-        folder.reopen()
-    done = [str(seed) for seed in plan.protocol.seeds if folder.facts(seed)]
-    seeds = f"seed{'s' if len(done) > 1 else ''} {', '.join(done)}"
-    what = f"goes on after {seeds}" if done else "starts clean: no seed was finished"
-    note(f"{folder.path} holds this run, unfinished; it {what}.")
-    return True
 
 
 def _make(folder: RunFolder) -> None:

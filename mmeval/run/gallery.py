@@ -12,7 +12,7 @@ from mmeval.data.examples import Examples
 from mmeval.errors import RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.mistakes import confident_mistakes
-from mmeval.metrics.predictions import ANEW
+from mmeval.metrics.predictions import ANEW, readable
 from mmeval.plugin.model import Task
 
 SCHEMA = pa.schema(
@@ -33,7 +33,7 @@ def write_gallery(path: Path, predictions: Path, task: Task, examples: Examples)
         image = examples.store.image(picture) if picture >= 0 else None
         rows.append(mistake._asdict() | {"text": examples.texts[row], "image": image})
     with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), str(temporary))
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), str(temporary), write_page_checksum=True)
 
 
 def read_gallery(path: Path) -> list[dict[str, Any]]:
@@ -42,11 +42,10 @@ def read_gallery(path: Path) -> list[dict[str, Any]]:
     Raises:
         RunFolderError: not a gallery.
     """
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise RunFolderError(f"{path} can't be read ({error}); {ANEW}.") from None
-    if table.schema.names != SCHEMA.names:
+    with readable(path, ANEW):
+        table = pq.read_table(path, page_checksum_verification=True)
+        table.validate(full=True)
+    if not table.schema.equals(SCHEMA):
         raise RunFolderError(f"{path} lacks columns of a gallery; {ANEW}.")
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows

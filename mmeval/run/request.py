@@ -12,7 +12,7 @@ from mmeval.data.store import Store
 from mmeval.errors import PluginError, UserError
 from mmeval.plugin.config import ModelConfig, configure
 from mmeval.plugin.spec import ModelSpec
-from mmeval.protocol import Inputs, Protocol
+from mmeval.protocol import LARGEST_SEED, MOST_SEEDS, Inputs, Protocol
 from mmeval.record import Plan, PluginRecord
 
 
@@ -80,7 +80,15 @@ def configured(spec: ModelSpec, request: Request) -> tuple[str, ModelConfig]:
 
 
 def plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfig, store: Store) -> Plan:
-    """What is to be done, in full."""
+    """What is to be done, in full.
+
+    Raises:
+        UserError: more seeds, or larger ones, than there may be.
+    """
+    if request.seeds > MOST_SEEDS:
+        raise UserError(f"--seeds {request.seeds}: at most {MOST_SEEDS} training seeds make a run.")
+    if request.seed + request.seeds - 1 > LARGEST_SEED:
+        raise UserError(f"--seed {request.seed}: training seeds go from 0 to {LARGEST_SEED}.")
     protocol = Protocol(
         dataset=store.name,
         fingerprint=store.fingerprint,

@@ -12,7 +12,7 @@ import torch
 from mmeval.data.examples import Examples
 from mmeval.data.store import Store
 from mmeval.engine.runner import as_model
-from mmeval.errors import PluginError
+from mmeval.errors import PluginError, RunFolderError
 from mmeval.metrics.predictions import write_predictions
 from mmeval.plugin.config import ModelConfig
 from mmeval.plugin.model import FitContext, Model, ModelContext, TrainableModel
@@ -39,6 +39,8 @@ def run_seed(
         model = as_model(spec.build(config, context))
     home = folder.model_folder(seed)
     home.mkdir(parents=True, exist_ok=True)
+    # From here on this seed is not done, whatever an earlier attempt left.
+    folder.facts_file(seed).unlink(missing_ok=True)
     fit_context = FitContext(seed, device, home)
     facts: dict[str, Any] = {}
     if isinstance(model, TrainableModel):
@@ -55,7 +57,7 @@ def run_seed(
     facts["seconds"] = time.perf_counter() - started
     if device.startswith("cuda"):
         facts["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated(device)
-    folder.write_json(folder.facts_file(seed), facts)
+    folder.finish_seed(seed, facts)
     return facts
 
 
@@ -67,12 +69,22 @@ def context_of(train: Examples) -> ModelContext:
 
 
 def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
-    """A trained model out of a run folder, ready to predict."""
+    """A trained model out of a run folder, ready to predict.
+
+    Raises:
+        RunFolderError: ``config.json`` is missing or can't be used.
+    """
     home = folder.model_folder(seed)
-    saved = json.loads((home / "config.json").read_text(encoding="utf-8"))
-    config = spec.config.model_validate(saved["config"])
+    path = home / "config.json"
+    try:
+        saved = json.loads(path.read_bytes())
+        config, context = spec.config.model_validate(saved["config"]), ModelContext.from_json(saved["context"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunFolderError(
+            f"{path} can't be used ({type(error).__name__}); repeat the run with --output {folder.path}."
+        ) from None
     with blamed(spec, "when it was loaded"):
-        model = as_model(spec.build(config, ModelContext.from_json(saved["context"])))
+        model = as_model(spec.build(config, context))
         model.load(home)
     return model
 

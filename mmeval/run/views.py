@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from mmeval.console import progress
+from mmeval.console import note, progress
 from mmeval.data.asked import Asked, spec_of
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
 from mmeval.metrics.predictions import ANEW, read_predictions
 from mmeval.metrics.scores import METRICS, Source, passes, read_scores, score, write_scores
+from mmeval.plugin import onefile
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.spec import MetricSpec
 from mmeval.record import Record
 from mmeval.report.content import Content
 from mmeval.report.html import html
 from mmeval.report.markdown import markdown
-from mmeval.run.folder import RunFolder
+from mmeval.run.folder import UNVERIFIED, RunFolder
 from mmeval.run.gallery import read_gallery
+from mmeval.run.manifest import CHANGED, differences, listed
 
 
 def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricSpec] = ()) -> None:
@@ -61,39 +65,150 @@ def plugin_metrics(manager: Manager) -> tuple[MetricSpec, ...]:
     return manager.metrics()
 
 
-def metrics_of(record: Record, manager: Manager) -> tuple[MetricSpec, ...]:
-    """The plugin metrics that a run was scored with, loaded again by ``manager``.
+@dataclass(frozen=True)
+class Named:
+    """The plugins that a user names beside a run folder; files that only its record names are not run."""
+
+    metrics: tuple[str, ...] = ()
+    plugin: str | None = None
+    dataset: str | None = None
+
+
+def with_metrics(record: Record, named: Named) -> tuple[Record, tuple[MetricSpec, ...]]:
+    """The record of a run that is also scored with the metrics that a user names, and all metrics of that record.
+
+    Metrics that the run was scored with before are loaded from installed plugins, and from files only where the user
+    names them.
 
     Raises:
-        PluginError: the plugin that brought them can't be loaded, or no longer brings them.
+        PluginError: a metric comes from a file that isn't named, can't be loaded, or is no longer there.
     """
-    if not record.metrics:
-        return ()
-    for name in record.metric_plugins:
-        manager.metric(name)
-    found = {metric.name: metric for metric in plugin_metrics(manager)}
-    if not found.keys() >= set(record.metrics):
-        # Brought by the model or the data set, which need not be there otherwise.
-        manager.model(record.plugin)
-        asked = Asked(record.dataset or record.plan.protocol.dataset)
-        if not asked.is_table:
-            spec_of(asked.name, manager)
-        found = {metric.name: metric for metric in plugin_metrics(manager)}
-    if missing := [name for name in record.metrics if name not in found]:
-        named = " and ".join([record.plugin, *record.metric_plugins])
-        raise PluginError(f'The metric "{missing[0]}" of this run is no longer brought by {named}.')
-    return tuple(found[name] for name in record.metrics)
-
-
-def with_metrics(record: Record, names: Sequence[str]) -> tuple[Record, tuple[MetricSpec, ...]]:
-    """The record of a run that is also scored with the metrics that a user calls ``names``, and all its metrics."""
     manager = Manager()
-    added = {name: manager.metric(name).name for name in names}
+    added = {name: manager.metric(name).name for name in named.metrics}
+    if named.plugin:
+        manager.model(named.plugin)
+    if named.dataset:
+        spec_of(named.dataset, manager)
     plugins = [*record.metric_plugins, *(name for name in added if name not in record.metric_plugins)]
     metrics = [*record.metrics, *(name for name in added.values() if name not in record.metrics)]
-    record = record.model_copy(update={"metric_plugins": plugins, "metrics": metrics})
-    found = metrics_of(record, manager)
-    return record.model_copy(update={"metric_origins": {one.name: one.origin for one in found}}), found
+    found = _recorded_metrics(record, manager)
+    specs = tuple(found[name] if name in found else manager.metric(name) for name in metrics)
+    for spec in specs:
+        _say_if_other(spec, record.metric_origins.get(spec.name, ""))
+    origins = {spec.name: spec.origin for spec in specs}
+    return record.model_copy(update={"metric_plugins": plugins, "metrics": metrics, "metric_origins": origins}), specs
+
+
+def _recorded_metrics(record: Record, manager: Manager) -> dict[str, MetricSpec]:
+    """All metrics at hand, by name, once those of the record are loaded; ``manager`` holds what the user named."""
+
+    def at_hand() -> dict[str, MetricSpec]:
+        return {metric.name: metric for metric in plugin_metrics(manager)}
+
+    def installed(name: str) -> bool:
+        return bool(name) and not onefile.is_file(name)
+
+    needed = set(record.metrics)
+    if not needed <= at_hand().keys():
+        for name in filter(installed, record.metric_plugins):
+            manager.metric(name)
+    if not needed <= at_hand().keys():
+        # Brought by the model or the data set, which need not be there otherwise.
+        if installed(record.plugin):
+            manager.model(record.plugin)
+        asked = Asked(record.dataset or record.plan.protocol.dataset)
+        if installed(asked.name) and not asked.is_table:
+            spec_of(asked.name, manager)
+    found = at_hand()
+    if missing := [name for name in record.metrics if name not in found]:
+        raise PluginError(_where_from(record, missing[0], manager.names_of_files))
+    return found
+
+
+def _where_from(record: Record, metric: str, loaded: Collection[str]) -> str:
+    """Which file a recorded metric came from, and the option that names it."""
+    origin = record.metric_origins.get(metric, "").rpartition("+")[0]
+    typed = dict.fromkeys(record.metric_plugins, "--metric")
+    typed |= {record.plugin: "--plugin", record.dataset: "--dataset"}
+    files = [name for name in typed if name and onefile.is_file(name)]
+    own = next((name for name in files if name == origin), files[0] if len(files) == 1 else "")
+    if not own or str(Path(own).resolve()) in loaded:
+        by = " and ".join(dict.fromkeys([record.plugin, *record.metric_plugins]))
+        return f'The metric "{metric}" of this run is no longer brought by {by}.'
+    return (
+        f'The metric "{metric}" of this run comes from the file {own}, and mmeval runs no file that only a run folder '
+        f"names; if you trust it, add {typed[own]} {own}."
+    )
+
+
+def _say_if_other(spec: MetricSpec, recorded: str) -> None:
+    """One line where a metric isn't what the run was scored with before: another text of its file, another version."""
+    now, before = (text.rpartition("+")[2] or text for text in (spec.origin, recorded))
+    if recorded and now != before:
+        note(f"The metric {spec.name} was {recorded} when this run was scored; now it is {spec.origin}.")
+
+
+def check_files(folder: RunFolder, record: Record, remade: Collection[Path]) -> None:
+    """Hold every file of a finished run against its record, before views are made again from some of them.
+
+    Args:
+        folder: the run folder.
+        record: its record; one of schema 1 has no digests, which is said.
+        remade: the files that are about to be written anew, whose changes are only said.
+
+    Raises:
+        RunFolderError: predictions, scores or the gallery were changed and aren't about to be written anew.
+    """
+    if record.schema_version == 1:
+        note(f"{folder.path}: its files are {UNVERIFIED}.")
+        return
+    wrong = differences(folder.path, record.files)
+    again = {folder.scores_file, folder.html_file, folder.readme_file}.intersection(remade)
+    names = {path.relative_to(folder.path).as_posix() for path in again}
+    if said := {name: what for name, what in wrong.items() if name in names}:
+        note(f"{folder.path}: {listed(said)}; made again.")
+    others = {name: what for name, what in wrong.items() if name not in names}
+    refused = {name: what for name, what in others.items() if what == CHANGED and _is_read(folder, name)}
+    if refused:
+        scores = folder.scores_file.name
+        how = (
+            f"`mmeval score {folder.path}` makes it again" if set(refused) == {scores} else folder.again("make it anew")
+        )
+        raise RunFolderError(f"{folder.path} is not as its run left it: {listed(refused)}; {how}.")
+    if others:
+        note(f"{folder.path}: {listed(others)}; {folder.again('make it anew')}.")
+
+
+def _is_read(folder: RunFolder, name: str) -> bool:
+    return name.startswith("predictions/") or name in (folder.scores_file.name, folder.gallery_file.name)
+
+
+def score_again(folder: RunFolder, named: Named = Named()) -> None:
+    """Make scores and report of a finished run again, from its predictions.
+
+    Raises:
+        UserError: there is no finished run, predictions or gallery were changed, or a metric can't be loaded.
+    """
+    record = folder.record()
+    made = (folder.scores_file, folder.html_file, folder.readme_file)
+    check_files(folder, record, made)
+    record, metrics = with_metrics(record, named)
+    write_scores_of(folder, record, metrics)
+    write_report(folder, record)
+    folder.finish(record, made)
+
+
+def report_again(folder: RunFolder) -> None:
+    """Make the report of a finished run again, from its scores.
+
+    Raises:
+        RunFolderError: there is no finished run, or scores, predictions or gallery were changed.
+    """
+    record = folder.record()
+    made = (folder.html_file, folder.readme_file)
+    check_files(folder, record, made)
+    write_report(folder, record)
+    folder.finish(record, made)
 
 
 def write_report(folder: RunFolder, record: Record) -> None:

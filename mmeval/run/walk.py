@@ -45,13 +45,13 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
         note(warning)
     plan = plan_of(request, spec, preset, config, store)
     folder = RunFolder(request.output or default_output(plan, started))
-    with claimed(folder, plan) as work:
-        if not work:
+    with claimed(folder, plan) as done:
+        if done is None:
             _require_metrics(folder, asked)
             return folder
         manager.before_run(plan)
         facts = {
-            str(seed): folder.facts(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
+            str(seed): done.get(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
             for seed in plan.protocol.seeds
         }
         examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)

@@ -112,10 +112,10 @@ def test_scoring_again_keeps_the_metrics_of_the_plugin(
     assert command("run", "--plugin", plugin, "--dataset", "colours", "--device", "cpu", "--output", folder) == 0
     before = pq.read_table(folder / "scores.parquet")
     assert "confidence" in before["metric"].to_pylist()
-    assert command("score", folder) == 0
+    assert command("score", folder, "--plugin", plugin) == 0
     assert pq.read_table(folder / "scores.parquet").equals(before)
     plugin.unlink()
-    assert command("score", folder) == 2
+    assert command("score", folder, "--plugin", plugin) == 2
     assert pq.read_table(folder / "scores.parquet").equals(before)
 
 

@@ -168,14 +168,14 @@ def test_a_metric_is_added_to_a_finished_run(
     shutil.rmtree(folder.path / "models")
     before = {name: scored(folder, name) for name in ("top1", "first")}
     second = metric("second", "lambda labels, p: p.min(1).astype(float)")
-    assert command("score", folder.path, "--metric", second) == 0
+    assert command("score", folder.path, "--metric", first, "--metric", second) == 0
     assert "colour: second mean of all 0.333" in capsys.readouterr().out
     assert {name: scored(folder, name) for name in before} == before
     assert scored(folder, "second").keys() == before["top1"].keys()
     record = folder.record()
     assert (record.metric_plugins, record.metrics) == ([str(first), str(second)], ["first", "second"])
     views = [path.read_bytes() for path in (folder.scores_file, folder.html_file, folder.readme_file)]
-    for words in ([], ["--metric", second]):
+    for words in (["--metric", first, "--metric", second], ["--metric", second, "--metric", first]):
         assert command("score", folder.path, *words) == 0
         assert [path.read_bytes() for path in (folder.scores_file, folder.html_file, folder.readme_file)] == views
         assert folder.record() == record
@@ -187,8 +187,9 @@ def test_a_metric_of_its_own_needs_no_model_to_be_scored(
     """The predictions and the metric are enough, on a machine that has neither the plugin nor the data set."""
     assert start() == 0
     even.unlink()
-    assert command("score", folder.path, "--metric", metric("truth")) == 0
-    assert command("score", folder.path) == 0
+    path = metric("truth")
+    assert command("score", folder.path, "--metric", path) == 0
+    assert command("score", folder.path, "--metric", path) == 0
     assert scored(folder, "truth").keys() == scored(folder, "top1").keys()
 
 
@@ -199,9 +200,10 @@ def test_a_metric_that_is_gone_is_named(
     path = metric("truth")
     assert start("--metric", path) == 0
     path.write_text(METRIC.format(name="renamed", function="truth"))
-    assert refused() == f'The metric "truth" of this run is no longer brought by {even} and {path}.'
+    said = refused("--metric", path)
+    assert said == f'The metric "truth" of this run is no longer brought by {even} and {path}.'
     path.unlink()
-    assert refused() == f"--metric {path}: there is no such file."
+    assert refused("--metric", path) == f"--metric {path}: there is no such file."
 
 
 def test_a_metric_that_is_unknown_changes_nothing(start: Command, refused: Refused) -> None:
@@ -267,14 +269,18 @@ def test_values_are_those_of_the_predictions(
 
 
 def test_the_record_says_which_text_of_a_metric_scored(
-    start: Command, metric: Callable[..., Path], command: Command, folder: RunFolder
+    start: Command, metric: Callable[..., Path], command: Command, folder: RunFolder, capsys: Capture
 ) -> None:
-    """An edited file gives other values under the same name."""
+    """An edited file gives other values under the same name, so it is said."""
     path = metric("truth")
     assert start("--metric", path) == 0
     before = folder.record().metric_origins
     assert list(before) == ["truth"]
     assert re.fullmatch(re.escape(str(path)) + r"\+[0-9a-f]{8}", before["truth"])
     path.write_text(path.read_text().replace("astype(float)", "astype(float) / 2"))
-    assert command("score", folder.path) == 0
-    assert folder.record().metric_origins != before
+    capsys.readouterr()
+    assert command("score", folder.path, "--metric", path) == 0
+    now = folder.record().metric_origins
+    assert now != before
+    said = f"The metric truth was {before['truth']} when this run was scored; now it is {now['truth']}.\n"
+    assert said in capsys.readouterr().err

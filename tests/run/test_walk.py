@@ -26,7 +26,8 @@ from mmeval.run.walk import run
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]
 SEED_FILES = {f"models/seed-0/{name}" for name in ("model.safetensors", "config.json", "fit.json")}
-FILES = {"run.json", "predictions/seed-0.parquet", "scores.parquet", "gallery.parquet", "report.html", "README.md"}
+FILES = {"run.json", "plan.json", "predictions/seed-0.parquet", "scores.parquet", "gallery.parquet"}
+FILES |= {"report.html", "README.md"}
 
 COLUMNS = ("task", "language", "slice", "metric")
 KEY = ("colour", "all", "all", "top1")
