@@ -1,0 +1,180 @@
+"""Nothing that is read from a file makes code run: only what the user names or installs does."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mmeval import DatasetSpec, Examples
+from mmeval.data.asked import Opened
+from mmeval.data.card import read_card
+from mmeval.data.prepare import prepare
+from mmeval.data.store import Store
+from mmeval.data.verify import verify
+from mmeval.errors import UserError
+from mmeval.files import sealed
+from mmeval.run.folder import RunFolder
+from mmeval.run.views import report_again, score_again
+
+Command = Callable[..., int]
+Capture = pytest.CaptureFixture[str]
+EVIL = """import pathlib
+pathlib.Path({marker!r}).write_text("ran")
+
+import mmeval
+
+
+@mmeval.hookimpl
+def register_metrics(register):
+    register(mmeval.MetricSpec("x", "s", lambda labels, p: p.max(1).astype(float)))
+
+
+@mmeval.hookimpl
+def register_models(register):
+    register(mmeval.ModelSpec("x", "s", mmeval.ModelConfig, lambda c, k: None, "1", ("text",), "none", "MIT", {{"tiny": {{}}}}))
+"""
+METRIC = """import mmeval
+
+
+@mmeval.hookimpl
+def register_metrics(register):
+    register(mmeval.MetricSpec("truth", "s", lambda labels, p: p.max(1).astype(float)))
+"""
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """Is there once the hostile script has run."""
+    return tmp_path / "it-ran"
+
+
+@pytest.fixture
+def evil(tmp_path: Path, marker: Path) -> Path:
+    """A script that a stranger put into the folder that they sent."""
+    path = tmp_path / "evil.py"
+    path.write_text(EVIL.format(marker=str(marker)))
+    return path
+
+
+@pytest.fixture
+def scored(installed: None, command: Command, tmp_path: Path) -> RunFolder:
+    """A finished run with a metric that is a file."""
+    metric = tmp_path / "truth.py"
+    metric.write_text(METRIC)
+    words = ["run", "--plugin", "tfidf", "--preset", "tiny", "--dataset", "colours", "--device", "cpu"]
+    assert command(*words, "--metric", metric, "--output", tmp_path / "run") == 0
+    metric.unlink()
+    return RunFolder(tmp_path / "run")
+
+
+def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value of a JSON document, inner ones first."""
+    if isinstance(tree, dict | list):
+        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from places(value, (*path, key))
+    if path:
+        yield path
+
+
+def with_value(tree: Any, path: tuple[Any, ...], value: object) -> Any:
+    changed = node = copy.deepcopy(tree)
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return changed
+
+
+def hostile(tree: Any, evil: Path) -> Iterator[Any]:
+    """The document with the script's path in each place, as a text and in a list."""
+    for path in places(tree):
+        for value in (str(evil), [str(evil)]):
+            yield with_value(tree, path, value)
+
+
+@pytest.mark.parametrize("seal", [False, True])
+@pytest.mark.parametrize("file", ["run.json", "plan.json", "models/seed-0/fit.json", "models/seed-0/config.json"])
+def test_no_field_of_a_run_folder_makes_code_run(
+    scored: RunFolder, evil: Path, marker: Path, file: str, seal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D1. The digest of run.json is no protection: whoever changes it can compute another."""
+    shutil.copy(evil, scored.path / "evil.py")
+    monkeypatch.chdir(scored.path.parent)
+    path = scored.path / file
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    for number, document in enumerate(hostile(whole, evil)):
+        for again in (score_again, report_again) if file == "run.json" or number % 10 == 0 else (report_again,):
+            path.write_text(json.dumps(sealed(document) if seal else document), encoding="utf-8")
+            with contextlib.suppress(UserError):
+                again(scored)
+            assert not marker.exists(), document
+    assert "evil" not in {name.rpartition(".")[2] for name in sys.modules}
+
+
+@pytest.mark.parametrize("fields", ["metric", "plugin", "dataset"])
+def test_a_metric_that_a_record_finds_in_a_file_is_refused_with_the_option_to_add(
+    scored: RunFolder, evil: Path, marker: Path, fields: str, command: Command, capsys: Capture
+) -> None:
+    """D1: the three reproductions."""
+    record = json.loads(scored.record_file.read_text())
+    record |= {"metrics": ["x"], "metric_plugins": [], "metric_origins": {}}
+    record |= {"metric_plugins": [str(evil)]} if fields == "metric" else {fields: str(evil)}
+    scored.record_file.write_text(json.dumps(sealed(record)))
+    capsys.readouterr()
+    assert command("score", scored.path) == 2
+    assert capsys.readouterr().err == (
+        f'error: The metric "x" of this run comes from the file {evil}, and mmeval runs no file that only a run folder '
+        f"names; if you trust it, add --{fields} {evil}.\n"
+    )
+    assert not marker.exists()
+    # Named by the user, it runs.
+    if fields != "dataset":
+        assert command("score", scored.path, f"--{fields}", evil) == 0
+        assert marker.exists()
+
+
+def test_report_needs_no_plugin(scored: RunFolder, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a run was scored with, its report is made without that code."""
+    monkeypatch.setenv("MMEVAL_PLUGINS", "")
+    assert command("report", scored.path) == 0
+
+
+def test_no_field_of_store_json_makes_code_run(
+    colours: Callable[..., DatasetSpec], evil: Path, marker: Path, tmp_path: Path
+) -> None:
+    store = prepare(colours())
+    shutil.copytree(store.folder, tmp_path / "stores" / "store")
+    shutil.copytree(store.pictures, tmp_path / "pictures" / store.pictures.name)
+    path = tmp_path / "stores" / "store" / "store.json"
+    for document in hostile(json.loads(path.read_text(encoding="utf-8")), evil):
+        path.write_text(json.dumps(document), encoding="utf-8")
+        with contextlib.suppress(UserError):
+            opened = Store(path.parent)
+            list(zip(Examples(opened, "test").texts, opened.tasks, strict=False))
+            verify(Opened(colours(), opened, "cc0-1.0"))
+        assert not marker.exists(), document
+
+
+def test_no_field_of_a_data_card_makes_code_run(
+    colours: Callable[..., DatasetSpec], evil: Path, marker: Path, tmp_path: Path
+) -> None:
+    header = yaml.safe_load((colours().card or evil).read_text().split("---")[1])
+    path = tmp_path / "card.md"
+    for document in hostile(header, evil):
+        path.write_text(f"---\n{yaml.safe_dump(document)}---\n")
+        with contextlib.suppress(UserError):
+            read_card(path)
+        assert not marker.exists(), document
+    for tag in ("!!python/object/apply:os.system", "!!python/name:os.system", "!!python/module:evil"):
+        path.write_text(f"---\nlanguage: {tag} ['touch {marker}']\nmmeval: {{}}\n---\n")
+        with pytest.raises(UserError):
+            read_card(path)
+        assert not marker.exists()
