@@ -1,0 +1,224 @@
+"""Kills mmeval at random moments, repeats the command, and compares with a run that was not killed.
+
+    python benchmarks/kills.py --kills 210
+
+For each stage (prepare, embed, train, predict, score, report, `mmeval score`, `mmeval report`, `mmeval bench`) a
+process is started on what the stages before it left, killed by SIGKILL at a random moment of that stage, and the same
+command is called again. Printed per stage: how many of the repeated commands ended well with the same predictions and scores,
+how many folders could not be used, and how many `.partial` files were left. A process that ends before it is killed is
+started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.small_table import write_table  # noqa: E402 - found once the root is on the path
+
+SMALL = {
+    "image_encoder": "small-cnn:32",
+    "text_encoder": "char-ngrams:512x16",
+    "width": 16,
+    "recipe.epochs": 6,
+    "recipe.patience": 6,
+    "recipe.batch_size": 16,
+}
+LIMIT = 300
+"""Seconds after which a command that hangs counts as failed."""
+
+
+@dataclass
+class Stage:
+    """Where processes are killed."""
+
+    name: str
+    words: list[str]
+    """The command, without the folder that it writes into."""
+    before: Path
+    """The state of the working folder when it starts: home, run folders."""
+    window: tuple[float, float]
+    """Seconds after the start between which the stage runs."""
+    identical: int = 0
+    unusable: list[str] = field(default_factory=list)
+    different: list[str] = field(default_factory=list)
+    leftovers: int = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=210)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    _command()  # imports, which are not to be timed
+    with tempfile.TemporaryDirectory() as folder:
+        stages, results = _prepared(Path(folder))
+        print(f"{'stage':<16} kills identical different unusable leftovers", flush=True)
+        for number, stage in enumerate(stages):
+            kills = options.kills // len(stages) + (number < options.kills % len(stages))
+            for _ in range(kills):
+                _trial(stage, Path(folder), results, rng)
+            cells = (kills, stage.identical, len(stage.different), len(stage.unusable), stage.leftovers)
+            print(f"{stage.name:<16} {' '.join(f'{cell:>8}' for cell in cells)}", flush=True)
+            for said in [*stage.different, *stage.unusable]:
+                print(f"    {said}", flush=True)
+        print(f"{sum(stage.identical for stage in stages)} of {options.kills} identical")
+
+
+def _prepared(folder: Path) -> tuple[list[Stage], dict[str, list[object]]]:
+    """Run everything once without a kill: the stages with their windows, and what each command has to give."""
+    table = write_table(folder / "shop")
+    data = ["--dataset", f"table:{table}"]
+    run = ["run", "--plugin", "embracenet", *data, "--device", "cpu", "--output", "run"]
+    run += [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    bench = ["bench", f"table:{table}", "--plugins", "tfidf,unimodal", "--device", "cpu", "--output", "bench"]
+    work = folder / "work"
+    work.mkdir()
+    stages: list[Stage] = []
+
+    def keep(name: str) -> Path:
+        kept = folder / f"before-{name}"
+        shutil.copytree(work, kept, symlinks=True)
+        return kept
+
+    empty = keep("prepare")
+    seconds = _ended(["data", "prepare", f"table:{table}"], work)
+    stages.append(Stage("prepare", ["data", "prepare", f"table:{table}"], empty, (0.0, seconds)))
+    prepared = keep("embed")
+    started = time.time()
+    seconds = _ended(run, work)
+    written = {
+        "embed": _last(work, "home/embeddings/**/*"),
+        "train": _last(work, "run/models/seed-0/model.safetensors"),
+        "predict": _last(work, "run/predictions/*.parquet"),
+        "score": _last(work, "run/scores.parquet"),
+        "report": _last(work, "run/README.md"),
+    }
+    begin = 0.0
+    for name, moment in written.items():
+        end = max(moment - started, begin) if moment else begin
+        stages.append(Stage(name, run, prepared, (begin, end if name != "report" else seconds)))
+        begin = end
+    finished = keep("finished")
+    stages += [
+        Stage(f"mmeval {name}", [name, "run"], finished, (0.0, _ended([name, "run"], work)))
+        for name in ("score", "report")
+    ]
+    stages.append(Stage("mmeval bench", bench, finished, (0.0, _ended(bench, work))))
+    results = {"run": _results(work / "run"), "bench": _results(work / "bench")}
+    shutil.rmtree(work)
+    return stages, results
+
+
+def _trial(stage: Stage, folder: Path, results: dict[str, list[object]], rng: random.Random) -> None:
+    work, status = folder / "work", 0
+    while not os.WIFSIGNALED(status):
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(stage.before, work, symlinks=True)
+        moment = rng.uniform(*stage.window)
+        process = _start(stage.words, work)
+        time.sleep(moment)
+        os.kill(process, signal.SIGKILL)  # of a process that has ended, which nobody has waited for, it is nothing
+        _, status = os.waitpid(process, 0)
+    where = f"killed after {moment:.2f} s"
+    code = _wait(_start(stage.words, work))
+    if code:
+        said = (work / "said.txt").read_text(errors="replace").strip().splitlines()
+        stage.unusable.append(f"{where}: exit status {code}: {said[-1] if said else ''}")
+    else:
+        name = "bench" if stage.words[0] == "bench" else "run"
+        if stage.words[0] != "data" and _results(work / name) != results[name]:
+            stage.different.append(where)
+        else:
+            stage.identical += 1
+    stage.leftovers += sum(1 for path in work.rglob("*.partial"))
+    shutil.rmtree(work)
+
+
+def _results(folder: Path) -> list[object]:
+    """Predictions and scores of every run folder in ``folder``, as tables; the name of the run is not compared."""
+    paths = sorted([*folder.rglob("predictions/*.parquet"), *folder.rglob("scores.parquet")])
+    tables = [(path.relative_to(folder).as_posix(), pq.ParquetFile(path).read()) for path in paths]
+    return [(name, table.drop_columns([c for c in ("run",) if c in table.schema.names])) for name, table in tables]
+
+
+def _last(work: Path, pattern: str) -> float | None:
+    times = [path.stat().st_mtime for path in work.glob(pattern) if path.is_file()]
+    return max(times) if times else None
+
+
+def _ended(words: list[str], work: Path) -> float:
+    started = time.perf_counter()
+    if code := _wait(_start(words, work)):
+        raise SystemExit(f"mmeval {' '.join(words)} failed ({code}): {(work / 'said.txt').read_text()}")
+    return time.perf_counter() - started
+
+
+def _wait(process: int) -> int:
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return -1
+
+
+def _start(words: list[str], work: Path) -> int:
+    """Start a command in a child that has mmeval imported already, so that no kill is wasted on imports."""
+    call = _command()
+    process = os.fork()
+    if process:
+        return process
+    try:
+        said = os.open(work / "said.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        os.chdir(work)
+        os.environ["MMEVAL_HOME"] = str(work / "home")
+        sys.argv = ["mmeval", *words]
+        call()
+    except SystemExit as left:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(left.code if isinstance(left.code, int) else 1)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+    os._exit(70)
+
+
+def _command() -> Callable[[], None]:
+    import accelerate  # noqa: F401
+    import jinja2  # noqa: F401
+    import torch
+
+    import mmeval.bench.walk
+    import mmeval.cli.main
+    import mmeval.run.walk
+
+    torch.set_num_threads(1)
+    return mmeval.cli.main.main
+
+
+if __name__ == "__main__":
+    main()
