@@ -4,9 +4,9 @@
 
 For each stage (prepare, embed, train, predict, score, report, `mmeval score`, `mmeval report`, `mmeval bench`) a
 process is started on what the stages before it left, killed by SIGKILL at a random moment of that stage, and the same
-command is called again. Printed per stage: how many of the repeated commands ended well with the same predictions and scores,
-how many folders could not be used, and how many `.partial` files were left. A process that ends before it is killed is
-started again.
+command is called again. Printed per stage: how many of the repeated commands ended well with the same predictions and
+scores, how many folders could not be used, and how many `.partial` files were left. A process that ends before it is
+killed is started again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.small_table import write_table  # noqa: E402 - found once the root is on the path
 
 SMALL = {
-    "image_encoder": "small-cnn:32",
+    "image_encoder": "efficientnet-lite0:64",
     "text_encoder": "char-ngrams:512x16",
     "width": 16,
     "recipe.epochs": 6,
