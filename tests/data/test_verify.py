@@ -15,8 +15,8 @@ from mmeval.data.asked import Opened
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.data.store_files import INFO, PICTURES, REJECTED
-from mmeval.integrity import read_sealed, sealed
 from mmeval.data.verify import Finding, Verdict, verify
+from mmeval.integrity import read_sealed, sealed
 
 GOOD, WARNING, BAD = Verdict.GOOD, Verdict.WARNING, Verdict.BAD
 
