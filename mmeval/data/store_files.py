@@ -10,22 +10,14 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from mmeval.console import progress
-from mmeval.data.loader import cores, in_order
+from mmeval.data.whole import changed
 from mmeval.errors import DataError
-from mmeval.files import write_text
-from mmeval.integrity import SEAL, DamageError, Stamp, content_digest, read_sealed, sealed
+from mmeval.integrity import SEAL, DamageError, read_sealed
 
 SCHEMA_VERSION: Literal[3] = 3
 INFO, EXAMPLES, IMAGES, REJECTED = "store.json", "examples", "images", "rejected.parquet"
 PICTURES = "pictures.json"
 """Beside the pictures: their number, digests, and which were set aside."""
-CHECKED = "checked.json"
-"""Beside large shards: their sizes and times when their digests were last compared."""
-LARGE = 1 << 28
-"""Bytes of shards from which a process trusts ``checked.json``; what is smaller is read whole, in a quarter of a
-second at 1 GB/s."""
-MEGABYTE = 1_000_000
 
 Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -158,10 +150,7 @@ def again(*folders: Path) -> str:
 
 
 def require_whole(folder: Path, expected: Mapping[str, str], there: set[str], what: str, mend: str) -> None:
-    """Hold the files of a folder against their digests.
-
-    A process reads a file once for it. Shards that are large together are not read if an earlier process did, and
-    size, inode and both times of each are those that it recorded.
+    """Hold the files of a folder against their digests, as :func:`mmeval.data.whole.changed` does.
 
     Args:
         folder: where the files are.
@@ -176,45 +165,5 @@ def require_whole(folder: Path, expected: Mapping[str, str], there: set[str], wh
     for name in sorted(expected.keys() ^ there):
         why = "it is not there" if name in expected else f"it does not belong to what was prepared in {folder}"
         raise DataError(f"{folder / name} is damaged ({why}); {mend}.")
-    try:
-        stamps = {name: Stamp.of(folder / name) for name in sorted(expected)}
-        size = sum(stamp.size for stamp in stamps.values())
-        known = {name: [expected[name], *stamp[1:]] for name, stamp in stamps.items()}
-        if size >= LARGE and _recorded(folder) == known:
-            return
-        for name, found in _digests(folder, list(stamps), size, what):
-            if found != expected[name]:
-                raise DataError(f"{folder / name} is damaged (its content is not what was written); {mend}.")
-    except OSError as error:
-        raise DataError(f"{error.filename or folder} can't be read ({error.strerror}).") from None
-    if size >= LARGE and all(stamp.settled for stamp in stamps.values()):
-        _record(folder, known)
-
-
-def _digests(folder: Path, names: list[str], size: int, what: str) -> list[tuple[str, str]]:
-    def take(name: str) -> tuple[str, str]:
-        return name, content_digest(folder / name)
-
-    if size < LARGE:
-        return list(map(take, names))
-    found = []
-    with progress(f"Checking {what}", size / MEGABYTE, "MB") as advance:
-        # Computing a digest releases the interpreter lock.
-        for name, digest in in_order(names, take, workers=min(cores(), 8)):
-            found.append((name, digest))
-            advance((folder / name).stat().st_size / MEGABYTE)
-    return found
-
-
-def _recorded(folder: Path) -> dict[str, Any]:
-    try:
-        return read_sealed(folder / CHECKED)
-    except (DamageError, OSError):
-        return {}
-
-
-def _record(folder: Path, known: Mapping[str, Any]) -> None:
-    try:
-        write_text(folder / CHECKED, sealed(known))
-    except OSError:
-        return  # a folder that can only be read: the next process checks again
+    for name in changed(folder, expected, what):
+        raise DataError(f"{folder / name} is damaged (its content is not what was written); {mend}.")

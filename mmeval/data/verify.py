@@ -11,7 +11,8 @@ from mmeval.data.card import read_card
 from mmeval.data.differences import differences
 from mmeval.data.fingerprint import Recomputed, recompute
 from mmeval.data.rows import LONGEST_TEXT
-from mmeval.data.store_files import EXAMPLES, IMAGES, INFO, MEGABYTE, PICTURES, REJECTED, PictureFacts, read_facts
+from mmeval.data.store_files import EXAMPLES, IMAGES, INFO, PICTURES, REJECTED, PictureFacts, read_facts
+from mmeval.data.whole import MEGABYTE
 from mmeval.errors import DataError
 from mmeval.files import file_digest
 

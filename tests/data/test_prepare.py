@@ -343,7 +343,7 @@ def test_opening_what_was_checked_reads_the_description_and_not_the_data(
         return int(io.read_text().split()[1])
 
     assert sum(path.stat().st_size for path in folder.iterdir()) > 40_000_000
-    monkeypatch.setattr("mmeval.data.store_files.LARGE", 1)
+    monkeypatch.setattr("mmeval.data.whole.LARGE", 1)
     monkeypatch.setattr("mmeval.integrity.SETTLED_NS", -1)
     _ = Store(folder).examples, Store(folder).images
     monkeypatch.setattr("mmeval.integrity._digests", {})  # as another process begins

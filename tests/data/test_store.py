@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmeval import DatasetSpec, Task, integrity
-from mmeval.data import store_files
+from mmeval.data import whole
 from mmeval.data.images import decode
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
@@ -81,7 +81,7 @@ def test_a_field_of_another_type_raises_data_error(field: str, value: object, ow
     facts = read_sealed(own.folder / INFO)
     (own.folder / INFO).write_text(sealed(facts | {field: value}))
     said = refusal(own.folder)
-    assert said.startswith(f"{own.folder}") if said else type(value) is type(facts[field])
+    assert str(own.folder) in said if said else type(value) is type(facts[field])
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"", b"\xff", b'{"count": "7"}'])
@@ -176,7 +176,7 @@ def test_large_shards_are_read_once_and_then_only_if_their_stamps_change(
 ) -> None:
     """10 GB of pictures, and a report that shows four of them."""
     monkeypatch.setattr(integrity, "SETTLED_NS", -1)
-    monkeypatch.setattr(store_files, "LARGE", 1)
+    monkeypatch.setattr(whole, "LARGE", 1)
     integrity._digests.clear()
     read = []
     monkeypatch.setattr(integrity, "file_digest", lambda path, **_: read.append(path.name) or file_digest(path))
