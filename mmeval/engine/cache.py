@@ -116,6 +116,18 @@ def half(tokens: Tensor) -> NDArray[np.float16]:
 
 def _whole_parts(folder: Path) -> list[Path]:
     """The parts that are as they were written; all else is removed, and said."""
+    whole, damaged = _examined(folder)
+    if damaged or _left(folder):
+        # Unless another process writes there now: the next one will.
+        with contextlib.suppress(LockedError, OSError), lock(_lock_of(folder), wait=False):
+            # Asked again: what seemed damaged may have been half of what was being written.
+            whole, damaged = _examined(folder)
+            _sweep(folder, damaged)
+    return whole
+
+
+def _examined(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The parts that are whole, and the lists of those that are damaged."""
     listed, damaged = {}, []
     for path in sorted(folder.glob("part-*.json")):
         try:
@@ -127,12 +139,7 @@ def _whole_parts(folder: Path) -> list[Path]:
             damaged.append(path)
     bad = set(changed(folder, {name: sha for files in listed.values() for name, sha in files.items()}, "embeddings"))
     damaged += [path for path, files in listed.items() if not bad.isdisjoint(files)]
-    if damaged:
-        names = ", ".join(path.stem for path in damaged)
-        note(f"Embeddings: what is damaged in {folder} is computed again ({names})")
-    if damaged or _left(folder):
-        _sweep(folder, damaged)
-    return [path.with_suffix(".npy") for path in listed if path not in damaged]
+    return [path.with_suffix(".npy") for path in listed if path not in damaged], damaged
 
 
 def _left(folder: Path) -> list[Path]:
@@ -144,16 +151,17 @@ def _left(folder: Path) -> list[Path]:
 
 
 def _sweep(folder: Path, damaged: list[Path]) -> None:
-    """Remove what is damaged or left over, unless another process writes there now: the next one will."""
-    with contextlib.suppress(LockedError, OSError), lock(_lock_of(folder), wait=False):
-        for path in damaged:
-            path.unlink(missing_ok=True)
-        # Asked again, as a part may have been written since; its files are now those of no part.
-        left = _left(folder)
-        for path in left:
-            path.unlink(missing_ok=True)
-        if left and not damaged:
-            note(f"Embeddings: {len(left)} files of no part in {folder} are removed (a killed or an older mmeval's)")
+    """Remove what is damaged or left over; hold the lock around it."""
+    for path in damaged:
+        path.unlink(missing_ok=True)
+    left = _left(folder)
+    for path in left:
+        path.unlink(missing_ok=True)
+    if damaged:
+        names = ", ".join(path.stem for path in damaged)
+        note(f"Embeddings: what is damaged in {folder} is computed again ({names})")
+    elif left:
+        note(f"Embeddings: {len(left)} files of no part in {folder} are removed (a killed or an older mmeval's)")
 
 
 def _lock_of(folder: Path) -> Path:

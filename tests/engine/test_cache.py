@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mmeval import Tuning
 from mmeval.engine.cache import Embeddings, find, write
 from mmeval.engine.embeddings import text_embeddings
+from mmeval.errors import DataError
 from mmeval.files import lock
 from mmeval.home import home
 from mmeval.nn.encoders.named import Named
@@ -123,6 +124,14 @@ def test_a_damaged_part_is_computed_again_with_one_line(capsys: pytest.CaptureFi
     assert "9 texts" in embedded
     text_embeddings(encoder, texts, torch.device("cpu"))
     assert capsys.readouterr().err == ""
+
+
+def test_a_disk_that_keeps_nothing_is_an_error_and_not_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is lacking gathers as zeros, which would be scored."""
+    encoder = tuned(text(Named.parse("small-bert:1x32"), frozen=False), Tuning(frozen=True))
+    monkeypatch.setattr("mmeval.engine.embeddings.write", lambda *_: None)
+    with pytest.raises(DataError, match="doesn't give back the embeddings"):
+        text_embeddings(encoder, ["a text that is lost"], torch.device("cpu"))
 
 
 @pytest.mark.parametrize("name", [".part-a.npy.x1.partial", "tokens-a.npy", "part-a.npy"])
