@@ -1,0 +1,63 @@
+"""YAML of strangers: as PyYAML reads it, or refused in a few words."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmeval.safe_yaml import DEEPEST, LONGEST, YamlError, load
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "the alias *a isn't read (line 2, column 8)"),
+        ("&a [*a]", "the alias *a isn't read (line 1, column 5)"),
+        ("[" * 3000, f"more than {DEEPEST} levels deep (line 1, column {DEEPEST + 1})"),
+        ("- " * 3000, f"more than {DEEPEST} levels deep (line 1, column {2 * DEEPEST + 1})"),
+        ("x: " + "{a: " * 3000, f"more than {DEEPEST} levels deep"),
+        ("x" * (LONGEST + 1), f"it is longer than {LONGEST:,} characters"),
+        ("x: 1" + ":1" * 50_000, "the number is too long (line 1, column 4)"),
+        ("x: " + "9" * 5000, "the number is too long (line 1, column 4)"),
+        ("x: 2024-99-99", "month must be in 1..12"),
+        ("!!int", "string index out of range"),
+        ("!!timestamp x", "'NoneType' object has no attribute 'groupdict'"),
+        ("!!python/object/apply:os.getcwd []", "could not determine a constructor for the tag"),
+        ("a: [", "while parsing a flow node (line 1, column 5), expected the node content, but found '<stream end>'"),
+        ("a\x07", "unacceptable character"),
+        ("--- a\n--- b", "expected a single document in the stream"),
+    ],
+)
+def test_what_is_no_plain_data_raises_yaml_error(text: str, said: str) -> None:
+    """D9: an alias bomb took 35 s and 621 MB, 3,000 brackets were a RecursionError."""
+    tracemalloc.start()
+    with pytest.raises(YamlError) as caught:
+        load(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert str(caught.value).startswith(said)
+    assert len(str(caught.value).splitlines()) == 1
+    assert peak < 20_000_000
+
+
+def test_levels_up_to_the_bound_are_read() -> None:
+    text = "[" * DEEPEST + "]" * DEEPEST
+    assert load(text) == yaml.safe_load(text)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(st.sampled_from("a1:- \n[]{},&*!#|>'\"?%@<~.\\_é"), max_size=30))
+def test_any_text_is_read_as_by_pyyaml_or_refused(text: str) -> None:
+    try:
+        found = load(text)
+    except YamlError:
+        return
+    assert repr(found) == repr(yaml.safe_load(text))
