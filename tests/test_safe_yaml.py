@@ -14,13 +14,22 @@ from mmeval.safe_yaml import DEEPEST, LONGEST, YamlError, load
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
+MERGES = "a: &a {k: v}\n" + "".join(
+    f"{name}: &{name} {{{', '.join([f'<<: *{before}'] * 9)}}}\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+DEEP = "a0: &a0 [x]\n" + "".join(f"a{number + 1}: &a{number + 1} [*a{number}]\n" for number in range(40))
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (BOMB, "the alias *a isn't read (line 2, column 8)"),
-        ("&a [*a]", "the alias *a isn't read (line 1, column 5)"),
+        (BOMB, "more than 50,000 keys and values with its aliases written out (line 5, column 4)"),
+        (MERGES, "more than 50,000 keys and values with its aliases written out"),
+        (DEEP, f"more than {DEEPEST} levels deep with its aliases written out"),
+        ("&a [*a]", "the alias *a stands in what it stands for (line 1, column 5)"),
+        ("&a {b: {? *a : c}}", "the alias *a stands in what it stands for"),
+        ("[*a]", "found undefined alias 'a' (line 1, column 2)"),
         ("[" * 3000, f"more than {DEEPEST} levels deep (line 1, column {DEEPEST + 1})"),
         ("- " * 3000, f"more than {DEEPEST} levels deep (line 1, column {2 * DEEPEST + 1})"),
         ("x: " + "{a: " * 3000, f"more than {DEEPEST} levels deep"),
@@ -46,6 +55,12 @@ def test_what_is_no_plain_data_raises_yaml_error(text: str, said: str) -> None:
     assert str(caught.value).startswith(said)
     assert len(str(caught.value).splitlines()) == 1
     assert peak < 20_000_000
+
+
+def test_an_alias_is_what_it_stands_for() -> None:
+    """Cards share what variants have in common."""
+    text = "all: &all {a: [1, 2], b: x}\nsome: {<<: *all, b: y}\nagain: *all\n"
+    assert load(text) == yaml.safe_load(text)
 
 
 def test_levels_up_to_the_bound_are_read() -> None:

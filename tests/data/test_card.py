@@ -35,7 +35,7 @@ def test_a_card_is_read(tmp_path: Path) -> None:
     assert card.body == "\n# Title\n---\nmore\n"
 
 
-@pytest.mark.parametrize("header", ["a: &a [x, x]\nb: [*a, *a]\n", "x: " + "[" * 3000, "x: " + "y" * 200_000])
+@pytest.mark.parametrize("header", ["a: &a [*a]\n", "x: " + "[" * 3000, "x: " + "y" * 200_000])
 def test_a_header_that_is_a_bomb_is_refused_in_one_sentence(header: str, tmp_path: Path) -> None:
     """D9: 35 s and 621 MB, or a RecursionError."""
     path = tmp_path / "card.md"

@@ -50,7 +50,7 @@ def test_parquet_with_splits_in_its_names(server: HubServer, capsys: pytest.Capt
     assert "Splits of hub:owner/embedded: as told, with a validation split carved off train" in said
 
 
-@pytest.mark.parametrize("header", ["license: &a mit\nmore: [*a, *a]", "[" * 3000, "license: [mit", "license", "- mit"])
+@pytest.mark.parametrize("header", ["license: mit\nmore: &a [*a]", "[" * 3000, "license: [mit", "license", "- mit"])
 def test_a_licence_that_is_not_said_plainly_is_unknown(header: str, tmp_path: Path) -> None:
     """D9: the card is a stranger's; it is read for nothing else."""
     card = tmp_path / "README.md"
