@@ -57,7 +57,8 @@ def prepare_pictures(source: Source, folder: Path, name: str) -> Pictures:
     Raises:
         DataError: a key comes twice, or what is there is damaged.
     """
-    if not (folder / PICTURES).is_file():
+    fresh = not (folder / PICTURES).is_file()
+    if fresh:
         if folder.exists():
             raise DataError(f"{folder} lacks its {PICTURES}; remove the folder and run again.")
         work = folder.with_name(f"{folder.name}.unfinished")
@@ -70,8 +71,9 @@ def prepare_pictures(source: Source, folder: Path, name: str) -> Pictures:
             sidecar.unlink()
         work.replace(folder)
     facts = read_facts(folder / PICTURES, PictureFacts, again(folder))
-    shards = {path.name for path in _shards(folder)}
-    require_whole(folder, facts["shards"], shards, f"the pictures of {name}", again(folder))
+    if not fresh:
+        shards = {path.name for path in _shards(folder)}
+        require_whole(folder, facts["shards"], shards, f"the pictures of {name}", again(folder))
     return Pictures(folder, **{field: facts[field] for field in PictureFacts.model_fields})
 
 

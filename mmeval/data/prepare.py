@@ -173,7 +173,7 @@ def _say(spec: DatasetSpec, store: Store, pictures: Pictures, found: list[Differ
         few = ", ".join(f'"{name}" ({rows:,} rows)' for name, rows in list(names.items())[:SHOWN])
         note(f"Without a label of {task}, because it is no class: {few}{', ...' if len(names) > SHOWN else ''}")
     if store.cut_count:
-        note(f"Cut: {store.cut_count:,} texts, after {LONGEST_TEXT:,} characters each")
+        note(f"Cut after {LONGEST_TEXT:,} characters: texts of {store.cut_count:,} cells")
     if pictures.repaired:
         note(f"Mended: {len(pictures.repaired):,} pictures that are cut short or damaged, as far as they go")
     for splits, clusters in store.info["spanning"].items():
