@@ -14,7 +14,7 @@ from mmeval.data.fingerprint import fingerprint
 from mmeval.data.rows import LONGEST_TEXT, Written, write_examples, write_rejected
 from mmeval.data.shelf import stores
 from mmeval.data.store import Store
-from mmeval.data.store_files import INFO, REJECTED, SCHEMA_VERSION
+from mmeval.data.store_files import INFO, OLDER_SCHEMAS, REJECTED, SCHEMA_VERSION, schema_of
 from mmeval.errors import DataError
 from mmeval.files import atomic_folder, atomic_path, digest, lock
 from mmeval.integrity import content_digest, sealed
@@ -73,8 +73,19 @@ def prepare(spec: DatasetSpec, source: Source | None = None, *, released: bool =
             if not (folder / INFO).is_file():
                 if folder.exists():
                     raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.")
+                _say_older(spec)
                 _build(spec, source, folder, released=released)
     return open_store(spec, folder)
+
+
+def _say_older(spec: DatasetSpec) -> None:
+    """Say that what an older version of mmeval prepared is not read."""
+    older = sorted(
+        path.parent.name for path in stores(spec.name).glob(f"*/{INFO}") if schema_of(path.parent) in OLDER_SCHEMAS
+    )
+    if older:
+        where = f"{', '.join(older)} in {stores(spec.name)}"
+        note(f"{spec.name} is prepared again: {where} is of an older version of mmeval and may be removed")
 
 
 def open_store(spec: DatasetSpec, folder: Path) -> Store:

@@ -15,6 +15,8 @@ from mmeval.errors import DataError
 from mmeval.integrity import SEAL, DamageError, read_sealed
 
 SCHEMA_VERSION: Literal[3] = 3
+OLDER_SCHEMAS = (1, 2)
+"""Written without a seal."""
 INFO, EXAMPLES, IMAGES, REJECTED = "store.json", "examples", "images", "rejected.parquet"
 PICTURES = "pictures.json"
 """Beside the pictures: their number, digests, and which were set aside."""
@@ -141,7 +143,7 @@ def _schema_of_older(folder: Path) -> object:
     if not isinstance(facts, dict) or SEAL in facts:
         return None
     schema = facts.get("schema")
-    return schema if schema in (1, 2) else None
+    return schema if schema in OLDER_SCHEMAS else None
 
 
 def again(*folders: Path) -> str:

@@ -353,3 +353,16 @@ def test_opening_what_was_checked_reads_the_description_and_not_the_data(
     assert store.examples["id"][19_999].as_py() == "19999"
     assert store.image(1) == PICTURE
     assert read() - before < 1_000_000
+
+
+def test_a_store_of_an_older_version_is_prepared_again_with_one_line(
+    colours: Callable[..., DatasetSpec], fresh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = fresh / "stores" / "colours" / "0123456789abcdef"
+    older.mkdir(parents=True)
+    (older / INFO).write_text('{"schema": 2, "name": "colours"}')
+    prepare(colours())
+    said = (
+        f"colours is prepared again: {older.name} in {older.parent} is of an older version of mmeval and may be removed"
+    )
+    assert capsys.readouterr().err.splitlines().count(said) == 1
