@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from mmeval.audit.content import Gap, Gaps, Share
 from mmeval.audit.rows import Rows
-from mmeval.data.store import REJECTED
+from mmeval.data.store_files import REJECTED
 
 REASONS = 8
 

@@ -77,7 +77,7 @@ def _print(found: list[Shown]) -> None:
 def _print_set_aside(store: Store, count: int, *, as_json: bool) -> None:
     import pyarrow.parquet as pq
 
-    from mmeval.data.store import REJECTED
+    from mmeval.data.store_files import REJECTED
 
     path = store.folder / REJECTED
     rows = pq.read_table(path).slice(0, count).to_pylist()

@@ -10,6 +10,8 @@ from typing import Any
 from mmeval.errors import DataError
 
 _FENCE = "---"
+LARGEST = 4 * 1024 * 1024
+"""Bytes of a card, prose and all."""
 FALLBACK = "en"
 """A language in which a card may name classes though the data has none of it: that of most class names."""
 
@@ -81,10 +83,14 @@ def read_card(path: Path, variant: str = "") -> Card:
     Raises:
         DataError: no file, no YAML header, or a required field is missing.
     """
-    import yaml
+    from mmeval.safe_yaml import YamlError, load
 
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise DataError(f"{path} is larger than {LARGEST:,} bytes; a data card is not.")
+        text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise DataError(f"There is no data card at {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -94,12 +100,12 @@ def read_card(path: Path, variant: str = "") -> Card:
     if opening.strip() != _FENCE or not fence:
         raise DataError(f"{path}: a data card begins with a YAML header between two lines of ---.")
     try:
-        header = yaml.safe_load(header_text)
+        header = load(header_text)
         return _card(
             path, header, header["mmeval"] | ((header["mmeval"].get("variants") or {}).get(variant) or {}), body
         )
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: the YAML header can't be read: {error}") from None
+    except YamlError as error:
+        raise DataError(f"{path}: the YAML header can't be read: {error}.") from None
     except KeyError as error:
         raise DataError(f"{path}: the YAML header lacks the field {error}.") from None
     except (TypeError, AttributeError, ValueError) as error:

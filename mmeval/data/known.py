@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmeval.data.shelf import stores
-from mmeval.data.store import INFO, SCHEMA_VERSION
+from mmeval.data.store_files import SCHEMA_VERSION, schema_of
 from mmeval.files import lock, write_text
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def prepared(name: str, one: Known) -> Path | None:
     """The folder of a known Store; None if it is gone, or of another version of mmeval."""
     folder = stores(name) / one.store
     try:
-        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        # Of a damaged one nobody knows the version: whoever opens it is told.
+        return folder if schema_of(folder) in (SCHEMA_VERSION, None) else None
+    except FileNotFoundError:
         return None
-    return folder if info.get("schema") == SCHEMA_VERSION else None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mmeval.console import Advance, progress
+from mmeval.data.fingerprint import of_pictures
 from mmeval.data.shard import Given, facts, make_all, write_shard
-from mmeval.data.store import IMAGES, PICTURES
+from mmeval.data.store_files import IMAGES, PICTURES, PictureFacts, again, read_facts, require_whole
 from mmeval.errors import DataError
 from mmeval.files import write_text
+from mmeval.integrity import DamageError, content_digest, read_sealed, sealed
 
 if TYPE_CHECKING:
     from mmeval.plugin.source import Source
@@ -52,12 +52,13 @@ class Pictures:
 def prepare_pictures(source: Source, folder: Path, name: str) -> Pictures:
     """Prepare the pictures of ``source`` in ``folder``, unless they are there; hold a lock around it.
 
-    An attempt that was cut short goes on with the shard that it was at.
+    An attempt that was cut short goes on with the shard that it was at, or with the first that is damaged.
 
     Raises:
-        DataError: a key comes twice.
+        DataError: a key comes twice, or what is there is damaged.
     """
-    if not (folder / PICTURES).is_file():
+    fresh = not (folder / PICTURES).is_file()
+    if fresh:
         if folder.exists():
             raise DataError(f"{folder} lacks its {PICTURES}; remove the folder and run again.")
         work = folder.with_name(f"{folder.name}.unfinished")
@@ -69,15 +70,18 @@ def prepare_pictures(source: Source, folder: Path, name: str) -> Pictures:
         for sidecar in work.glob(f"{IMAGES}-*.json"):
             sidecar.unlink()
         work.replace(folder)
-    info = json.loads((folder / PICTURES).read_text(encoding="utf-8"))
-    return Pictures(folder, **info)
+    facts = read_facts(folder / PICTURES, PictureFacts, again(folder))
+    if not fresh:
+        shards = {path.name for path in _shards(folder)}
+        require_whole(folder, facts["shards"], shards, f"the pictures of {name}", again(folder))
+    return Pictures(folder, **{field: facts[field] for field in PictureFacts.model_fields})
 
 
 def _prepare(source: Source, work: Path, name: str) -> None:
     given = _unique(source.images(), name)
     done, aside = 0, 0
     with progress(f"Preparing {name}", source.size, "pictures") as advance:
-        for known in map(_read, _sidecars(work)):
+        for known in _done(work):
             seen = facts([key for key, _ in itertools.islice(given, known["given"])])
             if seen != {fact: known[fact] for fact in seen}:
                 shutil.rmtree(work)
@@ -94,26 +98,24 @@ def _prepare(source: Source, work: Path, name: str) -> None:
                 shard = work / f"{IMAGES}-{number:05}.arrow"
                 known = write_shard(shard, rest, SHARD, partial(_show, advance, aside))
                 # After the shard: with it, the shard is done.
-                write_text(_sidecar(work, number), json.dumps(known))
+                write_text(_sidecar(work, number), sealed(known))
                 aside += len(known["rejected"])
     _sum_up(work)
 
 
 def _sum_up(work: Path) -> None:
-    digest, count, shards = hashlib.sha256(), 0, {}
+    digests: list[str] = []
+    shards: dict[str, str] = {}
     rejected: dict[str, str] = {}
     repaired: dict[str, str] = {}
-    for path, one in zip(_shards(work), map(_read, _sidecars(work)), strict=True):
+    for path, one in zip(_shards(work), map(read_sealed, _sidecars(work)), strict=True):
         rejected |= one["rejected"]
         repaired |= one["repaired"]
         shards[path.name] = one["sha256"]
-        digests = _table(path)["digest"].to_pylist()
-        count += len(digests)
-        for hexadecimal in digests:
-            digest.update(hexadecimal.encode())
-    known = {"count": count, "digest": digest.hexdigest(), "shards": shards}
+        digests += _table(path)["digest"].to_pylist()
+    known = {"count": len(digests), "digest": of_pictures(digests), "shards": shards}
     # From here on the sidecars aren't needed.
-    write_text(work / PICTURES, json.dumps(known | {"rejected": rejected, "repaired": repaired}))
+    write_text(work / PICTURES, sealed(known | {"rejected": rejected, "repaired": repaired}))
 
 
 def _unique(given: Iterator[Given], name: str) -> Iterator[Given]:
@@ -141,9 +143,16 @@ def _sidecar(work: Path, number: int) -> Path:
     return work / f"{IMAGES}-{number:05}.json"
 
 
-def _read(sidecar: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(sidecar.read_text(encoding="utf-8"))
-    return found
+def _done(work: Path) -> Iterator[dict[str, Any]]:
+    """What is known of the shards of an earlier attempt, up to the first that is lacking or damaged."""
+    for number, sidecar in enumerate(_sidecars(work)):
+        try:
+            known = read_sealed(sidecar)
+            if content_digest(work / f"{IMAGES}-{number:05}.arrow") != known["sha256"]:
+                return
+        except (DamageError, OSError):
+            return
+        yield known
 
 
 def _sidecars(work: Path) -> list[Path]:

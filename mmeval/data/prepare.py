@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 from mmeval.console import note
 from mmeval.data.card import read_card
 from mmeval.data.differences import Difference, differences
-from mmeval.data.rows import Written, write_examples, write_rejected
+from mmeval.data.fingerprint import fingerprint
+from mmeval.data.rows import LONGEST_TEXT, Written, write_examples, write_rejected
 from mmeval.data.shelf import stores
-from mmeval.data.store import EXAMPLES, INFO, REJECTED, SCHEMA_VERSION, Store
+from mmeval.data.store import Store
+from mmeval.data.store_files import INFO, OLDER_SCHEMAS, REJECTED, SCHEMA_VERSION, schema_of
 from mmeval.errors import DataError
-from mmeval.files import atomic_folder, atomic_path, digest, file_digest, lock
+from mmeval.files import atomic_folder, atomic_path, digest, lock
+from mmeval.integrity import content_digest, sealed
 from mmeval.protocol import PICTURE_RULE
 
 if TYPE_CHECKING:
@@ -70,8 +73,19 @@ def prepare(spec: DatasetSpec, source: Source | None = None, *, released: bool =
             if not (folder / INFO).is_file():
                 if folder.exists():
                     raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.")
+                _say_older(spec)
                 _build(spec, source, folder, released=released)
     return open_store(spec, folder)
+
+
+def _say_older(spec: DatasetSpec) -> None:
+    """Say that what an older version of mmeval prepared is not read."""
+    older = sorted(
+        path.parent.name for path in stores(spec.name).glob(f"*/{INFO}") if schema_of(path.parent) in OLDER_SCHEMAS
+    )
+    if older:
+        where = f"{', '.join(older)} in {stores(spec.name)}"
+        note(f"{spec.name} is prepared again: {where} is of an older version of mmeval and may be removed")
 
 
 def open_store(spec: DatasetSpec, folder: Path) -> Store:
@@ -96,13 +110,13 @@ def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -
         written = write_examples(temporary, source, pictures, spec.full_name)
         write_rejected(temporary / REJECTED, written.rejected)
         facts = _facts(spec, source, pictures, written, released=released)
+        facts["files"] = {path.name: content_digest(path) for path in sorted(temporary.iterdir())}
         _write(temporary, facts | {"pictures": str(shelf)})
         store = Store(temporary)
         found = differences(read_card(spec.card, spec.variant), store) if spec.card else []
         if released:
             _require(spec, found, written, folder)
-        checks = {"spanning": spanning(store), "differences": [one.text for one in found]}
-        facts |= checks | {"shards": {path.name: file_digest(path) for path in store.shards(EXAMPLES)}}
+        facts |= {"spanning": spanning(store), "differences": [one.text for one in found]}
         _write(temporary, facts | {"pictures": f"../pictures/{shelf.name}"})
     _say(spec, Store(folder), pictures, found)
 
@@ -114,7 +128,7 @@ def _facts(
     return {
         "schema": SCHEMA_VERSION,
         "name": spec.full_name if released else f"{spec.full_name}-not-the-release",
-        "fingerprint": digest(pictures.digest, written.sha.hexdigest(), json.dumps(tasks)),
+        "fingerprint": fingerprint(pictures.digest, written.sha.hexdigest(), tasks),
         "released": released,
         "identity": dict(source.identity),
         "tasks": tasks,
@@ -123,13 +137,15 @@ def _facts(
         "images": pictures.count,
         "rejected": len(written.rejected),
         "repaired": len(pictures.repaired),
+        "cut": written.cut,
+        "pictures_digest": pictures.digest,
         "unknown": {task: dict(sorted(names.items())) for task, names in sorted(written.unknown.items())},
         "attributes": {name: sorted(values) for name, values in written.attributes.items()},
     }
 
 
 def _write(folder: Path, info: dict[str, Any]) -> None:
-    (folder / INFO).write_text(json.dumps(info, indent=1, ensure_ascii=False), encoding="utf-8")
+    (folder / INFO).write_text(sealed(info), encoding="utf-8")
 
 
 def _require(spec: DatasetSpec, found: list[Difference], written: Written, folder: Path) -> None:
@@ -167,6 +183,8 @@ def _say(spec: DatasetSpec, store: Store, pictures: Pictures, found: list[Differ
     for task, names in store.unknown_labels.items():
         few = ", ".join(f'"{name}" ({rows:,} rows)' for name, rows in list(names.items())[:SHOWN])
         note(f"Without a label of {task}, because it is no class: {few}{', ...' if len(names) > SHOWN else ''}")
+    if store.cut_count:
+        note(f"Cut after {LONGEST_TEXT:,} characters: texts of {store.cut_count:,} cells")
     if pictures.repaired:
         note(f"Mended: {len(pictures.repaired):,} pictures that are cut short or damaged, as far as they go")
     for splits, clusters in store.info["spanning"].items():

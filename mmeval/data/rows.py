@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmeval.console import progress
-from mmeval.data.store import ATTRIBUTE, EXAMPLES, LABEL, METADATA, SLICE
+from mmeval.data.fingerprint import encoded
+from mmeval.data.store import ATTRIBUTE, LABEL, METADATA, SLICE
+from mmeval.data.store_files import EXAMPLES
 from mmeval.data.words import is_text, writable
 from mmeval.errors import DataError
 from mmeval.plugin.source import Example, Rejected
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mmeval.plugin.source import Source
 
 BATCH = 4096
+LONGEST_TEXT = 32_768
+"""Characters of a text that are kept; about 8,000 tokens of English, more than any encoder here reads."""
 REJECTED_SCHEMA = pa.schema([(name, pa.string()) for name in ("where", "id", "reason")])
 PREFIXES = {"slices": SLICE, "metadata": METADATA, "attributes": ATTRIBUTE}
 
@@ -35,6 +38,8 @@ class Written:
     """What passed by while the examples were written."""
 
     count: int = 0
+    cut: int = 0
+    """Texts that were longer than ``LONGEST_TEXT``."""
     languages: set[str] = field(default_factory=set)
     splits: Counter[str] = field(default_factory=Counter)
     attributes: dict[str, set[str]] = field(default_factory=dict)
@@ -103,10 +108,11 @@ class _Rows:
     def of(self, source: Source) -> Iterator[dict[str, Any]]:
         """Yield the row of each example that can be used."""
         written = self.written
-        for example in source.examples():
-            if isinstance(example, Rejected):
-                written.rejected.append(example)
+        for given in source.examples():
+            if isinstance(given, Rejected):
+                written.rejected.append(given)
                 continue
+            example = self._cut(given)
             if complaint := self._complaint(example):
                 written.rejected.append(Rejected(example.where or example.id, complaint, example.id))
                 continue
@@ -119,8 +125,22 @@ class _Rows:
                 written.unknown.setdefault(task, Counter())[label] += 1
             for name, value in example.attributes.items():
                 written.attributes.setdefault(name, set()).add(value)
-            written.sha.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+            written.sha.update(encoded(row))
             yield row
+
+    def _cut(self, example: Example) -> Example:
+        """An example whose text, metadata and attributes are as long as they may be."""
+        texts = (example.text, *example.metadata.values(), *example.attributes.values())
+        long = sum(text != _shortened(text) for text in texts)
+        if not long:
+            return example
+        self.written.cut += long
+        return replace(
+            example,
+            text=_shortened(example.text),
+            metadata={name: _shortened(text) for name, text in example.metadata.items()},
+            attributes={name: _shortened(text) for name, text in example.attributes.items()},
+        )
 
     def _complaint(self, example: Example) -> str:
         """Why an example can't be used; empty if it can."""
@@ -170,3 +190,8 @@ class _Rows:
             **labels,
             **others,
         }
+
+
+def _shortened(text: str) -> str:
+    # What is no text is complained of later, with its name.
+    return text[:LONGEST_TEXT] if isinstance(text, str) and len(text) > LONGEST_TEXT else text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +11,23 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmeval.data.store_files import (
+    EXAMPLES,
+    IMAGES,
+    INFO,
+    PICTURES,
+    REJECTED,
+    SCHEMA_VERSION,
+    PictureFacts,
+    StoreFacts,
+    again,
+    read_facts,
+    require_whole,
+    schema_of,
+)
 from mmeval.errors import DataError
 from mmeval.plugin.model import Task
 
-SCHEMA_VERSION = 2
-INFO, EXAMPLES, IMAGES, REJECTED = "store.json", "examples", "images", "rejected.parquet"
-PICTURES = "pictures.json"
-"""Beside the pictures: their number, digests, and which were set aside."""
 LABEL, SLICE, METADATA, ATTRIBUTE = "label:", "slice:", "metadata:", "attribute:"
 """Prefixes of columns: labels (int32, -1 for none), slices, what else is known, other inputs (strings)."""
 
@@ -46,11 +55,11 @@ class Store:
         """
         self.folder, self._class_names = folder, class_names or {}
         try:
-            self.info: dict[str, Any] = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+            if schema_of(folder) not in (SCHEMA_VERSION, None):
+                raise DataError(f"{folder} was prepared by another version of mmeval; remove the folder and run again.")
+            self.info: dict[str, Any] = read_facts(folder / INFO, StoreFacts, again(folder))
+        except FileNotFoundError:
             raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.") from None
-        if self.info["schema"] != SCHEMA_VERSION:
-            raise DataError(f"{folder} was prepared by another version of mmeval; remove the folder and run again.")
         self.pictures = (folder / self.info["pictures"]).resolve()
         if not self.pictures.is_dir():
             raise DataError(f"{folder} lacks its pictures ({self.pictures}); remove both and prepare it again.")
@@ -108,6 +117,11 @@ class Store:
         return dict(self.info["unknown"])
 
     @property
+    def cut_count(self) -> int:
+        """Texts that were cut because they are longer than ``LONGEST_TEXT``."""
+        return int(self.info["cut"])
+
+    @property
     def released(self) -> bool:
         """Whether the data was held to its card, and not taken with ``--not-the-release``."""
         return bool(self.info["released"])
@@ -162,11 +176,32 @@ class Store:
         """The Arrow files of ``examples`` or ``images``, for ``datasets.Dataset.from_file``."""
         yield from sorted((self.pictures if table == IMAGES else self.folder).glob(f"{table}-*.arrow"))
 
+    def require_whole(self, table: str) -> None:
+        """Hold the files of ``examples`` (and all else in the Store's folder) or ``images`` against their digests.
+
+        Raises:
+            DataError: a file is damaged; the message names it and what mends it.
+        """
+        shards = {path.name for path in self.shards(table)}
+        if table == EXAMPLES:
+            others = {name for name in (REJECTED,) if (self.folder / name).is_file()}
+            require_whole(self.folder, self.info["files"], shards | others, self.name, again(self.folder))
+            return
+        path, mend = self.pictures / PICTURES, again(self.folder, self.pictures)
+        try:
+            facts = read_facts(path, PictureFacts, mend)
+        except FileNotFoundError:
+            raise DataError(f"{path} is damaged (it is not there); {mend}.") from None
+        if (facts["digest"], facts["count"]) != (self.info["pictures_digest"], self.info["images"]):
+            raise DataError(f"{self.pictures} holds the pictures of other data than {self.folder}; {mend}.")
+        require_whole(self.pictures, facts["shards"], shards, f"the pictures of {self.name}", mend)
+
     def _table(self, name: str) -> pa.Table:
+        self.require_whole(name)
         try:
             parts = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in self.shards(name)]
         except pa.ArrowInvalid as error:
-            raise DataError(f"{self.folder} is damaged ({error}); remove the folder and run again.") from None
+            raise DataError(f"{self.folder} can't be read ({error}); {again(self.folder, self.pictures)}.") from None
         if not parts:
             raise DataError(f"{self.folder} lacks its {name} shards; remove the folder and run again.")
         return pa.concat_tables(parts)

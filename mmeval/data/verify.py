@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,15 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from mmeval.console import progress
 from mmeval.data.card import read_card
 from mmeval.data.differences import differences
-from mmeval.data.store import EXAMPLES, IMAGES, PICTURES
+from mmeval.data.fingerprint import Recomputed, recompute
+from mmeval.data.rows import LONGEST_TEXT
+from mmeval.data.store_files import EXAMPLES, IMAGES, INFO, PICTURES, REJECTED, PictureFacts, read_facts
+from mmeval.data.whole import MEGABYTE
+from mmeval.errors import DataError
 from mmeval.files import file_digest
 
 if TYPE_CHECKING:
     from mmeval.data.asked import Opened
     from mmeval.data.store import Store
-
-
-MEGABYTE = 1_000_000
 
 
 class Verdict(StrEnum):
@@ -37,25 +37,28 @@ class Finding(NamedTuple):
 
 
 def verify(data: Opened) -> list[Finding]:
-    """Hold every file against its digest, and the data against its card, which damaged data is not held against.
+    """Hold every file against its digest, ``store.json`` against the rows and pictures, and the data against its card.
 
-    A difference from what the card counts as unverified, or of data that was taken as not the release, is a warning.
+    Damaged data is not held against the card. A difference from what the card counts as unverified, or of data that
+    was taken as not the release, is a warning.
     """
-    whole = _whole(data.store)
-    if whole.verdict is Verdict.BAD:
-        return [whole]
-    return [whole, *_as_the_card_says(data), *_account(data.store)]
+    found = [_whole(data.store)]
+    if found[-1].verdict is Verdict.GOOD:
+        found.append(_true(data.store))
+    if found[-1].verdict is Verdict.BAD:
+        return found[-1:]
+    return [*found, *_as_the_card_says(data), *_account(data.store)]
 
 
 def _whole(store: Store) -> Finding:
-    again = f"remove {store.folder} and {store.pictures} and prepare it again"
+    mend = f"remove {store.folder} and {store.pictures} and prepare it again"
     try:
-        of_pictures = json.loads((store.pictures / PICTURES).read_text(encoding="utf-8"))["shards"]
-    except (OSError, ValueError, KeyError):
-        return Finding(Verdict.BAD, f"damaged: {store.pictures / PICTURES}; {again}")
-    expected = {store.folder / name: known for name, known in store.info["shards"].items()}
+        of_pictures = read_facts(store.pictures / PICTURES, PictureFacts, mend)["shards"]
+    except (DataError, FileNotFoundError):
+        return Finding(Verdict.BAD, f"damaged: {store.pictures / PICTURES}; {mend}")
+    expected = {store.folder / name: known for name, known in store.info["files"].items()}
     expected |= {store.pictures / name: known for name, known in of_pictures.items()}
-    there = {*store.shards(EXAMPLES), *store.shards(IMAGES)}
+    there = {*store.shards(EXAMPLES), *store.shards(IMAGES), *store.folder.glob(REJECTED)}
     damaged = sorted(str(path) for path in set(expected) ^ there)
     size = sum(path.stat().st_size for path in there)
     with progress("Reading the Store", size / MEGABYTE, "MB") as advance:
@@ -63,8 +66,24 @@ def _whole(store: Store) -> Finding:
             if file_digest(path, advance=lambda count: advance(count / MEGABYTE)) != expected[path]:
                 damaged.append(str(path))
     if damaged:
-        return Finding(Verdict.BAD, f"damaged: {', '.join(damaged)}; {again}")
+        return Finding(Verdict.BAD, f"damaged: {', '.join(damaged)}; {mend}")
     return Finding(Verdict.GOOD, f"whole: {len(there)} files are as they were written")
+
+
+def _true(store: Store) -> Finding:
+    """Whether ``store.json`` says of the data what the data says."""
+    with progress("Computing the fingerprint", sum(store.split_sizes.values()), "examples") as advance:
+        found = recompute(store, advance)
+    said = Recomputed(store.fingerprint, store.split_sizes, list(store.languages), store.image_count)
+    wrong = [
+        f"{field} {getattr(said, field)}, which is {getattr(found, field)}"
+        for field in Recomputed._fields
+        if getattr(said, field) != getattr(found, field)
+    ]
+    if wrong:
+        says = f"{store.folder / INFO} says {'; '.join(wrong)}"
+        return Finding(Verdict.BAD, f"false: {says}; remove {store.folder} and prepare it again")
+    return Finding(Verdict.GOOD, f"fingerprint {found.fingerprint}, computed again from rows and pictures")
 
 
 def _as_the_card_says(data: Opened) -> Iterator[Finding]:
@@ -84,11 +103,12 @@ def _as_the_card_says(data: Opened) -> Iterator[Finding]:
 
 
 def _account(store: Store) -> Iterator[Finding]:
-    yield Finding(Verdict.GOOD, f"fingerprint {store.fingerprint}")
     if store.rejected_count:
         yield Finding(
             Verdict.WARNING, f"{store.rejected_count:,} rows were set aside: {store.folder / 'rejected.parquet'}"
         )
+    if store.cut_count:
+        yield Finding(Verdict.WARNING, f"{store.cut_count:,} texts were cut after {LONGEST_TEXT:,} characters")
     for splits, clusters in store.info["spanning"].items():
         where = " and ".join(splits.split("+"))
         yield Finding(Verdict.WARNING, f"{clusters:,} clusters (a picture, a product) have examples in {where}")

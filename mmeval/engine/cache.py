@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmeval.files import atomic_path, digest
+from mmeval.console import note
+from mmeval.data.whole import CHECKED, changed
+from mmeval.files import LockedError, atomic_path, digest, lock, write_text
+from mmeval.integrity import DamageError, read_sealed, sealed
 
 LARGEST_HALF = 65504.0
 
@@ -68,8 +73,8 @@ class Embeddings:
 
 
 def find(folder: Path, digests: NDArray[np.bytes_]) -> Embeddings:
-    """What ``folder`` has of these."""
-    parts = [_open(path) for path in sorted(folder.glob("part-*.npy"))]
+    """What ``folder`` has of these; a part that is not as it was written is removed, so that it is computed again."""
+    parts = [_open(path) for path in _whole_parts(folder)]
     part_of, row_of = np.full(len(digests), -1), np.zeros(len(digests), np.int64)
     for number, part in enumerate(parts):
         known = part.table["digest"]
@@ -93,16 +98,74 @@ def write(
         fields += [("start", "<i8"), ("length", "<i4")]
     table = np.empty(len(digests), dtype=fields)
     table["digest"], table["vector"] = digests, vectors
-    if tokens is not None:
-        lengths = np.array([len(one) for one in tokens])
-        table["start"], table["length"] = np.cumsum(lengths) - lengths, lengths
-        _save(folder / f"tokens-{name}.npy", np.concatenate(tokens))
-    _save(folder / f"part-{name}.npy", table)
+    files = {}
+    with lock(_lock_of(folder)):
+        if tokens is not None:
+            lengths = np.array([len(one) for one in tokens])
+            table["start"], table["length"] = np.cumsum(lengths) - lengths, lengths
+            files[f"tokens-{name}.npy"] = _save(folder / f"tokens-{name}.npy", np.concatenate(tokens))
+        files[f"part-{name}.npy"] = _save(folder / f"part-{name}.npy", table)
+        # Last: with it, the part is there.
+        write_text(folder / f"part-{name}.json", sealed({"key": folder.name, "files": files}))
 
 
 def half(tokens: Tensor) -> NDArray[np.float16]:
     """Tokens as they are kept: float16, without infinity."""
     return tokens.float().clamp(-LARGEST_HALF, LARGEST_HALF).half().cpu().numpy()
+
+
+def _whole_parts(folder: Path) -> list[Path]:
+    """The parts that are as they were written; all else is removed, and said."""
+    whole, damaged = _examined(folder)
+    if damaged or _left(folder):
+        # Unless another process writes there now: the next one will.
+        with contextlib.suppress(LockedError, OSError), lock(_lock_of(folder), wait=False):
+            # Asked again: what seemed damaged may have been half of what was being written.
+            whole, damaged = _examined(folder)
+            _sweep(folder, damaged)
+    return whole
+
+
+def _examined(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The parts that are whole, and the lists of those that are damaged."""
+    listed, damaged = {}, []
+    for path in sorted(folder.glob("part-*.json")):
+        try:
+            facts = read_sealed(path)
+            if facts["key"] != folder.name or f"{path.stem}.npy" not in facts["files"]:
+                raise DamageError("it is another encoder's, or another part's")
+            listed[path] = facts["files"]
+        except (DamageError, KeyError, OSError):
+            damaged.append(path)
+    bad = set(changed(folder, {name: sha for files in listed.values() for name, sha in files.items()}, "embeddings"))
+    damaged += [path for path, files in listed.items() if not bad.isdisjoint(files)]
+    return [path.with_suffix(".npy") for path in listed if path not in damaged], damaged
+
+
+def _left(folder: Path) -> list[Path]:
+    """Files that belong to no part: a killed process or an older version left them."""
+    names = {path.name for path in folder.glob("*")}
+    parts = {name.removeprefix("part-").removesuffix(".json") for name in names if name.endswith(".json")}
+    own = {name for one in parts for name in (f"part-{one}.json", f"part-{one}.npy", f"tokens-{one}.npy")}
+    return [folder / name for name in sorted(names - own - {CHECKED})]
+
+
+def _sweep(folder: Path, damaged: list[Path]) -> None:
+    """Remove what is damaged or left over; hold the lock around it."""
+    for path in damaged:
+        path.unlink(missing_ok=True)
+    left = _left(folder)
+    for path in left:
+        path.unlink(missing_ok=True)
+    if damaged:
+        names = ", ".join(path.stem for path in damaged)
+        note(f"Embeddings: what is damaged in {folder} is computed again ({names})")
+    elif left:
+        note(f"Embeddings: {len(left)} files of no part in {folder} are removed (a killed or an older mmeval's)")
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
 
 
 def _open(path: Path) -> Part:
@@ -112,9 +175,11 @@ def _open(path: Path) -> Part:
     return Part(table, np.load(beside, mmap_mode="r", allow_pickle=False) if kept else None)
 
 
-def _save(path: Path, array: NDArray[np.generic]) -> None:
+def _save(path: Path, array: NDArray[np.generic]) -> str:
+    """Write an array; returns the SHA-256 of its file."""
     data = io.BytesIO()
     np.save(data, array, allow_pickle=False)
     # By write() and not np.save(file), which hides that a disk is full.
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.getbuffer())
+    return hashlib.sha256(data.getbuffer()).hexdigest()

@@ -16,6 +16,7 @@ from mmeval.data.images import decode_batch
 from mmeval.data.loader import batches
 from mmeval.data.store import Store
 from mmeval.engine.cache import Embeddings, find, half, write
+from mmeval.errors import DataError
 from mmeval.files import digest
 from mmeval.home import home
 from mmeval.nn.build import image_encoder, text_encoder
@@ -26,6 +27,9 @@ IMAGES, TEXTS = 32, 128
 """Pictures and texts that are encoded at once."""
 MOST_TOKENS = 4 << 30
 """Bytes of tokens that are kept at most for one data set; beyond them a frozen encoder is asked anew each time."""
+
+ATTEMPTS = 2
+"""Times that embeddings are computed at most: what is written may be damaged when it is read."""
 
 Make = Callable[[NDArray[np.int64]], Encoded]
 
@@ -134,25 +138,36 @@ def _complete(
     batch: int,
     unit: str,
 ) -> Embeddings:
-    """The embeddings of ``digests``, those numbered ``wanted`` computed where the cache lacks them."""
+    """The embeddings of ``digests``, those numbered ``wanted`` computed where the cache lacks them.
+
+    Raises:
+        DataError: the cache doesn't give back what is written into it.
+    """
     folder = _folder(encoder, device.type)
     found = find(folder, digests)
-    missing = wanted[~found.has[wanted]]
-    if not len(missing):
+    for _ in range(ATTEMPTS):
+        missing = wanted[~found.has[wanted]]
+        if not len(missing):
+            return found
+        _, first = np.unique(digests[missing], return_index=True)
+        rows = missing[np.sort(first)]
+        encoder.to(device)
+        with progress(f"Embedding with {encoder.name}", len(rows), unit) as advance, torch.inference_mode():
+            for start in range(0, len(rows), PART):
+                part = rows[start : start + PART]
+                vectors, tokens = [], []
+                for made in batches(part, batch, make):
+                    encoded = encode(made)
+                    vectors.append(encoded.pooled.float().cpu().numpy())
+                    if encoder.keeps_tokens:
+                        kept = zip(half(encoded.tokens), encoded.mask.cpu().numpy(), strict=True)
+                        tokens += [one[mask] for one, mask in kept]
+                    advance(len(vectors[-1]))
+                write(folder, digests[part], np.concatenate(vectors), tokens if encoder.keeps_tokens else None)
+        found = find(folder, digests)
+    if found.has[wanted].all():
         return found
-    _, first = np.unique(digests[missing], return_index=True)
-    rows = missing[np.sort(first)]
-    encoder.to(device)
-    with progress(f"Embedding with {encoder.name}", len(rows), unit) as advance, torch.inference_mode():
-        for start in range(0, len(rows), PART):
-            part = rows[start : start + PART]
-            vectors, tokens = [], []
-            for made in batches(part, batch, make):
-                encoded = encode(made)
-                vectors.append(encoded.pooled.float().cpu().numpy())
-                if encoder.keeps_tokens:
-                    kept = zip(half(encoded.tokens), encoded.mask.cpu().numpy(), strict=True)
-                    tokens += [one[mask] for one, mask in kept]
-                advance(len(vectors[-1]))
-            write(folder, digests[part], np.concatenate(vectors), tokens if encoder.keeps_tokens else None)
-    return find(folder, digests)
+    raise DataError(
+        f"{folder} doesn't give back the embeddings that are written into it; check that disk, or set MMEVAL_HOME to "
+        "a folder on another one."
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mmeval.data.card import cards_folder, read_card
+from mmeval.data.card import LARGEST, cards_folder, read_card
 from mmeval.data.differences import differences
 from mmeval.data.store import Store
 from mmeval.errors import DataError
@@ -33,6 +33,23 @@ def test_a_card_is_read(tmp_path: Path) -> None:
     assert (card.tasks, card.splits, card.images) == ({"t": ("a", "b")}, {"test": 1}, 1)
     assert card.header["extra"] == 1
     assert card.body == "\n# Title\n---\nmore\n"
+
+
+@pytest.mark.parametrize("header", ["a: &a [*a]\n", "x: " + "[" * 3000, "x: " + "y" * 200_000])
+def test_a_header_that_is_a_bomb_is_refused_in_one_sentence(header: str, tmp_path: Path) -> None:
+    """D9: 35 s and 621 MB, or a RecursionError."""
+    path = tmp_path / "card.md"
+    path.write_text(f"---\n{HEADER}{header}\n---\n", encoding="utf-8")
+    said = complaint(path)
+    assert said.startswith(f"{path}: the YAML header can't be read: ")
+    assert len(said.splitlines()) == 1
+    assert len(said) < 400
+
+
+def test_a_card_that_is_no_card_by_its_size_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    path.write_text(f"---\n{HEADER}---\n" + "x" * LARGEST)
+    assert complaint(path) == f"{path} is larger than {LARGEST:,} bytes; a data card is not."
 
 
 def test_a_missing_card_is_named(tmp_path: Path) -> None:

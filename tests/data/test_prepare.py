@@ -323,7 +323,9 @@ def test_what_is_not_the_release_is_taken_with_its_own_counts(
     assert store.folder != store_folder(spec, spec.source())
 
 
-def test_opening_reads_the_description_and_not_the_data(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_what_was_checked_reads_the_description_and_not_the_data(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever its size: 40 MB are on disk, and a few kilobytes of them are read."""
     io = Path("/proc/self/io")
     if not io.exists():
@@ -341,9 +343,26 @@ def test_opening_reads_the_description_and_not_the_data(fresh: Path, monkeypatch
         return int(io.read_text().split()[1])
 
     assert sum(path.stat().st_size for path in folder.iterdir()) > 40_000_000
+    monkeypatch.setattr("mmeval.data.whole.LARGE", 1)
+    monkeypatch.setattr("mmeval.integrity.SETTLED_NS", -1)
+    _ = Store(folder).examples, Store(folder).images
+    monkeypatch.setattr("mmeval.integrity._digests", {})  # as another process begins
     before = read()
     store = Store(folder)
     assert (store.split_sizes, store.slices, store.image_count) == ({"train": 20_000}, ("s",), 2)
     assert store.examples["id"][19_999].as_py() == "19999"
     assert store.image(1) == PICTURE
     assert read() - before < 1_000_000
+
+
+def test_a_store_of_an_older_version_is_prepared_again_with_one_line(
+    colours: Callable[..., DatasetSpec], fresh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = fresh / "stores" / "colours" / "0123456789abcdef"
+    older.mkdir(parents=True)
+    (older / INFO).write_text('{"schema": 2, "name": "colours"}')
+    prepare(colours())
+    said = (
+        f"colours is prepared again: {older.name} in {older.parent} is of an older version of mmeval and may be removed"
+    )
+    assert capsys.readouterr().err.splitlines().count(said) == 1

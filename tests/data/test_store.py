@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from mmeval import DatasetSpec, Task
+from mmeval import DatasetSpec, Task, integrity
+from mmeval.data import whole
 from mmeval.data.images import decode
-from mmeval.data.store import EXAMPLES, IMAGES, INFO, SCHEMA_VERSION, Store
+from mmeval.data.prepare import prepare
+from mmeval.data.store import Store
+from mmeval.data.store_files import EXAMPLES, IMAGES, INFO, PICTURES, REJECTED, SCHEMA_VERSION, StoreFacts
 from mmeval.errors import DataError
+from mmeval.files import file_digest
+from mmeval.integrity import read_sealed, sealed
+
+
+@pytest.fixture
+def own(colours: Callable[..., DatasetSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The small data set in a cache of its own, to be damaged."""
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
+    return prepare(colours())
 
 
 def complaint(folder: Path) -> str:
@@ -22,10 +38,7 @@ def complaint(folder: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("info", [None, "", "{"])
-def test_a_folder_without_data_is_refused(tmp_path: Path, info: str | None) -> None:
-    if info is not None:
-        (tmp_path / INFO).write_text(info)
+def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
     assert complaint(tmp_path) == f"{tmp_path} holds no prepared data set; remove the folder and run again."
     missing = tmp_path / "missing"
     assert complaint(missing) == f"{missing} holds no prepared data set; remove the folder and run again."
@@ -33,21 +46,153 @@ def test_a_folder_without_data_is_refused(tmp_path: Path, info: str | None) -> N
 
 def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     """Else columns that have changed their meaning are scored."""
-    (tmp_path / INFO).write_text(json.dumps({"schema": SCHEMA_VERSION + 1}))
     said = f"{tmp_path} was prepared by another version of mmeval; remove the folder and run again."
+    (tmp_path / INFO).write_text(sealed({"schema": SCHEMA_VERSION + 1}))
+    assert complaint(tmp_path) == said
+    (tmp_path / INFO).write_text(json.dumps({"schema": 2, "name": "written before there were seals"}))
     assert complaint(tmp_path) == said
 
 
-def test_a_store_that_lost_its_shards_is_refused(tmp_path: Path) -> None:
-    (tmp_path / INFO).write_text(json.dumps({"schema": SCHEMA_VERSION, "pictures": "."}))
-    assert complaint(tmp_path) == f"{tmp_path} lacks its examples shards; remove the folder and run again."
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "it is not JSON"),
+        (b"{", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b"\xff\xfe{", "it is not UTF-8"),
+        (b"[]", "it holds no JSON object"),
+        (b"{}", "it lacks the field seal"),
+        (b'{"schema": 3}', "it lacks the field seal"),
+        (b'{"schema": 3, "seal": 7}', "its content is not that of its seal"),
+    ],
+)
+def test_what_is_not_store_json_raises_data_error(content: bytes, why: str, own: Store) -> None:
+    """D5: `{}`, and bytes that are no UTF-8, were tracebacks."""
+    path = own.folder / INFO
+    path.write_bytes(content)
+    mend = f"type `rm -r {own.folder}` and run again: what is removed is prepared anew"
+    assert complaint(own.folder) == f"{path} is damaged ({why}); {mend}."
 
 
-def test_a_store_that_lost_its_pictures_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", sorted(set(StoreFacts.model_json_schema()["properties"])))
+@pytest.mark.parametrize("value", [None, 7, -1, "text", [], {}, [[]], {"a": None}, True])
+def test_a_field_of_another_type_raises_data_error(field: str, value: object, own: Store) -> None:
+    """Also where somebody wrote the seal anew."""
+    facts = read_sealed(own.folder / INFO)
+    (own.folder / INFO).write_text(sealed(facts | {field: value}))
+    said = refusal(own.folder)
+    assert str(own.folder) in said if said else type(value) is type(facts[field])
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b"", b"\xff", b'{"count": "7"}'])
+def test_what_is_not_pictures_json_raises_data_error(content: bytes, own: Store) -> None:
+    """D5: `[]` was a traceback."""
+    path = own.pictures / PICTURES
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
+    mend = f"type `rm -r {own.folder} {own.pictures}` and run again: what is removed is prepared anew"
+    assert str(caught.value).startswith(f"{path} is damaged (")
+    assert str(caught.value).endswith(f"); {mend}.")
+
+
+def test_a_store_that_lost_its_shards_is_refused(own: Store) -> None:
+    (shard,) = own.shards(EXAMPLES)
+    shard.unlink()
+    assert complaint(own.folder).startswith(f"{shard} is damaged (it is not there); type `rm -r ")
+
+
+def test_a_store_that_lost_its_pictures_is_refused(own: Store) -> None:
     """They stand in a folder of their own, which somebody may have taken for rubbish."""
-    (tmp_path / INFO).write_text(json.dumps({"schema": SCHEMA_VERSION, "pictures": "../gone"}))
-    gone = tmp_path.parent / "gone"
-    assert complaint(tmp_path) == f"{tmp_path} lacks its pictures ({gone}); remove both and prepare it again."
+    shutil.rmtree(own.pictures)
+    said = f"{own.folder} lacks its pictures ({own.pictures}); remove both and prepare it again."
+    assert complaint(own.folder) == said
+
+
+def test_the_pictures_of_other_data_are_refused(own: Store) -> None:
+    """Whole in themselves, and the wrong ones: every example would show another picture."""
+    facts = read_sealed(own.pictures / PICTURES)
+    (own.pictures / PICTURES).write_text(sealed(facts | {"digest": "0" * 64}))
+    with pytest.raises(DataError, match="holds the pictures of other data than"):
+        Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
+
+
+def everything(folder: Path) -> object:
+    """All that a Store says."""
+    store = Store(folder)
+    return (
+        *(store.name, store.fingerprint, store.tasks, store.languages, store.split_sizes, store.image_count),
+        *(store.rejected_count, store.cut_count, store.unknown_labels, store.released, store.attributes),
+        *({**store.info, "pictures": str(store.pictures)}, store.examples.to_pydict(), store.images.to_pydict()),
+    )
+
+
+def refusal(folder: Path, expected: object = None) -> str:
+    """Why a Store is refused; empty if it isn't, and what it says is then what is expected."""
+    try:
+        found = everything(folder)
+    except DataError as error:
+        return str(error)
+    assert expected is None or found == expected
+    return ""
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@pytest.mark.parametrize("name", [INFO, PICTURES, REJECTED, "examples-00000.arrow", "images-00000.arrow"])
+def test_a_flipped_bit_is_refused_or_changes_nothing(name: str, place: float, bit: int, own: Store) -> None:
+    """D3: a failing disk, a copy that broke off. A number is never silently another, and nothing is a traceback."""
+    path = (own.pictures if name in (PICTURES, "images-00000.arrow") else own.folder) / name
+    whole = path.read_bytes()
+    before = everything(own.folder)
+    damaged = bytearray(whole)
+    damaged[int(place * len(whole))] ^= 1 << bit
+    path.write_bytes(damaged)
+    said = refusal(own.folder, before)
+    path.write_bytes(whole)
+    assert (str(path) in said and "`rm -r " in said) if said else name in (INFO, PICTURES)
+
+
+def test_a_file_is_read_once_by_a_process_unless_it_changes(
+    own: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    monkeypatch.setattr(integrity, "file_digest", lambda path, **_: read.append(path) or file_digest(path))
+    shard = tmp_path / "file"
+    shard.write_bytes(b"a")
+    assert {integrity.content_digest(shard) for _ in range(3)} == {file_digest(shard)}
+    assert len(read) == 3, "it changed just now, and could again within a tick of the clock"
+    monkeypatch.setattr(integrity, "SETTLED_NS", -1)
+    integrity.content_digest(shard)
+    integrity.content_digest(shard)
+    assert len(read) == 4
+    shard.write_bytes(b"bc")
+    assert integrity.content_digest(shard) == file_digest(shard)
+    assert len(read) == 5
+
+
+def test_large_shards_are_read_once_and_then_only_if_their_stamps_change(
+    own: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """10 GB of pictures, and a report that shows four of them."""
+    monkeypatch.setattr(integrity, "SETTLED_NS", -1)
+    monkeypatch.setattr(whole, "LARGE", 1)
+    integrity._digests.clear()
+    read = []
+    monkeypatch.setattr(integrity, "file_digest", lambda path, **_: read.append(path.name) or file_digest(path))
+    for _ in range(2):
+        Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
+        integrity._digests.clear()  # as another process begins
+    assert read == ["images-00000.arrow"]
+    assert "Checking the pictures of colours: " in capsys.readouterr().err
+    (shard,) = own.shards(IMAGES)
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    old = shard.stat()
+    shard.write_bytes(data)
+    os.utime(shard, ns=(old.st_atime_ns, old.st_mtime_ns))
+    with pytest.raises(DataError, match="its content is not what was written"):
+        Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
 
 
 def test_a_store_gives_back_what_the_source_gave(store: Store, colours: Callable[..., DatasetSpec]) -> None:

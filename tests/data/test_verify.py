@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +13,10 @@ import pytest
 from mmeval import DatasetSpec
 from mmeval.data.asked import Opened
 from mmeval.data.prepare import prepare
-from mmeval.data.store import INFO, PICTURES, REJECTED, Store
+from mmeval.data.store import Store
+from mmeval.data.store_files import INFO, PICTURES, REJECTED
 from mmeval.data.verify import Finding, Verdict, verify
+from mmeval.integrity import read_sealed, sealed
 
 GOOD, WARNING, BAD = Verdict.GOOD, Verdict.WARNING, Verdict.BAD
 
@@ -31,7 +32,7 @@ def opened(colours: Callable[..., DatasetSpec], tmp_path: Path, monkeypatch: pyt
 def change(data: Opened, **facts: Any) -> Opened:
     """The same Store with other facts about it."""
     path = data.store.folder / INFO
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | facts), encoding="utf-8")
+    path.write_text(sealed(read_sealed(path) | facts), encoding="utf-8")
     return data._replace(store=Store(data.store.folder))
 
 
@@ -46,9 +47,9 @@ def claim(data: Opened, old: str, new: str) -> None:
 
 def test_good_data_is_good(opened: Opened) -> None:
     assert verify(opened) == [
-        Finding(GOOD, "whole: 2 files are as they were written"),
+        Finding(GOOD, "whole: 3 files are as they were written"),
+        Finding(GOOD, f"fingerprint {opened.store.fingerprint}, computed again from rows and pictures"),
         Finding(GOOD, "as its card says (colours.md): languages, tasks, classes, splits"),
-        Finding(GOOD, f"fingerprint {opened.store.fingerprint}"),
     ]
 
 
@@ -78,6 +79,25 @@ def test_a_file_that_is_lost_is_named(name: str, how: str, opened: Opened) -> No
     assert found.text.startswith(f"damaged: {path}; remove ")
 
 
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"fingerprint": "0" * 64}, "fingerprint {}, which is {}"),
+        ({"splits": {"train": 72, "test": 60}}, "splits "),
+        ({"languages": ["de", "en"]}, "languages ['de', 'en'], which is ['de', 'en', 'ja']"),
+        ({"tasks": [{"name": "colour", "classes": ["red"]}]}, "fingerprint "),
+    ],
+)
+def test_what_store_json_says_is_held_against_the_data(facts: dict[str, Any], says: str, opened: Opened) -> None:
+    """D3: a false fingerprint passed, though runs are compared by it. Whoever edits the file can seal it, too."""
+    data = change(opened, **facts)
+    (found,) = verify(data)
+    says = says.format("0" * 64, opened.store.fingerprint)
+    assert found.verdict is BAD
+    assert found.text.startswith(f"false: {data.store.folder / INFO} says {says}")
+    assert found.text.endswith(f"; remove {data.store.folder} and prepare it again")
+
+
 def test_a_file_that_does_not_belong_is_named(opened: Opened) -> None:
     """It would be read as a part of the data."""
     (shard,) = opened.store.shards("images")
@@ -101,9 +121,9 @@ def test_each_difference_from_the_card_is_bad_if_verified_and_else_warns(
 ) -> None:
     claim(opened, old, new)
     text = said.format(opened.store.fingerprint)
-    assert verify(opened)[1:-1] == [Finding(BAD, text)]
+    assert verify(opened)[2:] == [Finding(BAD, text)]
     claim(opened, "  images: 44", "  unverified: [splits, tasks, languages, fingerprint]\n  images: 44")
-    assert verify(opened)[1:-1] == [
+    assert verify(opened)[2:] == [
         Finding(WARNING, f"{text} (unverified there)"),
         Finding(GOOD, "as its card says (colours.md): all that is verified there"),
     ]
@@ -113,12 +133,12 @@ def test_of_data_that_is_not_the_release_differences_warn(opened: Opened) -> Non
     claim(opened, "images: 44", "images: 45")
     other = prepare(opened.spec, released=False)
     text = "images: the card says 45, the data has 44 (taken as not the release)"
-    assert verify(opened._replace(store=other))[1] == Finding(WARNING, text)
+    assert verify(opened._replace(store=other))[2] == Finding(WARNING, text)
 
 
 def test_without_a_card_it_says_how_to_get_one(opened: Opened) -> None:
     bare = opened._replace(spec=replace(opened.spec, card=None))
-    assert verify(bare)[1] == Finding(WARNING, "it has no data card to be held against; `mmeval data card` writes one")
+    assert verify(bare)[2] == Finding(WARNING, "it has no data card to be held against; `mmeval data card` writes one")
 
 
 def test_what_was_set_aside_and_what_stands_in_two_splits_is_said(opened: Opened) -> None:

@@ -12,6 +12,8 @@ from mmeval.errors import DataError
 from mmeval.plugin.source import Rejected
 
 LONGEST_CELL = 16 * 1024 * 1024
+LONGEST_LINE = 64 * 1024 * 1024
+"""Characters; a packed file of a few megabytes can hold a line of gigabytes."""
 
 
 def read_delimited(
@@ -41,7 +43,7 @@ def read_delimited(
     """
     csv.field_size_limit(LONGEST_CELL)
     lines = io.TextIOWrapper(stream, encoding=encoding, errors="strict", newline="")
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(_bounded(lines, where), delimiter=delimiter, strict=True)
     number = 0
     try:
         names = list(columns) if columns is not None else next(reader, None)
@@ -65,6 +67,13 @@ def read_delimited(
         raise DataError(f"{where}, row {number + 1}: {error}; mend the quotes of that row.") from None
     finally:
         lines.detach()
+
+
+def _bounded(lines: io.TextIOWrapper, where: str) -> Iterator[str]:
+    while line := lines.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise DataError(f"{where} has a line of more than {LONGEST_LINE:,} characters: no delimited text.")
+        yield line
 
 
 def _line(done: int, error: UnicodeDecodeError) -> int:

@@ -14,6 +14,9 @@ from mmeval.data.reading.row import Row, require_columns
 from mmeval.errors import DataError
 
 BATCH = 256
+LARGEST_COLUMN, MOST_FOLD = 256 * 1024 * 1024, 200
+"""A row group's column may be unpacked to more bytes than that only if it is not packed as tightly as a bomb is."""
+MOST_ROWS = 100_000_000
 
 
 def read_parquet(
@@ -38,6 +41,7 @@ def read_parquet(
             if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
                 raise DataError(f"{where} has the column {twice[0]} twice.")
             names = class_names(schema)
+            _require_declared_sizes(file.metadata, where)
             wanted = None if columns is None else [name for name in schema.names if name in columns]
             for batch in file.iter_batches(BATCH, columns=wanted):
                 for cells in _records(batch, where, number):
@@ -51,6 +55,25 @@ def read_parquet(
         raise DataError(f"{path} may not be read; change its permissions.") from None
     except (pa.ArrowException, OSError) as error:
         raise _damaged(f"{where} can't be read after row {number}", error) from None
+
+
+def _require_declared_sizes(footer: pq.FileMetaData, where: str) -> None:
+    """Refuse what a few megabytes declare to be unpacked to; nothing is read yet.
+
+    Raises:
+        DataError: a column is a decompression bomb, or there are more rows than any table has.
+    """
+    if footer.num_rows > MOST_ROWS:
+        raise DataError(f"{where} declares {footer.num_rows:,} rows, more than {MOST_ROWS:,}; split it.")
+    for group in range(footer.num_row_groups):
+        for number in range(footer.num_columns):
+            column = footer.row_group(group).column(number)
+            size, packed = column.total_uncompressed_size, column.total_compressed_size
+            if size > LARGEST_COLUMN and size > MOST_FOLD * packed:
+                raise DataError(
+                    f"{where}: {column.path_in_schema} declares {size:,} bytes packed in {packed:,}, which no data "
+                    "is; write it again with smaller row groups."
+                )
 
 
 def parquet_columns(path: Path, where: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
@@ -22,6 +23,11 @@ TEXTS = tuple(f"input_{name}" for name in _NAMES.split())
 SIDE = 256
 ROWS = 8192
 """Of the texts that are in memory at once."""
+BYTES = 64 * 1024 * 1024
+"""Of a column's texts that are in memory at once, by their declared width."""
+WIDEST, LARGEST_CHUNK, MOST_ROWS = 64 * 1024, 512 * 1024 * 1024, 4_000_000
+"""What a file may declare: bytes of a text, bytes that are unpacked as one, rows. The published files have 400 and
+260,490."""
 FEWEST, MOST = 64, 512
 """Pictures that are read at once, 12 to 100 MB: as many as a chunk of the file holds, which is unpacked as a whole."""
 
@@ -58,13 +64,15 @@ class FashionGenFile:
             DataError: the file is damaged.
         """
         with _open(self.path) as file:
-            for start in range(0, self.rows, ROWS):
-                yield from zip(*(self._texts(file, name, start) for name in names), strict=True)
+            widest = max(file[name].dtype.itemsize for name in names)
+            rows = max(1, min(ROWS, BYTES // widest))
+            for start in range(0, self.rows, rows):
+                yield from zip(*(self._texts(file, name, start, rows) for name in names), strict=True)
 
-    def _texts(self, file: h5py.File, name: str, start: int) -> list[str]:
+    def _texts(self, file: h5py.File, name: str, start: int, rows: int) -> list[str]:
         try:
             data = file[name]
-            values = data[start : start + ROWS].reshape(-1).tolist()
+            values = data[start : start + rows].reshape(-1).tolist()
         except OSError as error:
             where = f"{self.path.name} can't be read after row {start} ({name}: {error})"
             raise DataError(f"{where}; it is damaged: get it again.") from None
@@ -150,9 +158,15 @@ def _checked(file: h5py.File, name: str) -> int:
     import h5py
 
     needed = (IMAGE, *TEXTS, PRODUCT, PRICE)
+    # Before anything is opened through them.
+    for key in needed:
+        if not isinstance(file.get(key, getlink=True), (h5py.HardLink, type(None))):
+            raise DataError(f"{name}: {key} is a link to data elsewhere, which is not read; get the file again.")
     if missing := [key for key in needed if not isinstance(file.get(key), h5py.Dataset)]:
         has = ", ".join(sorted(file)) or "nothing"
         raise DataError(f"{name} lacks {' and '.join(missing)}; it has {has}.")
+    for key in needed:
+        _require_own(file[key], f"{name}: {key}")
     image = file[IMAGE]
     if (image.shape or ())[1:] != (SIDE, SIDE, 3) or image.dtype != np.uint8:
         raise DataError(f"{name}: {IMAGE} must be uint8 [rows, {SIDE}, {SIDE}, 3], it is {_shown(image)}.")
@@ -168,7 +182,25 @@ def _checked(file: h5py.File, name: str) -> int:
             raise DataError(f"{name}: {key} has {data.size:,} rows, {IMAGE} has {rows:,}; get the file again.")
     if not rows:
         raise DataError(f"{name} has no rows; get it again.")
+    if rows > MOST_ROWS:
+        raise DataError(f"{name} declares {rows:,} rows, more than {MOST_ROWS:,}; get it again.")
     return rows
+
+
+def _require_own(data: h5py.Dataset, what: str) -> None:
+    """Refuse data that stands in other files, and declared sizes that no published file has.
+
+    Raises:
+        DataError: it does; nothing of it was read.
+    """
+    if data.external or data.is_virtual:
+        raise DataError(f"{what} keeps its data in other files, which are not read; get the file again.")
+    width = int(data.dtype.itemsize)
+    if width > WIDEST:
+        raise DataError(f"{what} declares texts of {width:,} bytes, more than {WIDEST:,}; get the file again.")
+    chunk = math.prod(data.chunks or (1,)) * width
+    if chunk > LARGEST_CHUNK:
+        raise DataError(f"{what} declares chunks of {chunk:,} bytes, more than {LARGEST_CHUNK:,}; get the file again.")
 
 
 def _shown(data: h5py.Dataset) -> str:

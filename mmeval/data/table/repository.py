@@ -6,12 +6,12 @@ import glob
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import yaml
-
+from mmeval.data.card import LARGEST
 from mmeval.data.hub import snapshot
 from mmeval.data.reading.files import kind
 from mmeval.data.table.options import HUB, TableOptions
 from mmeval.errors import DataError
+from mmeval.safe_yaml import load
 
 TEXTS = ("csv", "tsv", "jsonl", "ndjson")
 TABLES = ("parquet", *TEXTS, *(f"{ending}.gz" for ending in TEXTS))
@@ -59,8 +59,10 @@ def _parts(source: str) -> tuple[str, str]:
 def _licence(card: Path) -> str:
     unknown: str = TableOptions.model_fields["licence"].default
     try:
-        _, header, _ = card.read_text(encoding="utf-8").split("---", 2)
-        said = yaml.safe_load(header)["license"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        with card.open("rb") as file:
+            text = file.read(LARGEST).decode("utf-8", "replace")
+        _, header, _ = text.split("---", 2)
+        said = load(header)["license"]
+    except (OSError, ValueError, KeyError, TypeError):
         return unknown
     return " and ".join(map(str, said)) if isinstance(said, list) else str(said or unknown)

@@ -109,3 +109,13 @@ def test_the_stream_stays_open_for_its_owner() -> None:
     stream = io.BytesIO(b"a\n1\n")
     list(read_delimited(stream, "t.csv"))
     assert not stream.closed
+
+
+def test_a_line_that_never_ends_is_refused_before_it_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A .gz of 10 MB can hold a line of 10 GB; the csv module asks for all of it before it counts cells."""
+    monkeypatch.setattr(delimited, "LONGEST_LINE", 1000)
+    stream = io.BytesIO(b"a,b\n1,2\n" + b"x" * 1_000_000)
+    with pytest.raises(DataError) as caught:
+        list(delimited.read_delimited(stream, "t.csv"))
+    assert str(caught.value) == "t.csv has a line of more than 1,000 characters: no delimited text."
+    assert stream.tell() < 100_000

@@ -173,3 +173,25 @@ def test_memory_holds_a_batch_not_the_file(tmp_path: Path) -> None:
         next(rows)
     assert pa.total_allocated_bytes() - before < 8 * parquet.BATCH * 10_000
     rows.close()
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    """300 MB of zeros in some kilobytes, which the footer says."""
+    table = pa.table({"text": [bytes(3_000_000)] * 100})
+    path = write(tmp_path / "t.parquet", table, compression="zstd", use_dictionary=False)
+    assert path.stat().st_size < 1_000_000
+    said = complaint(path)
+    assert said.startswith("t.parquet: text declares 300,")
+    assert said.endswith(", which no data is; write it again with smaller row groups.")
+
+
+def test_what_packs_well_and_is_small_is_read(tmp_path: Path) -> None:
+    """A column of one value."""
+    path = write(tmp_path / "t.parquet", pa.table({"text": ["same " * 1000] * 1000}), compression="zstd")
+    assert sum(1 for _ in read_parquet(path, "t.parquet")) == 1000
+
+
+def test_more_rows_than_any_table_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "MOST_ROWS", 2)
+    path = write(tmp_path / "t.parquet", pa.table({"text": ["a"] * 3}))
+    assert complaint(path) == "t.parquet declares 3 rows, more than 2; split it."

@@ -386,3 +386,74 @@ def test_the_published_numbers_are_held_to(files: Path) -> None:
         "46; examples in train+validation: the card says 260490, the data has 223; images: the card says 293018, the "
         "data has 269. --not-the-release takes it nevertheless, and says so wherever it is scored."
     )
+
+
+@pytest.mark.parametrize("kind", ["external", "external of a picture", "soft out", "soft", "storage", "virtual"])
+def test_data_in_other_files_is_refused(kind: str, small: Path, tmp_path: Path) -> None:
+    """D8: a "Fashion-Gen" file delivered the text of a file on the machine that read it."""
+    secret = tmp_path / "secret.txt"
+    secret.write_bytes(b"a private key" * 1000)
+    other = tmp_path / "other.h5"
+    count = len(column(small, "input_productID"))
+    with h5py.File(other, "w") as file:
+        file["x"] = np.array([[b"secret"]] * count)
+    key = "input_image" if kind == "external of a picture" else "input_name"
+    with h5py.File(small / TRAIN, "a") as file:
+        del file[key]
+        if kind.startswith("external"):
+            file[key] = h5py.ExternalLink(str(other), "/x")
+        elif kind == "soft out":
+            file["elsewhere"] = h5py.ExternalLink(str(other), "/")
+            file[key] = h5py.SoftLink("/elsewhere/x")
+        elif kind == "soft":
+            file[key] = h5py.SoftLink("/input_brand")
+        elif kind == "storage":
+            file.create_dataset(key, (count, 1), "S13", external=[(str(secret), 0, 13 * count)])
+        else:
+            layout = h5py.VirtualLayout((count, 1), "S6")
+            layout[:] = h5py.VirtualSource(str(other), "x", (count, 1))
+            file.create_virtual_dataset(key, layout)
+    said = complaint(small)
+    if kind in ("storage", "virtual"):
+        assert said == f"{TRAIN}: {key} keeps its data in other files, which are not read; get the file again."
+    else:
+        assert said == f"{TRAIN}: {key} is a link to data elsewhere, which is not read; get the file again."
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "dtype", "chunks", "said"),
+    [
+        ("input_name", None, "S1000000000", None, "declares texts of 1,000,000,000 bytes, more than 65,536"),
+        ("input_name", None, "S60000", (90_000, 1), "declares chunks of 5,400,000,000 bytes, more than 536,870,912"),
+        ("input_image", None, "u1", (8192, 256, 256, 3), "declares chunks of 1,610,612,736 bytes, more than"),
+    ],
+)
+def test_declared_sizes_are_bounded_before_anything_is_read(
+    key: str, shape: None, dtype: str, chunks: tuple[int, ...] | None, said: str, small: Path
+) -> None:
+    """D8: a text declared 1 GB wide took 4.8 GB. Not a byte of it need be in the file."""
+    with h5py.File(small / TRAIN, "a") as file:
+        shape = file[key].shape
+        del file[key]
+        most = (None, *shape[1:]) if chunks else None
+        file.create_dataset(key, shape, dtype, chunks=chunks, maxshape=most)
+    assert complaint(small).startswith(f"{TRAIN}: {key} {said}")
+
+
+def test_more_rows_than_any_file_has_are_refused(small: Path) -> None:
+    """Of chunks that were never written each reads as zeros: rows without end, in a file of kilobytes."""
+    rows = 10**9
+    with h5py.File(small / TRAIN, "a") as file:
+        for key in list(file):
+            shape, kind = file[key].shape, file[key].dtype
+            del file[key]
+            shape = (rows, *shape[1:])
+            file.create_dataset(key, shape, kind, chunks=(1, *shape[1:]), maxshape=(None, *shape[1:]))
+    assert complaint(small) == f"{TRAIN} declares 1,000,000,000 rows, more than 4,000,000; get it again."
+
+
+def test_wide_texts_are_read_in_fewer_rows_at_once(small: Path, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that memory is bounded whatever the width; the rows stay the same."""
+    plain = list(module.FashionGenSource(small, "").examples())
+    monkeypatch.setattr("mmeval.data.sources.fashiongen_files.BYTES", 1200)
+    assert list(module.FashionGenSource(small, "").examples()) == plain

@@ -9,6 +9,7 @@ import pytest
 
 from mmeval.data.asked import Asked, Opened
 from mmeval.data.named import open_data
+from mmeval.data.table.repository import _licence
 from mmeval.errors import DataError
 from mmeval.plugin.manager import Manager
 from tests.data.table.shop import shop, texts, write
@@ -47,6 +48,14 @@ def test_parquet_with_splits_in_its_names(server: HubServer, capsys: pytest.Capt
     said = capsys.readouterr().err
     assert "Columns of hub:owner/embedded, told by their names: image=image,text=text,label=label (" in said
     assert "Splits of hub:owner/embedded: as told, with a validation split carved off train" in said
+
+
+@pytest.mark.parametrize("header", ["license: mit\nmore: &a [*a]", "[" * 3000, "license: [mit", "license", "- mit"])
+def test_a_licence_that_is_not_said_plainly_is_unknown(header: str, tmp_path: Path) -> None:
+    """D9: the card is a stranger's; it is read for nothing else."""
+    card = tmp_path / "README.md"
+    card.write_text(f"---\n{header}\n---\n")
+    assert _licence(card) == "unknown"
 
 
 def test_a_file_or_folder_of_a_repository(server: HubServer) -> None:

@@ -166,3 +166,16 @@ def test_ten_thousand_rows_are_read_in_order_and_counted_once(tmp_path: Path) ->
 def test_text_of_excel_with_a_byte_order_mark(tmp_path: Path) -> None:
     """Else the first column is called "\\ufefftext" and is not found."""
     assert len(read(write(tmp_path / "a.csv", texts(), encoding="utf-8-sig"))[0]) == 40
+
+
+def test_a_text_of_ten_megabytes_is_cut_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """D10: models that count n-grams took 3.8 GB for it."""
+    path = tmp_path / "shop.jsonl"
+    rows = [{"text": f"text {number}", "label": "ab"[number % 2]} for number in range(120)]
+    rows[60]["text"] = "word " * 2_000_000
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = TableSource(TableOptions(source=str(path)), path)
+    store = prepare(table_spec(found.options, found), found)
+    assert store.cut_count == 1
+    assert max(map(len, store.examples["text"].to_pylist())) == 32_768
+    assert "Cut after 32,768 characters: texts of 1 cells" in capsys.readouterr().err.splitlines()
