@@ -5,18 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 PARTIAL = ".partial"
 """The suffix of what is being written."""
-DIGEST = "digest"
-"""The field of a sealed JSON object that holds the digest of all its other fields."""
 
 
 @contextlib.contextmanager
@@ -108,27 +104,6 @@ def file_digest(path: Path, algorithm: str = "sha256", advance: Callable[[int], 
             sha.update(block)
             advance(len(block))
     return sha.hexdigest()
-
-
-def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
-    """``data`` with the SHA-256 of its fields in the field ``digest``, so that a damaged or edited file is noticed.
-
-    The digest is of values, not of bytes: another indentation or order of fields keeps it. It guards against damage and
-    careless edits, not against somebody who computes it anew.
-    """
-    fields = {name: value for name, value in data.items() if name != DIGEST}
-    return fields | {DIGEST: _digest_of(fields)}
-
-
-def seal_holds(data: Mapping[str, Any]) -> bool:
-    """Whether a JSON object that was made by :func:`sealed` is as it was made."""
-    return data.get(DIGEST) == _digest_of({name: value for name, value in data.items() if name != DIGEST})
-
-
-def _digest_of(fields: Mapping[str, Any]) -> str:
-    text = json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    # Lone surrogates (a file name that is no UTF-8) must not make a digest fail.
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -64,7 +64,7 @@ def content_digest(path: Path, advance: Callable[[int], None] = lambda _: None) 
 
 def sealed(facts: Mapping[str, Any]) -> str:
     """A JSON object as text (ASCII: JSON may hold lone surrogates, UTF-8 can't), with a digest of its content."""
-    return json.dumps({**facts, SEAL: _digest(facts)}, indent=1)
+    return json.dumps(with_seal(facts), indent=1)
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
@@ -82,12 +82,25 @@ def read_sealed(path: Path) -> dict[str, Any]:
         raise DamageError("it is not JSON") from None
     if not isinstance(facts, dict):
         raise DamageError("it holds no JSON object")
-    seal = facts.pop(SEAL, None)
-    if seal is None:
+    if SEAL not in facts:
         raise DamageError(f"it lacks the field {SEAL}")
-    if seal != _digest(facts):
+    if not seal_holds(facts):
         raise DamageError(f"its content is not that of its {SEAL}")
-    return facts
+    return _unsealed(facts)
+
+
+def with_seal(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The object with its seal, which takes the place of one that it had."""
+    return {**facts, SEAL: _digest(_unsealed(facts))}
+
+
+def seal_holds(facts: Mapping[str, Any]) -> bool:
+    """Whether an object that was read is what was sealed; its indentation and the order of its fields don't matter."""
+    return bool(facts.get(SEAL) == _digest(_unsealed(facts)))
+
+
+def _unsealed(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name != SEAL}
 
 
 def _digest(facts: Mapping[str, Any]) -> str:

@@ -143,7 +143,7 @@ class Record(_Frozen):
     """Metrics that plugins added to the built-in ones."""
     files: dict[str, FileRecord] = {}
     """Every other file of the run folder, by its path in it (with `/`); empty in schema 1."""
-    digest: str = ""
+    seal: str = ""
     """SHA-256 of all other fields; empty in schema 1."""
 
     @field_validator("seeds")
@@ -171,8 +171,8 @@ class Record(_Frozen):
     def _is_complete(self) -> Self:
         if set(self.seeds) != {str(seed) for seed in self.plan.protocol.seeds}:
             raise ValueError("seeds are not those of the plan")
-        if self.schema_version == 1 and (self.files or self.digest):
-            raise ValueError("schema 1 has neither files nor a digest")
+        if self.schema_version == 1 and (self.files or self.seal):
+            raise ValueError("schema 1 has neither files nor a seal")
         return self
 
 

@@ -95,7 +95,7 @@ def test_nothing_in_a_record_can_be_changed() -> None:
         ({"files": {"../elsewhere": {"sha256": "0" * 64, "bytes": 1}}}, "no path inside the run folder"),
         ({"files": {"/etc/passwd": {"sha256": "0" * 64, "bytes": 1}}}, "no path inside the run folder"),
         ({"files": {"a": {"sha256": "0" * 63, "bytes": 1}}}, "sha256"),
-        ({"schema_version": 1, "digest": "0" * 64}, "schema 1 has neither files nor a digest"),
+        ({"schema_version": 1, "seal": "0" * 64}, "schema 1 has neither files nor a seal"),
     ],
 )
 def test_a_record_whose_parts_cannot_be_is_refused(change: dict[str, Any], said: str) -> None:

@@ -21,7 +21,7 @@ from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.data.verify import verify
 from mmeval.errors import UserError
-from mmeval.files import sealed
+from mmeval.integrity import with_seal
 from mmeval.run.folder import RunFolder
 from mmeval.run.views import report_again, score_again
 
@@ -40,7 +40,8 @@ def register_metrics(register):
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec("x", "s", mmeval.ModelConfig, lambda c, k: None, "1", ("text",), "none", "MIT", {{"tiny": {{}}}}))
+    about = ("1", ("text",), "none", "MIT", {{"tiny": {{}}}})
+    register(mmeval.ModelSpec("x", "s", mmeval.ModelConfig, lambda config, context: None, *about))
 """
 METRIC = """import mmeval
 
@@ -112,7 +113,7 @@ def test_no_field_of_a_run_folder_makes_code_run(
     whole = json.loads(path.read_text(encoding="utf-8"))
     for number, document in enumerate(hostile(whole, evil)):
         for again in (score_again, report_again) if file == "run.json" or number % 10 == 0 else (report_again,):
-            path.write_text(json.dumps(sealed(document) if seal else document), encoding="utf-8")
+            path.write_text(json.dumps(with_seal(document) if seal else document), encoding="utf-8")
             with contextlib.suppress(UserError):
                 again(scored)
             assert not marker.exists(), document
@@ -127,7 +128,7 @@ def test_a_metric_that_a_record_finds_in_a_file_is_refused_with_the_option_to_ad
     record = json.loads(scored.record_file.read_text())
     record |= {"metrics": ["x"], "metric_plugins": [], "metric_origins": {}}
     record |= {"metric_plugins": [str(evil)]} if fields == "metric" else {fields: str(evil)}
-    scored.record_file.write_text(json.dumps(sealed(record)))
+    scored.record_file.write_text(json.dumps(with_seal(record)))
     capsys.readouterr()
     assert command("score", scored.path) == 2
     assert capsys.readouterr().err == (

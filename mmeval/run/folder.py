@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from mmeval.console import note
 from mmeval.errors import RunFolderError
-from mmeval.files import DIGEST, PARTIAL, seal_holds, sealed, write_text
+from mmeval.files import PARTIAL, write_text
+from mmeval.integrity import SEAL, seal_holds, with_seal
 from mmeval.record import FileRecord, Plan, Record, SeedFacts
 from mmeval.run.manifest import describe, differences, listed
 
@@ -121,9 +122,9 @@ class RunFolder:
             files = {name: FileRecord.model_validate(one) for name, one in data.get(FILES, {}).items()}
         except (ValueError, OSError, AttributeError, RecursionError):
             return None
-        if (FILES in data or DIGEST in data) and not (files and seal_holds(data)):
+        if (FILES in data or SEAL in data) and not (files and seal_holds(data)):
             return None
-        return {name: value for name, value in data.items() if name not in (FILES, DIGEST)}, files
+        return {name: value for name, value in data.items() if name not in (FILES, SEAL)}, files
 
     def finish_seed(self, seed: int, facts: Mapping[str, Any]) -> None:
         """Write ``fit.json``, last of all files of a seed: facts, and the digests of the model and the predictions."""
@@ -133,7 +134,7 @@ class RunFolder:
         files = describe(self.path, [*(path for path in model if path.suffix != PARTIAL), self.predictions_file(seed)])
         self.write_json(
             self.facts_file(seed),
-            sealed(dict(facts) | {FILES: {name: one.model_dump() for name, one in files.items()}}),
+            with_seal(dict(facts) | {FILES: {name: one.model_dump() for name, one in files.items()}}),
         )
 
     def reopen(self, plan: Plan) -> None:
@@ -150,7 +151,7 @@ class RunFolder:
         """
         if record.schema_version == 1:
             # Nobody knows what these files were when they were written, so there is nothing to vouch for.
-            self.write_json(self.record_file, record.model_dump(mode="json", exclude={FILES, DIGEST}))
+            self.write_json(self.record_file, record.model_dump(mode="json", exclude={FILES, SEAL}))
             return
         if made is None:
             files: dict[str, FileRecord] = {}
@@ -163,7 +164,7 @@ class RunFolder:
             files = dict(record.files)
         files |= describe(self.path, made)
         record = record.model_copy(update={FILES: dict(sorted(files.items()))})
-        self.write_json(self.record_file, sealed(record.model_dump(mode="json")))
+        self.write_json(self.record_file, with_seal(record.model_dump(mode="json")))
 
     def _own_files(self, plan: Plan) -> list[Path]:
         """The files that a run writes and that are there; what else somebody put into the folder is theirs."""
@@ -212,7 +213,7 @@ class RunFolder:
             ) from None
         if isinstance(read, Record) and read.schema_version != 1 and not seal_holds(data):
             raise RunFolderError(
-                f"{path} was changed since it was written: its digest is not that of its content; "
+                f"{path} was changed since it was written: its seal is not that of its content; "
                 f"{self.again('write it anew')}."
             )
         return read

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmeval.errors import RunFolderError, UserError
-from mmeval.files import file_digest, sealed
+from mmeval.files import file_digest
+from mmeval.integrity import with_seal
 from mmeval.metrics.predictions import read_predictions
 from mmeval.metrics.scores import read_scores
 from mmeval.plugin.manager import Manager
@@ -45,7 +46,7 @@ def flip(path: Path, bit: int) -> None:
 def edit(path: Path, change: Callable[[dict[str, Any]], None], seal: bool = False) -> None:
     data = json.loads(path.read_text(encoding="utf-8"))
     change(data)
-    path.write_text(json.dumps(sealed(data) if seal else data), encoding="utf-8")
+    path.write_text(json.dumps(with_seal(data) if seal else data), encoding="utf-8")
 
 
 def refusal(call: Callable[..., object], *args: object) -> str:
@@ -169,7 +170,7 @@ def test_an_edited_record_is_refused_and_written_anew_by_run(
     edit(finished.record_file, lambda record: record.update(device="a faster one"))
     for call in (score_again, report_again):
         assert refusal(call, finished) == (
-            f"{finished.record_file} was changed since it was written: its digest is not that of its content; "
+            f"{finished.record_file} was changed since it was written: its seal is not that of its content; "
             f"repeat its `mmeval run` with --output {finished.path} to write it anew."
         )
     run(ask(seeds=2), offer())
@@ -230,7 +231,7 @@ def test_a_forged_record_is_one_sentence(
 
     def forge(record: dict[str, Any]) -> None:
         if schema == 1:
-            del record["files"], record["digest"]
+            del record["files"], record["seal"]
         record["schema_version"] = schema
         change(record)
 
@@ -268,12 +269,12 @@ def test_a_finished_run_of_schema_1_is_left_as_it_is(
     finished: RunFolder, ask: Ask, offer: Offer, capsys: Capture
 ) -> None:
     def age(record: dict[str, Any]) -> None:
-        del record["files"], record["digest"]
+        del record["files"], record["seal"]
         record["schema_version"] = 1
 
     edit(finished.record_file, age)
     for seed in (0, 1):
-        edit(finished.facts_file(seed), lambda facts: [facts.pop(name) for name in ("files", "digest")] and None)
+        edit(finished.facts_file(seed), lambda facts: [facts.pop(name) for name in ("files", "seal")] and None)
     before = {path: path.read_bytes() for path in files_of(finished)}
     capsys.readouterr()
     run(ask(seeds=2), offer())
