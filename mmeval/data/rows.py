@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmeval.console import progress
+from mmeval.data.languages import RESERVED
 from mmeval.data.store import ATTRIBUTE, EXAMPLES, LABEL, METADATA, SLICE
 from mmeval.data.words import is_text, writable
 from mmeval.errors import DataError
@@ -129,6 +130,8 @@ class _Rows:
                 raise DataError(f"Example {example.id}: its {name} must be a text, it is {value!r}.")
             if not is_text(value):
                 return f"its {name} holds half a character (a lone surrogate)"
+        if example.language in RESERVED:
+            return f'the language "{example.language}" is a word of the score table'
         if example.id in self.ids:
             return f'the id "{example.id}" stands for another example already'
         for task, name in example.labels.items():
