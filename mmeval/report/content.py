@@ -172,7 +172,8 @@ class Content:
             words = shlex.split(self.record.command)
         except ValueError:
             return without_folders(self.record.command)
-        return shlex.join(map(word_without_folders, words))
+        shown = [word_without_folders(word) for word in words]
+        return shlex.join(shown) if shown != words else self.record.command
 
     @property
     def options(self) -> dict[str, Any]:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from mmeval.report.content import Content
 
+ENDS = (
+    "Worst and gap are taken column by column, their intervals those of the languages that are worst and best in this "
+    "sample; the worst of many noisy scores tends to be too low, their gap too wide. "
+)
+
 
 def markdown(content: Content) -> str:
     """Scores per task and language, protocol and provenance, as GitHub-flavoured Markdown."""
@@ -17,9 +22,8 @@ def markdown(content: Content) -> str:
         lines += [_cell(one), ""]
     lines += [
         "In brackets: 95 % bootstrap intervals over the pictures of the test split. They speak of other test examples, "
-        "not of other training seeds. Worst and gap are taken column by column, their intervals those of the languages "
-        "that are worst and best in this sample; the worst of many noisy scores tends to be too low, their gap too "
-        "wide. `report.html` has charts and the most confident mistakes.",
+        f"not of other training seeds. {ENDS if len(content.languages) > 1 else ''}"
+        "`report.html` has charts and the most confident mistakes.",
         "",
         *_data_check(content),
         "## Protocol and provenance",

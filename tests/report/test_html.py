@@ -85,7 +85,7 @@ def test_a_text_cannot_become_markup(where: str, content: Make, mistake: Mistake
 
 def test_the_record_cannot_become_markup(content: Make) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    page = Page(html(content(paper=evil, command=evil, data={"summary": evil, "licence": evil})))
+    page = Page(html(content(paper=evil, command=evil, data={"name": evil, "summary": evil, "licence": evil})))
     assert page.all("img") == []
     assert page.text.count(evil) == 4
 
@@ -144,5 +144,5 @@ def test_a_picture_is_embedded_as_what_it_is(kind: str) -> None:
 
 
 def test_a_licence_that_asks_for_credit_gets_it_beside_the_pictures(content: Make, mistake: Mistake) -> None:
-    data = {"summary": "squares", "licence": "cc-by-4.0", "credit": "Drawn by <Someone>"}
+    data = {"name": "colours", "summary": "squares", "licence": "cc-by-4.0", "credit": "Drawn by <Someone>"}
     assert "Drawn by &lt;Someone&gt;" in html(content(gallery=[mistake()], data=data))
