@@ -41,6 +41,7 @@ class Written:
     attributes: dict[str, set[str]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     unknown: dict[str, Counter[str]] = field(default_factory=dict)
+    left_out: dict[str, Counter[str]] = field(default_factory=dict)
     sha: hashlib._Hash = field(default_factory=hashlib.sha256)
 
 
@@ -118,6 +119,8 @@ class _Rows:
             written.splits[example.split] += 1
             for task, label in example.unknown_labels.items():
                 written.unknown.setdefault(task, Counter())[label] += 1
+            for task, label in example.left_out_labels.items():
+                written.left_out.setdefault(task, Counter())[label] += 1
             for name, value in example.attributes.items():
                 written.attributes.setdefault(name, set()).add(value)
             written.sha.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass"))
