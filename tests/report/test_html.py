@@ -119,6 +119,14 @@ def test_a_mistake_without_picture_or_text_says_so(content: Make, mistake: Mista
     assert "88 % sure" in page.text
 
 
+def test_a_narrow_page_says_that_tables_scroll_and_keeps_cards_short(content: Make, mistake: Mistake) -> None:
+    page = html(content(gallery=[mistake(text="word " * 2000)]))
+    assert page.count('<p class="hint quiet">The table scrolls sideways.</p>') == 3, "two tasks and the slices"
+    assert "@media (max-width: 640px) { .hint { display: block; } }" in page
+    assert "-webkit-line-clamp: 4" in page
+    assert "width: 72px" not in page
+
+
 def test_a_model_without_mistakes_is_said_so(content: Make) -> None:
     assert "None: every prediction was right." in Page(html(content())).text
 
