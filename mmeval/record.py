@@ -102,6 +102,51 @@ class DataFacts(BaseModel):
     """What must be said wherever it is scored."""
 
 
+class RejectedRows(_Frozen):
+    """Rows of the source that the data set doesn't use."""
+
+    rows: int = Field(ge=0)
+    """Their number."""
+    total: int = Field(ge=0)
+    """Rows of the source, used or not."""
+    reasons: list[tuple[str, int]] = []
+    """The most frequent reasons, each with its rows."""
+
+
+class Majority(_Frozen):
+    """Scores of always predicting the most frequent training class."""
+
+    label: str
+    """That class."""
+    top1: float = Field(ge=0, le=1)
+    """Top-1 over all scored rows."""
+    mean_over_languages: float = Field(ge=0, le=1)
+    """Mean of the languages' top-1."""
+
+
+class DataCheck(_Frozen):
+    """What was counted before training: what scores can't speak of, and what needs no model to be reached."""
+
+    split: str
+    """The scored split."""
+    languages: dict[str, dict[str, int]]
+    """Rows by language and split."""
+    classes: dict[str, int]
+    """Number of classes by task."""
+    unscored_languages: dict[str, int] = {}
+    """Languages without a scored row, with their rows in the other splits."""
+    few_rows_languages: dict[str, int] = {}
+    """Languages with fewer than 30 scored rows, with their number."""
+    rare_classes: dict[str, dict[str, dict[str, int]]] = {}
+    """Classes with fewer than 2 rows in a split: rows by task, split and class."""
+    single_classes: dict[str, list[str]] = {}
+    """Classes with 1 row in all splits together, by task."""
+    rejected: RejectedRows
+    """Rows that were set aside when the data was prepared."""
+    majority: dict[str, Majority] = {}
+    """The majority-class baseline by task; a task without training or scored labels has none."""
+
+
 class Record(_Frozen):
     """The whole provenance of a finished run."""
 
@@ -141,6 +186,8 @@ class Record(_Frozen):
     """Where each of them came from: package and version, or file and digest."""
     metrics: list[str] = []
     """Metrics that plugins added to the built-in ones."""
+    data_check: DataCheck | None = None
+    """What was counted before training; None in older records."""
     files: dict[str, FileRecord] = {}
     """Every other file of the run folder, by its path in it (with `/`); empty in schema 1."""
     seal: str = ""

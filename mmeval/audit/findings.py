@@ -129,6 +129,6 @@ def _missing(audit: Audit) -> list[Finding]:
         found.append(Finding(LOOK, f"{rows} a {task} that is no class of it."))
     for splits, clusters in audit.gaps.spanning.items():
         where = " and ".join(splits.split("+"))
-        which = _count(clusters, "cluster (a picture, a product) has", "clusters (a picture, a product) have")
+        which = _count(clusters, "cluster (rows that belong together) has", "clusters (rows that belong together) have")
         found.append(Finding(BAD, f"{which} examples in {where}."))
     return found

@@ -57,7 +57,7 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """As the table shows them."""
         half = [str(self.halves[one]) if one in self.halves else "–" for one in (Inputs.IMAGE, Inputs.TEXT)]
-        worst = f"{self.worst} ({self.worst_language})"
+        worst = f"{self.worst} ({self.worst_language})" if self.worst_language else str(self.worst)
         spent = f"{self.seconds:.0f}"
         return (self.plugin, self.preset, str(self.mean), self.mean.interval, worst, *half, self.verdict, spent)
 
@@ -78,7 +78,7 @@ def rows_of(contents: Mapping[Entry, Content]) -> list[Row]:
             task=task,
             mean=mean,
             worst=content.number(task, WORST, METRIC),
-            worst_language=content.extremes(task)[1],
+            worst_language=content.worst_text(task),
             seconds=sum(one["seconds"] for one in facts) / len(facts),
             signature=content.record.plan.signature,
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.data_options import Columns, Images, Language, NotTheRelease, Source
+from mmeval.cli.data_options import Columns, Encoding, Images, Language, NotTheRelease, Source
 
 
 def bench(
@@ -31,6 +31,7 @@ def bench(
     columns: Columns = "",
     language: Language = "",
     images: Images = None,
+    encoding: Encoding = "",
 ) -> None:
     """Run many models on one data set and set them side by side. The same command again goes on where it stopped."""
     import shlex
@@ -55,6 +56,7 @@ def bench(
         columns=columns,
         language=language,
         images=images,
+        encoding=encoding,
     )
     entries = entries_of(plugins_of(plugins), base, folder, Manager(), halves=halves)
     rows, failures = walk(entries, folder, shlex.join(["mmeval", *sys.argv[1:]]))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.data_options import Columns, Images, Language, Name, NotTheRelease, Source, opened
+from mmeval.cli.data_options import Columns, Encoding, Images, Language, Name, NotTheRelease, Source, opened
 
 
 def audit(
@@ -17,6 +17,7 @@ def audit(
     columns: Columns = "",
     language: Language = "",
     images: Images = None,
+    encoding: Encoding = "",
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -32,7 +33,7 @@ def audit(
     from mmeval.console import console
     from mmeval.errors import Stopped
 
-    data = opened(name, source, not_the_release, columns, language, images)
+    data = opened(name, source, not_the_release, columns, language, images, encoding)
     folder = output or Path("audits") / data.store.name.replace(":", "-")
     try:
         found = look(data.store, folder, encoder=encoder, credit=data.spec.credit)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.data_options import Columns, Images, Language, Name, NotTheRelease, Source, asked, opened
+from mmeval.cli.data_options import Columns, Encoding, Images, Language, Name, NotTheRelease, Source, asked, opened
 
 
 def card(
@@ -17,6 +17,7 @@ def card(
     columns: Columns = "",
     language: Language = "",
     images: Images = None,
+    encoding: Encoding = "",
     of_the_data: Annotated[
         bool, typer.Option("--of-the-data", help="Made of the prepared data, not the one that is shipped.")
     ] = False,
@@ -27,7 +28,7 @@ def card(
     from mmeval.data.card_of import card_of
     from mmeval.plugin.manager import Manager
 
-    options = (name, source, not_the_release, columns, language, images)
+    options = (name, source, not_the_release, columns, language, images, encoding)
     shipped = None if of_the_data or asked(*options).is_table else spec_of(name, Manager()).card
     text = shipped.read_text(encoding="utf-8") if shipped else card_of(opened(*options))
     if output:

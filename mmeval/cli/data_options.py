@@ -33,6 +33,10 @@ Images = Annotated[
     Path | None,
     typer.Option(help="Of a table: the folder that pictures' paths start from.", show_default="that of the table"),
 ]
+Encoding = Annotated[
+    str,
+    typer.Option(help="Of a table that is text: its encoding, as cp1250 or utf-16.", show_default="UTF-8"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
@@ -43,6 +47,7 @@ def opened(
     columns: str,
     language: str,
     images: Path | None,
+    encoding: str,
     *,
     download: bool = False,
 ) -> Opened:
@@ -50,13 +55,20 @@ def opened(
     from mmeval.data.named import open_data
     from mmeval.plugin.manager import Manager
 
-    return open_data(asked(name, source, not_the_release, columns, language, images), Manager(), download=download)
+    request = asked(name, source, not_the_release, columns, language, images, encoding)
+    return open_data(request, Manager(), download=download)
 
 
 def asked(
-    name: str, source: Path | None, not_the_release: bool, columns: str, language: str, images: Path | None
+    name: str,
+    source: Path | None,
+    not_the_release: bool,
+    columns: str,
+    language: str,
+    images: Path | None,
+    encoding: str,
 ) -> Asked:
     """What the options ask for."""
     from mmeval.data.asked import Asked
 
-    return Asked(name, source, not not_the_release, columns, language, images)
+    return Asked(name, source, not not_the_release, columns, language, images, encoding)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.data_options import Columns, Images, Language, Name, NotTheRelease, Source, asked, opened
+from mmeval.cli.data_options import Columns, Encoding, Images, Language, Name, NotTheRelease, Source, asked, opened
 
 
 def prepare(
@@ -18,6 +18,7 @@ def prepare(
     columns: Columns = "",
     language: Language = "",
     images: Images = None,
+    encoding: Encoding = "",
     save: Annotated[
         Path | None, typer.Option(help="Of a table: write all that was said to FILE.toml.", show_default=False)
     ] = None,
@@ -26,14 +27,14 @@ def prepare(
     from mmeval.console import console
     from mmeval.errors import Stopped
 
-    options = (name, source, not_the_release, columns, language, images)
+    options = (name, source, not_the_release, columns, language, images, encoding)
     try:
         if save:
             from mmeval.data.table.named import save_table
             from mmeval.plugin.manager import Manager
 
             name = save_table(asked(*options), save, Manager())
-            options = (name, None, False, "", "", None)
+            options = (name, None, False, "", "", None, "")
         data = opened(*options, download=True)
     except KeyboardInterrupt:
         raise Stopped("Stopped. What is prepared is kept; repeat the command to go on.") from None
@@ -45,7 +46,7 @@ def prepare(
     screen.print(f"Next: {_next(options)}", style="dim", markup=False, soft_wrap=True)
 
 
-def _next(options: tuple[str, Path | None, bool, str, str, Path | None]) -> str:
+def _next(options: tuple[str, Path | None, bool, str, str, Path | None, str]) -> str:
     """What to type now. The name is enough, but for a table of which more was said."""
     typed = quote(options[0])
     if not any(options[3:]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmeval.cli.data_options import AsJson, Columns, Images, Language, Name, NotTheRelease, Source, opened
+from mmeval.cli.data_options import AsJson, Columns, Encoding, Images, Language, Name, NotTheRelease, Source, opened
 
 if TYPE_CHECKING:
     from mmeval.data.sample import Shown
@@ -31,12 +31,13 @@ def show(
     columns: Columns = "",
     language: Language = "",
     images: Images = None,
+    encoding: Encoding = "",
     json: AsJson = False,
 ) -> None:
     """Look at examples: in the terminal, and with their pictures on a page."""
     from mmeval.data.sample import sample
 
-    data = opened(name, source, not_the_release, columns, language, images)
+    data = opened(name, source, not_the_release, columns, language, images, encoding)
     if set_aside:
         _print_set_aside(data.store, count, as_json=json)
         return

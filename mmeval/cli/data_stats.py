@@ -5,7 +5,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from mmeval.cli.data_options import AsJson, Columns, Images, Language, Name, NotTheRelease, Source, opened
+from mmeval.cli.data_options import AsJson, Columns, Encoding, Images, Language, Name, NotTheRelease, Source, opened
 
 if TYPE_CHECKING:
     from mmeval.data.stats import Stats
@@ -21,12 +21,13 @@ def stats(
     columns: Columns = "",
     language: Language = "",
     images: Images = None,
+    encoding: Encoding = "",
     json: AsJson = False,
 ) -> None:
     """Count a data set: per language, task and slice."""
     from mmeval.data.stats import stats as count
 
-    found = count(opened(name, source, not_the_release, columns, language, images).store)
+    found = count(opened(name, source, not_the_release, columns, language, images, encoding).store)
     if json:
         import dataclasses
         import json as writer

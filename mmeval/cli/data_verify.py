@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mmeval.cli.data_options import AsJson, Columns, Images, Language, Name, NotTheRelease, Source, opened
+from mmeval.cli.data_options import AsJson, Columns, Encoding, Images, Language, Name, NotTheRelease, Source, opened
 
 
 def verify(
@@ -14,13 +14,14 @@ def verify(
     columns: Columns = "",
     language: Language = "",
     images: Images = None,
+    encoding: Encoding = "",
     json: AsJson = False,
 ) -> None:
     """Hold prepared data against its digests and its data card; the exit status is 1 if it isn't as it should be."""
     from mmeval.data.verify import Verdict
     from mmeval.data.verify import verify as check
 
-    data = opened(name, source, not_the_release, columns, language, images)
+    data = opened(name, source, not_the_release, columns, language, images, encoding)
     findings = check(data)
     if json:
         import json as writer

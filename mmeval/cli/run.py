@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.data_options import Columns, Images, Language, NotTheRelease, Source
+from mmeval.cli.data_options import Columns, Encoding, Images, Language, NotTheRelease, Source
 from mmeval.cli.show import show_result
 
 
@@ -38,6 +38,7 @@ def run(
     columns: Columns = "",
     language: Language = "",
     images: Images = None,
+    encoding: Encoding = "",
 ) -> None:
     """Train a model, score it per language, write a run folder with a report."""
     from mmeval.errors import Stopped
@@ -46,7 +47,7 @@ def run(
 
     asked = None if inputs is None else _inputs(inputs)
     options = (tuple(changes or ()), asked, device, seed, seeds, limit, output, tuple(metrics or ()))
-    of_data = (source, not not_the_release, columns, language, images)
+    of_data = (source, not not_the_release, columns, language, images, encoding)
     request = Request(plugin, dataset, preset, *options, *of_data)
     try:
         folder = walk(request)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmeval.console import note
 from mmeval.data.card import read_card
 from mmeval.data.known import known, prepared, remember
 from mmeval.data.prepare import open_store, prepare
@@ -14,7 +16,11 @@ from mmeval.errors import DataError
 if TYPE_CHECKING:
     from mmeval.data.asked import Asked
     from mmeval.data.store import Store
+    from mmeval.plugin.source import Source
     from mmeval.plugin.spec import DatasetSpec
+
+FOLDERS = 20
+"""Folders of a folder in which an archive is looked for."""
 
 
 def open_archive(spec: DatasetSpec, asked: Asked, *, download: bool) -> Store:
@@ -40,9 +46,35 @@ def open_archive(spec: DatasetSpec, asked: Asked, *, download: bool) -> Store:
         raise DataError(f"--source {path}: there is no such file or folder.")
     if released:
         _check_digest(spec, path)
-    store = prepare(spec, spec.archive.open(path, spec.variant), released=released)
+    source, path = _open(spec, path)
+    if released and spec.archive.lacks and (lacks := spec.archive.lacks(source)):
+        raise DataError(f"{lacks}. {spec.archive.get} --not-the-release takes what is there, under another name.")
+    store = prepare(spec, source, released=released)
     remember(spec.name, spec.variant, path, store)
     return store
+
+
+def _open(spec: DatasetSpec, path: Path) -> tuple[Source, Path]:
+    """The source at ``path``, or in the one folder below it that holds it: archives are often unpacked into another.
+
+    Raises:
+        UserError: it is in neither.
+    """
+    assert spec.archive is not None
+    try:
+        return spec.archive.open(path, spec.variant), path
+    except DataError:
+        inner = (
+            [one for one in sorted(path.iterdir()) if one.is_dir() and one.name[0] not in "._"] if path.is_dir() else []
+        )
+        found: list[tuple[Source, Path]] = []
+        for one in inner[:FOLDERS]:
+            with contextlib.suppress(DataError):
+                found.append((spec.archive.open(one, spec.variant), one))
+        if len(found) != 1:
+            raise
+    note(f"{spec.name} is one folder deeper than said, in {found[0][1]}")
+    return found[0]
 
 
 def _fetched(spec: DatasetSpec) -> Path | None:

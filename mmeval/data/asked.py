@@ -34,6 +34,8 @@ class Asked:
     """Of a table: that of every row."""
     images: Path | None = None
     """Of a table: the folder of its pictures."""
+    encoding: str = ""
+    """Of a table: that of its text; empty: UTF-8."""
 
     @property
     def is_table(self) -> bool:
@@ -47,7 +49,8 @@ class Asked:
         words += [] if self.released else ["--not-the-release"]
         words += ["--columns", self.columns] if self.columns else []
         words += ["--language", self.language] if self.language else []
-        return words + (["--images", str(self.images)] if self.images else [])
+        words += ["--images", str(self.images)] if self.images else []
+        return words + (["--encoding", self.encoding] if self.encoding else [])
 
 
 class Opened(NamedTuple):

@@ -7,6 +7,7 @@ import io
 import logging
 import threading
 import warnings
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,6 +38,8 @@ FORMATS = tuple(
 WORDS = 100
 """Letters of an error that a reason quotes, at most."""
 WEB_PAGE = (b"<!doctype html", b"<html")
+XML = b"<?xml"
+"""Stores answer so where they refuse a picture."""
 END_OF_IMAGE = b"\xff\xd9"
 # Else what Pillow logs of a bad TIFF goes to the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -51,13 +54,22 @@ def reading(data: bytes) -> Iterator[None]:
     except (DataError, MemoryError):
         raise
     except UnidentifiedImageError:
-        page = data[:512].lstrip().lower().startswith(WEB_PAGE)
-        raise DataError("a web page, not a picture" if page else "not a picture in a format that is known") from None
+        raise DataError(_what_it_is(data[:512].removeprefix(BOM_UTF8).lstrip().lower())) from None
     except Image.DecompressionBombError:
         raise DataError("the picture is a decompression bomb") from None
     except Exception as error:  # of a damaged file Pillow may raise anything
         said = (str(error).splitlines() or [""])[0][:WORDS]
         raise DataError(f"the picture can't be decoded ({said or type(error).__name__})") from None
+
+
+def _what_it_is(head: bytes) -> str:
+    if head.startswith(WEB_PAGE) or (head.startswith(XML) and b"<html" in head):
+        return "a web page, not a picture"
+    if head.startswith(b"<svg") or (head.startswith(XML) and b"<svg" in head):
+        return "an SVG drawing, not a picture in a format that is read"
+    if head.startswith((XML, b"<error")):
+        return "an XML document, such as a server's error page, not a picture"
+    return "not a picture in a format that is known"
 
 
 def opened(data: bytes) -> Image.Image:

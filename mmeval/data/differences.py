@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmeval.data.card import Card, agrees
+from mmeval.data.card import About, Card, agrees
 from mmeval.data.store import LABEL
 
 if TYPE_CHECKING:
     from mmeval.data.store import Store
 
+LEAST = 0.5
+"""Share of the examples that the card says below which data can't be the release, even if nobody has counted it."""
 NAMED = 5
 """Classes or languages that a message names before it only counts the rest."""
 
@@ -29,7 +31,42 @@ class Difference(NamedTuple):
 
 def differences(card: Card, store: Store) -> list[Difference]:
     """In what a prepared data set is not as its card says; empty if in nothing."""
-    return [Difference(text, card.verified(path)) for path, text in _differences(card, store)]
+    found = [Difference(text, card.verified(path)) for path, text in _differences(card, store)]
+    return [*_fragment(card, store), *found]
+
+
+def checked(card: Card) -> tuple[list[str], list[str]]:
+    """Which facts data is held to, and which the card states but counts as unverified."""
+    stated = {
+        "languages": card.languages,
+        "tasks": card.tasks,
+        "splits": card.splits,
+        "images": card.images,
+        "per_language": card.per_language,
+        "shares": card.shares,
+        "per_class": card.per_class,
+        "fingerprint": card.fingerprint,
+    }
+    facts = [name for name, says in stated.items() if says]
+    known = {name: _verified(card, name, stated[name]) for name in facts}
+    return [name for name in facts if known[name]], [name for name in facts if not known[name]]
+
+
+def _verified(card: Card, name: str, says: object) -> bool:
+    """Whether all of a fact is known: no part of it stands under ``unverified``."""
+    parts = [f"{name}.{part}" for part in says] if isinstance(says, Mapping) else []
+    return card.verified(name) and all(map(card.verified, parts))
+
+
+def _fragment(card: Card, store: Store) -> Iterator[Difference]:
+    """Data far smaller than its card says isn't the release, however little of the card is verified."""
+    says = sum(one.number if isinstance(one, About) else one for one in card.splits.values())
+    has = sum(store.split_sizes.values())
+    if has < LEAST * says and not _verified(card, "splits", card.splits):
+        about = "about " if any(isinstance(one, About) for one in card.splits.values()) else ""
+        yield Difference(
+            f"examples: the card says {about}{says}, the data has {has}, too few to be the release", verified=True
+        )
 
 
 def _differences(card: Card, store: Store) -> Iterator[tuple[str, str]]:
@@ -81,6 +118,7 @@ def _classes(path: str, task: str, says: tuple[str, ...], has: tuple[str, ...]) 
 
 def _some(names: list[str]) -> str:
     rest = len(names) - NAMED
+    names = [name if name.strip() else f'"{name}"' for name in names]
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 

@@ -14,6 +14,14 @@ from mmeval.data.store import ATTRIBUTE, LABEL, SLICE, Store
 from mmeval.protocol import Inputs
 
 
+def rows_of(store: Store, split: str, limit: int | None = None) -> NDArray[np.int64]:
+    """Rows of a split in ``store.examples``, in their order; ``limit``: at most as many, from all over the split."""
+    rows = np.flatnonzero(np.asarray(pc.equal(store.examples["split"], split)))
+    if limit is not None and limit < len(rows):
+        rows = np.sort(np.random.default_rng(0).permutation(rows)[:limit])
+    return rows
+
+
 class Examples:
     """The examples of one split, in the Store's order.
 
@@ -23,11 +31,8 @@ class Examples:
 
     def __init__(self, store: Store, split: str, inputs: Inputs = Inputs.IMAGE_TEXT, limit: int | None = None) -> None:
         """Select ``split``; ``limit`` takes that many examples, the same ones each time, from all over the split."""
-        rows = np.flatnonzero(np.asarray(pc.equal(store.examples["split"], split)))
-        if limit is not None and limit < len(rows):
-            rows = np.sort(np.random.default_rng(0).permutation(rows)[:limit])
         self.store, self.split, self.inputs = store, split, inputs
-        self.table = store.examples.take(pa.array(rows))
+        self.table = store.examples.take(pa.array(rows_of(store, split, limit)))
 
     @classmethod
     def of_rows(cls, store: Store, rows: NDArray[np.int64], name: str, inputs: Inputs = Inputs.IMAGE_TEXT) -> Examples:

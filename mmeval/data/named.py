@@ -44,6 +44,7 @@ def open_data(asked: Asked, manager: Manager, *, download: bool = False) -> Open
 
 def _only_for_tables(asked: Asked) -> None:
     given = {"--columns": asked.columns, "--language": asked.language, "--images": asked.images}
+    given |= {"--encoding": asked.encoding}
     for option, value in given.items():
         if value:
             raise UserError(f"{option} {value}: only a table has it; write --dataset table:PATH.")

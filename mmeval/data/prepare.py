@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,7 @@ def _facts(
         "cut": written.cut,
         "pictures_digest": pictures.digest,
         "unknown": {task: dict(sorted(names.items())) for task, names in sorted(written.unknown.items())},
+        "left_out": {task: dict(sorted(names.items())) for task, names in sorted(written.left_out.items())},
         "attributes": {name: sorted(values) for name, values in written.attributes.items()},
     }
 
@@ -175,20 +177,27 @@ def spanning(store: Store) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
+def _few(names: Mapping[str, int]) -> str:
+    few = ", ".join(f'"{name}" ({rows:,} rows)' for name, rows in list(names.items())[:SHOWN])
+    return f"{few}{', ...' if len(names) > SHOWN else ''}"
+
+
 def _say(spec: DatasetSpec, store: Store, pictures: Pictures, found: list[Difference]) -> None:
     count = sum(store.split_sizes.values())
     note(f"Prepared {spec.full_name}: {count:,} examples, {store.image_count:,} pictures, in {store.folder}")
     if store.rejected_count:
         note(f"Set aside: {store.rejected_count:,} rows, each with its reason in {store.folder / REJECTED}")
     for task, names in store.unknown_labels.items():
-        few = ", ".join(f'"{name}" ({rows:,} rows)' for name, rows in list(names.items())[:SHOWN])
-        note(f"Without a label of {task}, because it is no class: {few}{', ...' if len(names) > SHOWN else ''}")
+        note(f"Without a label of {task}, because it is no class: {_few(names)}")
+    for task, names in store.left_out_labels.items():
+        rows = sum(names.values())
+        note(f"Without a label of {task}, because {spec.full_name} leaves its class out: {rows:,} rows, {_few(names)}")
     if store.cut_count:
         note(f"Cut after {LONGEST_TEXT:,} characters: texts of {store.cut_count:,} cells")
     if pictures.repaired:
         note(f"Mended: {len(pictures.repaired):,} pictures that are cut short or damaged, as far as they go")
     for splits, clusters in store.info["spanning"].items():
         where = " and ".join(splits.split("+"))
-        note(f"In two splits: {clusters:,} clusters (a picture, a product) have examples in {where}")
+        note(f"In two splits: {clusters:,} clusters (rows that belong together) have examples in {where}")
     for one in found:
         note(f"Not as the card says{'' if one.verified else ' (which is unverified there)'}: {one.text}")

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mmeval.console import progress
 from mmeval.data.fingerprint import encoded
+from mmeval.data.languages import RESERVED
 from mmeval.data.store import ATTRIBUTE, LABEL, METADATA, SLICE
 from mmeval.data.store_files import EXAMPLES
 from mmeval.data.words import is_text, writable
@@ -45,6 +46,7 @@ class Written:
     attributes: dict[str, set[str]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     unknown: dict[str, Counter[str]] = field(default_factory=dict)
+    left_out: dict[str, Counter[str]] = field(default_factory=dict)
     sha: hashlib._Hash = field(default_factory=hashlib.sha256)
 
 
@@ -123,6 +125,8 @@ class _Rows:
             written.splits[example.split] += 1
             for task, label in example.unknown_labels.items():
                 written.unknown.setdefault(task, Counter())[label] += 1
+            for task, label in example.left_out_labels.items():
+                written.left_out.setdefault(task, Counter())[label] += 1
             for name, value in example.attributes.items():
                 written.attributes.setdefault(name, set()).add(value)
             written.sha.update(encoded(row))
@@ -149,6 +153,8 @@ class _Rows:
                 raise DataError(f"Example {example.id}: its {name} must be a text, it is {value!r}.")
             if not is_text(value):
                 return f"its {name} holds half a character (a lone surrogate)"
+        if example.language in RESERVED:
+            return f'the language "{example.language}" is a word of the score table'
         if example.id in self.ids:
             return f'the id "{example.id}" stands for another example already'
         for task, name in example.labels.items():

@@ -122,6 +122,11 @@ class Store:
         return int(self.info["cut"])
 
     @property
+    def left_out_labels(self) -> dict[str, dict[str, int]]:
+        """Rows by task and label whose class the variant leaves out; they stand in the Store without a label."""
+        return dict(self.info["left_out"])
+
+    @property
     def released(self) -> bool:
         """Whether the data was held to its card, and not taken with ``--not-the-release``."""
         return bool(self.info["released"])

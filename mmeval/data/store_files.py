@@ -64,6 +64,8 @@ class StoreFacts(_Facts):
     """Texts that were cut because they are too long."""
     unknown: dict[str, dict[str, Count]]
     """Rows by task and label that is no class of it."""
+    left_out: dict[str, dict[str, Count]]
+    """Rows by task and label whose class the variant leaves out."""
     attributes: dict[str, list[str]]
     """Values of the inputs beside picture and text."""
     pictures: str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mmeval.console import progress
 from mmeval.data.card import read_card
-from mmeval.data.differences import differences
+from mmeval.data.differences import checked, differences
 from mmeval.data.fingerprint import Recomputed, recompute
 from mmeval.data.rows import LONGEST_TEXT
 from mmeval.data.store_files import EXAMPLES, IMAGES, INFO, PICTURES, REJECTED, PictureFacts, read_facts
@@ -97,9 +97,12 @@ def _as_the_card_says(data: Opened) -> Iterator[Finding]:
         bad = one.verified and store.released
         why = "" if bad else " (unverified there)" if not one.verified else " (taken as not the release)"
         yield Finding(Verdict.BAD if bad else Verdict.WARNING, f"{one.text}{why}")
-    if not any(one.verified for one in found):
-        facts = "languages, tasks, classes, splits" if not card.unverified else "all that is verified there"
-        yield Finding(Verdict.GOOD, f"as its card says ({spec.card.name}): {facts}")
+    held, unheld = checked(card)
+    if held and not any(one.verified for one in found):
+        yield Finding(Verdict.GOOD, f"as its card says ({spec.card.name}): {', '.join(held)}")
+    if unheld:
+        text = f"unverified in its card ({spec.card.name}), so not vouched for: {', '.join(unheld)}"
+        yield Finding(Verdict.WARNING, text)
 
 
 def _account(store: Store) -> Iterator[Finding]:
@@ -111,4 +114,4 @@ def _account(store: Store) -> Iterator[Finding]:
         yield Finding(Verdict.WARNING, f"{store.cut_count:,} texts were cut after {LONGEST_TEXT:,} characters")
     for splits, clusters in store.info["spanning"].items():
         where = " and ".join(splits.split("+"))
-        yield Finding(Verdict.WARNING, f"{clusters:,} clusters (a picture, a product) have examples in {where}")
+        yield Finding(Verdict.WARNING, f"{clusters:,} clusters (rows that belong together) have examples in {where}")

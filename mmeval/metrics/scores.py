@@ -207,7 +207,10 @@ def _mean(seeds: list[list[_Cell]]) -> list[_Cell]:
 
 
 def _across(cells: list[_Cell], lower_is_better: Collection[str]) -> Iterator[_Cell]:
-    """The mean over languages, the worst language, and the gap, of each slice and metric."""
+    """The mean over languages, the worst language, and the gap, of each slice and metric.
+
+    One language alone is neither the best nor the worst: it has no worst language and no gap.
+    """
     groups: dict[tuple[str, str], list[_Cell]] = {}
     for cell in cells:
         if cell.language != ALL:
@@ -220,6 +223,8 @@ def _across(cells: list[_Cell], lower_is_better: Collection[str]) -> Iterator[_C
         mean = float(np.mean([cell.value for cell in scored]))
         drawn = np.mean([cell.resampled for cell in scored], axis=0)
         yield _Cell(section, MACRO, metric, sum(cell.n for cell in scored), mean, drawn)
+        if len(languages) < 2:
+            continue
         yield _Cell(section, WORST, metric, worst.n, worst.value, worst.resampled)
         yield _Cell(section, GAP, metric, low.n + high.n, high.value - low.value, high.resampled - low.resampled)
 

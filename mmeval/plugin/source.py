@@ -43,6 +43,8 @@ class Example:
     """Inputs beside picture and text. Models are shown them: what tells of labels or splits has no place here."""
     unknown_labels: Mapping[str, str] = field(default_factory=dict)
     """By task: a label that is no class of it. The example counts without one, and the label is reported."""
+    left_out_labels: Mapping[str, str] = field(default_factory=dict)
+    """By task: a label whose class the variant leaves out on purpose. Counted and said, no difference from the card."""
     where: str = ""
     """File and row, for messages."""
 

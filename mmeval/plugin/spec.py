@@ -122,11 +122,18 @@ class Archive:
     """Which files there are, from where, and what to do with them: whole sentences, for who has none."""
     downloads: Mapping[str, Download] = field(default_factory=dict)
     """By variant, ``""`` for the default: what ``mmeval data prepare`` may fetch. Only where the licence allows."""
+    lacks: Callable[[Source], str] | None = None
+    """What an opened source lacks of the release (``FOLDER lacks FILE``), empty if nothing.
+
+    Not asked with ``--not-the-release``, which takes what is there.
+    """
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later."""
         require_callable(self, "open")
         require_texts(self, "get")
+        if self.lacks is not None:
+            require_callable(self, "lacks")
 
 
 @checked

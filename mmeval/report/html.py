@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from mmeval.metrics.scores import ALL, GAP, MACRO, WORST
+from mmeval.metrics.scores import ALL, MACRO
 from mmeval.report.chart import chart
-from mmeval.report.content import VIEW_TITLES, Content
+from mmeval.report.content import Content
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -34,7 +34,7 @@ def html(content: Content) -> str:
             content=content,
             record=content.record,
             charts={task: chart(content, task) for task in content.tasks},
-            views=[(view, VIEW_TITLES[view]) for view in (MACRO, WORST, GAP, ALL)],
+            views=content.views,
             MACRO=MACRO,
             ALL=ALL,
         )

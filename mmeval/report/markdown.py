@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from mmeval.metrics.scores import ALL, GAP, MACRO, WORST
-from mmeval.report.content import VIEW_TITLES, Content
+from mmeval.report.content import Content
+
+ENDS = (
+    "Worst and gap are taken column by column, their intervals those of the languages that are worst and best in this "
+    "sample; the worst of many noisy scores tends to be too low, their gap too wide. "
+)
 
 
 def markdown(content: Content) -> str:
@@ -14,12 +18,14 @@ def markdown(content: Content) -> str:
         lines += [f"**{_cell(warning)}**", ""]
     for task in content.tasks:
         lines += [f"## {task}", "", *_table(content, task), ""]
+    for one in content.notes:
+        lines += [_cell(one), ""]
     lines += [
         "In brackets: 95 % bootstrap intervals over the pictures of the test split. They speak of other test examples, "
-        "not of other training seeds. Worst and gap are taken column by column, their intervals those of the languages "
-        "that are worst and best in this sample; the worst of many noisy scores tends to be too low, their gap too "
-        "wide. `report.html` has charts and the most confident mistakes.",
+        f"not of other training seeds. {ENDS if len(content.languages) > 1 else ''}"
+        "`report.html` has charts and the most confident mistakes.",
         "",
+        *_data_check(content),
         "## Protocol and provenance",
         "",
         "| | |",
@@ -29,17 +35,22 @@ def markdown(content: Content) -> str:
         "Made by:",
         "",
         "```console",
-        f"$ {record.command}",
+        f"$ {content.command}",
         "```",
         "",
     ]
     return "\n".join(lines)
 
 
+def _data_check(content: Content) -> list[str]:
+    found = [*content.data_check, *content.majority]
+    return ["## Data check", "", *(f"- {_cell(line)}" for line in found), ""] if found else []
+
+
 def _table(content: Content, task: str) -> list[str]:
     titles = [_cell(content.metric_title(metric)) for metric in content.metrics]
     keys = [(language, _cell(language)) for language in content.languages]
-    keys += [(view, f"**{VIEW_TITLES[view]}**") for view in (MACRO, WORST, GAP, ALL)]
+    keys += [(view, f"**{title}**") for view, title in content.views]
     rows = [
         f"| {label} | {content.number(task, key, 'top1').n:,} | {_numbers(content, task, key)} |" for key, label in keys
     ]

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+LABELS = {MACRO: "mean of all", WORST: "worst", GAP: "gap", ALL: "all as one"}
+"""Short, so that the table fits 80 columns."""
+
+
 def terminal(content: Content) -> RenderableType:
     """Scores per language of the first task, with intervals, and a line for each other task."""
     from rich.console import Group
@@ -18,7 +22,6 @@ def terminal(content: Content) -> RenderableType:
     from rich.text import Text
 
     task = content.tasks[0]
-    best, worst = content.extremes(task)
     table = Table(
         title=f"{content.title}: {task}, {content.record.plan.protocol.split} split, "
         f"{content.record.plan.protocol.inputs.value}",
@@ -31,25 +34,30 @@ def terminal(content: Content) -> RenderableType:
         if metric == "top1":
             table.add_column("95 %", justify="right", style="dim", no_wrap=True)
 
+    # Each column has a best and a worst language of its own.
+    colours = {metric: dict.fromkeys(content.best(task, metric), "green") for metric in METRICS}
+    for metric, colour in colours.items():
+        colour |= dict.fromkeys(content.worst(task, metric), "red")
+
     def row(language: str, label: str, style: str = "") -> None:
-        cells = []
+        cells: list[str | Text] = []
         for metric in METRICS:
             number = content.number(task, language, metric)
-            cells += [str(number), number.interval] if metric == "top1" else [str(number)]
+            cells.append(Text(str(number), colours[metric].get(language, "")))
+            cells += [number.interval] if metric == "top1" else []
         table.add_row(label, f"{content.number(task, language, 'top1').n:,}", *cells, style=style)
 
     for language in content.languages:
-        row(language, language, "green" if language == best else "red" if language == worst else "")
+        row(language, language)
     table.add_section()
-    # Short labels, so that the table fits 80 columns.
-    row(MACRO, "mean of all", "bold")
-    row(WORST, "worst")
-    row(GAP, "gap")
-    row(ALL, "all as one")
+    for view, _ in content.views:
+        row(view, LABELS[view], "bold" if view == MACRO else "")
     # What the table has no room for.
     added = [metric for metric in content.metrics if metric not in METRICS]
     others = [Text(_line(content, task, metric)) for metric in added]
     others += [Text(_line(content, other, metric)) for other in content.tasks[1:] for metric in ("top1", *added)]
+    others += [Text(note, style="dim") for note in content.notes]
+    others += [Text(line) for line in content.majority]
     others += [Text(warning, style="red") for warning in content.warnings]
     return Group(table, *others, Text(content.record.plan.signature, style="dim", overflow="fold"))
 
@@ -59,4 +67,5 @@ def _line(content: Content, task: str, metric: str) -> str:
     name = f"{task}: {content.metric_title(metric)} mean of all"
     if not mean.defined:
         return f"{name} {mean}"
-    return f"{name} {mean} ({mean.interval}), worst {worst} ({worst.interval})"
+    last = f", worst {worst} ({worst.interval})" if worst.defined and len(content.languages) > 1 else ""
+    return f"{name} {mean} ({mean.interval}){last}"

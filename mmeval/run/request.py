@@ -37,11 +37,12 @@ class Request:
     columns: str = ""
     language: str = ""
     images: Path | None = None
+    encoding: str = ""
 
     @property
     def data(self) -> Asked:
         """The data set that is asked for."""
-        return Asked(self.dataset, self.source, self.released, self.columns, self.language, self.images)
+        return Asked(self.dataset, self.source, self.released, self.columns, self.language, self.images, self.encoding)
 
     def command(self) -> str:
         """The command line that asks for the same."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from mmeval.console import note
 from mmeval.data.asked import Opened
+from mmeval.data.check import data_check, lines, majority_lines
 from mmeval.data.examples import Examples
 from mmeval.data.named import open_data
 from mmeval.engine.device import device_name, resolve_device
@@ -49,6 +50,9 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
         if done is None:
             _require_metrics(folder, asked)
             return folder
+        check = data_check(store, plan.protocol.split, plan.protocol.limit)
+        for line in (*lines(check), *majority_lines(check)):
+            note(f"Data check: {line}")
         manager.before_run(plan)
         facts = {
             str(seed): done.get(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
@@ -74,6 +78,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
             metric_plugins=list(request.metrics),
             metric_origins={metric.name: metric.origin for metric in metrics},
             metrics=[metric.name for metric in metrics],
+            data_check=check,
         )
         write_scores_of(folder, record, metrics)
         spent = {"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": environment.peak_memory_bytes()}

@@ -170,7 +170,7 @@ def test_clusters_across_splits_are_a_finding(planted: Make, tmp_path: Path) -> 
     """Fashion-Gen: views of one product in train and validation."""
     given = [Example(f"{i}", f"text {i}", "en", split, {}, cluster="p") for i, split in enumerate(("train", "test"))]
     texts = [one.text for one in findings(audit(planted(given), tmp_path))]
-    assert "1 cluster (a picture, a product) has examples in test and train." in texts
+    assert "1 cluster (rows that belong together) has examples in test and train." in texts
 
 
 def test_pairs_stand_in_the_table_with_their_splits(made: Audit, tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_stats_say_how_to_see_what_was_set_aside(clothes: Path, output: Output) 
     """With the name that can be typed, which the Store's name may not be."""
     assert output("stats", NAME).endswith(f"2 rows were set aside: `mmeval data show {NAME} --set-aside`\n")
     shown = output("show", NAME, "--set-aside")
-    assert "50009: its row has no picture" in shown
+    assert "50009: the picture has no bytes" in shown
     assert "has the id of train-00000-of-00002" in shown
     assert shown.splitlines()[-1].startswith("2 of 2; all in ")
     rows = json.loads(output("show", NAME, "--set-aside", "--json", "-n", "1"))

@@ -84,3 +84,45 @@ def test_a_run_on_a_table_says_the_command_that_does_it_again(table: str, comman
     assert command(*again[1:], "--output", "two") == 0
     second = json.loads(Path("two/run.json").read_text())
     assert second["plan"]["signature"] == record["plan"]["signature"]
+
+
+def test_a_run_says_before_and_after_what_its_data_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, capsys: Capture
+) -> None:
+    """Languages and rows that vanish are named on the screen, in run.json, in the README and in the report."""
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
+    languages = ("de", "cz", "de")
+    rows = [
+        {"text": f"t{number}", "label": "ab"[number % 2], "language": languages[number % 3]} for number in range(200)
+    ]
+    rows += [{"text": "zils", "label": "a", "language": "Latvian"}] * 3
+    rows += [{"text": f"x {number}", "label": "a", "language": "zz"} for number in range(20)]
+    path = tmp_path / "shop.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    run = tmp_path / "run"
+    assert command("run", "--plugin", "tfidf", "--dataset", f"table:{path}", "--output", str(run)) == 0
+    out, err = capsys.readouterr()
+    assert "Languages of shop.csv: corrected Latvian -> lv, cz -> cs (from country codes and names)\n" in err
+    latvian, rejected = (
+        "No test rows, so no score: lv (3 rows in other splits).",
+        "20 of 223 rows were set aside (9.0 %)",
+    )
+    assert f"Data check: {latvian}" in err
+    assert err.index("Data check: ") < err.index("Bootstrap")
+    record = json.loads((run / "run.json").read_text())
+    assert record["data_check"]["unscored_languages"] == {"lv": 3}
+    assert (record["data_check"]["rejected"]["rows"], record["data_check"]["rejected"]["total"]) == (20, 223)
+    assert set(record["data_check"]["languages"]) == {"cs", "de", "lv"}
+    for page in (run / "README.md", run / "report.html"):
+        text = page.read_text(encoding="utf-8")
+        assert latvian in text
+        assert rejected in text
+        assert "Majority baseline of label" in text
+        assert str(tmp_path) not in text, "pages show nobody's folders"
+    assert 'Majority baseline of label, always "a": top-1' in out
+    assert str(path) in record["command"], "the record keeps what was typed"
+    assert command("data", "card", f"table:{path}") == 0
+    assert str(tmp_path) not in capsys.readouterr().out

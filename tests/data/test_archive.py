@@ -172,3 +172,19 @@ def test_opening_does_not_read_the_data(spec: DatasetSpec, folder: Path, monkeyp
     facts = (store.name, store.fingerprint, store.languages, store.split_sizes, store.image_count, store.tasks)
     assert all(facts)
     assert json.dumps(store.info)
+
+
+def test_an_archive_that_was_unpacked_one_folder_too_deep_is_found(
+    spec: DatasetSpec, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    inner = folder.rename(outer / "upmcfood101")
+    (outer / "__MACOSX").mkdir()
+    (outer / "other").mkdir()
+    store = opened(spec, outer)
+    assert f"food101 is one folder deeper than said, in {inner}\n" in capsys.readouterr().err
+    assert opened(spec).folder == store.folder
+    food.write(outer / "second", train=60, test=30)
+    message = complaint(spec, outer, released=False)
+    assert message.startswith(f"{outer} lacks the folder images/test"), "which of two, nobody knows"

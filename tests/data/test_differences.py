@@ -184,6 +184,25 @@ def test_rows_set_aside_and_labels_that_are_no_class_are_counted(store: Store, t
     assert [one.verified for one in differences(unverified, store)] == [False, False]
 
 
+def test_an_empty_label_is_shown_in_quotes(store: Store, tmp_path: Path) -> None:
+    card = read_card(tmp_path / "colours.md")
+    store.info |= {"unknown": {"colour": {"": 2}}}
+    (found,) = differences(card, store)
+    assert found.text == 'labels of colour: 2 rows have "", which the card lacks'
+
+
+def test_less_than_half_of_what_an_unverified_card_says_is_not_the_release(store: Store, tmp_path: Path) -> None:
+    card = replace(read_card(tmp_path / "colours.md"), unverified=("splits",))
+    total = sum(store.split_sizes.values())
+    for says, refused in ((2 * total + 1, True), (2 * total, False)):
+        found = differences(replace(card, splits={"train+validation+test": says}), store)
+        assert any(one.verified for one in found) == refused
+    (first, *_) = differences(replace(card, splits={"train+validation+test": About(999, 5)}), store)
+    assert first == Difference(
+        f"examples: the card says about 999, the data has {total}, too few to be the release", True
+    )
+
+
 def test_about_is_a_band() -> None:
     assert [agrees(About(100, 5), has) for has in (94, 95, 105, 106)] == [False, True, True, False]
     assert (agrees(7, 7), agrees(7, 8)) == (True, False)

@@ -66,6 +66,8 @@ def table(folder: Path) -> pa.Table:
     ("fields", "reason"),
     [
         ({"id": "0"}, 'the id "0" stands for another example already'),
+        ({"language": "all"}, 'the language "all" is a word of the score table'),
+        ({"language": "gap"}, 'the language "gap" is a word of the score table'),
         ({"labels": {"t": "mauve"}}, '"mauve" is no class of t'),
         ({"labels": {"v": "a"}}, '"a" is no class of v'),
         ({"image": "bad.jpg"}, "bad.jpg: the picture has no bytes"),

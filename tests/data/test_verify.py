@@ -49,7 +49,7 @@ def test_good_data_is_good(opened: Opened) -> None:
     assert verify(opened) == [
         Finding(GOOD, "whole: 3 files are as they were written"),
         Finding(GOOD, f"fingerprint {opened.store.fingerprint}, computed again from rows and pictures"),
-        Finding(GOOD, "as its card says (colours.md): languages, tasks, classes, splits"),
+        Finding(GOOD, "as its card says (colours.md): languages, tasks, splits, images"),
     ]
 
 
@@ -125,7 +125,12 @@ def test_each_difference_from_the_card_is_bad_if_verified_and_else_warns(
     claim(opened, "  images: 44", "  unverified: [splits, tasks, languages, fingerprint]\n  images: 44")
     assert verify(opened)[2:] == [
         Finding(WARNING, f"{text} (unverified there)"),
-        Finding(GOOD, "as its card says (colours.md): all that is verified there"),
+        Finding(GOOD, "as its card says (colours.md): images"),
+        Finding(
+            WARNING,
+            "unverified in its card (colours.md), so not vouched for: languages, tasks, splits"
+            + (", fingerprint" if "fingerprint" in new else ""),
+        ),
     ]
 
 
@@ -146,5 +151,5 @@ def test_what_was_set_aside_and_what_stands_in_two_splits_is_said(opened: Opened
     claim(data, "images: 44", "images: 44\n  set_aside: 1200")
     assert verify(data)[-2:] == [
         Finding(WARNING, f"1,200 rows were set aside: {data.store.folder / REJECTED}"),
-        Finding(WARNING, "12,345 clusters (a picture, a product) have examples in test and train"),
+        Finding(WARNING, "12,345 clusters (rows that belong together) have examples in test and train"),
     ]

@@ -27,8 +27,8 @@ def _record(**changes: Any) -> Record:
     facts: dict[str, Any] = {
         "name": "run",
         "plan": plan,
-        "data": {"summary": "squares", "licence": "cc0-1.0"},
-        "seeds": {"0": {"epochs": 3, "best_epoch": 2}},
+        "data": {"name": "colours", "summary": "squares", "licence": "cc0-1.0"},
+        "seeds": {"0": {"epochs": 3, "best_epoch": 2, "seconds": 1.5}},
         "versions": {"python": "3.11", "torch": "2.9"},
         "device": "CPU, 2 threads",
         "started": "2026-01-01T00:00:00+00:00",

@@ -85,7 +85,7 @@ def test_a_text_cannot_become_markup(where: str, content: Make, mistake: Mistake
 
 def test_the_record_cannot_become_markup(content: Make) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    page = Page(html(content(paper=evil, command=evil, data={"summary": evil, "licence": evil})))
+    page = Page(html(content(paper=evil, command=evil, data={"name": evil, "summary": evil, "licence": evil})))
     assert page.all("img") == []
     assert page.text.count(evil) == 4
 
@@ -119,6 +119,14 @@ def test_a_mistake_without_picture_or_text_says_so(content: Make, mistake: Mista
     assert "88 % sure" in page.text
 
 
+def test_a_narrow_page_says_that_tables_scroll_and_keeps_cards_short(content: Make, mistake: Mistake) -> None:
+    page = html(content(gallery=[mistake(text="word " * 2000)]))
+    assert page.count('<p class="hint quiet">The table scrolls sideways.</p>') == 3, "two tasks and the slices"
+    assert "@media (max-width: 640px) { .hint { display: block; } }" in page
+    assert "-webkit-line-clamp: 4" in page
+    assert "width: 72px" not in page
+
+
 def test_a_model_without_mistakes_is_said_so(content: Make) -> None:
     assert "None: every prediction was right." in Page(html(content())).text
 
@@ -144,5 +152,5 @@ def test_a_picture_is_embedded_as_what_it_is(kind: str) -> None:
 
 
 def test_a_licence_that_asks_for_credit_gets_it_beside_the_pictures(content: Make, mistake: Mistake) -> None:
-    data = {"summary": "squares", "licence": "cc-by-4.0", "credit": "Drawn by <Someone>"}
+    data = {"name": "colours", "summary": "squares", "licence": "cc-by-4.0", "credit": "Drawn by <Someone>"}
     assert "Drawn by &lt;Someone&gt;" in html(content(gallery=[mistake()], data=data))

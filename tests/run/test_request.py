@@ -57,6 +57,16 @@ def test_nothing_said_is_the_default(asked: Callable[[str], Request]) -> None:
     assert Request().command() == "mmeval run --plugin embracenet --dataset emoji14"
 
 
+def test_the_options_of_a_table_stand_in_the_command(asked: Callable[[str], Request]) -> None:
+    request = Request(dataset="table:a.csv", columns="label=b", language="de", images=Path("p"), encoding="cp1250")
+    line = (
+        "mmeval run --plugin embracenet --dataset table:a.csv --columns label=b --language de --images p "
+        "--encoding cp1250"
+    )
+    assert request.command() == line
+    assert asked(line) == request
+
+
 def test_every_option_stands_in_the_command(asked: Callable[[str], Request]) -> None:
     """In an order that can be read, and with quotes where a shell needs them."""
     request = Request(

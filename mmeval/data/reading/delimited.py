@@ -24,6 +24,7 @@ def read_delimited(
     required: Sequence[str] = (),
     delimiter: str = ",",
     encoding: str = "utf-8-sig",
+    advice: str = "",
 ) -> Iterator[Row | Rejected]:
     """Yield the records of a CSV or TSV file; one that can't be a record is yielded as :class:`Rejected`.
 
@@ -37,6 +38,7 @@ def read_delimited(
         required: columns that must be there.
         delimiter: ``,`` or a tab.
         encoding: of the file; the default takes UTF-8 with or without a byte order mark.
+        advice: what to do where the file is in another one.
 
     Raises:
         DataError: no header, a column that is missing or named twice, or bytes that are not in ``encoding``.
@@ -55,14 +57,16 @@ def read_delimited(
         for number, cells in enumerate(reader, start=1):
             if not cells:
                 continue
-            if complaint := _complaint(cells, names):
+            if complaint := _complaint(cells, names, headed=columns is None):
                 yield Rejected(f"{where}, row {number}", complaint)
             else:
                 yield Row(number, dict(zip(names, cells, strict=True)))
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:  # a few encodings don't say where
         name = encoding.removesuffix("-sig").upper()
-        bad = f"byte 0x{error.object[error.start]:02x} in line {_line(reader.line_num, error)}"
-        raise DataError(f"{where} is not {name} ({bad}); convert it to {name}.") from None
+        bad = str(error)
+        if isinstance(error, UnicodeDecodeError):
+            bad = f"byte 0x{error.object[error.start]:02x} in line {_line(reader.line_num, error)}"
+        raise DataError(f"{where} is not {name} ({bad}); {advice or f'convert it to {name}'}.") from None
     except csv.Error as error:
         raise DataError(f"{where}, row {number + 1}: {error}; mend the quotes of that row.") from None
     finally:
@@ -82,9 +86,12 @@ def _line(done: int, error: UnicodeDecodeError) -> int:
     return done + before.count(b"\n") + before.count(b"\r") + 1
 
 
-def _complaint(cells: Sequence[str], names: Sequence[str]) -> str:
+def _complaint(cells: Sequence[str], names: Sequence[str], *, headed: bool) -> str:
     if len(cells) != len(names):
-        return f"{len(cells)} cells where the header has {len(names)} columns"
+        has = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+        if not headed:
+            return f"{has} where a row has {len(names)}: {', '.join(names)}"
+        return f"{has} where the header has {len(names)} columns"
     if any("\0" in cell for cell in cells):
         return "holds a NUL byte"
     return ""

@@ -18,7 +18,7 @@ from mmeval.data.split import TENTHS, carve
 from mmeval.errors import DataError
 from mmeval.plugin.hooks import hookimpl
 from mmeval.plugin.model import Task
-from mmeval.plugin.source import Example, Rejected
+from mmeval.plugin.source import Example, Rejected, Source
 from mmeval.plugin.spec import Archive, DatasetSpec
 
 MMEVAL_API = "1.0"
@@ -177,6 +177,11 @@ def open_source(path: Path, variant: str) -> AboSource:
     return AboSource(path, bullets=variant == WITH_BULLETS)
 
 
+def _lacks(source: Source) -> str:
+    assert isinstance(source, AboSource)
+    return source.files.lacks
+
+
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     """Offer the data set to mmeval."""
@@ -185,7 +190,7 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
             name=NAME,
             summary="147,702 listings in many languages; 5 tasks: product type, colour, material, pattern, style",
             card=cards_folder() / f"{NAME}.md",
-            archive=Archive(open=open_source, get=GET),
+            archive=Archive(open=open_source, get=GET, lacks=_lacks),
             variants={WITH_BULLETS: "the bullet points follow the name, a line each"},
             credit="Amazon Berkeley Objects (c) by Amazon.com, CC BY 4.0",
         )

@@ -35,15 +35,18 @@ class Files:
         """
         if not folder.is_dir():
             raise DataError(f"There is no folder {folder}. {GET}")
-        missing = [name for name in (*LISTINGS, IMAGES) if not (folder / name).is_file()]
+        listings = [name for name in LISTINGS if (folder / name).is_file()]
+        absent = [name for name in LISTINGS if name not in listings]
+        missing = [*([] if listings else absent), *([] if (folder / IMAGES).is_file() else [IMAGES])]
         pictures = next((name for name in PICTURES if (folder / name).is_dir()), None)
         if pictures is None:
             missing.append(f"the folder {PICTURES[0]}")
             pictures = PICTURES[0]
         if missing:
-            rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            raise DataError(f"{folder} lacks {missing[0]}{rest}. {GET}")
-        self.listings = [folder / name for name in LISTINGS]
+            raise DataError(f"{folder} lacks {_first(missing)}. {GET}")
+        self.lacks = f"{folder} lacks {_first(absent)}" if absent else ""
+        """What the release has more of; empty if nothing."""
+        self.listings = [folder / name for name in listings]
         self.images = folder / IMAGES
         self.pictures = folder / pictures
 
@@ -52,6 +55,7 @@ class Files:
         """Sizes and times of the tables; of the pictures, what their folders show of a change: names come and go."""
         stats = [path.stat() for path in (*self.listings, self.images)]
         tables = [f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats]
+        tables += [path.name for path in self.listings] if self.lacks else []
         with os.scandir(self.pictures) as found:
             folders = sorted((one.name, one.path, one.stat().st_mtime_ns) for one in found if one.is_dir())
         counts = [f"{name} {changed} {len(os.listdir(path))}" for name, path, changed in folders]  # noqa: PTH208 - names alone
@@ -79,3 +83,7 @@ class Files:
         if parts.is_absolute() or ".." in parts.parts or "\\" in path or ":" in path:
             raise DataError(f'its path "{path}" leaves the folder of pictures')
         return read_picture(self.pictures / parts)
+
+
+def _first(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -77,7 +77,7 @@ class FashionGenFile:
             where = f"{self.path.name} can't be read after row {start} ({name}: {error})"
             raise DataError(f"{where}; it is damaged: get it again.") from None
         if data.dtype.kind in "iuf":
-            return [str(value) if data.dtype.kind != "f" else f"{value:g}" for value in values]
+            return [str(value) if data.dtype.kind != "f" else _digits(data.dtype.type(value)) for value in values]
         encoding = "utf-8" if _declared_utf8(data) else "latin-1"
         try:
             return [_text(value, encoding) for value in values]
@@ -205,6 +205,11 @@ def _require_own(data: h5py.Dataset, what: str) -> None:
 
 def _shown(data: h5py.Dataset) -> str:
     return f"{data.dtype} {list(data.shape or ())}"
+
+
+def _digits(value: np.floating) -> str:
+    """The fewest digits that are this number in its own precision: 1234567.5, and 19.99 of a float32 too."""
+    return np.format_float_positional(value, trim="-")
 
 
 def _declared_utf8(data: h5py.Dataset) -> bool:

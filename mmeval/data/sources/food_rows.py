@@ -83,6 +83,7 @@ def kaggle_rows(folder: Path, pictures: Mapping[str, PictureFile]) -> Iterator[F
     """
     for split, table in KAGGLE.items():
         rows: list[FoodRow] = []
+        contradicted: set[str] = set()
         with open_file(folder / table) as stream:
             for row in read_delimited(stream, table, columns=("file", "title", "class")):
                 if isinstance(row, Rejected):
@@ -90,6 +91,7 @@ def kaggle_rows(folder: Path, pictures: Mapping[str, PictureFile]) -> Iterator[F
                     continue
                 file, where = row.cells["file"], f"{table}, row {row.number}"
                 if complaint := _complaint(file, row.cells["class"]):
+                    contradicted.add(file)
                     yield Rejected(where, complaint, file)
                     continue
                 path = f"images/{split}/{row.cells['class']}/{file}"
@@ -100,6 +102,8 @@ def kaggle_rows(folder: Path, pictures: Mapping[str, PictureFile]) -> Iterator[F
         for path in pictures:
             if path.startswith(f"images/{split}/") and path not in named:
                 _, _, label, file = path.split("/")
+                if file in contradicted:
+                    continue  # set aside with its row: nobody knows which of its classes is right
                 rows.append(FoodRow(split, file, label, "", path, path))
         yield from sorted(rows, key=lambda row: row.file)
 

@@ -14,23 +14,25 @@ LONGEST_HEADER = 64 * 1024
 NAMES = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
 
-def delimiter_of(path: Path, where: str) -> str:
+def delimiter_of(path: Path, where: str, encoding: str = "") -> str:
     """That of the file's ending, unless its header line has none of it but has another; empty: not a delimited file.
 
     A table needs two columns, so that a header without commas can't be that of a file separated by commas: Excel
     writes semicolons where the comma is the decimal sign.
 
     Raises:
-        DataError: it is not there, or UTF-16.
+        DataError: it is not there, or UTF-16 though no ``encoding`` was named.
     """
     usual = DELIMITERS.get(kind(path), "")
     if not usual:
         return ""
     with open_file(path) as stream:
         header = stream.readline(LONGEST_HEADER)
-    if header.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        raise DataError(f'{where} is UTF-16; save it as "CSV UTF-8", or run: iconv -f UTF-16 -t UTF-8.')
-    bare = re.sub(rb'"[^"]*"', b"", header).decode("latin-1")
+    if header.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) and not encoding:
+        raise DataError(f'{where} is UTF-16; say --encoding utf-16, or save it as "CSV UTF-8".')
+    # Separators and quotes are the same bytes in UTF-8 and all of ISO 8859.
+    text = header.decode(encoding or "latin-1", errors="replace").partition("\n")[0]
+    bare = re.sub(r'"[^"]*"', "", text)
     return next((one for one in (usual, *OTHERS) if one in bare), usual)
 
 

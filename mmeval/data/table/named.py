@@ -93,6 +93,7 @@ def table_options(asked: Asked, manager: Manager) -> TableOptions:
     changes: dict[str, Any] = {"columns": Columns.model_validate(merged)}
     changes |= {"language": asked.language} if asked.language else {}
     changes |= {"images": str(asked.images)} if asked.images else {}
+    changes |= {"encoding": asked.encoding} if asked.encoding else {}
     options = options.model_copy(update=changes)
     _refuse_taken(options.called, asked.name, manager)
     return options
@@ -122,7 +123,9 @@ def _written(name: str) -> TableOptions:
 
 def table_spec(options: TableOptions, source: Source) -> DatasetSpec:
     """A table as a data set like any other."""
-    summary = options.summary or f"the table {options.source}"
+    # The name alone: cards and reports are published, and a path shows whose machine they were made on.
+    named = options.source if options.is_hub else Path(options.source).resolve().name
+    summary = options.summary or f"the table {named}"
     return DatasetSpec(name=options.called, summary=summary, card=None, source=partial(_itself, source))
 
 

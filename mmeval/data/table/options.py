@@ -27,7 +27,7 @@ class Columns(Config):
     text: tuple[str, ...] | None = None
     """Texts, joined by a blank."""
     language: str | None = None
-    """ISO 639 code, with or without a country."""
+    """ISO 639 code, with or without a country; names and country codes are corrected."""
     label: tuple[str, ...] | None = None
     """Class names; each column is a task."""
     id: str | None = None
@@ -74,6 +74,8 @@ class TableOptions(Config):
     """Licence of the data."""
     language: str = ""
     """The language of every row, where no column says it."""
+    encoding: str = ""
+    """Of a CSV, TSV or JSON Lines file, as Python names it (``cp1250``); empty: UTF-8."""
     images: str = ""
     """The folder that pictures' paths start from; empty: that of the table."""
     revision: str = ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from mmeval.data.languages import Language, complaint, language_of
 from mmeval.data.reading.row import Row
 from mmeval.data.table.options import Columns
 from mmeval.data.table.pictures import Finder, Reference
@@ -18,7 +18,8 @@ from mmeval.plugin.source import Rejected
 
 UNDETERMINED = "und"
 """ISO 639-2 for a language that nobody says."""
-_LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]+)*")
+NO_LANGUAGE = "the language "
+"""How a reason begins that is about a row's language."""
 
 
 class Parsed(NamedTuple):
@@ -53,6 +54,8 @@ class Parser:
     finder: Finder
     carve: bool
     """Whether splits are carved, whatever the files are called."""
+    languages: dict[str, Language] = field(default_factory=dict)
+    """What the values of the language column were read as, filled while rows are parsed."""
 
     def parse(self, row: Row, table: Table, folder: str) -> Parsed | Rejected:
         """What a row says, or why it can't be used; ``folder``: that of the table's file.
@@ -103,10 +106,15 @@ class Parser:
     def _language(self, cells: Mapping[str, Any]) -> str:
         if not (column := self.columns.language):
             return self.language or UNDETERMINED
-        said = value_of(cells.get(column), column)
-        if said and not language_of(said):
-            raise _RowError(f'the language "{said}" is no ISO 639 code such as de or pt-BR')
-        return sys.intern(language_of(said) or self.language or UNDETERMINED)
+        if not (said := value_of(cells.get(column), column)):
+            return self.language or UNDETERMINED
+        if (found := self.languages.get(said)) is None:
+            if reason := complaint(said):
+                raise _RowError(reason)
+            known = language_of(said)
+            assert known, "else there is a complaint"
+            found = self.languages[said] = known._replace(code=sys.intern(known.code))
+        return found.code
 
     def _split(self, cells: Mapping[str, Any], table: Table, where: str) -> str:
         if not (column := self.columns.split):
@@ -123,12 +131,6 @@ class Parser:
 
 class _RowError(Exception):
     """Why a row is set aside, in a few words."""
-
-
-def language_of(said: str) -> str:
-    """The language of a code with or without a country: ``pt_BR`` -> ``pt``; empty if it is none."""
-    found = _LANGUAGE.fullmatch(said.strip())
-    return found[1].lower() if found else ""
 
 
 def text_of(cell: Any, column: str) -> str:  # noqa: ANN401 - what a table holds

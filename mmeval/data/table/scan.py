@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from mmeval.console import note
 from mmeval.data.groups import Groups
 from mmeval.data.split import TENTHS, Member, hash_split
-from mmeval.data.table.parsing import Parsed
+from mmeval.data.table.parsing import NO_LANGUAGE, Parsed
 from mmeval.data.table.pictures import Reference
 from mmeval.data.table.same import same_files
 from mmeval.errors import DataError
@@ -18,6 +18,8 @@ from mmeval.plugin.source import Rejected
 SALT = "mmeval-table-split-1"
 RARE = 10
 """Classes of fewer groups than this have too few for shares of their own: their shares hold over all of them."""
+NO_LANGUAGES = 0.5
+"""Share of the rows without a known language from which the column is taken for one of something else."""
 LARGE = 0.1
 """Share of the rows from which a group is said to be large."""
 
@@ -25,11 +27,17 @@ LARGE = 0.1
 class Scan:
     """A table, read once from end to end; rows are numbered as they come, those that are set aside left out."""
 
-    def __init__(self, rows: Iterable[Parsed | Rejected], tasks: Iterable[str], where: str) -> None:
-        """Read all rows; ``tasks`` are the columns of labels, ``where`` is what messages call the table.
+    def __init__(self, rows: Iterable[Parsed | Rejected], tasks: Iterable[str], where: str, language: str = "") -> None:
+        """Read all rows.
+
+        Args:
+            rows: of the table.
+            tasks: the columns of labels.
+            where: what messages call the table.
+            language: the column of languages; empty if there is none.
 
         Raises:
-            DataError: no row can be used, or a task has no two classes.
+            DataError: no row can be used, the column of languages holds something else, or a task has no two classes.
         """
         self.where = where
         self.classes: dict[str, set[str]] = {task: set() for task in tasks}
@@ -49,6 +57,8 @@ class Scan:
                 aside.append(row)
                 continue
             self._add(row)
+        self._aside = aside
+        self._require_languages(language)
         if not self._told:
             if not aside:
                 raise DataError(f"{where} holds no rows.")
@@ -163,11 +173,29 @@ class Scan:
             why = f"; the picture {commonest[0]} alone stands in {commonest[1]:,}"
         note(f"{size:,} of {total:,} rows share an id, a picture, a group or a text, so all are in one split{why}")
 
+    def _require_languages(self, column: str) -> None:
+        without = [one for one in self._aside if one.reason.startswith(NO_LANGUAGE)]
+        total = len(self._told) + len(self._aside)
+        if column and len(without) > NO_LANGUAGES * total:
+            raise DataError(
+                f"{self.where}: the column {column} holds no languages in {len(without):,} of {total:,} rows, as "
+                f"{without[0].where}: {without[0].reason}. --columns language= names another column, --language says "
+                "it of all rows."
+            )
+
     def _require_classes(self) -> None:
         for task, names in self.classes.items():
             if len(names) < 2:
                 has = f'only the class "{next(iter(names))}"' if names else "no class at all"
-                raise DataError(f"{self.where}: {task} has {has}; a task needs two, so name another column as label.")
+                left = ""
+                if self._aside:
+                    left = (
+                        f" in the {len(self._told):,} rows that can be used ({len(self._aside):,} can't, as "
+                        f"{self._aside[0].where}: {self._aside[0].reason})"
+                    )
+                raise DataError(
+                    f"{self.where}: {task} has {has}{left}; a task needs two, so name another column as label."
+                )
             if len(names) > max(len(self._told) / 2, RARE):
                 rows = f"{len(self._told):,} rows"
                 note(f"{task} has {len(names):,} classes in {rows}; --columns label= names another column")

@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from mmeval.console import note
+from mmeval.data.languages import Language, complaint, corrections, language_of
 from mmeval.data.reading.row import Row
 from mmeval.data.table.columns import guessed, require_everywhere, resolve
 from mmeval.data.table.delimiter import said_of_delimiter
 from mmeval.data.table.options import TableOptions
-from mmeval.data.table.parsing import Parsed, Parser, language_of
+from mmeval.data.table.parsing import Parsed, Parser
 from mmeval.data.table.pictures import Finder
 from mmeval.data.table.scan import Scan
 from mmeval.data.table.tables import tables
@@ -22,7 +23,7 @@ from mmeval.home import home
 from mmeval.plugin.model import Task
 from mmeval.plugin.source import Example, Rejected
 
-RULES = "table-2"
+RULES = "table-3"
 """Names what these modules do; part of the identity."""
 
 
@@ -42,7 +43,7 @@ class TableSource:
         """
         self.options, self.revision = options, revision
         self.where = options.source if options.is_hub else path.resolve().name
-        self.tables = tables(path, options.source if options.is_hub else str(path))
+        self.tables = tables(path, options.source if options.is_hub else str(path), options.encoding)
         first = self.tables[0]
         said = {column for columns in options.columns.said().values() for column in columns}
         names = first.columns(said)
@@ -51,11 +52,10 @@ class TableSource:
         folder = Path(options.images) if options.images else root or (path if path.is_dir() else path.parent)
         if not folder.is_dir():
             raise DataError(f"The folder of pictures {folder} is not there; --images names another.")
-        if options.language and not language_of(options.language):
-            raise UserError(f"--language {options.language}: write an ISO 639 code such as de or pt-BR.")
+        every = _language(options.language)
         self._finder = Finder(folder, beside=not options.images, inside=options.is_hub)
         carve = options.columns.split == ""
-        self._parser = Parser(self.columns, language_of(options.language), self._finder, carve)
+        self._parser = Parser(self.columns, every.code if every else "", self._finder, carve)
 
     def announce(self) -> None:
         """Say what nobody said: columns told by their names, the separator, that languages are unknown."""
@@ -77,6 +77,7 @@ class TableSource:
         stamps = [f"{one.st_size}\0{one.st_mtime_ns if times else ''}" for one in files]
         of_tables = digest(*(f"{table.where}\0{stamp}" for table, stamp in zip(self.tables, stamps, strict=True)))
         said = {"columns": str(self.columns), "language": self.options.language, "carve": self._parser.carve}
+        said |= {"encoding": self.options.encoding} if self.options.encoding else {}
         options = json.dumps(said, ensure_ascii=False)
         folders = [table.folder for table in self.tables]
         places = json.dumps([self.options.images, folders, self.revision])
@@ -140,7 +141,10 @@ class TableSource:
 
     @cached_property
     def _scan(self) -> Scan:
-        return Scan(self._rows(), self.columns.label or (), self.where)
+        found = Scan(self._rows(), self.columns.label or (), self.where, self.columns.language or "")
+        for line in corrections(self._parser.languages):
+            note(f"Languages of {self.where}: {line}")
+        return found
 
     @cached_property
     def _splits(self) -> list[str]:
@@ -151,3 +155,20 @@ class TableSource:
             folder = table.folder
             for row in table.rows():
                 yield self._parser.parse(row, table, folder) if isinstance(row, Row) else row
+
+
+def _language(said: str) -> Language | None:
+    """What ``--language`` names, said where it is no code; None where nothing was said.
+
+    Raises:
+        UserError: it is no language.
+    """
+    if not said:
+        return None
+    if reason := complaint(said):
+        raise UserError(f"--language {said}: {reason}.")
+    found = language_of(said)
+    assert found, "else there is a complaint"
+    for line in corrections({said: found}):
+        note(f"--language {said}: {line}")
+    return found

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmeval.data.reading.delimited import read_delimited
 from mmeval.data.reading.files import PARQUET, kind, open_file, read_table
+from mmeval.data.reading.json_lines import read_json_lines
 from mmeval.data.reading.parquet import parquet_columns
 from mmeval.data.reading.row import Row
 from mmeval.data.table.delimiter import delimiter_of
-from mmeval.errors import DataError
+from mmeval.errors import DataError, UserError
 from mmeval.plugin.source import Rejected
 
 SPLITS = {
@@ -23,6 +24,7 @@ SPLITS = {
 _SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names.split()}
 LOOKED_AT = 100
 """Rows of a JSON Lines file in which keys are looked for; more where one is missing that was named."""
+ENCODINGS = "say its encoding, such as --encoding cp1250 (Central European) or cp1252 (Western)"
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 ENDINGS = "those end in .csv, .tsv, .jsonl (also .gz) or .parquet"
 
@@ -38,6 +40,8 @@ class Table:
     """Told by its name; empty if it tells none."""
     delimiter: str
     """Of a CSV or TSV file."""
+    encoding: str = ""
+    """Of a file that is text; empty: UTF-8."""
 
     @property
     def folder(self) -> str:
@@ -51,11 +55,17 @@ class Table:
 
     def rows(self) -> Iterator[Row | Rejected]:
         """Its records."""
-        if not self.delimiter:
+        if kind(self.path) == PARQUET:
             yield from read_table(self.path, self.where)
             return
         with open_file(self.path) as stream:
-            yield from read_delimited(stream, self.where, delimiter=self.delimiter)
+            if self.delimiter:
+                encoding = self.encoding or "utf-8-sig"
+                yield from read_delimited(
+                    stream, self.where, delimiter=self.delimiter, encoding=encoding, advice=ENCODINGS
+                )
+            else:
+                yield from read_json_lines(stream, self.where, encoding=self.encoding, advice=ENCODINGS)
 
     def columns(self, named: Collection[str] = ()) -> list[str]:
         """Names of its columns; where rows may leave some out, it is read on till all that are ``named`` are found.
@@ -83,16 +93,19 @@ class Table:
         return list(keys)
 
 
-def tables(path: Path, called: str = "") -> list[Table]:
+def tables(path: Path, called: str = "", encoding: str = "") -> list[Table]:
     """The tables at ``path``: itself, or the files of a folder in the order of their names.
 
     Raises:
         DataError: nothing is there, or no table.
+        UserError: there is no such encoding.
     """
     called = called or str(path)
+    _require_encoding(encoding)
     if path.is_file():
         _require_table(path, called)
-        return [Table(path, path.name, "", delimiter_of(path, path.name))]
+        _require_text([path], encoding)
+        return [Table(path, path.name, "", delimiter_of(path, path.name, encoding), encoding)]
     if not path.is_dir():
         raise DataError(f"There is no file or folder {called}.")
     found = sorted(file for file in path.rglob("*") if _is_table(file, path))
@@ -105,7 +118,11 @@ def tables(path: Path, called: str = "") -> list[Table]:
     splits = {file: split_of_name(file.relative_to(path)) for file in found}
     # One file alone of a name with a split is all that there is: "shop-test.csv" is no test split of anything.
     told = any(splits.values()) and len(found) > 1
-    return [Table(file, name, splits[file] if told else "", delimiter_of(file, name)) for file, name in names.items()]
+    _require_text(found, encoding)
+    return [
+        Table(file, name, splits[file] if told else "", delimiter_of(file, name, encoding), encoding)
+        for file, name in names.items()
+    ]
 
 
 def split_of_name(path: Path) -> str:
@@ -117,6 +134,19 @@ def split_of_name(path: Path) -> str:
 def split_of_value(value: str) -> str:
     """The split that a cell names; empty if it names none."""
     return _SPLIT_OF.get(value.strip().lower(), "")
+
+
+def _require_encoding(encoding: str) -> None:
+    try:
+        # Not `codecs.lookup` alone: it knows rot13 and base64 too.
+        "".encode(encoding or "utf-8")
+    except LookupError:
+        raise UserError(f"--encoding {encoding}: there is no such encoding; cp1250, cp1252 or utf-16 are.") from None
+
+
+def _require_text(files: Sequence[Path], encoding: str) -> None:
+    if encoding and kind(files[0]) == PARQUET:
+        raise UserError(f"--encoding {encoding}: {files[0].name} is Parquet, which is always UTF-8; leave it out.")
 
 
 def _require_table(path: Path, called: str) -> None:

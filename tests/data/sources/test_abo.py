@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmeval import DatasetSpec, Example, Rejected
+from mmeval.data.archive import open_archive
+from mmeval.data.asked import Asked, Opened
 from mmeval.data.card import read_card
 from mmeval.data.prepare import prepare
 from mmeval.data.sources import abo
 from mmeval.data.sources.abo import AboSource
 from mmeval.data.sources.abo_files import GET
 from mmeval.data.sources.abo_listings import LANGUAGES, Listing, Value, language, parse
+from mmeval.data.verify import Verdict, verify
 from mmeval.errors import DataError
 from tests.archives import abo as archive
 
@@ -234,8 +238,38 @@ def test_a_missing_file_is_named_with_how_to_get_it(folder: Path) -> None:
     assert complaint(folder / "x") == f"There is no folder {folder / 'x'}. {GET}"
     (folder / "images/metadata/images.csv.gz").unlink()
     assert complaint(folder) == f"{folder} lacks images/metadata/images.csv.gz. {GET}"
-    (folder / "listings/metadata/listings_b.json.gz").unlink()
-    assert complaint(folder) == f"{folder} lacks listings/metadata/listings_b.json.gz and 1 more. {GET}"
+    shutil.rmtree(folder / "listings")
+    assert complaint(folder) == f"{folder} lacks listings/metadata/listings_0.json.gz and 16 more. {GET}"
+
+
+def test_a_subset_of_the_listings_is_taken_with_the_flag_alone(spec: DatasetSpec, folder: Path) -> None:
+    for number in range(1, 16):
+        (folder / f"listings/metadata/listings_{number:x}.json.gz").unlink()
+    lines = [json.dumps(archive.listing(np.random.default_rng(n), n)) for n in range(300)]
+    archive.write_lines(folder, "0", lines)
+    lacks = f"{folder} lacks listings/metadata/listings_1.json.gz and 14 more. {GET} --not-the-release takes what is "
+    with pytest.raises(DataError) as caught:
+        open_archive(spec, Asked("abo", folder), download=False)
+    assert str(caught.value) == f"{lacks}there, under another name."
+    store = open_archive(spec, Asked("abo", folder, released=False), download=False)
+    assert (store.name, store.released) == ("abo-not-the-release", False)
+
+
+def test_a_fragment_is_not_the_release(spec: DatasetSpec, shared: Path) -> None:
+    """No fact of the card is verified; that is no reason to take a hundred listings for all of them."""
+    with pytest.raises(DataError) as caught:
+        prepare(spec, AboSource(shared, least=3))
+    assert "examples: the card says about 160000, the data has " in str(caught.value)
+    assert "too few to be the release" in str(caught.value)
+    assert "--not-the-release takes it nevertheless" in str(caught.value)
+    store = prepare(spec, AboSource(shared, least=3), released=False)
+    assert store.name == "abo-not-the-release"
+    assert any("too few to be the release" in text for text in store.info["differences"])
+    found = verify(Opened(spec, store, "cc-by-4.0"))
+    assert [one.text for one in found if one.verdict is Verdict.GOOD][1:] == [f"fingerprint {store.fingerprint}"]
+    assert "unverified in its card (abo.md), so not vouched for: languages, tasks, splits, images" in [
+        one.text for one in found if one.verdict is Verdict.WARNING
+    ]
 
 
 def test_original_pictures_will_do_and_none_will_not(folder: Path) -> None:
@@ -312,7 +346,10 @@ def test_the_order_of_the_files_moves_no_listing_to_another_split(folder: Path) 
     assert {key: (one.split, one.cluster) for key, one in examples(folder).items()} == before
 
 
-def test_the_card_warns_of_what_nobody_has_seen(spec: DatasetSpec, folder: Path) -> None:
+def test_the_card_warns_of_what_nobody_has_seen(
+    spec: DatasetSpec, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmeval.data.differences.LEAST", 0)
     store = prepare(spec, AboSource(folder, least=3))
     assert store.released
     assert "number of classes of product_type: the card says 576, the data has 3" in store.info["differences"]

@@ -93,7 +93,7 @@ def test_it_is_prepared_with_seven_tasks_and_what_is_bad_set_aside(spec: Dataset
     second = archive.NAMES[1]
     assert pq.read_table(store.folder / "rejected.parquet").to_pylist() == [
         {"where": f"{second}, row 124", "id": "1163", "reason": f"has the id of {archive.NAMES[0]}, row 1"},
-        {"where": f"{second}, row 125", "id": "50009", "reason": "50009: its row has no picture"},
+        {"where": f"{second}, row 125", "id": "50009", "reason": "50009: the picture has no bytes"},
     ]
 
 
@@ -106,8 +106,8 @@ def test_the_card_is_held_against_the_data(spec: DatasetSpec, folder: Path, tmp_
         "fashion-product-images is not as its data card says (fashion-product-images.md): examples in "
         "train+validation+test: the card says 44072, the data has 248; set aside were "
         f"{archive.NAMES[1]}, row 124: has the id of {archive.NAMES[0]}, row 1; {archive.NAMES[1]}, row 125: 50009: "
-        f"its row has no picture (all in {_kept(spec, folder)}). --not-the-release takes it nevertheless, and says so "
-        "wherever it is scored."
+        f"the picture has no bytes (all in {_kept(spec, folder)}). --not-the-release takes it nevertheless, and says "
+        "so wherever it is scored."
     )
     assert spec.card is not None
     text = spec.card.read_text(encoding="utf-8").replace("44072", "248", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -457,3 +458,28 @@ def test_wide_texts_are_read_in_fewer_rows_at_once(small: Path, files: Path, mon
     plain = list(module.FashionGenSource(small, "").examples())
     monkeypatch.setattr("mmeval.data.sources.fashiongen_files.BYTES", 1200)
     assert list(module.FashionGenSource(small, "").examples()) == plain
+
+
+def test_prices_keep_all_their_digits(files: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(files, tmp_path / "copy")
+    with h5py.File(folder / module.FILES["train"], "r+") as file:
+        prices = file["input_msrpUSD"][:]
+        prices[:3, 0] = (19.99, 1234567.5, 120.0)
+        file["input_msrpUSD"][:] = prices
+    texts = [one.metadata["msrpUSD"] for one in module.FashionGenSource(folder, "").examples()]
+    assert texts[:3] == ["19.99", "1234567.5", "120"]
+
+
+def test_preparing_a_smaller_set_of_labels_says_which_rows_lose_theirs(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
+    store = prepared(files, "category45")
+    (lost,) = store.left_out_labels["category"].values()
+    assert list(store.left_out_labels) == ["category"]
+    assert lost == sum(row["label:category"] == -1 for row in rows(store))
+    assert (
+        f"Without a label of category, because fashiongen:category45 leaves its class out: {lost} rows, "
+        f'"MONKSTRAPS" ({lost} rows)\n'
+    ) in capsys.readouterr().err
+    assert prepared(files).left_out_labels == {}

@@ -237,7 +237,7 @@ def test_bad_rows_are_set_aside_with_their_reason(kaggle: Path, prepared: Callab
     assert set_aside(prepared(kaggle)) == {
         f"{TITLES}, row {count + 1}": 'its class is "tacos", but its file pho_1.jpg is of "pho"',
         f"{TITLES}, row {count + 2}": '"pho.jpg" is not named CLASS_NUMBER.jpg',
-        f"{TITLES}, row {count + 3}": "2 cells where the header has 3 columns",
+        f"{TITLES}, row {count + 3}": "2 cells where a row has 3: file, title, class",
         f"{TITLES}, row {count + 4}": '"noodles" is no class of Food-101',
         f"{TITLES}, row {count + 5}": "has neither title nor picture",
         f"{TITLES}, row {count + 6}": f'the id "{there}" stands for another example already',
@@ -341,3 +341,18 @@ def test_the_published_numbers_are_held_to(kaggle: Path, spec: DatasetSpec) -> N
         "examples in train+validation: the card says 67988, the data has 240; images: the card says 90704, the data "
         "has 298. --not-the-release takes it nevertheless, and says so wherever it is scored."
     )
+
+
+def test_a_picture_whose_row_contradicts_its_name_is_not_an_example_without_a_title(
+    kaggle: Path, prepared: Callable[..., Store]
+) -> None:
+    """The row is set aside because nobody knows which class is right; its picture must not come back with one."""
+    whole = rows(prepared(kaggle))
+    title = next(line for line in (kaggle / TITLES).read_text(encoding="utf-8").splitlines() if ".jpg," in line)
+    file, _, label = title.split(",")[0], "", title.rsplit(",", 1)[1]
+    other = next(one["id"] for one in whole.values() if not one["id"].startswith(label)).rsplit("_", 1)[0]
+    text = (kaggle / TITLES).read_text(encoding="utf-8").replace(title, f"{title.rsplit(',', 1)[0]},{other}")
+    (kaggle / TITLES).write_text(text, encoding="utf-8")
+    store = prepared(kaggle)
+    assert f'its class is "{other}", but its file {file} is of "{label}"' in set_aside(store).values()
+    assert rows(store).keys() == whole.keys() - {file}

@@ -71,7 +71,7 @@ def test_a_file_called_dataset_has_the_name_of_its_folder(tmp_path: Path) -> Non
     ("content", "message"),
     [
         ('source = "a.csv"\nfoo = 1\n', "foo: there is no such field; there are source, name, summary, licence, "
-         "language, images, revision, columns."),
+         "language, encoding, images, revision, columns."),
         ('source = "a.csv"\n[columns]\nlabels = "x"\n', "columns.labels: there is no such field; there are image, "
          "text, language, label, id, split, group, slice, metadata."),
         ('name = "a"\n', "source: Field required."),

@@ -34,10 +34,35 @@ def test_languages_are_codes_without_countries(said: str | None, language: str, 
     assert found.language == language
 
 
-@pytest.mark.parametrize("said", ["German", "d", "de DE", "12"])
-def test_what_is_no_language_is_set_aside(said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", ["Klingonish", "d", "de DE", "12", "xx", "zz", "cat_food"])
+def test_unknown_languages_are_set_aside_with_the_reason(said: str, tmp_path: Path) -> None:
     found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
-    assert found == f'the language "{said}" is no ISO 639 code such as de or pt-BR'
+    assert found == f'the language "{said}" is neither an ISO 639 code such as de or pt-BR nor a known name'
+
+
+@pytest.mark.parametrize("said", ["all", "ALL", "gap", "macro", "worst", "Allar"])
+def test_words_of_the_score_table_are_no_languages_of_a_row(said: str, tmp_path: Path) -> None:
+    """``all`` and ``gap`` are ISO 639-3; the scores of such a language would be mixed with those of all languages."""
+    found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
+    assert found == (
+        f'the language "{said}" is a word of the score table; write a code for local use instead, such as qaa'
+    )
+    kept = row(tmp_path, {"text": "x", "label": "a", "lang": "qaa"})
+    assert isinstance(kept, Example)
+    assert kept.language == "qaa"
+
+
+@pytest.mark.parametrize(
+    ("said", "language"), [("cz", "cs"), ("GR", "el"), ("Latvian", "lv"), ("Español", "es"), ("deu", "de")]
+)
+def test_names_and_country_codes_are_corrected_with_one_line(
+    said: str, language: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
+    assert isinstance(found, Example)
+    assert found.language == language
+    err = capsys.readouterr().err
+    assert err.count(f"Languages of shop.jsonl: corrected {said} -> {language} (") == 1
 
 
 def test_a_language_of_every_row(tmp_path: Path) -> None:
@@ -49,8 +74,9 @@ def test_a_language_of_every_row(tmp_path: Path) -> None:
     assert isinstance(found, Example)
     assert found.language == "fr"
     with pytest.raises(UserError) as error:
-        read(path, language="German")
-    assert str(error.value) == "--language German: write an ISO 639 code such as de or pt-BR."
+        read(path, language="all")
+    assert str(error.value).startswith('--language all: the language "all" is a word of the score table;')
+    assert {one.language for one in read(path, language="German")[0]} == {"de"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from mmeval.data.stats import stats
 from mmeval.data.table.named import table_spec
 from mmeval.data.table.options import TableOptions
 from mmeval.data.table.source import TableSource
-from mmeval.errors import DataError
+from mmeval.errors import DataError, UserError
 from tests.data.table.shop import CLASSES, jpeg, products, read, shop, source, texts, write
 
 FEATURES = {
@@ -179,3 +179,64 @@ def test_a_text_of_ten_megabytes_is_cut_with_a_note(tmp_path: Path, capsys: pyte
     assert store.cut_count == 1
     assert max(map(len, store.examples["text"].to_pylist())) == 32_768
     assert "Cut after 32,768 characters: texts of 1 cells" in capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+@pytest.mark.parametrize("encoding", ["cp1250", "utf-16"])
+def test_a_table_in_another_encoding_is_read_with_the_option(ending: str, encoding: str, tmp_path: Path) -> None:
+    rows = [{"text": f"{word} {number}", "label": word} for number in range(20) for word in ("žlutý kůň", "łódź")]
+    path = tmp_path / f"shop.{ending}"
+    if ending == "jsonl":
+        path.write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in rows), encoding=encoding)
+    else:
+        write(path, rows, delimiter="," if ending == "csv" else "\t", encoding=encoding)
+    with pytest.raises(UserError) as error:
+        read(path)
+    assert "--encoding" in str(error.value)
+    examples, aside = read(path, encoding=encoding)
+    assert not aside
+    assert {one.labels["label"] for one in examples} == {"žlutý kůň", "łódź"}
+
+
+def test_another_encoding_is_another_identity(tmp_path: Path) -> None:
+    path = write(tmp_path / "shop.csv", texts())
+    assert source(path, encoding="cp1250").identity != source(path).identity
+
+
+def test_an_unknown_or_wrong_encoding_is_one_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path / "shop.csv", [{"text": "á ř ť", "label": "a"}, {"text": "ť", "label": "b"}])
+    for name in ("cp9999", "rot13"):
+        with pytest.raises(UserError) as error:
+            read(path, encoding=name)
+        assert str(error.value) == f"--encoding {name}: there is no such encoding; cp1250, cp1252 or utf-16 are."
+    with pytest.raises(UserError) as error:
+        read(path, encoding="ascii")
+    assert "shop.csv is not ASCII (byte 0xc3 in line 2)" in str(error.value)
+    pq.write_table(pa.table({"text": ["a"], "label": ["b"]}), tmp_path / "shop.parquet")
+    with pytest.raises(UserError) as error:
+        read(tmp_path / "shop.parquet", encoding="cp1250")
+    assert str(error.value) == "--encoding cp1250: shop.parquet is Parquet, which is always UTF-8; leave it out."
+
+
+def test_texts_in_the_language_column_are_said_to_be_no_languages(tmp_path: Path) -> None:
+    """Else the few rows that are left have one class, and the label column is blamed."""
+    titles = [*(f"Red panda {number}" for number in range(20)), "fox", "cat"]
+    shelves = [*("animals", "plants") * 10, "animals", "animals"]
+    rows = [{"title": title, "shelf": shelf, "text": "x"} for title, shelf in zip(titles, shelves, strict=True)]
+    with pytest.raises(UserError) as error:
+        read(write(tmp_path / "shop.csv", rows), "label=shelf,language=title")
+    assert str(error.value) == (
+        "shop.csv: the column title holds no languages in 20 of 22 rows, as shop.csv, row 1: the language "
+        '"Red panda 0" is neither an ISO 639 code such as de or pt-BR nor a known name. --columns language= names '
+        "another column, --language says it of all rows."
+    )
+
+
+def test_a_class_that_is_left_alone_names_the_rows_that_were_set_aside(tmp_path: Path) -> None:
+    rows = [{"text": f"x{number}", "label": "a", "language": "de"} for number in range(20)]
+    rows += [{"text": "y", "label": "b", "language": "Zz"}]
+    with pytest.raises(UserError) as error:
+        read(write(tmp_path / "shop.csv", rows))
+    assert 'label has only the class "a" in the 20 rows that can be used (1 can\'t, as shop.csv, row 21: ' in str(
+        error.value
+    )

@@ -61,14 +61,15 @@ def test_what_is_no_table_is_told_what_to_do(tmp_path: Path) -> None:
         "as `jq -c '.[]' shop.json > shop.jsonl` does."
     )
     utf16 = file("wide.csv", "text,label\nä,b\n".encode("utf-16"))
-    assert refusal(utf16) == 'wide.csv is UTF-16; save it as "CSV UTF-8", or run: iconv -f UTF-16 -t UTF-8.'
+    assert refusal(utf16) == 'wide.csv is UTF-16; say --encoding utf-16, or save it as "CSV UTF-8".'
     utf16.unlink()
     assert refusal(file("cp1252.csv", "text,label\ngrün,b\n".encode("cp1252"))) == (
-        "cp1252.csv is not UTF-8 (byte 0xfc in line 2); convert it to UTF-8."
+        "cp1252.csv is not UTF-8 (byte 0xfc in line 2); say its encoding, such as --encoding cp1250 "
+        "(Central European) or cp1252 (Western)."
     )
     assert refusal(file("head.csv", b"text,label\n")) == "head.csv holds no rows."
     assert refusal(file("bad.csv", b"text,label\na\n")) == (
-        "bad.csv holds no row that can be read; bad.csv, row 1: 1 cells where the header has 2 columns."
+        "bad.csv holds no row that can be read; bad.csv, row 1: 1 cell where the header has 2 columns."
     )
     file("other.tsv", b"a\tb\n")
     assert refusal(tmp_path) == (

@@ -1,0 +1,108 @@
+"""The data check before training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from mmeval.data.check import data_check, lines, majority_lines
+from mmeval.data.prepare import prepare
+from mmeval.data.store import Store
+from mmeval.data.table.named import table_spec
+from mmeval.data.table.options import TableOptions, parse_columns
+from mmeval.data.table.source import TableSource
+from tests.data.table.shop import write
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+def row(number: int, language: str, label: str, split: str) -> dict[str, str]:
+    return {"text": f"text {number}", "lang": language, "label": label, "split": split, "photo": ""}
+
+
+def store(folder: Path, rows: list[dict[str, str]], columns: str = "") -> Store:
+    path = write(folder / "shop.csv", rows)
+    options = TableOptions(source=str(path), columns=parse_columns(columns))
+    source = TableSource(options, path)
+    return prepare(table_spec(options, source), source)
+
+
+def rows(counts: Mapping[tuple[str, str, str], int]) -> list[dict[str, str]]:
+    every = [key for key, count in counts.items() for _ in range(count)]
+    return [row(number, *key) for number, key in enumerate(every)]
+
+
+BALANCED = {
+    (language, label, split): count
+    for language in ("de", "sl")
+    for label in ("a", "b")
+    for split, count in (("train", 20), ("validation", 5), ("test", 20))
+}
+
+
+def test_good_data_has_nothing_to_be_said_of(tmp_path: Path) -> None:
+    check = data_check(store(tmp_path, rows(BALANCED)))
+    assert lines(check) == []
+    assert check.languages == {one: {"train": 40, "validation": 10, "test": 40} for one in ("de", "sl")}
+    assert check.classes == {"label": 2}
+    assert lines(None) == []
+
+
+def test_a_language_without_test_rows_is_named(tmp_path: Path) -> None:
+    """Latvian with three rows went to train whole, and no table knew that it had been there."""
+    check = data_check(store(tmp_path, rows({**BALANCED, ("lv", "a", "train"): 3})))
+    assert check.unscored_languages == {"lv": 3}
+    assert lines(check) == ["No test rows, so no score: lv (3 rows in other splits)."]
+
+
+def test_languages_with_fewer_than_thirty_test_rows_are_named(tmp_path: Path) -> None:
+    more = {("et", "a", "test"): 29, ("et", "a", "train"): 3, ("fi", "a", "test"): 30}
+    check = data_check(store(tmp_path, rows({**BALANCED, **more})))
+    assert check.few_rows_languages == {"et": 29}
+    assert lines(check) == ["Fewer than 30 test rows, so a score that says little: et (29)."]
+
+
+def test_classes_of_a_single_row_and_rare_ones_in_a_split_are_named(tmp_path: Path) -> None:
+    check = data_check(store(tmp_path, rows({**BALANCED, ("de", "c", "train"): 1, ("de", "d", "test"): 2})))
+    assert check.single_classes == {"label": ["c"]}
+    assert check.rare_classes == {
+        "label": {"train": {"c": 1, "d": 0}, "validation": {"c": 0, "d": 0}, "test": {"c": 0}}
+    }
+    assert lines(check) == [
+        "Classes of label with 1 row in all splits together: c.",
+        "Classes of label with fewer than 2 rows: in train c (1), d (0); in validation c (0), d (0); in test c (0).",
+    ]
+
+
+def test_rejected_rows_are_counted_with_their_most_frequent_reasons(tmp_path: Path) -> None:
+    """Reasons that differ in a name or number alone are one; folders of the machine are left out."""
+    good = rows(BALANCED)
+    bad = [row(1000 + number, "xx", "a", "train") for number in range(4)]
+    bad += [row(2000 + number, "de", "a", "train") | {"photo": f"/home/ana/{number}.jpg"} for number in range(9)]
+    bad += [row(3000, "de", "", "train")]
+    check = data_check(store(tmp_path, good + bad, "image=photo"))
+    assert (check.rejected.rows, check.rejected.total) == (14, len(good) + 14)
+    assert check.rejected.reasons == [
+        ("the picture's file … is not there", 9),
+        ('the language "xx" is neither an ISO 639 code such as de or pt-BR nor a known name', 4),
+        ("no label in label", 1),
+    ]
+    (line,) = lines(check)
+    assert line.startswith("14 of 194 rows were set aside (7.2 %): the picture's file … is not there (9 rows);")
+
+
+def test_the_majority_baseline_is_that_of_the_training_classes(tmp_path: Path) -> None:
+    """It is scored on test: overall, and as a mean over languages."""
+    counts = {("de", "a", "train"): 5, ("de", "b", "train"): 4, ("de", "b", "validation"): 9}
+    counts |= {("de", "a", "test"): 3, ("de", "b", "test"): 1, ("sl", "b", "test"): 4}
+    check = data_check(store(tmp_path, rows(counts)))
+    found = check.majority["label"]
+    assert (found.label, found.top1, found.mean_over_languages) == ("a", 3 / 8, (3 / 4 + 0) / 2)
+    assert majority_lines(check) == ['Majority baseline of label, always "a": top-1 0.375, mean over languages 0.375.']
+    limited = data_check(store(tmp_path, rows(counts)), limit=2)
+    assert sum(one["test"] for one in limited.languages.values()) == 2

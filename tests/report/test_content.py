@@ -1,0 +1,150 @@
+"""What all views of a run share: ends of each column, what is left out and why, and no folders of anybody."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from mmeval.metrics.scores import SCHEMA
+from mmeval.record import DataCheck
+from mmeval.report.content import Content
+from mmeval.report.html import html
+from mmeval.report.markdown import markdown
+from mmeval.report.terminal import terminal
+
+Make = Callable[..., Content]
+CHECK = {
+    "split": "test",
+    "languages": {"de": {"train": 80, "validation": 10, "test": 10}, "lv": {"train": 3, "validation": 0, "test": 0}},
+    "classes": {"colour": 5, "shade": 6},
+    "unscored_languages": {"lv": 3},
+    "few_rows_languages": {"de": 10},
+    "rare_classes": {"colour": {"test": {"red": 0, "": 1}}},
+    "single_classes": {"colour": ["mauve"]},
+    "rejected": {"rows": 143, "total": 1248, "reasons": [('the language "xx" is none', 143)]},
+    "majority": {"colour": {"label": "blue", "top1": 0.3125, "mean_over_languages": 0.25}},
+}
+
+
+def tied(*values: float) -> dict[str, tuple[float, float, float]]:
+    return {name: (value, 0.0, 1.0) for name, value in zip("abcdefgh", values, strict=False)}
+
+
+def in_terminal(content: Content) -> str:
+    file = io.StringIO()
+    Console(width=200, file=file).print(terminal(content))
+    return file.getvalue()
+
+
+def every_view(content: Content) -> list[str]:
+    return [markdown(content), html(content), in_terminal(content)]
+
+
+def test_all_languages_that_tie_for_worst_are_named(content: Make) -> None:
+    three = content(tied(0.5, 0.2, 0.2, 0.2))
+    assert (three.best("colour"), three.worst("colour")) == (["a"], ["b", "c", "d"])
+    assert "worst language (b, c, d)" in html(three)
+    assert "worst language (4 languages alike)" in html(content(tied(0.5, 0.2, 0.2, 0.2, 0.2)))
+    assert content(tied(0.5, 0.5)).worst("colour") == []
+
+
+def test_each_column_has_a_best_and_a_worst_language_of_its_own(content: Make) -> None:
+    made = content(tied(0.4, 0.6))
+    rows = made.scores.to_pylist()
+    for row in rows:
+        if row["metric"] == "macro_f1" and row["language"] in "ab":
+            row["value"] = 1 - row["value"]
+    other = Content(made.record, pa.Table.from_pylist(rows, schema=SCHEMA), [])
+    assert (other.best("colour", "top1"), other.best("colour", "macro_f1")) == (["b"], ["a"])
+    line = next(part for part in html(other).split("<tr") if part.startswith("><td>a</td>"))
+    assert [part.split(">")[0] for part in line.split("<td")[3:]] == [
+        ' class="worst"',
+        ' class="worst"',
+        ' class="best"',
+        ' class="worst"',
+    ]
+
+
+def test_the_worst_of_a_metric_that_is_better_where_it_is_lower_is_the_highest(content: Make) -> None:
+    made = content(tied(0.4, 0.6), metrics=("top1", "brier"))
+    rows = made.scores.to_pylist()
+    for row in rows:
+        if row["metric"] == "brier" and row["language"] == "worst":
+            row["value"] = 0.6
+    other = Content(made.record, pa.Table.from_pylist(rows, schema=SCHEMA), [])
+    assert (other.worst("colour", "brier"), other.best("colour", "brier")) == (["b"], ["a"])
+
+
+def test_top5_of_five_or_fewer_classes_is_a_dash_with_a_note(content: Make) -> None:
+    made = content(data_check=CHECK)
+    assert str(made.number("colour", "de", "top5")) == "–"
+    assert made.number("colour", "de", "top5").n == 1234
+    assert made.number("shade", "de", "top5").defined
+    note = "top-5 of colour isn't shown: it has 5 classes, so any model has 1."
+    assert made.notes == [note]
+    assert all(
+        note.replace("'", mark) in view for mark, view in zip(("'", "&#39;", "'"), every_view(made), strict=True)
+    )
+    assert content().number("colour", "de", "top5").defined, "an older record doesn't say how many classes there are"
+
+
+def test_one_language_has_no_worst_and_no_gap(content: Make) -> None:
+    for view in every_view(content({"en": (0.5, 0.4, 0.6)})):
+        head = view.split("In brackets")[0].split("Small numbers")[0].lower()
+        assert "worst" not in head.replace('class="worst"', "").split("</style>")[-1]
+        assert "gap" not in head.split("</style>")[-1]
+
+
+def test_the_data_check_stands_in_readme_and_report_and_the_baseline_in_all(content: Make) -> None:
+    made = content(data_check=CHECK)
+    readme, page, screen = every_view(made)
+    for sentence in (
+        "No test rows, so no score: lv (3 rows in other splits).",
+        "Fewer than 30 test rows, so a score that says little: de (10).",
+        "143 of 1,248 rows were set aside (11.5 %)",
+        "Classes of colour with 1 row in all splits together: mauve.",
+        "Majority baseline of colour",
+    ):
+        assert sentence in readme
+        assert sentence in page
+    assert 'Classes of colour with fewer than 2 rows: in test red (0), "" (1).' in readme
+    assert 'Majority baseline of colour, always "blue": top-1 0.312, mean over languages 0.250.' in screen
+    assert "Data check" not in markdown(content())
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("mmeval run --dataset 'table:/home/ana/my shop/a b.csv'", "mmeval run --dataset 'table:a b.csv'"),
+        ("mmeval run --source /home/ana/x/", "mmeval run --source x"),
+        ("mmeval run --set text_encoder=hf:/home/ana/model", "mmeval run --set text_encoder=hf:model"),
+        ("mmeval run --plugin /home/ana/m.py --metric ./n.py", "mmeval run --plugin m.py --metric ./n.py"),
+        ("mmeval run --dataset https://example.org/home/ana", "mmeval run --dataset https://example.org/home/ana"),
+        ("mmeval run 'unbalanced /home/ana/x.csv", "mmeval run 'unbalanced x.csv"),
+    ],
+)
+def test_pages_show_names_of_files_and_no_folders(typed: str, shown: str, content: Make) -> None:
+    made = content(command=typed, data={"name": "a", "summary": "the table /home/ana/a.csv", "licence": "x"})
+    assert made.command == shown
+    assert made.record.command == typed
+    if "https" not in typed:
+        assert all("/home/ana" not in view for view in every_view(made))
+
+
+def test_options_show_no_folders(content: Make) -> None:
+    made = content()
+    config: dict[str, Any] = {"width": 16, "encoder": "hf:/home/ana/m", "inner": {"paths": ["/home/ana/a", 1]}}
+    record = made.record.model_copy(update={"plan": made.record.plan.model_copy(update={"config": config})})
+    other = Content(record, made.scores, [])
+    assert other.options == {"width": 16, "encoder": "hf:m", "inner": {"paths": ["a", 1]}}
+    assert "/home/ana" not in html(other)
+
+
+def test_a_check_that_was_changed_is_refused() -> None:
+    with pytest.raises(ValueError, match="rows"):
+        DataCheck.model_validate(CHECK | {"rejected": {"rows": -1, "total": 3}})
