@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from mmeval.escaping import json_text, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 Advance = Callable[..., None]
 _quiet = False
@@ -15,16 +19,29 @@ _quiet = False
 
 def console(*, stderr: bool = False) -> Console:
     """A rich console on standard output, or on standard error for all that is not a result."""
-    from rich.console import Console
+    from mmeval.screen import Screen
 
-    return Console(stderr=stderr, highlight=False)
+    return Screen(stderr=stderr)
+
+
+def cell(value: object, style: str = "") -> Text:
+    """Text of a file or a user for a table or a line of the console: one line, no markup, nothing that acts."""
+    from rich.text import Text
+
+    return Text(one_line(str(value)), style)
+
+
+def print_json(data: Any) -> None:  # noqa: ANN401 - what JSON holds
+    """Print JSON on standard output, for programs; in ASCII where the stream has no more."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(json_text(data, ascii_only=not encoding.lower().startswith("utf")))
 
 
 def note(text: str) -> None:
     """Say one line about what is going on, on standard error."""
     if _quiet:
         return
-    console(stderr=True).print(text, style="dim", markup=False, soft_wrap=True)
+    console(stderr=True).print(cell(text), style="dim", soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -48,21 +65,21 @@ def progress(label: str, total: float | None, unit: str) -> Iterator[Advance]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
         TextColumn(("{task.completed:,.0f} " if total is None else "{task.completed:,.0f}/{task.total:,.0f} ") + unit),
-        TextColumn("{task.fields[facts]}", style="cyan"),
+        TextColumn("{task.fields[facts]}", style="cyan", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
         console=(screen := console(stderr=True)),
         disable=_quiet or not screen.is_terminal,
     )
     with bar:
-        task = bar.add_task(label, total=total, facts="")
+        task = bar.add_task(one_line(label), total=total, facts="")
 
         def advance(count: int = 1, **facts: str) -> None:
             if facts:
-                bar.update(task, facts="  ".join(f"{name} {value}" for name, value in facts.items()))
+                bar.update(task, facts=one_line("  ".join(f"{name} {value}" for name, value in facts.items())))
             bar.update(task, advance=count)
 
         yield advance

@@ -2,7 +2,8 @@
 
 What isn't whole yet has a name of its own, ``.NAME.XXXXXXXX.partial``, and a lock beside it: the same name and
 ``.lock``. The process that writes holds the lock from before the temporary is there until it is gone, and the system
-frees it when that process ends, however it ends: a temporary whose lock is free is a leftover; :func:`sweep` removes it.
+frees it when that process ends, however it ends. A temporary whose lock is free is a leftover; :func:`sweep` removes
+it.
 """
 
 from __future__ import annotations

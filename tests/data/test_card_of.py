@@ -111,7 +111,7 @@ def test_its_prose_has_tables(store: Store, colours: Callable[..., DatasetSpec])
 def test_a_table_is_not_broken_by_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
     text = card_of(made(Given({"t": ["a|b\nc"]}, [("de", "train", 0)])))
-    assert "| t | 1 | a/b c (1) | a/b c (1) | 0 |\n" in text
+    assert "| t | 1 | a\\|b c (1) | a\\|b c (1) | 0 |\n" in text
 
 
 def test_in_what_it_is_not_the_release_is_listed(
