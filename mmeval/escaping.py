@@ -19,6 +19,7 @@ ACTIVE = re.compile(f"[{_ACTIVE}]")
 _BREAK = re.compile("[ \t]*[\n\r\t\v\f\x85\u2028\u2029]+\\s*")
 _MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_LINE_END = re.compile(r"(?<=\s)#(?=#*$)")
 _LINE_START = re.compile(r"^([#+=-](?=[\s#+=-]|$)|\d+(?=[.)](?:\s|$)))")
 
 
@@ -36,7 +37,8 @@ def markdown(text: str) -> str:
     """``text`` on one line of GitHub-flavoured Markdown, in which nothing is markup: for headings, cells and prose."""
     text = _MARKDOWN.sub(r"\\\g<0>", one_line(text).strip())
     text = re.sub("[&<>]", lambda found: _ENTITIES[found[0]], text)
-    # What would begin a heading, a list or a rule.
+    # What would end a heading, then what would begin a heading, a list or a rule.
+    text = _LINE_END.sub(r"\\#", text)
     return _LINE_START.sub(lambda found: f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}", text)
 
 

@@ -9,6 +9,7 @@ from mmeval.report.content import Content
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 
 LABELS = {MACRO: "mean of all", WORST: "worst", GAP: "gap", ALL: "all as one"}
