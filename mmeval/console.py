@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
 Advance = Callable[..., None]
 _quiet = False
+REPLACE = "mmeval-replace"
+"""What is done with a character that the stream's encoding lacks (an error handler of Python's codecs)."""
+SUBSTITUTES = {"✓": "+", "✗": "x", "●": "*", "·": ".", "×": "x", "–": "-", "—": "-", "…": "...", "\u00a0": " "}
+"""ASCII in the place of what mmeval itself prints."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -87,3 +93,22 @@ def progress(label: str, total: float | None, unit: str) -> Iterator[Advance]:
         if bar.disable:
             facts = f", {state.fields['facts']}" if state.fields["facts"] else ""
             note(f"{label}: {state.completed:,.0f} {unit} in {state.finished_time or state.elapsed or 0:.1f} s{facts}")
+
+
+def replace_unprintable() -> None:
+    """Let standard output and standard error replace what their encoding lacks, where they would fail.
+
+    An ASCII log shows ``\\u0141`` for a Polish letter: ugly, but the hour of training before it isn't lost.
+    """
+    codecs.register_error(REPLACE, _substitute)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=REPLACE)
+
+
+def _substitute(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    escaped = (one.encode("ascii", "backslashreplace").decode("ascii") for one in lacking)
+    return "".join(SUBSTITUTES.get(one, code) for one, code in zip(lacking, escaped, strict=True)), error.end

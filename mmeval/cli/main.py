@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mmeval.cli import bench, data, plugins, report, run, score
+from mmeval.console import replace_unprintable
 from mmeval.errors import Stopped, UserError
 from mmeval.escaping import visible
 from mmeval.trouble import trouble
@@ -102,8 +103,6 @@ def main() -> NoReturn:
     A user's mistake is one sentence on standard error and exit status 2; what the operating system refuses (a
     permission, a full disk) is one sentence and exit status 1.
     """
-    from mmeval.screen import replace_unprintable
-
     replace_unprintable()
     try:
         _require_text(sys.argv[1:])

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from mmeval.console import console, note, progress, quiet
+from mmeval.console import console, note, progress, quiet, replace_unprintable
 
 Capture = pytest.CaptureFixture[str]
 
@@ -87,8 +87,6 @@ def test_a_terminal_is_as_wide_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_character_that_the_encoding_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """D6: marks keep their meaning, letters their number; without this, the end of a run is a UnicodeEncodeError."""
-    from mmeval.screen import replace_unprintable
-
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
     monkeypatch.setattr(sys, "stderr", io.StringIO())
