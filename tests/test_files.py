@@ -175,6 +175,28 @@ def test_d4_what_cannot_be_removed_is_no_error(tmp_path: Path, monkeypatch: pyte
     assert [path.name for path in tmp_path.iterdir()] == [left.name]
 
 
+def test_d4_a_writer_notices_that_its_lock_was_swept_before_it_held_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making the file and locking it another process may lock it, find no temporary, and remove it."""
+    import filelock
+
+    acquire, seen = filelock.FileLock.acquire, []
+
+    def late(lock: filelock.BaseFileLock, *arguments: object, **options: object) -> object:
+        held = acquire(lock, *arguments, **options)  # type: ignore[arg-type]
+        seen.append(lock.lock_file)
+        if len(seen) == 1:
+            Path(lock.lock_file).unlink()
+        return held
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", late)
+    with atomic_path(tmp_path / "result") as temporary:
+        assert (tmp_path / f"{temporary.name}.lock").exists()
+    assert len(set(seen)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
 def test_d4_a_sweep_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "elsewhere").mkdir()
