@@ -45,6 +45,7 @@ def acting(text: str) -> list[str]:
     return [one for one in text if ACTIVE.search(one)]
 
 
+@settings(deadline=None)
 @given(st.characters())
 @example("\u202e")
 @example("\x9b")
@@ -57,6 +58,7 @@ def test_d7_what_acts_is_known_by_unicodes_own_properties(one: str) -> None:
         assert visible(one) == one
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_d7_letters_stay_and_what_acts_is_seen(text: str) -> None:
     assert not acting(visible(text))
@@ -74,7 +76,7 @@ def test_d7_right_to_left_text_is_text() -> None:
     assert one_line(f"{HEBREW}\u202e gpj") == f"{HEBREW}\\u202e gpj"
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(TEXTS)
 @example("1. x")
 @example("- x")
@@ -97,6 +99,7 @@ def test_d7_nothing_is_markup_in_markdown(text: str) -> None:
     assert f"<td>{expected}</td>\n<td>x</td>" in table
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_d7_code_of_markdown_cannot_be_left(text: str, other: str) -> None:
     """A command that holds backticks would end its block, and go on as Markdown."""
@@ -110,6 +113,7 @@ def test_d7_code_of_markdown_cannot_be_left(text: str, other: str) -> None:
     assert page.count("<code") <= 2
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_d7_json_says_the_same_and_nothing_acts_in_it(text: str) -> None:
     for ascii_only in (False, True):
@@ -119,6 +123,7 @@ def test_d7_json_says_the_same_and_nothing_acts_in_it(text: str) -> None:
         assert not ascii_only or written.isascii()
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_d7_nothing_acts_in_the_terminal_whoever_prints_it(text: str) -> None:
     """The console itself is the last gate: also for a text that a caller forgot to escape, and in a table's title."""
@@ -137,6 +142,7 @@ def test_d7_nothing_acts_in_the_terminal_whoever_prints_it(text: str) -> None:
     assert not acting(captured.get())
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_d7_a_cell_is_what_a_terminal_shows(text: str) -> None:
     """Its width is that of what is printed, so that a column stays a column; brackets are no markup, codes no emoji."""

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from mmeval.cli import bench, data, plugins, report, run, score
 from mmeval.console import replace_unprintable
 from mmeval.errors import Stopped, UserError
-from mmeval.escaping import visible
+from mmeval.escaping import one_line, visible
 from mmeval.trouble import trouble
 from mmeval.version import __version__
 
@@ -41,10 +41,12 @@ class _Group(TyperGroup):
         if found is not None or cmd_name not in _plugin_commands():
             return found
         if self._describing:
+            from rich.markup import escape
+
             from mmeval.plugin.listing import installed
 
             summary = next(one.summary for one in installed("command") if one.name == cmd_name)
-            return TyperCommand(cmd_name, help=summary)
+            return TyperCommand(cmd_name, help=escape(one_line(summary)))
         from mmeval.plugin.manager import Manager
 
         added = typer.Typer(name=cmd_name)
@@ -55,7 +57,8 @@ class _Group(TyperGroup):
 def _plugin_commands() -> list[str]:
     from mmeval.plugin.listing import entry_points
 
-    return sorted(entry.name for entry in entry_points("command"))
+    # A name that acts on the terminal can't be shown, and nobody can type it.
+    return sorted(entry.name for entry in entry_points("command") if visible(entry.name) == entry.name)
 
 
 _traceback = False

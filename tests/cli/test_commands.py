@@ -112,6 +112,16 @@ def test_d7_what_a_plugin_says_of_itself_does_not_act(
         assert "\\u202egnp.exe [red]x[/]" in out.replace("\\\\", "\\")
 
 
+def test_d7_what_a_command_of_a_plugin_says_of_itself_does_not_act_in_help(
+    command: Command, capsys: Capture, install: Callable[[str, str, str], None]
+) -> None:
+    install("commands", "nasty", '"""\\x1b[2J\\u202egnp [red]x[/]."""\n')
+    assert command("--help") == 0
+    out = capsys.readouterr().out
+    assert not re.search("[\x1b\u202e]", out)
+    assert "\\x1b[2J\\u202egnp [red]x[/]." in out
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -17,7 +17,7 @@ from mmeval.bench.table import terminal as bench_table
 from mmeval.console import console
 from mmeval.escaping import ACTIVE
 from mmeval.report.content import Content, Number
-from mmeval.report.html import html
+from mmeval.report.html import environment, html
 from mmeval.report.markdown import markdown
 from mmeval.report.terminal import terminal
 
@@ -113,6 +113,19 @@ def test_d7_no_string_of_a_run_acts_in_a_benchmark(text: str) -> None:
     assert not ACTIVE.search(page(text))
     assert Tags(rendered(page(text))).found == Tags(rendered(page(""))).found
     assert rendered(page(text)).count("<td") == rendered(page("")).count("<td")
+
+
+@settings(deadline=None)
+@given(text=TEXTS)
+def test_d7_no_page_of_any_template_shows_what_acts(text: str) -> None:
+    """The audit and the page of examples are made by the same environment, which is the last gate of all of them."""
+    source = (
+        "{% macro m(x) %}<b>{{ x }}</b>{% endmacro %}{{ m(x) }}{{ [x] | join(', ') }}{{ {'a': x} | tojson }}{{ 1.5 }}"
+    )
+    page = environment("mmeval.audit").from_string(source).render(x=text)
+    assert not ACTIVE.search(page)
+    assert Tags(page).found == {"b"}
+    assert page.endswith("1.5")
 
 
 def test_d7_a_table_without_a_terminal_breaks_no_name(content: Make) -> None:
