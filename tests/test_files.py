@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmeval.files import atomic_folder, atomic_path, digest, lock, write_text
+from mmeval.files import atomic_folder, atomic_path, digest, lock, partial_of, scratch_folder, sweep, write_text
 
 PARTS = st.lists(st.binary(max_size=9), max_size=5)
 
@@ -23,6 +25,48 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     before = os.umask(request.param)
     yield request.param
     os.umask(before)
+
+
+# Begins to write sys.argv[2], a file or a folder, in the way that sys.argv[1] names, says so, and waits for its end.
+WRITER = """
+import pathlib, sys, time
+from mmeval import files
+target = pathlib.Path(sys.argv[2])
+if sys.argv[1] == "scratch_folder":
+    folder, _ = files.scratch_folder(sys.argv[2])
+    (folder / "half").write_text("half")
+    print(folder, flush=True)
+    time.sleep(600)
+with getattr(files, sys.argv[1])(target) as temporary:
+    (temporary if temporary.is_file() else temporary / "shard").write_text("half")
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+Begun = tuple["subprocess.Popen[str]", str]
+Writers = Callable[..., Begun]
+
+
+@pytest.fixture
+def writer() -> Iterator[Writers]:
+    """Starts a process that begins to write and waits; returns it and what it says when it has begun."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(how: str, target: object) -> Begun:
+        call = [sys.executable, "-c", WRITER, how, str(target)]
+        process = subprocess.Popen(call, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        return process, process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
 
 
 def write_half(path: Path) -> None:
@@ -76,6 +120,109 @@ def test_a_folder_appears_whole_and_clears_what_a_killed_process_left(tmp_path: 
         assert not (tmp_path / "store").exists()
     assert (tmp_path / "store" / "shard").read_text() == "whole"
     assert sorted(tmp_path.iterdir()) == [other, tmp_path / "store"]
+
+
+@pytest.mark.parametrize("how", ["atomic_path", "atomic_folder"])
+def test_d4_a_leftover_is_swept_when_its_process_is_dead_and_not_before(
+    how: str, writer: Writers, tmp_path: Path
+) -> None:
+    process, _ = writer(how, tmp_path / "result")
+    assert {partial_of(path.name) for path in tmp_path.iterdir()} == {"result"}
+    before = sorted(tmp_path.rglob("*"))
+    sweep(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+    kill(process)
+    assert sorted(tmp_path.rglob("*")) == before, "a kill cleans nothing up"
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_d4_two_writers_of_one_file_do_not_disturb_each_other(writer: Writers, tmp_path: Path) -> None:
+    process, _ = writer("atomic_path", tmp_path / "result")
+    write_text(tmp_path / "result", "whole")
+    assert len(list(tmp_path.glob(".result.*"))) == 2, "the temporary of the other, and its lock"
+    kill(process)
+    write_text(tmp_path / "result", "again")
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_d4_a_sweep_reaches_below_only_if_asked_and_takes_nothing_else(tmp_path: Path) -> None:
+    """Also what an older version left, which had no locks."""
+    keep = [tmp_path / name for name in ("notes.partial", ".notes", "a.partial.lock", ".partial", "models/[1]/w.txt")]
+    gone = [tmp_path / ".run.json.a_8xk2zz.partial", tmp_path / ".x.abcdefgh.partial.lock"]
+    below = tmp_path / "models" / "[1]" / ".w.txt.abcdefgh.partial"
+    for path in (*keep, *gone, below):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    sweep(tmp_path, "other")
+    assert all(path.exists() for path in (*keep, *gone, below))
+    sweep(tmp_path)
+    assert [path.exists() for path in gone] == [False, False]
+    assert below.exists()
+    sweep(tmp_path, deep=True)
+    assert not below.exists()
+    assert all(path.exists() for path in keep)
+
+
+def test_d4_what_cannot_be_removed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of another user, a disk that is read-only."""
+    left = tmp_path / ".run.json.abcdefgh.partial"
+    left.write_text("")
+    monkeypatch.setattr(
+        "mmeval.files._remove", lambda path: (_ for _ in ()).throw(PermissionError(13, "no", str(path)))
+    )
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [left.name]
+
+
+def test_d4_a_writer_notices_that_its_lock_was_swept_before_it_held_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making the file and locking it another process may lock it, find no temporary, and remove it."""
+    import filelock
+
+    acquire, seen = filelock.FileLock.acquire, []
+
+    def late(lock: filelock.BaseFileLock, *arguments: object, **options: object) -> object:
+        held = acquire(lock, *arguments, **options)  # type: ignore[arg-type]
+        seen.append(lock.lock_file)
+        if len(seen) == 1:
+            Path(lock.lock_file).unlink()
+        return held
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", late)
+    with atomic_path(tmp_path / "result") as temporary:
+        assert (tmp_path / f"{temporary.name}.lock").exists()
+    assert len(set(seen)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_d4_a_sweep_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "precious").write_text("")
+    (tmp_path / "folder" / ".run.abcdefgh.partial").symlink_to(tmp_path / "elsewhere")
+    sweep(tmp_path / "folder", deep=True)
+    assert list((tmp_path / "folder").iterdir()) == []
+    assert (tmp_path / "elsewhere" / "precious").exists()
+
+
+def test_d4_the_scratch_folder_of_a_killed_process_goes_with_the_next_one(
+    writer: Writers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "scratch-link").symlink_to(tmp_path / "elsewhere")
+    (dead, _), (_, alive) = (writer("scratch_folder", "scratch-") for _ in range(2))
+    kill(dead)
+    folder, remove = scratch_folder("scratch-")
+    there = {path.name for path in tmp_path.iterdir()} - {"elsewhere", "scratch-link"}
+    assert there == {folder.name, Path(alive).name}
+    assert (tmp_path / "elsewhere").is_dir()
+    assert (Path(alive) / "half").exists()
+    remove()
+    assert not folder.exists()
 
 
 def test_a_second_process_waits_until_the_first_is_done(tmp_path: Path) -> None:

@@ -20,9 +20,11 @@ def terminal(audit: Audit) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    lines = [Text(f"Audit of {audit.name}", style="bold"), _verdict(audit)]
+    from mmeval.console import cell
+
+    lines = [cell(f"Audit of {audit.name}", "bold"), _verdict(audit)]
     found = findings(audit)
-    lines += [Text.assemble(("● ", STYLES.get(one.level, "cyan")), one.text) for one in found[:MOST]]
+    lines += [Text.assemble(("● ", STYLES.get(one.level, "cyan")), cell(one.text)) for one in found[:MOST]]
     if len(found) > MOST:
         lines.append(Text(f"… and {len(found) - MOST} more on the page", style="dim"))
     table = Table(title="By language", title_justify="left")
@@ -30,20 +32,20 @@ def terminal(audit: Audit) -> RenderableType:
     table.add_column("examples", justify="right")
     columns = _columns(audit)
     for title, _ in columns:
-        table.add_column(title, justify="right")
+        table.add_column(cell(title), justify="right")
     counts = {
         name: sum(cells[name].rows for cells in audit.gaps.cells.values() if name in cells) for name in audit.languages
     }
     for language in audit.languages:
-        table.add_row(language, f"{counts[language]:,}", *(values.get(language, "–") for _, values in columns))
+        table.add_row(cell(language), f"{counts[language]:,}", *(values.get(language, "–") for _, values in columns))
     return Group(*lines, table) if columns else Group(*lines)
 
 
 def _verdict(audit: Audit) -> RenderableType:
-    from rich.text import Text
+    from mmeval.console import cell
 
     one = verdict(audit)
-    return Text(one.text, style=STYLES.get(one.level, "cyan"))
+    return cell(one.text, STYLES.get(one.level, "cyan"))
 
 
 def _columns(audit: Audit) -> list[tuple[str, dict[str, str]]]:

@@ -21,6 +21,8 @@ class Entry:
     """As typed."""
     inputs: Inputs
     request: Request
+    half: bool = False
+    """Whether this is one modality of a plugin that uses two."""
 
     @property
     def folder(self) -> Path:
@@ -60,5 +62,5 @@ def entries_of(plugins: Sequence[str], base: Request, output: Path, manager: Man
             # A half is there to be beaten, not to be published: one seed of it tells enough.
             seeds = base.seeds if inputs is used[0] else 1
             request = replace(base, plugin=plugin, inputs=inputs, output=folder, seeds=seeds)
-            entries.append(Entry(plugin, inputs, request))
+            entries.append(Entry(plugin, inputs, request, half=inputs is not used[0]))
     return entries

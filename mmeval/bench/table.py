@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmeval.bench.entries import Entry
+from mmeval.escaping import code_block, code_span, one_line
+from mmeval.escaping import markdown as plain
 from mmeval.metrics.scores import MACRO, WORST
 from mmeval.protocol import Inputs
 from mmeval.report.content import Content, Number
@@ -65,11 +67,13 @@ class Row:
 def rows_of(contents: Mapping[Entry, Content]) -> list[Row]:
     """A row per plugin that was run on all its inputs, best first. Scores are of the data set's first task."""
     rows: dict[str, Row] = {}
-    for entry, content in contents.items():
+    # Halves last: one whose whole failed has no row to stand in, and must not be taken for the model.
+    for entry, content in sorted(contents.items(), key=lambda pair: pair[0].half):
         task = content.tasks[0]
         mean = content.number(task, MACRO, METRIC)
-        if entry.plugin in rows:
-            rows[entry.plugin].halves[entry.inputs] = mean
+        if entry.half:
+            if entry.plugin in rows:
+                rows[entry.plugin].halves[entry.inputs] = mean
             continue
         facts = content.record.seeds.values()
         rows[entry.plugin] = Row(
@@ -90,10 +94,11 @@ def rows_of(contents: Mapping[Entry, Content]) -> list[Row]:
 
 def markdown(rows: Sequence[Row], failures: Mapping[str, str], command: str) -> str:
     """The page of a benchmark: command, table, signatures, and what failed."""
-    lines = [f"# {rows[0].task}, top-1" if rows else "# Nothing was run", "", "```console", f"$ {command}", "```", ""]
-    lines += [*table_lines(rows), "", "```text", *(row.signature for row in rows), "```", ""]
+    title = f"# {plain(rows[0].task)}, top-1" if rows else "# Nothing was run"
+    lines = [title, "", *code_block(f"$ {one_line(command)}", "console"), ""]
+    lines += [*table_lines(rows), "", *code_block("\n".join(one_line(row.signature) for row in rows)), ""]
     if failures:
-        lines += ["Not done:", "", *(f"- `{name}`: {why}" for name, why in failures.items()), ""]
+        lines += ["Not done:", "", *(f"- {code_span(name)}: {plain(why)}" for name, why in failures.items()), ""]
     return "\n".join(lines)
 
 
@@ -107,15 +112,17 @@ def terminal(rows: Sequence[Row]) -> Table:
     """The table as a person sees it in a terminal."""
     from rich.table import Table
 
-    table = Table(title=f"{rows[0].task}, top-1", title_justify="left")
+    from mmeval.console import cell
+
+    table = Table(title=cell(f"{rows[0].task}, top-1"), title_justify="left")
     # What fits 80 columns; the page has it all.
     shown = {0: "model", 2: "mean", 3: "95 %", 4: "worst", 5: "image", 6: "text", 7: "beats both"}
     for number, heading in shown.items():
         table.add_column(heading, justify="left" if number in (0, 7) else "right", no_wrap=number < 7)
     for row in rows:
-        table.add_row(*(row.cells()[number] for number in shown))
+        table.add_row(*(cell(row.cells()[number]) for number in shown))
     return table
 
 
 def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(map(plain, cells)) + " |"

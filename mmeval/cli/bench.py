@@ -33,14 +33,18 @@ def bench(
     images: Images = None,
     encoding: Encoding = "",
 ) -> None:
-    """Run many models on one data set and set them side by side. The same command again goes on where it stopped."""
+    """Run many models on one data set and set them side by side. The same command again goes on where it stopped.
+
+    The exit status is 0 if every run is done, 1 if some failed (the table has the others, standard error names the
+    failed ones), 2 if none could be done.
+    """
     import shlex
     import sys
 
     from mmeval.bench.entries import entries_of, plugins_of
     from mmeval.bench.table import terminal
     from mmeval.bench.walk import walk
-    from mmeval.console import console
+    from mmeval.console import cell, console
     from mmeval.plugin.manager import Manager
     from mmeval.run.request import Request
 
@@ -64,6 +68,10 @@ def bench(
     if rows:
         screen.print(terminal(rows))
     for name, why in failures.items():
-        screen.print(f"not done: {name}: {why}", style="red", soft_wrap=True, markup=False)
-    screen.print(f"Page:   {folder / 'README.md'}", soft_wrap=True, markup=False)
-    screen.print(f"Scores: {folder / 'scores.parquet'}", soft_wrap=True, markup=False)
+        screen.print(cell(f"not done: {name}: {why}", "red"), soft_wrap=True)
+    screen.print(cell(f"Page:   {folder / 'README.md'}"), soft_wrap=True)
+    screen.print(cell(f"Scores: {folder / 'scores.parquet'}"), soft_wrap=True)
+    if failures:
+        failed = f"{len(failures)} of {len(entries)} runs failed: {', '.join(failures)}."
+        console(stderr=True).print(cell(failed, "red"), soft_wrap=True)
+        raise typer.Exit(1)

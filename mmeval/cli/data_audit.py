@@ -30,7 +30,7 @@ def audit(
     """Look for leaks and duplicates between splits, texts in another language, labels that stand in the text."""
     from mmeval.audit import audit as look
     from mmeval.audit.terminal import terminal
-    from mmeval.console import console
+    from mmeval.console import cell, console
     from mmeval.errors import Stopped
 
     data = opened(name, source, not_the_release, columns, language, images, encoding)
@@ -41,4 +41,4 @@ def audit(
         raise Stopped("Stopped. Nothing half-written is left; repeat the command.") from None
     screen = console()
     screen.print(terminal(found))
-    screen.print(f"Report: {folder / 'audit.html'}", soft_wrap=True, markup=False)
+    screen.print(cell(f"Report: {folder / 'audit.html'}"), soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmeval.cli.data_options import Columns, Encoding, Images, Language, Name, NotTheRelease, Source, asked, opened
+from mmeval.escaping import visible
 
 
 def card(
@@ -32,9 +33,10 @@ def card(
     shipped = None if of_the_data or asked(*options).is_table else spec_of(name, Manager()).card
     text = shipped.read_text(encoding="utf-8") if shipped else card_of(opened(*options))
     if output:
+        from mmeval.console import cell, console
         from mmeval.files import write_text
 
         write_text(output, text)
-        typer.echo(f"Wrote {output}")
+        console().print(cell(f"Wrote {output}"), soft_wrap=True)
         return
-    typer.echo(text)
+    typer.echo(visible(text))

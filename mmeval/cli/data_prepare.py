@@ -24,7 +24,7 @@ def prepare(
     ] = None,
 ) -> None:
     """Read a data set from its files (or download it where its licence allows), check it, keep it ready."""
-    from mmeval.console import console
+    from mmeval.console import cell, console
     from mmeval.errors import Stopped
 
     options = (name, source, not_the_release, columns, language, images, encoding)
@@ -42,8 +42,8 @@ def prepare(
     count = sum(data.store.split_sizes.values())
     languages = "1 language" if len(data.store.languages) == 1 else f"{len(data.store.languages)} languages"
     ready = f"{data.store.name} is ready: {count:,} examples in {languages}, "
-    screen.print(f"{ready}{data.store.image_count:,} pictures.", soft_wrap=True, markup=False)
-    screen.print(f"Next: {_next(options)}", style="dim", markup=False, soft_wrap=True)
+    screen.print(cell(f"{ready}{data.store.image_count:,} pictures."), soft_wrap=True)
+    screen.print(cell(f"Next: {_next(options)}"), style="dim", soft_wrap=True)
 
 
 def _next(options: tuple[str, Path | None, bool, str, str, Path | None, str]) -> str:

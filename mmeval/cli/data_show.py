@@ -43,11 +43,11 @@ def show(
         return
     found = sample(data.store, count, language=of_language, split=split, label=label, word=word, seed=seed)
     if json:
-        import json as writer
+        from mmeval.console import print_json
 
-        print(writer.dumps([vars(one) for one in found], indent=1, ensure_ascii=False))
+        print_json([vars(one) for one in found])
         return
-    from mmeval.console import console
+    from mmeval.console import cell, console
     from mmeval.files import write_text
     from mmeval.home import home
     from mmeval.report.examples import examples_page
@@ -55,24 +55,25 @@ def show(
     _print(found)
     path = page or home() / "pages" / f"{data.store.name.replace(':', '-')}.html"
     write_text(path, examples_page(data.store, found, data.spec.credit))
-    console().print(f"With their pictures: {path}", style="dim", markup=False, soft_wrap=True)
+    console().print(cell(f"With their pictures: {path}"), style="dim", soft_wrap=True)
 
 
 def _print(found: list[Shown]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    from mmeval.console import console
+    from mmeval.console import cell, console
 
+    screen = console()
+    widest = 48 if screen.is_terminal else None
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("id", "lang", "split", "text", "labels", "what else is known"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("lang", "split"), max_width=48)
+        table.add_column(column, overflow="fold", no_wrap=column in ("lang", "split"), max_width=widest)
     for one in found:
         labels = ", ".join(one.labels.values()) or "–"
         others = ", ".join(f"{name}: {value}" for name, value in one.others.items())
         cells = (one.id, one.language, one.split, one.text or "–", labels, others)
-        table.add_row(*(Text(cell) for cell in cells))
-    console().print(table)
+        table.add_row(*map(cell, cells))
+    screen.print(table)
 
 
 def _print_set_aside(store: Store, count: int, *, as_json: bool) -> None:
@@ -82,23 +83,20 @@ def _print_set_aside(store: Store, count: int, *, as_json: bool) -> None:
 
     path = store.folder / REJECTED
     rows = pq.read_table(path).slice(0, count).to_pylist()
-    if as_json:
-        import json
+    from mmeval.console import cell, console, print_json
 
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    if as_json:
+        print_json(rows)
         return
     from rich.table import Table
-    from rich.text import Text
-
-    from mmeval.console import console
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("where", "id", "reason"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(row[column]) for column in ("where", "id", "reason")))
+        table.add_row(*(cell(row[column]) for column in ("where", "id", "reason")))
     screen = console()
     if rows:
         screen.print(table)
     said = f"{len(rows):,} of {store.rejected_count:,}; all in {path}" if rows else "No row was set aside."
-    screen.print(said, style="dim", markup=False, soft_wrap=True)
+    screen.print(cell(said), style="dim", soft_wrap=True)

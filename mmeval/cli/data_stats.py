@@ -30,9 +30,10 @@ def stats(
     found = count(opened(name, source, not_the_release, columns, language, images, encoding).store)
     if json:
         import dataclasses
-        import json as writer
 
-        print(writer.dumps(dataclasses.asdict(found), indent=1, ensure_ascii=False))
+        from mmeval.console import print_json
+
+        print_json(dataclasses.asdict(found))
         return
     _print(found, name)
 
@@ -41,26 +42,27 @@ def _print(found: Stats, typed: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from mmeval.console import console
+    from mmeval.console import cell, console
 
     screen = console()
-    screen.print(Text(f"{found.name}: {found.examples:,} examples, {found.images:,} pictures", "bold"), soft_wrap=True)
+    title = f"{found.name}: {found.examples:,} examples, {found.images:,} pictures"
+    screen.print(cell(title, "bold"), soft_wrap=True)
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("language", no_wrap=True)
     first = found.tasks[0]
     for column in (*found.splits, "no picture", "no text", "length", "classes"):
-        table.add_column(column, justify="right")
+        table.add_column(cell(column), justify="right")
     for one in found.languages:
         counts = [f"{one.splits[split]:,}" for split in found.splits]
         holes = [f"{one.without_image:,}", f"{one.without_text:,}", f"{one.characters:.0f}"]
-        table.add_row(one.language, *counts, *holes, str(one.classes[first.task]))
+        table.add_row(cell(one.language), *counts, *holes, str(one.classes[first.task]))
     sums = [f"{sum(one.splits[split] for one in found.languages):,}" for split in found.splits]
     holes = [f"{sum(one.without_image for one in found.languages):,}"]
     holes += [f"{sum(one.without_text for one in found.languages):,}", ""]
     table.add_row("all", *sums, *holes, str(first.classes), style="bold")
     screen.print(table)
     legend = f"length: median letters of the texts that aren't empty; classes: of {first.task}"
-    screen.print(Text(legend, "dim"))
+    screen.print(cell(legend, "dim"))
     screen.print()
     lines = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("task", "classes", "commonest", "rarest", "no label", "not in train"):
@@ -68,12 +70,12 @@ def _print(found: Stats, typed: str) -> None:
     for task in found.tasks:
         ends = [f"{name} ({count:,})" for name, count in (task.commonest, task.rarest)]
         cells = (task.task, f"{task.classes:,}", *ends, f"{task.unlabelled:,}", f"{task.not_in_train:,}")
-        lines.add_row(*(Text(cell) for cell in cells))
+        lines.add_row(*map(cell, cells))
     screen.print(lines)
     for name, values in found.slices.items():
         shown = ", ".join(f"{value} {count:,}" for value, count in list(values.items())[:VALUES])
         more = f", and {len(values) - VALUES} more" if len(values) > VALUES else ""
-        screen.print(Text.assemble((f"slice {name}: ", "bold"), shown + more), soft_wrap=True)
+        screen.print(Text.assemble(cell(f"slice {name}: ", "bold"), cell(shown + more)), soft_wrap=True)
     if found.rejected:
         see = f"mmeval data show {quote(typed)} --set-aside"
-        screen.print(Text(f"{found.rejected:,} rows were set aside: `{see}`", "yellow"), soft_wrap=True)
+        screen.print(cell(f"{found.rejected:,} rows were set aside: `{see}`", "yellow"), soft_wrap=True)

@@ -24,18 +24,17 @@ def verify(
     data = opened(name, source, not_the_release, columns, language, images, encoding)
     findings = check(data)
     if json:
-        import json as writer
+        from mmeval.console import print_json
 
-        rows = [{"verdict": one.verdict.value, "text": one.text} for one in findings]
-        print(writer.dumps(rows, indent=1, ensure_ascii=False))
+        print_json([{"verdict": one.verdict.value, "text": one.text} for one in findings])
     else:
         from rich.text import Text
 
-        from mmeval.console import console
+        from mmeval.console import cell, console
 
         marks = {Verdict.GOOD: ("✓", "green"), Verdict.WARNING: ("!", "yellow"), Verdict.BAD: ("✗", "bold red")}
         screen = console()
-        screen.print(Text(f"{data.store.name} in {data.store.folder}", "bold"), soft_wrap=True)
+        screen.print(cell(f"{data.store.name} in {data.store.folder}", "bold"), soft_wrap=True)
         for one in findings:
-            screen.print(Text.assemble(marks[one.verdict], f" {one.text}"), soft_wrap=True)
+            screen.print(Text.assemble(marks[one.verdict], " ", cell(one.text)), soft_wrap=True)
     raise typer.Exit(1 if any(one.verdict is Verdict.BAD for one in findings) else 0)

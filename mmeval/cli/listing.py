@@ -9,28 +9,24 @@ def print_listing(*kinds: str, as_json: bool, then: str, timed: bool = False) ->
     """Print what is installed of these kinds, as a table or as JSON, and what to type next."""
     found = [*installed(*kinds), *(_tables() if "dataset" in kinds and not timed else [])]
     times = _timed(found) if timed else []
-    if as_json:
-        import json
+    from mmeval.console import cell, console, print_json
 
-        rows = [vars(one) | ({"import": times[row]} if timed else {}) for row, one in enumerate(found)]
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    if as_json:
+        print_json([vars(one) | ({"import": times[row]} if timed else {}) for row, one in enumerate(found)])
         return
     from rich.table import Table
-    from rich.text import Text
-
-    from mmeval.console import console
 
     table = Table(box=None, header_style="bold")
     columns = ["name", *(["kind"] if len(kinds) > 1 else []), "what it is", "from", *(["import"] if timed else [])]
     for column in columns:
         table.add_column(column, overflow="fold")
     for row, one in enumerate(found):
-        what = Text(one.summary) if one.status == "ok" else Text(one.status, style="red")
-        cells = [Text(one.name), *([Text(one.kind)] if len(kinds) > 1 else []), what]
+        what = cell(one.summary) if one.status == "ok" else cell(one.status, "red")
+        cells = [cell(one.name), *([cell(one.kind)] if len(kinds) > 1 else []), what]
         table.add_row(
             *cells,
-            Text(f"{one.distribution} {one.version}".strip() or one.module),
-            *([Text(times[row])] if timed else []),
+            cell(f"{one.distribution} {one.version}".strip() or one.module),
+            *([cell(times[row])] if timed else []),
         )
     screen = console()
     screen.print(table)

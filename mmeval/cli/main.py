@@ -9,8 +9,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mmeval.cli import bench, data, plugins, report, run, score
-from mmeval.errors import UserError
-from mmeval.files import disk_full
+from mmeval.console import replace_unprintable
+from mmeval.errors import Stopped, UserError
+from mmeval.escaping import one_line, visible
+from mmeval.trouble import trouble
 from mmeval.version import __version__
 
 
@@ -18,6 +20,10 @@ class _Group(TyperGroup):
     """The built-in commands, and those that plugins add; a plugin is loaded only when its command is called."""
 
     _describing = False
+
+    def invoke(self, ctx: Any) -> None:  # noqa: ANN401 - Typer's own types are private
+        """Run a command. What it returns says nothing: only ``typer.Exit`` sets the exit status."""
+        super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer's own types are private
         """Help, for which no plugin is imported."""
@@ -35,10 +41,12 @@ class _Group(TyperGroup):
         if found is not None or cmd_name not in _plugin_commands():
             return found
         if self._describing:
+            from rich.markup import escape
+
             from mmeval.plugin.listing import installed
 
             summary = next(one.summary for one in installed("command") if one.name == cmd_name)
-            return TyperCommand(cmd_name, help=summary)
+            return TyperCommand(cmd_name, help=escape(one_line(summary)))
         from mmeval.plugin.manager import Manager
 
         added = typer.Typer(name=cmd_name)
@@ -49,7 +57,8 @@ class _Group(TyperGroup):
 def _plugin_commands() -> list[str]:
     from mmeval.plugin.listing import entry_points
 
-    return sorted(entry.name for entry in entry_points("command"))
+    # A name that acts on the terminal can't be shown, and nobody can type it.
+    return sorted(entry.name for entry in entry_points("command") if visible(entry.name) == entry.name)
 
 
 _traceback = False
@@ -92,30 +101,70 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> NoReturn:
-    """Run the command line; a user's mistake is one sentence on standard error and exit status 2."""
-    try:
-        app()
-    except UserError as error:
-        if _traceback:
-            import traceback
+    """Run the command line.
 
-            traceback.print_exception(error)
+    A user's mistake is one sentence on standard error and exit status 2; what the operating system refuses (a
+    permission, a full disk) is one sentence and exit status 1.
+    """
+    replace_unprintable()
+    try:
+        _require_text(sys.argv[1:])
+        status = app(prog_name="mmeval", standalone_mode=False)
+    except UserError as error:
+        _print_traceback(error)
         _fail(str(error), error.exit_code)
+    except typer.Abort:
+        _fail("Stopped.", Stopped.exit_code)
     except Exception as error:
-        if not disk_full(error):
+        if _is_usage_error(error):
+            _fail_usage(error)
+        message = trouble(error)
+        if message is None:
             raise
-        _fail(f"The disk is full ({error}). Make room, then repeat the command; what is whole is kept.", 1)
-    sys.exit(0)
+        _print_traceback(error)
+        _fail(message, 1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _require_text(words: list[str]) -> None:
+    """Refuse words that can't be decoded: they would go into file names, records and reports."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            encoding = sys.getfilesystemencoding()
+            raise UserError(
+                f'"{word}" is no text in the encoding of this system ({encoding}); '
+                "write it in that encoding, or set PYTHONUTF8=1 if it is UTF-8."
+            ) from None
+
+
+def _is_usage_error(error: Exception) -> bool:
+    """Whether the parser raised it. Its classes are Click's own or Typer's, by Typer's version."""
+    return any(one.__name__ == "ClickException" for one in type(error).__mro__)
+
+
+def _fail_usage(error: Any) -> NoReturn:  # noqa: ANN401
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        sys.exit(error.exit_code)
+    message = error.format_message()
+    stop = "" if message.endswith((".", "?")) else "."
+    path = error.ctx.command_path if getattr(error, "ctx", None) else "mmeval"
+    _fail(f"{message}{stop} `{path} --help` explains the command.", error.exit_code)
+
+
+def _print_traceback(error: BaseException) -> None:
+    if _traceback:
+        import traceback
+
+        sys.stderr.write(visible("".join(traceback.format_exception(error))))
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    from rich.console import Console
+    from rich.text import Text
 
-    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {_escape(message)}", soft_wrap=True)
+    from mmeval.console import cell, console
+
+    console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", cell(message)), soft_wrap=True)
     sys.exit(code)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmeval.escaping import visible
+
 if TYPE_CHECKING:
     from mmeval.testing import Check, Result
 
@@ -37,11 +39,12 @@ def check(
         _print_results(name, results)
     failed = [one for one in results if one.verdict in ("failed", "not reached")]
     if ctx.find_root().params.get("traceback"):
+        import sys
         import traceback
 
         for one in failed:
             if one.error:
-                traceback.print_exception(one.error)
+                sys.stderr.write(visible("".join(traceback.format_exception(one.error))))
     raise typer.Exit(1 if failed else 0)
 
 
@@ -60,46 +63,44 @@ def _examined(name: str, preset: str | None, changes: list[str], only: list[str]
 
 def _print_checks(checks: list[Check]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    from mmeval.console import console
+    from mmeval.console import cell, console
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 1, 0))
     for column in ("check", "the rule", "without it"):
         table.add_column(column, overflow="fold", no_wrap=column == "check")
     for one in checks:
-        table.add_row(Text(one.name, "bold"), Text(one.reason), Text(one.breaks))
+        table.add_row(cell(one.name, "bold"), cell(one.reason), cell(one.breaks))
     console().print(table)
 
 
 def _print_json(results: list[Result]) -> None:
-    import json
+    from mmeval.console import print_json
 
     rows = []
     for one in results:
         row = {"check": one.check.name, "verdict": one.verdict.value, "message": one.message}
         rows.append({**row, "seconds": round(one.seconds, 3)})
-    print(json.dumps(rows, indent=1, ensure_ascii=False))
+    print_json(rows)
 
 
 def _print_results(name: str, results: list[Result]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    from mmeval.console import console
+    from mmeval.console import cell, console
 
     marks = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "not reached": ("·", "red")}
-    table = Table(title=f"{name} and the contract", title_justify="left", box=None, show_header=False)
+    table = Table(title=cell(f"{name} and the contract"), title_justify="left", box=None, show_header=False)
     table.add_column()
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for one in results:
         mark, style = marks.get(one.verdict, ("–", "dim"))
-        said = Text(one.message or one.check.reason, "" if one.verdict == "failed" else "dim")
+        said = cell(one.message or one.check.reason, "" if one.verdict == "failed" else "dim")
         if one.verdict == "failed":
             said.append(f"\nelse {one.check.breaks}", "dim")
-        table.add_row(Text(mark, style), Text(one.check.name), Text(f"{one.seconds:.1f} s", "dim"), said)
+        table.add_row(cell(mark, style), cell(one.check.name), cell(f"{one.seconds:.1f} s", "dim"), said)
     screen = console()
     screen.print(table)
     verdicts = [one.verdict.value for one in results]
@@ -109,4 +110,4 @@ def _print_results(name: str, results: list[Result]) -> None:
     rest = len(results) - sum(counts.values())
     words += [f"{rest} not applicable"] if rest else []
     bad = counts["failed"] + counts["not reached"]
-    screen.print(Text(", ".join(words), "red" if bad else "green"))
+    screen.print(cell(", ".join(words), "red" if bad else "green"))

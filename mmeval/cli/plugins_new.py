@@ -16,16 +16,16 @@ def new(
     """Write the package of a new model plugin; it works as it stands."""
     from rich.text import Text
 
-    from mmeval.console import console
+    from mmeval.console import cell, console
     from mmeval.plugin.new import new_plugin
 
     made = new_plugin(name, folder, licence)
     screen = console()
-    screen.print(f"Wrote {made}: a package with a small model, its tests, and its card.", markup=False, soft_wrap=True)
+    screen.print(cell(f"Wrote {made}: a package with a small model, its tests, and its card."), soft_wrap=True)
     for step, why in (
         (f"cd {made}", ""),
         ("pip install -e '.[test]'", "so that mmeval finds it"),
         (f"mmeval plugins check {name}", "does it keep the contract?"),
         (f"mmeval run --plugin {name}", "train it and see how good it is, per language"),
     ):
-        screen.print(Text.assemble(f"  {step:<36} ", (why, "dim")), soft_wrap=True)
+        screen.print(Text.assemble(cell(f"  {step:<36} "), cell(why, "dim")), soft_wrap=True)

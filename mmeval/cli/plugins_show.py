@@ -12,31 +12,30 @@ def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py
     from rich.table import Table
     from rich.text import Text
 
-    from mmeval.console import console
+    from mmeval.console import cell, console
     from mmeval.plugin.config import configure, options
     from mmeval.plugin.manager import Manager
 
     spec = Manager().model(name)
     screen = console()
-    screen.print(Text.assemble((spec.name, "bold"), " ", spec.version))
+    screen.print(Text.assemble(cell(spec.name, "bold"), " ", cell(spec.version)))
     facts = Table.grid(padding=(0, 2))
     for label, value in (
-        ("what", spec.summary),
-        ("inputs", " + ".join(spec.inputs)),
-        ("paper", spec.paper),
-        ("licence", spec.licence),
-        ("presets", ", ".join(f"{p} (default)" if p == spec.default_preset else p for p in spec.presets)),
-        ("see", "\n".join(spec.references)),
+        ("what", [spec.summary]),
+        ("inputs", [" + ".join(spec.inputs)]),
+        ("paper", [spec.paper]),
+        ("licence", [spec.licence]),
+        ("presets", [", ".join(f"{p} (default)" if p == spec.default_preset else p for p in spec.presets)]),
+        ("see", spec.references),
     ):
-        if value:
-            facts.add_row(label, Text(value))
+        if any(value):
+            facts.add_row(label, Text("\n").join(map(cell, value)))
     screen.print(facts)
-    table = Table(
-        title=f"Options and their values in the preset {spec.default_preset}, for --set KEY=VALUE", title_justify="left"
-    )
+    title = cell(f"Options and their values in the preset {spec.default_preset}, for --set KEY=VALUE")
+    table = Table(title=title, title_justify="left")
     for column in ("option", "type", "default", "meaning"):
         table.add_column(column, overflow="fold", no_wrap=column == "option")
     defaults = configure(spec.config, spec.name, spec.presets[spec.default_preset])
     for option in options(defaults):
-        table.add_row(*(Text(cell) for cell in (option.name, option.type, str(option.default), option.help)))
+        table.add_row(*map(cell, (option.name, option.type, option.default, option.help)))
     screen.print(table)

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 def show_result(folder: RunFolder) -> None:
     """Print the table per language, and where everything is."""
-    from mmeval.console import console
+    from mmeval.console import cell, console
     from mmeval.report.terminal import terminal
     from mmeval.run.views import content_of
 
     screen = console()
     screen.print(terminal(content_of(folder, folder.record())))
-    screen.print(f"Run folder: {folder.path}", soft_wrap=True, markup=False)
-    screen.print(f"Report:     {folder.html_file}", soft_wrap=True, markup=False)
+    screen.print(cell(f"Run folder: {folder.path}"), soft_wrap=True)
+    screen.print(cell(f"Report:     {folder.html_file}"), soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mmeval.data.stats import stats
+from mmeval.escaping import ACTIVE, markdown
 
 if TYPE_CHECKING:
     from mmeval.data.asked import Opened
@@ -17,16 +18,16 @@ LARGER = "1M<n<10M"
 UNKNOWN = "unknown"
 
 
-BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
-"""What YAML takes for the end of a line unless it is escaped, which PyYAML forgets in plain and single quotes."""
+QUOTED = re.compile(f"{ACTIVE.pattern}|\ufeff")
+"""What is escaped in YAML; some of it ends a line there, which PyYAML forgets outside of double quotes."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts with odd line breaks in double quotes, where they are escaped."""
+    """Texts with active characters in double quotes, where they can be escaped."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if BREAKS.search(text) else None)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if QUOTED.search(text) else None)
 
 
 _Dumper.add_representer(str, _text)
@@ -57,28 +58,38 @@ def card_of(data: Opened) -> str:
         },
     }
     said = yaml.dump(header, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
-    body = ["", f"# {store.name}", "", f"{spec.summary}", "", *_languages(counted.splits, counted.languages), ""]
+    # YAML lets bidi controls stand even in double quotes; every text that has one is in such quotes.
+    said = ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", said)
+    body = [
+        "",
+        f"# {markdown(store.name)}",
+        "",
+        markdown(spec.summary),
+        "",
+        *_languages(counted.splits, counted.languages),
+        "",
+    ]
     body += ["| task | classes | commonest | rarest | without a label |", "|---|---:|---|---|---:|"]
     body += [
-        f"| {one.task} | {one.classes} | {_pair(one.commonest)} | {_pair(one.rarest)} | {one.unlabelled:,} |"
+        f"| {markdown(one.task)} | {one.classes} | {_pair(one.commonest)} | {_pair(one.rarest)} | {one.unlabelled:,} |"
         for one in counted.tasks
     ]
     if store.info["differences"]:
         body += ["", "In what it differs from the published data:", ""]
-        body += [f"- {text}" for text in store.info["differences"]]
+        body += [f"- {markdown(text)}" for text in store.info["differences"]]
     return f"---\n{said}---\n" + "\n".join(body) + "\n"
 
 
 def _languages(splits: tuple[str, ...], languages: Any) -> list[str]:  # noqa: ANN401 - of Stats
     rows = [
-        f"| language | {' | '.join(splits)} | without picture | without text |",
+        f"| language | {' | '.join(map(markdown, splits))} | without picture | without text |",
         f"|---|{'---:|' * (len(splits) + 2)}",
     ]
     for one in languages:
         counts = " | ".join(f"{one.splits[split]:,}" for split in splits)
-        rows.append(f"| {one.language} | {counts} | {one.without_image:,} | {one.without_text:,} |")
+        rows.append(f"| {markdown(one.language)} | {counts} | {one.without_image:,} | {one.without_text:,} |")
     return rows
 
 
 def _pair(pair: tuple[str, int]) -> str:
-    return f"{' '.join(pair[0].replace('|', '/').split())} ({pair[1]:,})"
+    return f"{markdown(pair[0])} ({pair[1]:,})"

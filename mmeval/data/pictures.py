@@ -18,7 +18,7 @@ from mmeval.data.fingerprint import of_pictures
 from mmeval.data.shard import Given, facts, make_all, write_shard
 from mmeval.data.store_files import IMAGES, PICTURES, PictureFacts, again, read_facts, require_whole
 from mmeval.errors import DataError
-from mmeval.files import write_text
+from mmeval.files import sweep, write_text
 from mmeval.integrity import DamageError, content_digest, read_sealed, sealed
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def prepare_pictures(source: Source, folder: Path, name: str) -> Pictures:
             raise DataError(f"{folder} lacks its {PICTURES}; remove the folder and run again.")
         work = folder.with_name(f"{folder.name}.unfinished")
         work.mkdir(parents=True, exist_ok=True)
-        for leftover in work.glob(".*.partial"):
-            leftover.unlink()
+        sweep(work)
         if not (work / PICTURES).is_file():
             _prepare(source, work, name)
         for sidecar in work.glob(f"{IMAGES}-*.json"):

@@ -17,7 +17,7 @@ from mmeval.data.shelf import stores
 from mmeval.data.store import Store
 from mmeval.data.store_files import INFO, OLDER_SCHEMAS, REJECTED, SCHEMA_VERSION, schema_of
 from mmeval.errors import DataError
-from mmeval.files import atomic_folder, atomic_path, digest, lock
+from mmeval.files import atomic_folder, atomic_path, digest, lock, sweep
 from mmeval.integrity import content_digest, sealed
 from mmeval.protocol import PICTURE_RULE
 
@@ -102,6 +102,8 @@ def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -
     # Here, because it brings torch, which nobody needs who opens a Store.
     from mmeval.data.pictures import prepare_pictures
 
+    # Whatever a process that was killed left of this data set: it may hold gigabytes.
+    sweep(folder.parent)
     shelf = pictures_folder(spec, source)
     shelf.parent.mkdir(parents=True, exist_ok=True)
     # Of its own: two variants may be prepared at once.

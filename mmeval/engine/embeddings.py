@@ -17,7 +17,7 @@ from mmeval.data.loader import batches
 from mmeval.data.store import Store
 from mmeval.engine.cache import Embeddings, find, half, write
 from mmeval.errors import DataError
-from mmeval.files import digest
+from mmeval.files import digest, sweep
 from mmeval.home import home
 from mmeval.nn.build import image_encoder, text_encoder
 from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, TextEncoder
@@ -152,6 +152,7 @@ def _complete(
         _, first = np.unique(digests[missing], return_index=True)
         rows = missing[np.sort(first)]
         encoder.to(device)
+        sweep(folder)
         with progress(f"Embedding with {encoder.name}", len(rows), unit) as advance, torch.inference_mode():
             for start in range(0, len(rows), PART):
                 part = rows[start : start + PART]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from mmeval.escaping import visible
 from mmeval.metrics.scores import ALL, MACRO
 from mmeval.report.chart import chart
 from mmeval.report.content import Content
@@ -19,10 +20,24 @@ def environment(package: str = "mmeval.report") -> Environment:
 
     loaders = [PackageLoader(name) for name in dict.fromkeys((package, "mmeval.report"))]
     made = Environment(
-        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     made.filters["data_uri"] = data_uri
     return made
+
+
+def _shown(value: object) -> object:
+    """What a template prints, without characters that act; jinja2 escapes the markup afterwards."""
+    from markupsafe import Markup
+
+    if isinstance(value, int | float):
+        return value
+    return Markup(visible(value)) if isinstance(value, Markup) else visible(str(value))
 
 
 def html(content: Content) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mmeval.escaping import code_block, code_span, one_line
+from mmeval.escaping import markdown as plain
 from mmeval.report.content import Content
 
 ENDS = (
@@ -13,13 +15,13 @@ ENDS = (
 def markdown(content: Content) -> str:
     """Scores per task and language, protocol and provenance, as GitHub-flavoured Markdown."""
     record = content.record
-    lines = [f"# {content.title}", "", f"`{record.plan.signature}`", ""]
+    lines = [f"# {plain(content.title)}", "", code_span(record.plan.signature), ""]
     for warning in content.warnings:
-        lines += [f"**{_cell(warning)}**", ""]
+        lines += [f"**{plain(warning)}**", ""]
     for task in content.tasks:
-        lines += [f"## {task}", "", *_table(content, task), ""]
+        lines += [f"## {plain(task)}", "", *_table(content, task), ""]
     for one in content.notes:
-        lines += [_cell(one), ""]
+        lines += [plain(one), ""]
     lines += [
         "In brackets: 95 % bootstrap intervals over the pictures of the test split. They speak of other test examples, "
         f"not of other training seeds. {ENDS if len(content.languages) > 1 else ''}"
@@ -30,13 +32,11 @@ def markdown(content: Content) -> str:
         "",
         "| | |",
         "|---|---|",
-        *(f"| {_cell(name)} | {_cell(value)} |" for name, value in content.provenance),
+        *(f"| {plain(name)} | {plain(value)} |" for name, value in content.provenance),
         "",
         "Made by:",
         "",
-        "```console",
-        f"$ {content.command}",
-        "```",
+        *code_block(f"$ {one_line(content.command)}", "console"),
         "",
     ]
     return "\n".join(lines)
@@ -44,13 +44,13 @@ def markdown(content: Content) -> str:
 
 def _data_check(content: Content) -> list[str]:
     found = [*content.data_check, *content.majority]
-    return ["## Data check", "", *(f"- {_cell(line)}" for line in found), ""] if found else []
+    return ["## Data check", "", *(f"- {plain(line)}" for line in found), ""] if found else []
 
 
 def _table(content: Content, task: str) -> list[str]:
-    titles = [_cell(content.metric_title(metric)) for metric in content.metrics]
-    keys = [(language, _cell(language)) for language in content.languages]
-    keys += [(view, f"**{title}**") for view, title in content.views]
+    titles = [plain(content.metric_title(metric)) for metric in content.metrics]
+    keys = [(language, plain(language)) for language in content.languages]
+    keys += [(view, f"**{plain(title)}**") for view, title in content.views]
     rows = [
         f"| {label} | {content.number(task, key, 'top1').n:,} | {_numbers(content, task, key)} |" for key, label in keys
     ]
@@ -60,7 +60,3 @@ def _table(content: Content, task: str) -> list[str]:
 def _numbers(content: Content, task: str, language: str) -> str:
     numbers = [content.number(task, language, metric) for metric in content.metrics]
     return " | ".join(f"{number} [{number.interval}]" if number.interval else str(number) for number in numbers)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

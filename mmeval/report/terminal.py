@@ -9,6 +9,7 @@ from mmeval.report.content import Content
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 
 LABELS = {MACRO: "mean of all", WORST: "worst", GAP: "gap", ALL: "all as one"}
@@ -19,14 +20,13 @@ def terminal(content: Content) -> RenderableType:
     """Scores per language of the first task, with intervals, and a line for each other task."""
     from rich.console import Group
     from rich.table import Table
-    from rich.text import Text
+
+    from mmeval.console import cell
 
     task = content.tasks[0]
-    table = Table(
-        title=f"{content.title}: {task}, {content.record.plan.protocol.split} split, "
-        f"{content.record.plan.protocol.inputs.value}",
-        title_justify="left",
-    )
+    protocol = content.record.plan.protocol
+    title = f"{content.title}: {task}, {protocol.split} split, {protocol.inputs.value}"
+    table = Table(title=cell(title), title_justify="left")
     table.add_column("language", no_wrap=True)
     table.add_column("n", justify="right")
     for metric in METRICS:
@@ -43,9 +43,9 @@ def terminal(content: Content) -> RenderableType:
         cells: list[str | Text] = []
         for metric in METRICS:
             number = content.number(task, language, metric)
-            cells.append(Text(str(number), colours[metric].get(language, "")))
+            cells.append(cell(number, colours[metric].get(language, "")))
             cells += [number.interval] if metric == "top1" else []
-        table.add_row(label, f"{content.number(task, language, 'top1').n:,}", *cells, style=style)
+        table.add_row(cell(label), f"{content.number(task, language, 'top1').n:,}", *cells, style=style)
 
     for language in content.languages:
         row(language, language)
@@ -54,12 +54,14 @@ def terminal(content: Content) -> RenderableType:
         row(view, LABELS[view], "bold" if view == MACRO else "")
     # What the table has no room for.
     added = [metric for metric in content.metrics if metric not in METRICS]
-    others = [Text(_line(content, task, metric)) for metric in added]
-    others += [Text(_line(content, other, metric)) for other in content.tasks[1:] for metric in ("top1", *added)]
-    others += [Text(note, style="dim") for note in content.notes]
-    others += [Text(line) for line in content.majority]
-    others += [Text(warning, style="red") for warning in content.warnings]
-    return Group(table, *others, Text(content.record.plan.signature, style="dim", overflow="fold"))
+    others = [cell(_line(content, task, metric)) for metric in added]
+    others += [cell(_line(content, other, metric)) for other in content.tasks[1:] for metric in ("top1", *added)]
+    others += [cell(note, "dim") for note in content.notes]
+    others += [cell(line) for line in content.majority]
+    others += [cell(warning, "red") for warning in content.warnings]
+    signature = cell(content.record.plan.signature, "dim")
+    signature.overflow = "fold"
+    return Group(table, *others, signature)
 
 
 def _line(content: Content, task: str, metric: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmeval.console import note
 from mmeval.errors import RunFolderError, Stopped, UserError
-from mmeval.files import LockedError, digest, lock
+from mmeval.files import LockedError, digest, lock, sweep
 from mmeval.home import home
 from mmeval.record import Plan
 from mmeval.run.folder import UNVERIFIED, RunFolder, State
@@ -30,6 +30,9 @@ def claimed(folder: RunFolder, plan: Plan) -> Iterator[Done | None]:
         RunFolderError: something else is in the folder, or another process is at work there.
     """
     with _alone_in(folder):
+        if folder.state is not State.FOREIGN:
+            # A process that was killed here may have left files that were not whole yet.
+            sweep(folder.path, deep=True)
         fresh = folder.state is State.EMPTY
         work = _claim(folder, plan)
         try:

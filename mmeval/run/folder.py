@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mmeval.console import note
 from mmeval.errors import RunFolderError
-from mmeval.files import PARTIAL, write_text
+from mmeval.files import partial_of, write_text
 from mmeval.integrity import SEAL, seal_holds, with_seal
 from mmeval.record import FileRecord, Plan, Record, SeedFacts
 from mmeval.run.manifest import describe, differences, listed
@@ -39,9 +39,9 @@ class RunFolder:
     the digests of the files that they vouch for, and one of their own fields.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         """The folder need not exist yet."""
-        self.path = path
+        self.path = path = Path(path)
         self.record_file = path / "run.json"
         self.plan_file = path / "plan.json"
         self.scores_file = path / "scores.parquet"
@@ -59,11 +59,23 @@ class RunFolder:
         """Whether the folder is empty, an unfinished run, a finished one, or something else."""
         if self.path.is_file():
             return State.FOREIGN
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if not self.path.exists() or not any(self._counts(entry.name) for entry in self.path.iterdir()):
             return State.EMPTY
         if self.record_file.is_file():
             return State.FINISHED
         return State.UNFINISHED if self.plan_file.is_file() else State.FOREIGN
+
+    def _counts(self, name: str) -> bool:
+        """False for a file of a run that a process, at work or killed, has not finished writing."""
+        files = (
+            self.plan_file,
+            self.record_file,
+            self.scores_file,
+            self.gallery_file,
+            self.html_file,
+            self.readme_file,
+        )
+        return partial_of(name) not in {file.name for file in files}
 
     def predictions_file(self, seed: int) -> Path:
         """Predictions of one training seed."""
@@ -131,7 +143,9 @@ class RunFolder:
         model = (
             path for path in self.model_folder(seed).rglob("*") if path.is_file() and path != self.facts_file(seed)
         )
-        files = describe(self.path, [*(path for path in model if path.suffix != PARTIAL), self.predictions_file(seed)])
+        files = describe(
+            self.path, [*(path for path in model if partial_of(path.name) is None), self.predictions_file(seed)]
+        )
         self.write_json(
             self.facts_file(seed),
             with_seal(dict(facts) | {FILES: {name: one.model_dump() for name, one in files.items()}}),
@@ -171,7 +185,7 @@ class RunFolder:
         own = [self.plan_file, self.scores_file, self.gallery_file, self.html_file, self.readme_file]
         for seed in plan.protocol.seeds:
             own += [self.predictions_file(seed), *self.model_folder(seed).rglob("*")]
-        return [path for path in own if path.is_file() and path.suffix != PARTIAL]
+        return [path for path in own if path.is_file() and partial_of(path.name) is None]
 
     def write_json(self, path: Path, data: Any) -> None:  # noqa: ANN401 - what JSON holds
         """Write JSON atomically."""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+
+import torch
 
 from mmeval.errors import UnknownNameError, UserError
 from mmeval.testing.check import Broken, Check, NotApplicable, Result, Verdict
 from mmeval.testing.rules import CHECKS
 from mmeval.testing.subject import Subject
+from mmeval.testing.threads import computing_with, threads_for
+from mmeval.testing.training import step_of
 
 TRAINS = "trains"
 ALONE = {"metadata", "unknown-options", "documented-options", "presets", TRAINS}
@@ -45,9 +50,20 @@ class Examination:
             self._trains = self._timed(CHECKS[TRAINS])
         return self._trains
 
+    @cached_property
+    def threads(self) -> int:
+        """Threads that the checks of a trained model compute with."""
+        try:
+            with torch.random.fork_rng(devices=[]):
+                return threads_for(step_of(self.subject))
+        except Exception:  # whatever is wrong with the plugin is for its check to say
+            return torch.get_num_threads()
+
     def _timed(self, check: Check) -> Result:
         started = time.perf_counter()
-        verdict, message, error = _verdict(check.run, self.subject)
+        alone = check.name in ALONE and check.name != TRAINS
+        with computing_with(torch.get_num_threads() if alone else self.threads):
+            verdict, message, error = _verdict(check.run, self.subject)
         return Result(check, verdict, message, time.perf_counter() - started, error)
 
 

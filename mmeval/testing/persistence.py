@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import torch
 
 from mmeval.errors import UserError
 from mmeval.run.blame import blamed
@@ -66,7 +67,8 @@ def fresh_process(subject: Subject) -> None:
     files = (subject.run_folder.path, subject.store.folder, output)
     call = [sys.executable, "-m", "mmeval.testing.fresh", plugin, inputs, *map(str, files)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(call, capture_output=True, text=True, check=False, env=environment)
+    environment |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run(call, capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise Broken(f"a fresh process can't predict with it: {lines[-1]}")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +18,7 @@ from mmeval.data.examples import Examples
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.engine.runner import TorchRunner, as_model
+from mmeval.files import scratch_folder
 from mmeval.metrics.predictions import check_block
 from mmeval.nn.model import TorchModel
 from mmeval.plugin.config import configure
@@ -59,8 +57,8 @@ class Subject:
             self.config = configure(
                 self.spec.config, self.spec.name, self.spec.presets[self.preset], (*changes, *short)
             )
-        self.folder = Path(tempfile.mkdtemp(prefix="mmeval-contract-"))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.folder, remove = scratch_folder("mmeval-contract-")
+        weakref.finalize(self, remove)
 
     @cached_property
     def store(self) -> Store:

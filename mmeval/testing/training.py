@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -114,6 +114,16 @@ def bf16(subject: Subject) -> None:
     bad = [n for n, p in model.named_parameters() if p.grad is not None and not bool(p.grad.isfinite().all())]
     if bad or not bool(loss.isfinite()):
         raise Broken(f"under bf16 autocast the {'gradient of ' + bad[0] if bad else 'loss'} is not finite")
+
+
+def step_of(subject: Subject) -> Callable[[], object]:
+    """A training step on eight examples, as often as it is called.
+
+    Raises:
+        NotApplicable: it is no torch model, or has no parameter to train.
+    """
+    steps = _steps(subject, subject.torch_model(), _eight(subject), STEPS)
+    return lambda: next(steps)
 
 
 def _eight(subject: Subject) -> Examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,13 @@ import pytest
 from mmeval import UserError
 from mmeval.bench.entries import plugins_of
 from mmeval.bench.table import Row, markdown, table_lines
+from mmeval.errors import RunFolderError
+from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
-from mmeval.report.content import Number
+from mmeval.record import Record
+from mmeval.report.content import Content, Number
+from mmeval.run.folder import RunFolder
+from mmeval.run.request import Request
 
 MODEL = '''"""Says the class whose number is the length of the text, or shows the picture's presence."""
 import numpy as np
@@ -115,8 +121,9 @@ def test_a_benchmark_goes_on_where_it_stopped_and_past_what_fails(
         models("bad", ("text",), broken=True),
     )
     words = ["bench", "colours", "--plugins", f"{both},{bad},{text}", "--output", tmp_path / "out", "--seeds", 2]
-    assert command(*words) == 0
-    out = capsys.readouterr().out
+    assert command(*words) == 1, "a job that goes on as if all were well would publish half a table"
+    out, err = capsys.readouterr()
+    assert err.endswith("1 of 5 runs failed: bad-text.\n")
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {
         "bad-text",  # its trained model stays
         "both-image-text",
@@ -131,9 +138,75 @@ def test_a_benchmark_goes_on_where_it_stopped_and_past_what_fails(
     scores = pq.read_table(tmp_path / "out" / "scores.parquet")
     assert set(scores["model"].to_pylist()) == {"both", "worded"}
     assert set(scores["seed"].to_pylist()) == {"0", "1", "mean"}
-    assert command(*words) == 0
+    assert command(*words) == 1
     assert capsys.readouterr().err.count("nothing is computed again") == 4
     assert (tmp_path / "out" / "README.md").read_text(encoding="utf-8") == page
+
+
+def test_d2_a_benchmark_goes_on_with_a_folder_that_a_killed_process_left(
+    command: Callable[..., int], installed: None, models: Callable[..., str], tmp_path: Path
+) -> None:
+    """That model was left out of the table for good."""
+    folder = tmp_path / "out" / "worded-text"
+    folder.mkdir(parents=True)
+    (folder / ".plan.json.a1b2c3d4.partial").write_text("")
+    words = ["bench", "colours", "--plugins", models("worded", ("text",)), "--output", tmp_path / "out"]
+    assert command(*words) == 0
+    assert "| worded |" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("wrong", ["locked", "damaged"])
+def test_d2_a_run_folder_that_cannot_be_used_does_not_stop_the_others(
+    wrong: str,
+    command: Callable[..., int],
+    installed: None,
+    models: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What the system refuses in one folder is no reason to throw away the table of the others."""
+    import mmeval.bench.walk as module
+
+    real, content_of = module.run, module.content_of
+
+    def run(request: Request, manager: Manager) -> RunFolder:
+        if wrong == "locked" and request.plugin.endswith("first.py"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "out" / "first-text" / "plan.json"))
+        return real(request, manager)
+
+    def content(folder: RunFolder, record: Record) -> Content:
+        if wrong == "damaged" and record.plugin.endswith("first.py"):
+            raise RunFolderError("scores.parquet was changed.")
+        return content_of(folder, record)
+
+    monkeypatch.setattr(module, "run", run)
+    monkeypatch.setattr(module, "content_of", content)
+    plugins = f"{models('first', ('text',))},{models('second', ('text',))}"
+    assert command("bench", "colours", "--plugins", plugins, "--output", tmp_path / "out") == 1
+    out, err = capsys.readouterr()
+    assert "not done: first-text: " in out
+    assert ("permission denied" if wrong == "locked" else "was changed") in out
+    assert err.endswith("1 of 2 runs failed: first-text.\n")
+    assert "| second |" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_half_is_not_taken_for_the_model_that_failed(
+    command: Callable[..., int], installed: None, models: Callable[..., str], tmp_path: Path
+) -> None:
+    """Its score stood in the table as the score of the whole model."""
+    path = Path(models("both", ("image", "text")))
+    seen = "seen = np.array([len(t) for t in examples.texts])"
+    path.write_text(
+        path.read_text().replace(seen, f"assert not (any(examples.texts) and max(examples.image_rows) >= 0); {seen}")
+    )
+    plugins = f"{path},{models('worded', ('text',))}"
+    assert command("bench", "colours", "--plugins", plugins, "--output", tmp_path / "out") == 1
+    page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "| worded |" in page
+    assert "| both |" not in page
+    assert "- `both-image-text`: " in page
 
 
 def test_where_nothing_could_be_done_the_reason_is_said(

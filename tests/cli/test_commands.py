@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmeval import __version__
+from mmeval.cli.main import main
 from mmeval.plugin.config import options
 from mmeval.plugin.manager import Manager
 
@@ -81,6 +83,75 @@ def test_listings_say_what_to_type_next(name: str, has: str, then: str, command:
     shown = capsys.readouterr().out
     assert has in shown
     assert shown.endswith(f"Next: {then}\n")
+
+
+def test_a_listing_in_a_pipe_has_a_line_for_each_plugin(
+    command: Command, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else `mmeval plugins | grep CLIP` gives halves of sentences."""
+    assert command("plugins", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr(sys, "argv", ["mmeval", "plugins"])
+    with pytest.raises(SystemExit):
+        main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(listed) + 2
+    for one, line in zip(listed, lines[1:], strict=False):
+        assert one["summary"] in line
+
+
+def test_d7_what_a_plugin_says_of_itself_does_not_act(
+    command: Command, capsys: Capture, install: Callable[[str, str, str], None]
+) -> None:
+    install("models", "nasty", '"""\\x1b[2J\\u202egnp.exe [red]x[/] \\x9b."""\n')
+    for words in (["plugins"], ["plugins", "--json"]):
+        assert command(*words) == 0
+        out = capsys.readouterr().out
+        assert not re.search("[\x1b\x9b\u202e]", out)
+        assert "\\u202egnp.exe [red]x[/]" in out.replace("\\\\", "\\")
+
+
+def test_d7_what_a_command_of_a_plugin_says_of_itself_does_not_act_in_help(
+    command: Command, capsys: Capture, install: Callable[[str, str, str], None]
+) -> None:
+    install("commands", "nasty", '"""\\x1b[2J\\u202egnp [red]x[/]."""\n')
+    assert command("--help") == 0
+    out = capsys.readouterr().out
+    assert not re.search("[\x1b\u202e]", out)
+    assert "\\x1b[2J\\u202egnp [red]x[/]." in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--\x1b[2J"],
+        ["\u202egnp"],
+        ["run", "--seeds", "\x9b1"],
+        ["plugins", "show", "\x1b[2J"],
+        ["data", "\x1b"],
+    ],
+)
+def test_d7_a_word_that_is_not_understood_does_not_act(words: list[str], command: Command, capsys: Capture) -> None:
+    """A command copied from a web page may hold what isn't seen there."""
+    assert command(*words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    assert not re.search("[\x1b\x9b\u202e]", err)
+
+
+def test_a_mistyped_option_is_one_sentence_with_the_help_to_ask(command: Command, capsys: Capture) -> None:
+    assert command("plugins", "chek") == 2
+    said = "No such command 'chek'. Did you mean 'check'? `mmeval plugins --help` explains the command."
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
+def test_without_a_command_there_is_help(command: Command, capsys: Capture) -> None:
+    command()
+    out, err = capsys.readouterr()
+    assert " bench " in out + err
+    assert "error:" not in err
 
 
 def test_a_broken_plugin_does_not_break_the_listing(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import os
+import pty
 import re
+import sys
 
 import pytest
 
-from mmeval.console import note, progress, quiet
+from mmeval.console import console, note, progress, quiet, replace_unprintable
 
 Capture = pytest.CaptureFixture[str]
 
@@ -48,3 +52,44 @@ def test_after_quiet_notes_are_heard_again(capsys: Capture) -> None:
         _ = 1 / 0
     note("back")
     assert capsys.readouterr().err == "back\n"
+
+
+LONG = "st:sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2 " * 9
+
+
+@pytest.mark.parametrize("columns", [None, "40"])
+def test_nothing_is_wrapped_where_there_is_no_terminal(
+    columns: str | None, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`mmeval ... | grep` must find an encoder by its name, in a table, too."""
+    from rich.table import Table
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    table = Table("name", "what")
+    table.add_row(LONG.strip(), LONG.strip())
+    console().print(table)
+    console(stderr=True).print(LONG.strip())
+    out, err = capsys.readouterr()
+    assert sum(line.count(LONG.strip()) for line in out.splitlines()) == 2
+    assert err == f"{LONG.strip()}\n"
+
+
+def test_a_terminal_is_as_wide_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        assert console().width == 40
+    os.close(ours)
+
+
+def test_a_character_that_the_encoding_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D6: marks keep their meaning, letters their number; without this, the end of a run is a UnicodeEncodeError."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    replace_unprintable()
+    print("\u2713 0.1\u20130.2 \u0141 \U0001f438 \u2026", flush=True)
+    assert written.getvalue() == b"+ 0.1-0.2 \\u0141 \\U0001f438 ...\n"

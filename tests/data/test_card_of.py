@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,14 @@ from mmeval.data.card_of import card_of
 from mmeval.data.differences import differences
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
+from mmeval.escaping import ACTIVE
 
 names = st.one_of(
     st.sampled_from(
-        ["no", "null", "1e3", "2026-11-24", "a: b", "x\n---\ny", "- ", "#1", "a|b", "'", '"', "=", "ß\u2028", "{"]
+        [
+            *("no", "null", "1e3", "2026-11-24", "a: b", "x\n---\ny", "- ", "#1", "a|b", "'", '"', "=", "ß\u2028", "{"),
+            *("\u202eabc", "\x1b[2J", "<script>", "](x)", "`", "\u200f", "a\x9b", "*a* _b_", "&#x202e;"),
+        ]
     ),
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=12),
 )
@@ -75,7 +80,10 @@ def test_the_card_of_any_data_says_what_is_there(
         patch.setenv("MMEVAL_HOME", str(folder))
         data = made(Given(tasks, rows))
         path = folder / "card.md"
-        path.write_text(card_of(data), encoding="utf-8")
+        text = card_of(data)
+        assert not ACTIVE.search(text), "D7: nothing in it acts where it is shown"
+        assert not re.search("<(?!!--)", text.split("---\n")[-1])
+        path.write_text(text, encoding="utf-8")
         card = read_card(path)
         assert differences(card, data.store) == []
         assert card.tasks == {task.name: task.classes for task in data.store.tasks}
@@ -111,7 +119,16 @@ def test_its_prose_has_tables(store: Store, colours: Callable[..., DatasetSpec])
 def test_a_table_is_not_broken_by_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
     text = card_of(made(Given({"t": ["a|b\nc"]}, [("de", "train", 0)])))
-    assert "| t | 1 | a/b c (1) | a/b c (1) | 0 |\n" in text
+    assert "| t | 1 | a\\|b c (1) | a\\|b c (1) | 0 |\n" in text
+
+
+def test_d7_no_class_is_markup_in_the_prose_of_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
+    summary = "<img src=x>\u202e [x](http://x)"
+    text = card_of(made(Given({"<b>": ["<script>", "\u202egnp"]}, [("de", "train", 0)]), summary))
+    body = text.split("---\n")[-1]
+    assert "| &lt;b&gt; | 2 | &lt;script&gt; (1) | \\\\u202egnp (0) | 0 |\n" in body
+    assert "\n&lt;img src=x&gt;\\\\u202e \\[x\\](http://x)\n" in body
 
 
 def test_in_what_it_is_not_the_release_is_listed(

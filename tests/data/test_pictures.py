@@ -144,7 +144,7 @@ def test_a_killed_process_goes_on_with_the_shard_it_was_at(tmp_path: Path) -> No
     until = time.monotonic() + 60
     begun = tmp_path / "pictures.unfinished"
     # Pictures are made ahead of the shard that is being written: the second one is not whole at once.
-    while not (tmp_path / "in the middle").exists() or len(list(begun.iterdir())) < 5:
+    while not (tmp_path / "in the middle").exists() or len(list(begun.iterdir())) < 6:
         assert time.monotonic() < until
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -153,7 +153,7 @@ def test_a_killed_process_goes_on_with_the_shard_it_was_at(tmp_path: Path) -> No
     assert {name for name in left if not name.startswith(".")} == {
         f"images-0000{number}.{kind}" for number in (0, 1) for kind in ("arrow", "json")
     }
-    assert len(left) == 5, "and a part of the third shard"
+    assert len(left) == 6, "and a part of the third shard, with its lock"
     again = Given(45)
     prepare_pictures(again, tmp_path / "pictures", "given")
     assert min(again.called) == 20

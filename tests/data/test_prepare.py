@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,6 +284,20 @@ def test_a_source_that_contradicts_itself_is_refused(spoilt: dict[str, Any], sai
         prepare(spec)
     assert str(caught.value) == said
     assert not store_folder(spec, Odd()).exists()
+
+
+def test_d4_what_a_killed_process_left_of_the_data_set_is_removed(
+    fresh: Path, colours: Callable[..., DatasetSpec]
+) -> None:
+    """Also of another state of it, which nobody may ever prepare again."""
+    folder = prepare(colours()).folder
+    (left := folder.with_name(".0123456789abcdef.a1b2c3d4.partial")).mkdir()
+    (left / "examples-00000.arrow").write_text("half")
+    prepare(colours())
+    assert left.exists(), "nothing is swept where nothing is written"
+    shutil.rmtree(folder)
+    prepare(colours())
+    assert not left.exists()
 
 
 def test_a_folder_that_is_no_store_is_named_before_the_work_begins(fresh: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,18 @@ def test_what_was_computed_once_is_taken_from_the_cache(store: Store, monkeypatc
     np.testing.assert_array_equal(embed_images(examples, ENCODER), first)
     backwards = Examples.of_table(store, examples.table.take(list(range(17, -1, -1))), "backwards")
     np.testing.assert_array_equal(embed_images(backwards, ENCODER), first[::-1])
+
+
+def test_d4_what_a_killed_process_left_in_the_cache_is_removed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
+    embed_images(Examples(store, "validation"), ENCODER)
+    (folder,) = (tmp_path / "embeddings").iterdir()
+    (left := folder / ".part-0123456789abcdef.npy.a1b2c3d4.partial").write_text("half")
+    embed_images(Examples(store, "test"), ENCODER)
+    assert not left.exists()
+    assert len(list(folder.glob("part-*.npy"))) == 2
 
 
 def test_an_unknown_encoder_is_named(store: Store) -> None:

@@ -22,7 +22,7 @@ from mmeval.files import disk_full
 from mmeval.metrics.predictions import write_predictions
 from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
-from mmeval.run.folder import RunFolder
+from mmeval.run.folder import RunFolder, State
 from mmeval.run.request import Request
 from mmeval.run.walk import run
 
@@ -55,6 +55,66 @@ def test_a_folder_of_something_else_is_not_touched(ask: Ask, offer: Offer, tmp_p
             run(ask(output=path), offer())
         assert str(caught.value) == f"--output {path} exists and is no run folder; name another one."
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == (tmp_path / "notes.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["plan.json", "run.json", "README.md"])
+def test_d2_what_a_killed_process_left_does_not_make_the_folder_foreign(
+    name: str, ask: Ask, offer: Offer, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    for suffix in ("partial", "partial.lock"):
+        (folder.path / f".{name}.a1b2c3_4.{suffix}").write_text("")
+    assert folder.state is State.EMPTY
+    run(ask(), offer())
+    assert folder.state is State.FINISHED
+    assert not list(folder.path.rglob(".*"))
+
+
+def test_d2_a_folder_of_something_else_keeps_its_unfinished_files(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+    """Other programs call theirs so, too."""
+    for names in (["chapter.tex", ".plan.json.a1b2c3d4.partial"], [".film.mkv.a1b2c3d4.partial"]):
+        folder = tmp_path / names[-1]
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text("precious")
+        with pytest.raises(RunFolderError, match="exists and is no run folder"):
+            run(ask(output=folder), offer())
+        assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("state", ["finished", "unfinished"])
+def test_d4_a_run_removes_what_a_killed_process_left_anywhere_in_its_folder(
+    finished: RunFolder, state: str, ask: Ask, offer: Offer
+) -> None:
+    if state == "unfinished":
+        cut_short(finished, 1)
+    left = [
+        finished.path / ".scores.parquet.a1b2c3d4.partial",
+        finished.path / "models" / "seed-0" / ".best.safetensors.a1b2c3d4.partial",
+        finished.path / "predictions" / ".seed-1.parquet.a1b2c3d4.partial",
+    ]
+    for path in left:
+        path.write_text("")
+    run(ask(seeds=2), offer())
+    assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize("at", ["plan.json", "best.safetensors", "seed-0.parquet", "report.html"])
+def test_d2_d4_a_run_goes_on_wherever_it_was_killed_and_leaves_nothing_behind(
+    at: str, installed: None, command: Callable[..., int], words: list[object], tmp_path: Path
+) -> None:
+    killed = (
+        "import os, signal; from mmeval import files; flush = files._flush\n"
+        f"files._flush = lambda path: os.kill(os.getpid(), signal.SIGKILL) if '{at}' in path.name else flush(path)\n"
+    )
+    call = [sys.executable, "-c", f"{START}{killed}main()", *map(str, words)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert list((tmp_path / "run").rglob("*.partial"))
+    assert command(*words) == 0
+    assert (tmp_path / "run" / "run.json").is_file()
+    assert not list((tmp_path / "run").rglob(".*"))
 
 
 def test_a_finished_run_is_left_as_it_is(

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import mmeval
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.run.folder import RunFolder
@@ -37,6 +38,11 @@ def refusal(folder: RunFolder) -> str:
     with pytest.raises(RunFolderError) as caught:
         write_scores_of(folder, folder.record())
     return str(caught.value)
+
+
+def test_a_run_folder_is_named_by_a_path_or_by_a_text(finished: RunFolder) -> None:
+    """In a notebook one types the text."""
+    assert mmeval.RunFolder(str(finished.path)).record() == mmeval.RunFolder(finished.path).record()
 
 
 def test_scores_and_report_need_neither_model_nor_data(

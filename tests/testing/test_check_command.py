@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mmeval.files import scratch_folder
 from mmeval.testing import CHECKS
 
 Command = Callable[..., int]
@@ -53,6 +56,21 @@ def test_what_was_not_reached_is_not_passed(command: Command, capsys: Capture) -
     out = capsys.readouterr().out
     assert '"trains" must pass first' in out
     assert out.splitlines()[-1] == "0 of 1 passed, 1 not reached"
+
+
+def test_d4_the_folder_of_a_check_that_was_killed_is_removed_by_the_next(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may hold a data set and three trained models."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("dead", "older"):
+        (tmp_path / f"mmeval-contract-{name}" / "run").mkdir(parents=True)
+    (tmp_path / "mmeval-contract-dead" / ".lock").write_text("")
+    alive, remove = scratch_folder("mmeval-contract-")
+    assert command("plugins", "check", "./zero_shot.py", "--only", "metadata") == 0
+    gc.collect()
+    assert list(tmp_path.iterdir()) == [alive]
+    remove()
 
 
 def test_json_is_all_that_is_printed(command: Command, capsys: Capture) -> None:

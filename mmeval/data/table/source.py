@@ -18,7 +18,7 @@ from mmeval.data.table.pictures import Finder
 from mmeval.data.table.scan import Scan
 from mmeval.data.table.tables import tables
 from mmeval.errors import DataError, UserError
-from mmeval.files import digest, write_text
+from mmeval.files import digest, sweep, write_text
 from mmeval.home import home
 from mmeval.plugin.model import Task
 from mmeval.plugin.source import Example, Rejected
@@ -137,6 +137,7 @@ class TableSource:
             self._finder.again((folder, name) for folder, name in json.loads(kept.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             _ = self._scan
+            sweep(kept.parent)
             write_text(kept, json.dumps(self._finder.names()))
 
     @cached_property

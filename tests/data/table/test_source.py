@@ -17,6 +17,7 @@ from mmeval.data.table.named import table_spec
 from mmeval.data.table.options import TableOptions
 from mmeval.data.table.source import TableSource
 from mmeval.errors import DataError, UserError
+from mmeval.home import home
 from tests.data.table.shop import CLASSES, jpeg, products, read, shop, source, texts, write
 
 FEATURES = {
@@ -129,6 +130,14 @@ def test_any_change_is_another_identity(change: str, tmp_path: Path) -> None:
     after = source(path, columns, **({"language": language} if language else {})).identity
     assert after != before
     assert source(path, columns, **({"language": language} if language else {})).identity == after
+
+
+def test_d4_what_a_killed_process_left_of_another_table_is_removed(tmp_path: Path) -> None:
+    left = home() / "tables" / "pictures" / ".0123456789abcdef.json.a1b2c3d4.partial"
+    left.parent.mkdir(parents=True)
+    left.write_text("[")
+    _ = source(shop(tmp_path)).identity
+    assert [path.suffix for path in left.parent.iterdir()] == [".json"]
 
 
 def test_pictures_of_another_folder(tmp_path: Path) -> None:

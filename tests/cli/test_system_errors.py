@@ -1,0 +1,237 @@
+"""What the operating system refuses is one sentence with the path and the remedy, never a traceback (D6)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mmeval.home import home
+from mmeval.trouble import REASONS, trouble
+
+Command = Callable[..., int]
+Capture = pytest.CaptureFixture[str]
+MAIN = "from mmeval.cli.main import main; main()"
+EVEN = '''"""Gives every class the same share."""
+import numpy as np
+
+import mmeval
+
+MMEVAL_API = "1.0"
+
+
+class Even:
+    def __init__(self, config, context):
+        self.tasks = context.tasks
+
+    def predict(self, examples, context):
+        yield {t.name: np.full((len(examples), len(t.classes)), 1 / len(t.classes), np.float32) for t in self.tasks}
+
+    def save(self, folder):
+        pass
+
+    def load(self, folder):
+        pass
+
+
+@mmeval.hookimpl
+def register_models(register):
+    register(mmeval.ModelSpec("even", "s", mmeval.ModelConfig, Even, "1", ("text",), "none", "MIT", {"tiny": {}}))
+'''
+
+
+@pytest.fixture
+def words(tmp_path: Path, installed: None) -> list[object]:
+    """A run of half a second into the folder ``run``."""
+    (tmp_path / "even.py").write_text(EVEN, encoding="utf-8")
+    return ["run", "--plugin", tmp_path / "even.py", "--dataset", "colours", "--output", tmp_path / "run"]
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """Makes a folder read-only: by its mode, or for the superuser, whom no mode stops, by a mount."""
+    changed: list[Path] = []
+
+    def make(folder: Path) -> None:
+        if os.geteuid() != 0:
+            folder.chmod(0o555)
+        else:
+            mount = shutil.which("mount")
+            calls = [[mount, "--bind", str(folder), str(folder)], [mount, "-o", "remount,bind,ro", str(folder)]]
+            if not mount or any(subprocess.run(call, capture_output=True).returncode for call in calls):
+                pytest.skip("the superuser needs the right to mount for a folder that it can't write")
+        changed.append(folder)
+
+    yield make
+    for folder in changed:
+        if os.geteuid() != 0:
+            folder.chmod(0o755)
+        else:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+def sentence(capsys: Capture) -> str:
+    """The one sentence on standard error, the bars aside."""
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    return err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("subcommand", ["score", "report"])
+def test_d6_a_run_folder_that_is_read_only_is_said_so(
+    subcommand: str,
+    words: list[object],
+    command: Command,
+    capsys: Capture,
+    read_only: Callable[[Path], None],
+    tmp_path: Path,
+) -> None:
+    """That of a colleague, or of a mounted archive."""
+    assert command(*words) == 0
+    read_only(tmp_path / "run")
+    capsys.readouterr()
+    assert command(subcommand, tmp_path / "run") == 1
+    file = "scores.parquet" if subcommand == "score" else "report.html"
+    said = sentence(capsys)
+    assert said.startswith(f"error: {tmp_path / 'run' / file} can't be written: ")
+    assert said.endswith("; change that, or work on a copy that you may write.")
+
+
+def test_d6_a_read_only_home_is_said_so_and_hinders_no_score(
+    words: list[object],
+    command: Command,
+    capsys: Capture,
+    read_only: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert command(*words) == 0
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    read_only(tmp_path / "home")
+    for subcommand in ("score", "report"):
+        assert command(subcommand, tmp_path / "run") == 0
+    capsys.readouterr()
+    assert command(*words[:-1], tmp_path / "other") == 1
+    said = sentence(capsys)
+    assert said.startswith(f"error: {home()}")
+    assert said.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {home()}).")
+
+
+def test_d6_a_home_that_is_a_file_is_said_so(
+    words: list[object], command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file := tmp_path / "home").write_text("mine")
+    monkeypatch.setenv("MMEVAL_HOME", str(file))
+    for asked in (words, ["data", "prepare", "colours"], ["data", "stats", "colours"]):
+        assert command(*asked) == 1
+        said = sentence(capsys)
+        assert "a file stands where a folder is needed" in said
+        assert said.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {file}).")
+    assert file.read_text() == "mine"
+    assert command("data") == command("plugins") == 0
+
+
+@pytest.mark.parametrize("way", ["chattr", "simulated"])
+def test_d6_a_report_that_is_protected_is_said_so(
+    way: str, words: list[object], command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command(*words) == 0
+    report = tmp_path / "run" / "report.html"
+    if way == "chattr":
+        chattr = shutil.which("chattr")
+        if not chattr or subprocess.run([chattr, "+i", str(report)], capture_output=True).returncode:
+            pytest.skip("needs a file system that knows immutable files, and its superuser")
+    else:
+        real = Path.replace
+
+        def replace(path: Path, target: Path) -> Path:
+            if target == report:
+                raise PermissionError(errno.EPERM, "Operation not permitted", str(path), None, str(target))
+            return real(path, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+    try:
+        capsys.readouterr()
+        assert command("report", tmp_path / "run") == 1
+    finally:
+        if way == "chattr":
+            subprocess.run(["chattr", "-i", str(report)], check=True)
+    assert sentence(capsys) == (
+        f"error: {report} can't be written: the system protects it; change that, or work on a copy that you may write."
+    )
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [("x" * 300, "the name is too long for the file system"), ("even.py/run", "Not a directory")],
+)
+def test_d6_an_output_that_cannot_be_is_said_so(
+    output: str, why: str, words: list[object], command: Command, capsys: Capture, tmp_path: Path
+) -> None:
+    assert command(*words[:-1], tmp_path / output) in (1, 2)
+    said = sentence(capsys)
+    assert str(tmp_path / output) in said
+    assert why in said
+
+
+@pytest.mark.parametrize("where", ["--set=text_encoder=", "--plugin=", "--output=", "--dataset=table:"])
+def test_d6_a_word_that_is_no_text_is_refused(where: str, command: Command, capsys: Capture) -> None:
+    """It would go into run.json, which is UTF-8, hours later."""
+    assert command("run", f"{where}\udcff\udcfe") == 2
+    assert capsys.readouterr().err == (
+        f'error: "{where}\\udcff\\udcfe" is no text in the encoding of this system ({sys.getfilesystemencoding()}); '
+        "write it in that encoding, or set PYTHONUTF8=1 if it is UTF-8.\n"
+    )
+
+
+ASCII = [
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"},
+]
+
+
+@pytest.mark.parametrize("settings", ASCII, ids=["io", "locale"])
+def test_d6_an_ascii_terminal_gets_what_it_can_show(
+    settings: dict[str, str], words: list[object], command: Command, tmp_path: Path
+) -> None:
+    """The training was done, and the last line of the run was a traceback."""
+    assert command(*words) == 0
+    environment = {**os.environ, "PYTHONIOENCODING": "", **settings}
+    # Of two processes, because each imports torch.
+    for asked in (["report", str(tmp_path / "run")], ["plugins", "--json"]):
+        call = [sys.executable, "-c", MAIN, *asked]
+        done = subprocess.run(call, capture_output=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.isascii()
+        assert done.stderr.isascii()
+        assert b"even on colours" in done.stdout or b'"name": "embracenet"' in done.stdout
+
+
+def test_d6_each_reason_has_its_remedy(tmp_path: Path) -> None:
+    for number, (why, remedy) in REASONS.items():
+        error = OSError(number, os.strerror(number), str(tmp_path / "x"))
+        assert trouble(error) == f"{tmp_path / 'x'} can't be used: {why}; {remedy}."
+    other = OSError(errno.ELOOP, "Too many levels of symbolic links", os.fsencode(tmp_path / "x"))
+    assert trouble(other) == (
+        f"{tmp_path / 'x'} can't be used: too many levels of symbolic links; mend that, then repeat the command."
+    )
+
+
+def test_d6_a_temporary_is_called_by_the_name_that_people_know(tmp_path: Path) -> None:
+    for suffix in (".partial", ".partial.lock"):
+        error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / f".run.json.0a1b2c3d{suffix}"))
+        assert str(trouble(error)).startswith(f"{tmp_path / 'run.json'} can't be written: permission denied; ")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), ConnectionError(111, "refused"), OSError(9, "x", 3)])
+def test_d6_a_defect_of_the_program_keeps_its_traceback(error: Exception) -> None:
+    """What names no path is nothing that a user can mend."""
+    assert trouble(error) is None

@@ -1,0 +1,139 @@
+"""A run folder of a stranger: no string of its record, scores or gallery acts in README, report or terminal (D7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from mmeval.bench.table import Row
+from mmeval.bench.table import markdown as bench_page
+from mmeval.bench.table import terminal as bench_table
+from mmeval.console import console
+from mmeval.escaping import ACTIVE
+from mmeval.report.content import Content, Number
+from mmeval.report.html import environment, html
+from mmeval.report.markdown import markdown
+from mmeval.report.terminal import terminal
+
+Make = Callable[..., Content]
+PIECES = st.sampled_from(
+    [
+        *("\x1b[2J", "\x9b", "\u202e", "\u2066", "\u200f", "\u2028", "\r", "\n\n", "<script>alert(1)</script>", "```"),
+        *("`", "|", "</code></pre>", "[x](http://x)", "![x](http://x)", "**", "&#x202e;", "\n# ", "[red]"),
+        *('" onload="x', "שלום", "a"),
+    ]
+)
+TEXTS = st.lists(PIECES, min_size=1, max_size=4).map("".join)
+
+
+def hostile(content: Content, text: str) -> Content:
+    """The same content with ``text`` at the end of every string that a file of the run folder holds."""
+
+    def poisoned(value: Any) -> Any:
+        if isinstance(value, str):
+            return value + text
+        if isinstance(value, dict):
+            return {key: poisoned(one) for key, one in value.items()}
+        return [*map(poisoned, value)] if isinstance(value, list) else value
+
+    data = poisoned(content.record.model_dump(mode="json")["data"])
+    record = content.record.model_copy(update={"data": data, "versions": {"x": text, "y": text}})
+    fields = {name: value + text for name, value in record if isinstance(value, str)}
+    protocol = record.plan.protocol.model_copy(update={"dataset": text, "split": text, "track": text})
+    plugin = record.plan.plugin.model_copy(update=poisoned(record.plan.plugin.model_dump()))
+    config = {"width": text, "nested": {"x": [text]}}
+    plan = {"signature": text, "preset": text, "config": config, "protocol": protocol, "plugin": plugin}
+    record = record.model_copy(update=fields | {"plan": record.plan.model_copy(update=plan)})
+    views = {"all", "macro", "worst", "gap", "mean", "0"}
+    scores = content.scores
+    for name in ("task", "language", "slice", "metric"):
+        values = [one if one in views or one == "top1" else one + text for one in scores[name].to_pylist()]
+        scores = scores.set_column(scores.schema.get_field_index(name), name, pa.array(values))
+    return Content(record, scores, poisoned(content.gallery))
+
+
+class Tags(HTMLParser):
+    """Tags and attributes of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found |= {tag, *(f"{tag} {name}" for name, _ in attrs)}
+
+
+def rendered(source: str) -> str:
+    return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(source)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(text="<script>alert(1)</script>\x1b[2J\u202e|`")
+@given(text=TEXTS)
+def test_d7_no_string_of_a_run_folder_acts_where_it_is_shown(
+    text: str, content: Make, mistake: Callable[..., dict[str, Any]]
+) -> None:
+    gallery = [mistake(image=None), mistake(text="")]
+    plain = content(
+        gallery=gallery, data={"name": "n", "summary": "s", "licence": "l", "credit": "c", "warnings": ["w"]}
+    )
+    bad = hostile(plain, text)
+
+    readme, page = markdown(bad), html(bad)
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(terminal(bad))
+    for output in (readme, page, captured.get()):
+        assert not ACTIVE.search(output)
+    assert Tags(page).found == Tags(html(plain)).found
+    assert Tags(rendered(readme)).found == Tags(rendered(markdown(plain))).found
+    assert rendered(readme).count("<tr>") == rendered(markdown(plain)).count("<tr>")
+    assert rendered(readme).count("<td") == rendered(markdown(plain)).count("<td")
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=TEXTS)
+def test_d7_no_string_of_a_run_acts_in_a_benchmark(text: str) -> None:
+    def page(text: str) -> str:
+        number = Number(0.5, 0.4, 0.6, 9)
+        rows = [Row(f"x{text}", f"x{text}", f"x{text}", number, number, f"x{text}", 1.0, f"x{text}")]
+        screen = console()
+        with screen.capture() as captured:
+            screen.print(bench_table(rows))
+        assert not ACTIVE.search(captured.get())
+        return bench_page(rows, {f"x{text}": f"x{text}"}, f"x{text}")
+
+    assert not ACTIVE.search(page(text))
+    assert Tags(rendered(page(text))).found == Tags(rendered(page(""))).found
+    assert rendered(page(text)).count("<td") == rendered(page("")).count("<td")
+
+
+@settings(deadline=None)
+@given(text=TEXTS)
+def test_d7_no_page_of_any_template_shows_what_acts(text: str) -> None:
+    """The audit and the page of examples are made by the same environment, which is the last gate of all of them."""
+    source = (
+        "{% macro m(x) %}<b>{{ x }}</b>{% endmacro %}{{ m(x) }}{{ [x] | join(', ') }}{{ {'a': x} | tojson }}{{ 1.5 }}"
+    )
+    page = environment("mmeval.audit").from_string(source).render(x=text)
+    assert not ACTIVE.search(page)
+    assert Tags(page).found == {"b"}
+    assert page.endswith("1.5")
+
+
+def test_d7_a_table_without_a_terminal_breaks_no_name(content: Make) -> None:
+    """Piped into a file or `less`, a signature that is broken in the middle of a word can't be searched for."""
+    name = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2 " * 6
+    made = hostile(content(), name.strip())
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(terminal(made))
+    assert name.strip() in captured.get().splitlines()[-1]
+    assert sum(name.strip() in line for line in captured.get().splitlines()) >= 5
