@@ -3,7 +3,20 @@
 from mmeval.testing.check import Check, Result, Verdict
 from mmeval.testing.examine import check_plugin
 from mmeval.testing.parametrise import BoundCheck, contract
-from mmeval.testing.random_weights import random_weights
+from mmeval.testing.presets import LARGEST, MOST_WORK, Trial, random_weights, try_preset
 from mmeval.testing.rules import CHECKS
 
-__all__ = ["CHECKS", "BoundCheck", "Check", "Result", "Verdict", "check_plugin", "contract", "random_weights"]
+__all__ = [
+    "CHECKS",
+    "LARGEST",
+    "MOST_WORK",
+    "BoundCheck",
+    "Check",
+    "Result",
+    "Trial",
+    "Verdict",
+    "check_plugin",
+    "contract",
+    "random_weights",
+    "try_preset",
+]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mmeval import MissingExtraError, MissingWeightsError, UserError
@@ -106,7 +107,7 @@ def published(config: CoCaConfig) -> Published:
     if whole not in known:
         raise UserError(f'coca: open_clip has no weights "{config.weights}"; it has {", ".join(known)}.')
     if random:
-        model = open_clip.create_model(name)
+        model = open_clip.create_model(name, device=torch.get_default_device())
         # open_clip never draws this one: it would be whatever the memory held.
         nn.init.normal_(model.text_decoder.text_projection, std=model.text_decoder.width**-0.5)
         return replace(taken(config, open_clip.get_model_config(name), model), random=True)

@@ -18,7 +18,7 @@ from torch import nn
 from mmeval.data.download.hub import client_errors
 from mmeval.errors import MissingExtraError, MissingWeightsError, UnknownNameError, UserError
 from mmeval.nn.encoder import ImageEncoder, TextEncoder
-from mmeval.nn.encoders import stand_in
+from mmeval.nn.encoders import pretrained, stand_in
 from mmeval.nn.encoders.architectures import TOKENIZERS, TRANSFORMERS
 from mmeval.nn.encoders.named import Named
 from mmeval.nn.encoders.weights import Source, fetching, why
@@ -162,12 +162,13 @@ def _half(found: _Spec, tower: str) -> _Half:
                     require_pretrained=not found.source.random,
                     pretrained_text=False,  # the checkpoint holds both towers
                     force_custom_text=True,  # the text tower as a module of its own
+                    device=torch.get_default_device(),  # the meta device, where a model is only counted
                     **(_without_hub(found, config, Path(folder)) if found.source.random else {}),
                 )
         except (RuntimeError, ValueError, KeyError) as error:
             raise MissingWeightsError(found.source.name, _why(error, found.source)) from error
-    bias = None if model.logit_bias is None else float(model.logit_bias.detach())
-    scale, architecture = float(model.logit_scale.detach().exp()), json.dumps(config, sort_keys=True)
+    bias, scale = pretrained.scaling(model)
+    architecture = json.dumps(config, sort_keys=True)
     halves = {
         name: _Half(getattr(model, name), config["embed_dim"], scale, bias, architecture) for name in ("visual", "text")
     }

@@ -127,6 +127,17 @@ def preprocessing(found: Source, config: Any) -> ImageInput:  # noqa: ANN401
     return declared(read)
 
 
+def scaling(model: Any) -> tuple[float | None, float]:  # noqa: ANN401
+    """What is added to the cosines of CLIP or SigLIP, if anything is, and what they are multiplied by, as trained.
+
+    A model on the meta device, which has sizes and no numbers, has 1 for the factor and 0 for the sum.
+    """
+    bias, scale = getattr(model, "logit_bias", None), model.logit_scale
+    if scale.is_meta:
+        return None if bias is None else 0.0, 1.0
+    return None if bias is None else float(bias.detach()), float(scale.detach().exp())
+
+
 def only(model: nn.Module, half: str) -> None:
     """Take the half that isn't ``text`` or ``image`` out of a model of both, and the scale between them."""
     other = ("vision", "visual") if half == "text" else ("text",)
