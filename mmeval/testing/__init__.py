@@ -3,13 +3,11 @@
 from mmeval.testing.check import Check, Result, Verdict
 from mmeval.testing.examine import check_plugin
 from mmeval.testing.parametrise import BoundCheck, contract
-from mmeval.testing.presets import LARGEST, MOST_WORK, Trial, random_weights, try_preset
+from mmeval.testing.presets import Trial, random_weights, try_preset
 from mmeval.testing.rules import CHECKS
 
 __all__ = [
     "CHECKS",
-    "LARGEST",
-    "MOST_WORK",
     "BoundCheck",
     "Check",
     "Result",

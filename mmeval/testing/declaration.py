@@ -84,7 +84,7 @@ def documented_options(subject: Subject) -> None:
 def presets(subject: Subject) -> str:
     """Build each preset as it stands, or the same architecture with random weights, and then train that one step.
 
-    What is too large for a machine that only checks (``mmeval.testing.LARGEST``) is built without memory.
+    What is too large for a machine that only checks is built without memory; ``mmeval.testing.try_preset`` trains it.
     """
     absent: list[str] = []
     trials: list[Trial] = []

@@ -20,7 +20,7 @@ from mmeval.engine.fit import task_loss
 from mmeval.engine.optim import optimizer
 from mmeval.engine.predict import logits_of
 from mmeval.engine.runner import TorchRunner, as_model
-from mmeval.errors import MissingWeightsError
+from mmeval.errors import MissingWeightsError, UserError
 from mmeval.home import VARIABLE
 from mmeval.nn.build import image_encoder, text_encoder
 from mmeval.nn.build import random_weights as renamed
@@ -99,8 +99,8 @@ def try_preset(plugin: str, preset: str, changes: Sequence[str] = (), *, bounded
         plugin: its name, or the path of a Python file.
         preset: one of its presets.
         changes: ``"trunk_tuning.checkpointing=true"``, as ``--set`` takes them.
-        bounded: only build, on the meta device and so without memory, what has more than ``LARGEST`` parameters or
-            more than ``MOST_WORK`` operations an image.
+        bounded: only build, on the meta device and so without memory, what has more than 200 million parameters or
+            needs more than 100 GFLOP to encode an image.
 
     Raises:
         Broken: the loss is not finite, or steps leave a parameter that is to be trained as it was.
@@ -123,7 +123,7 @@ def tried(subject: Subject, preset: str, config: ModelConfig, *, bounded: bool) 
             model = as_model(subject.spec.build(config, subject.context()))
         except MissingWeightsError:
             config = _drawn(config)
-            parameters, work = _counted(subject, config)
+            parameters, work = counted(subject, config)
             trial = Trial(preset, parameters, work, random=True, ran=False, loss=None)
         else:
             parameters = _own(model.model) if isinstance(model, TorchRunner) else sum(_named(config))
@@ -145,12 +145,21 @@ def _exercised(subject: Subject, preset: str, model: Model) -> float | None:
     train = subject.examples("train")
     rows = np.flatnonzero(np.all([train.labels(task.name) >= 0 for task in subject.store.tasks], axis=0))[:SHOWN]
     two = Examples.of_table(subject.store, train.table.take(rows), "train", train.inputs)
-    with blamed(subject.spec, f"when its preset {preset} was trained"):
-        if isinstance(model, TorchRunner):
-            return _step(subject, preset, model.model, two)
-        if not isinstance(model, TrainableModel):
-            subject.predict(model, two)
+    try:
+        with blamed(subject.spec, f"when its preset {preset} was trained"):
+            if isinstance(model, TorchRunner):
+                return _step(subject, preset, model.model, two)
+            if not isinstance(model, TrainableModel):
+                subject.predict(model, two)
+    except (Broken, UserError):
+        raise
+    except Exception as error:  # of a library that it calls: the preset would be left unsaid
+        raise Broken(f"its preset {preset} can't be trained: {type(error).__name__}: {_line(error)}") from error
     return None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _step(subject: Subject, preset: str, model: TorchModel, examples: Examples) -> float | None:
@@ -184,7 +193,7 @@ def _sums(model: nn.Module) -> dict[str, float]:
     return {n: float(p.detach().sum(dtype=torch.float64)) for n, p in model.named_parameters() if p.requires_grad}
 
 
-def _counted(subject: Subject, config: ModelConfig) -> tuple[int, int]:
+def counted(subject: Subject, config: ModelConfig) -> tuple[int, int]:
     """Parameters of the model of ``config``, none of which gets memory, and operations to encode an image.
 
     A model that isn't torch's, or reads its encoders' numbers when it is built, counts as the encoders it names.
