@@ -77,6 +77,14 @@ def encoder_kinds() -> str:
     )
 
 
+def kept_architectures() -> str:
+    """The models of the Hub whose sizes are kept, by kind of encoder."""
+    from mmeval.nn.encoders.architectures import M_CLIP, SENTENCE_TRANSFORMERS, TRANSFORMERS
+
+    kinds = {"hf": TRANSFORMERS, "st": SENTENCE_TRANSFORMERS, "m-clip": M_CLIP}
+    return "\n".join(f"- `{kind}:` {', '.join(f'`{name}`' for name in names)}" for kind, names in kinds.items())
+
+
 def _model(spec: ModelSpec) -> str:
     card = PLUGINS / spec.build.__module__.split(".")[0] / "README.md"
     presets = ", ".join(

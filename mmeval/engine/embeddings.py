@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,8 @@ def embed_images(examples: Examples, encoder: str, device: str = "cpu") -> NDArr
     Raises:
         UserError: no such encoder.
     """
-    made = image_encoder(encoder, frozen=True)
+    with _alike(encoder):
+        made = image_encoder(encoder, frozen=True)
     if not (examples.image_rows >= 0).any():
         return np.zeros((len(examples), made.width), np.float32)
     return embeddings(made, examples.store, examples.image_rows, torch.device(device)).gather(examples.image_rows)
@@ -68,13 +70,22 @@ def embed_texts(texts: Sequence[str], encoder: str, device: str = "cpu") -> NDAr
     Raises:
         UserError: no such encoder.
     """
-    made = text_encoder(encoder, frozen=True)
+    with _alike(encoder):
+        made = text_encoder(encoder, frozen=True)
     shown = np.array([bool(text.strip()) for text in texts], bool)
     out = np.zeros((len(texts), made.width), np.float32)
     if shown.any():
         some = [text for text, has in zip(texts, shown, strict=True) if has]
         out[shown] = text_embeddings(made, some, torch.device(device)).gather(np.arange(len(some)))
     return out
+
+
+@contextlib.contextmanager
+def _alike(encoder: str) -> Iterator[None]:
+    """Random weights follow from the name: a model that isn't torch's saves none, and asks for them again."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(digest(encoder)[:15], 16))
+        yield
 
 
 def embeddings(encoder: ImageEncoder, store: Store, rows: NDArray[np.int64], device: torch.device) -> Embeddings:

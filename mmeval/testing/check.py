@@ -29,8 +29,8 @@ class Check:
     """Why there is this rule, in one line."""
     breaks: str
     """What would go wrong for a user of a plugin that breaks it."""
-    run: Callable[[Subject], None]
-    """Raises :class:`Broken` or :class:`NotApplicable`."""
+    run: Callable[[Subject], str | None]
+    """Raises :class:`Broken` or :class:`NotApplicable`; a text that it returns is shown beside `passed`."""
 
 
 class Verdict(StrEnum):
@@ -50,16 +50,16 @@ class Result:
     check: Check
     verdict: Verdict
     message: str
-    """Why it isn't `passed`; else empty."""
+    """Why it isn't `passed`; beside `passed`, what the rule has to add, mostly nothing."""
     seconds: float
     error: BaseException | None = None
     """What was raised, for a traceback."""
 
 
-def rule(name: str, reason: str, breaks: str) -> Callable[[Callable[[Subject], None]], Check]:
+def rule(name: str, reason: str, breaks: str) -> Callable[[Callable[[Subject], str | None]], Check]:
     """Decorator that makes a function the :class:`Check` of that name."""
 
-    def made(run: Callable[[Subject], None]) -> Check:
+    def made(run: Callable[[Subject], str | None]) -> Check:
         return Check(name, reason, breaks, run)
 
     return made

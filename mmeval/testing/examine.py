@@ -84,13 +84,13 @@ def check_plugin(plugin: str, preset: str | None = None, changes: Sequence[str] 
     return list(Examination(plugin, preset, changes).all())
 
 
-def _verdict(run: Callable[[Subject], None], subject: Subject) -> tuple[Verdict, str, BaseException | None]:
+def _verdict(run: Callable[[Subject], str | None], subject: Subject) -> tuple[Verdict, str, BaseException | None]:
     try:
-        run(subject)
+        added = run(subject)
     except NotApplicable as reason:
         return Verdict.NOT_APPLICABLE, str(reason), None
     except (Broken, UserError) as error:
         return Verdict.FAILED, str(error), error
     except (Exception, SystemExit) as error:  # a plugin may raise anything, the next check is still worth its while
         return Verdict.FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}", error
-    return Verdict.PASSED, "", None
+    return Verdict.PASSED, added or "", None

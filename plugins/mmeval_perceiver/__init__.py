@@ -67,7 +67,8 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                 },
                 "base": {
                     **_AS_PUBLISHED,
-                    "image_encoder": "timm:vit_base_patch16_siglip_224.v2_webli",
+                    # Without SigLIP's pooling head: only tokens are read, and what nobody reads can't learn.
+                    "image_encoder": "timm:vit_base_patch16_siglip_gap_224.v2_webli",
                     "image_tuning.frozen": False,
                     "image_tuning.rate": 0.1,
                     "text_encoder": "hf:intfloat/multilingual-e5-base",

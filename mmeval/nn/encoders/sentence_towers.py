@@ -35,10 +35,10 @@ class SentenceTower(TextTower):
         length = int(model.config.text_config.max_position_embeddings)
         if not siglip:
             length = min(length, first.max_seq_length or length)
-        scaling = _scaling(model)
+        scaling = pretrained.scaling(model)
         read = TextInput(length, type(tokenizer).__name__, "length" if siglip else "longest", not siglip, prompt)
         super().__init__(name, model, PublishedTokenizer(tokenizer, length), read)
-        self.logit_scale, self.logit_bias = scaling
+        self.logit_bias, self.logit_scale = scaling
         self.rest = nn.ModuleList(parts[1:])
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -63,9 +63,10 @@ class SentenceImage(HubImage):
             UserError: its pictures are prepared as we can't.
         """
         first: Any = parts[0]
-        scaling = _scaling(first.model)
-        super().__init__(name, first.model, pretrained.declared(first.processor.image_processor))
-        self.logit_scale, self.logit_bias = scaling
+        scaling = pretrained.scaling(first.model)
+        read = getattr(first, "images", None) or pretrained.declared(first.processor.image_processor)
+        super().__init__(name, first.model, read)
+        self.logit_bias, self.logit_scale = scaling
         self.rest = nn.ModuleList(parts[1:])
 
     def encode(self, images: Tensor) -> Encoded:
@@ -81,9 +82,3 @@ def _finished(encoded: Encoded, parts: Iterable[nn.Module]) -> Encoded:
     for part in parts:
         features = part(features)
     return Encoded(behind(parts, encoded.tokens), encoded.mask, features["sentence_embedding"])
-
-
-def _scaling(model: Any) -> tuple[float, float | None]:  # noqa: ANN401 - transformers' own class
-    """What cosines are multiplied by and what is added, as trained."""
-    bias = getattr(model, "logit_bias", None)
-    return float(model.logit_scale.detach().exp()), None if bias is None else float(bias.detach())

@@ -136,6 +136,19 @@ def quiet(*, on_hub: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def offline() -> Iterator[None]:
+    """Leave the Hub alone: what its cache lacks is missing."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+@contextlib.contextmanager
 def _without_waiting() -> Iterator[None]:
     """Where the Hub's host has no address, its client would try for a minute; what is cached is found offline too."""
     global _unreachable

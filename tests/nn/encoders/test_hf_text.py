@@ -204,6 +204,14 @@ def test_frozen_it_is_asked_once(family: str, monkeypatch: pytest.MonkeyPatch) -
     torch.testing.assert_close(tokens[mask], kept, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize("family", [*PLAIN, "clip"])
+def test_half_a_surrogate_pair_is_no_error(family: str) -> None:
+    """A str may hold one, which no tokenizer takes; a row of a table with one would end a run."""
+    ids, mask = local(family).tokenize(["\ud83d x", "x"])
+    assert ids.shape == mask.shape
+    assert ids.shape[0] == 2
+
+
 def test_random_weights_are_drawn_and_not_called_published(tmp_path: Path) -> None:
     folder = tiny.copy("xlm_roberta", tmp_path / "no-weights")
     (folder / "model.safetensors").unlink()

@@ -1,0 +1,20 @@
+"""A preset whose first loss is no number."""
+
+from __future__ import annotations
+
+import sound
+import weightless
+from torch import Tensor
+
+import mmeval
+
+MMEVAL_API = "1.0"
+
+
+class Overflows(sound.Sound):
+    def features(self, batch: mmeval.Batch) -> Tensor:
+        found = super().features(batch)
+        return found / 0 if self.image_encoder.name.startswith("timm:") else found
+
+
+register_models = sound.offers(Overflows, presets={"tiny": {}, "small": weightless.SMALL})

@@ -1,0 +1,12 @@
+"""Presets whose weights are nowhere on the machine: one small enough to be trained a step, one that isn't."""
+
+from __future__ import annotations
+
+import sound
+
+MMEVAL_API = "1.0"
+
+SMALL = {"image_encoder": "timm:test_vit.r160_in1k"}
+LARGE = {"text_encoder": "hf:FacebookAI/xlm-roberta-base"}
+
+register_models = sound.offers(sound.Sound, presets={"tiny": {}, "small": SMALL, "large": LARGE})
