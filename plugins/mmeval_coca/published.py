@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -69,6 +69,8 @@ class Published:
     """How it wants its pictures."""
     vocabulary: int
     """Words that it knows."""
+    random: bool = False
+    """Whether the weights were drawn, so that a saved model must hold them."""
 
     def fill(self, model: nn.Module) -> None:
         """Give ``model``, built of ``config``, these weights.
@@ -85,24 +87,29 @@ class Published:
 
 
 def published(config: CoCaConfig) -> Published:
-    """The CoCa that ``config.weights`` names, ``open_clip:MODEL/TAG``.
+    """The CoCa that ``config.weights`` names, ``open_clip:MODEL/TAG``; with ``?weights=random`` only its architecture.
 
     Raises:
         UserError: there is none of that name.
         MissingExtraError: open_clip is not installed.
         MissingWeightsError: its weights are not on this machine, and can't be downloaded.
     """
-    found = re.fullmatch(r"open_clip:([^/]+)/([^/]+)", config.weights)
+    found = re.fullmatch(r"(open_clip:([^/]+)/([^/?]+))(\?weights=random)?", config.weights)
     if not found:
         raise UserError(f'coca: weights "{config.weights}"; write open_clip:MODEL/TAG or leave it empty.')
     try:
         import open_clip
     except ImportError:
         raise MissingExtraError(f"The weights {config.weights}", "open-clip-torch", "models") from None
-    name, tag = found.groups()
+    whole, name, tag, random = found.groups()
     known = [f"open_clip:{m}/{t}" for m, t in open_clip.list_pretrained() if m.lower().startswith("coca")]
-    if config.weights not in known:
+    if whole not in known:
         raise UserError(f'coca: open_clip has no weights "{config.weights}"; it has {", ".join(known)}.')
+    if random:
+        model = open_clip.create_model(name)
+        # open_clip never draws this one: it would be whatever the memory held.
+        nn.init.normal_(model.text_decoder.text_projection, std=model.text_decoder.width**-0.5)
+        return replace(taken(config, open_clip.get_model_config(name), model), random=True)
     try:
         model = open_clip.create_model(name, pretrained=tag)
     except (OSError, RuntimeError, ValueError) as error:

@@ -23,9 +23,11 @@ class PublishedTokenizer:
 
     def rows(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, at least one, at most ``length``."""
+        # Half of a surrogate pair, which a str may hold, is no text to any tokenizer.
+        whole = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         if self._backend is not None:
-            found = [one.ids for one in self._backend.encode_batch(list(texts))]
+            found = [one.ids for one in self._backend.encode_batch(whole)]
         else:  # written in Python, with a state of its own
             with self._one_at_a_time:
-                found = self._tokenizer(list(texts), truncation=True, max_length=self._length)["input_ids"]
+                found = self._tokenizer(whole, truncation=True, max_length=self._length)["input_ids"]
         return [row or [self.pad] for row in found]

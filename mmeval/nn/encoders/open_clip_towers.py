@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from torch import nn
 from mmeval.data.download.hub import client_errors
 from mmeval.errors import MissingExtraError, MissingWeightsError, UnknownNameError, UserError
 from mmeval.nn.encoder import ImageEncoder, TextEncoder
+from mmeval.nn.encoders import stand_in
+from mmeval.nn.encoders.architectures import TOKENIZERS, TRANSFORMERS
 from mmeval.nn.encoders.named import Named
 from mmeval.nn.encoders.weights import Source, fetching, why
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from mmeval.nn.encoders.open_clip_text import OpenClipText
 
 HUB, FOLDER, CONFIG = "hf-hub:", "local-dir:", "open_clip_config.json"
+PREPARED = ("mean", "std", "interpolation", "resize_mode")
+"""What a tag says of how images were prepared; their size is the model's."""
 LISTING = "python -c 'import open_clip; print(open_clip.list_models())'"
 
 
@@ -52,9 +57,13 @@ def text(named: Named, frozen: bool) -> TextEncoder:  # noqa: ARG001 - made alik
 
     open_clip, found = _library(named), _spec(named)
     half = _half(found, "text")
-    with fetching(found.source), _hushed():
-        tokenizer = open_clip.get_tokenizer(found.model)
-    made = tower(named.full, half.module, tokenizer, half.width, found.hidden)
+    if standing_in := _stand_in(found):
+        made = tower(named.full, half.module, standing_in, half.width, found.hidden)
+        made.input = replace(made.input, tokenizer=type(standing_in.tokenizer).__name__)
+    else:
+        with fetching(found.source), _hushed():
+            tokenizer = open_clip.get_tokenizer(found.model)
+        made = tower(named.full, half.module, tokenizer, half.width, found.hidden)
     _sign(made, half, found)
     return made
 
@@ -109,8 +118,7 @@ def _spec(named: Named) -> _Spec:
         return _Spec(f"{FOLDER}{folder}", None, hidden, Source(named.full, str(folder), None, True, random))
     model, _, tag = rest.partition("/")
     _check(named, model, tag)
-    known = tag if tag and not random else None
-    return _Spec(model, known, hidden, Source(named.full, model, None, False, known is None))
+    return _Spec(model, tag or None, hidden, Source(named.full, model, None, False, random or not tag))
 
 
 def _check(named: Named, model: str, tag: str) -> None:
@@ -146,14 +154,16 @@ def _half(found: _Spec, tower: str) -> _Half:
     with fetching(found.source), _hushed(), torch.random.fork_rng(devices=[], enabled=not found.source.random):
         try:
             config = open_clip.get_model_config(found.model)
-            model = open_clip.create_model(
-                found.model,
-                found.tag,
-                load_weights=not found.source.random,
-                require_pretrained=not found.source.random,
-                pretrained_text=False,  # the checkpoint holds both towers
-                force_custom_text=True,  # the text tower as a module of its own
-            )
+            with tempfile.TemporaryDirectory() as folder:
+                model = open_clip.create_model(
+                    found.model,
+                    None if found.source.random else found.tag,  # it would fetch the weights even if they aren't loaded
+                    load_weights=not found.source.random,
+                    require_pretrained=not found.source.random,
+                    pretrained_text=False,  # the checkpoint holds both towers
+                    force_custom_text=True,  # the text tower as a module of its own
+                    **(_without_hub(found, config, Path(folder)) if found.source.random else {}),
+                )
         except (RuntimeError, ValueError, KeyError) as error:
             raise MissingWeightsError(found.source.name, _why(error, found.source)) from error
     bias = None if model.logit_bias is None else float(model.logit_bias.detach())
@@ -165,6 +175,36 @@ def _half(found: _Spec, tower: str) -> _Half:
         (other,) = halves.keys() - {tower}
         _waiting[found.model, found.tag, other] = halves[other]
     return halves[tower]
+
+
+def _without_hub(found: _Spec, config: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - open_clip's
+    """Arguments that spare ``create_model`` the Hub: the text tower's config, and how the tag's images were read."""
+    changed: dict[str, Any] = {}
+    if found.tag:
+        published = _library(found.source).get_pretrained_cfg(found.model, found.tag)
+        changed["force_preprocess_cfg"] = {key: published[key] for key in PREPARED if published.get(key) is not None}
+    text = (config or {}).get("text_cfg", {})
+    if architecture := TRANSFORMERS.get(text.get("hf_model_name", "")):
+        architecture.config().save_pretrained(folder)
+        changed["text_cfg"] = {**text, "hf_model_name": str(folder), "hf_model_pretrained": False}
+    return changed
+
+
+def _stand_in(found: _Spec) -> Any:  # noqa: ANN401 - open_clip's tokenizer
+    """A stand-in for the tokenizer of a model of random weights whose own is on the Hub; None where it is shipped."""
+    open_clip = _library(found.source)
+    text = (open_clip.get_model_config(found.model) or {}).get("text_cfg", {})
+    words, size = TOKENIZERS.get(text.get("hf_tokenizer_name", ""), (None, 0))
+    if not found.source.random or found.source.local or words is None:
+        return None
+    with fetching(found.source), _hushed(), tempfile.TemporaryDirectory() as folder:
+        made = open_clip.tokenizer.HFTokenizer(
+            str(stand_in.written(Path(folder), words, size)),
+            context_length=text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH),
+            **text.get("tokenizer_kwargs", {}),
+        )
+    made.tokenizer = stand_in.tokenizer(words, size)
+    return made
 
 
 def _why(error: Exception, found: Source) -> str:

@@ -10,6 +10,8 @@ from torch import nn
 
 from mmeval.errors import MissingExtraError, MissingWeightsError, UserError
 from mmeval.nn.encoder import ImageInput
+from mmeval.nn.encoders import stand_in
+from mmeval.nn.encoders.architectures import TRANSFORMERS, Architecture
 from mmeval.nn.encoders.weights import Source, fetching
 
 NOT_ALWAYS_THERE = ("pooler", "mask_token")
@@ -31,6 +33,14 @@ def transformers(what: str) -> Any:  # noqa: ANN401 - the module
     return transformers
 
 
+def kept(found: Source) -> Architecture | None:
+    """What this package itself knows of a model whose weights are to be random: then nothing is asked of the Hub.
+
+    None where it knows nothing, and where a revision is named, whose config and tokenizer are then the Hub's.
+    """
+    return TRANSFORMERS.get(found.where) if found.random and not found.local and found.revision is None else None
+
+
 def configuration(found: Source) -> Any:  # noqa: ANN401 - transformers' own class
     """The model's configuration.
 
@@ -38,6 +48,8 @@ def configuration(found: Source) -> Any:  # noqa: ANN401 - transformers' own cla
         UserError: its architecture is unknown to the version that is installed, or is code of the repository.
         MissingWeightsError: it could not be had.
     """
+    if architecture := kept(found):
+        return architecture.config()
     with fetching(found):
         try:
             return transformers(found.name).AutoConfig.from_pretrained(found.where, revision=found.revision)
@@ -76,13 +88,15 @@ def weights(found: Source, config: Any, kind: str = "AutoModel") -> Any:  # noqa
 
 
 def tokenizer(found: Source) -> Any:  # noqa: ANN401 - transformers' own class
-    """The tokenizer that was published with it.
+    """The tokenizer that was published with it; a stand-in for it where the package knows no more than its size.
 
     Raises:
         UserError: there is none that can be read.
         MissingExtraError: it needs a package that is not installed.
         MissingWeightsError: it could not be had.
     """
+    if architecture := kept(found):
+        return stand_in.tokenizer(architecture.words, architecture.vocabulary)
     with fetching(found):
         try:
             return transformers(found.name).AutoTokenizer.from_pretrained(found.where, revision=found.revision)
@@ -100,6 +114,9 @@ def preprocessing(found: Source, config: Any) -> ImageInput:  # noqa: ANN401
         UserError: there is none that can be read.
         MissingWeightsError: it could not be had.
     """
+    architecture = kept(found)
+    if architecture and architecture.images:
+        return architecture.images
     with fetching(found):
         try:
             auto = transformers(found.name).AutoImageProcessor

@@ -64,7 +64,8 @@ class SentenceImage(HubImage):
         """
         first: Any = parts[0]
         scaling = _scaling(first.model)
-        super().__init__(name, first.model, pretrained.declared(first.processor.image_processor))
+        read = getattr(first, "images", None) or pretrained.declared(first.processor.image_processor)
+        super().__init__(name, first.model, read)
         self.logit_scale, self.logit_bias = scaling
         self.rest = nn.ModuleList(parts[1:])
 

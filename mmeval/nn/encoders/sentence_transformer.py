@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -14,7 +16,8 @@ from torch import Tensor, nn
 from mmeval.errors import MissingExtraError, UserError
 from mmeval.files import digest
 from mmeval.nn.encoder import Encoded, ImageEncoder, TextEncoder, TextInput
-from mmeval.nn.encoders import pretrained
+from mmeval.nn.encoders import pretrained, stand_in
+from mmeval.nn.encoders.architectures import SENTENCE_TRANSFORMERS, Architecture
 from mmeval.nn.encoders.named import Named
 from mmeval.nn.encoders.parts import by_layers
 from mmeval.nn.encoders.weights import Source, fetching
@@ -34,6 +37,10 @@ def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made al
     from mmeval.nn.encoders.sentence_towers import KINDS, SentenceImage
 
     found = _source(named)
+    if architecture := _drawn(found):
+        if architecture.images is None:
+            raise UserError(f'"{found.name}": it takes no images.')
+        return SentenceImage(found.name, [_clip(found, architecture)])
     model = _load(found)
     if _kind(model) not in KINDS:
         raise UserError(
@@ -52,6 +59,10 @@ def text(named: Named, frozen: bool) -> TextEncoder:  # noqa: ARG001 - made alik
     from mmeval.nn.encoders.sentence_towers import KINDS, SentenceTower
 
     found = _source(named, "prompt")
+    if architecture := _drawn(found):
+        if architecture.images is None:
+            return SentenceText(found.name, _parts(found, architecture))
+        return SentenceTower(found.name, [_clip(found, architecture)])
     model = _load(found)
     prompt = _prompt(named, model)
     if _kind(model) in KINDS:
@@ -162,11 +173,63 @@ def _prompt(named: Named, model: Any) -> str:  # noqa: ANN401 - sentence_transfo
 
 def _source(named: Named, *options: str) -> Source:
     local = named.kind == "local" or (bool(named.rest) and Path(named.rest).expanduser().is_dir())
-    named.only(*options, *([] if local else ["revision"]))
+    named.only(*options, *([] if local else ["revision", "weights"]))
     if not named.rest:
         raise UserError(f'"{named.full}": write st:OWNER/NAME.')
     where = str(Path(named.rest).expanduser()) if local else named.rest
-    return Source(named.full, where, named.options.get("revision"), local, random=False)
+    random = named.choice("weights", "pretrained", "random") == "random"
+    return Source(named.full, where, named.options.get("revision"), local, random)
+
+
+def _drawn(found: Source) -> Architecture | None:
+    """The sizes of a model whose weights are to be random; None where they are to be the published ones.
+
+    Raises:
+        UserError: its sizes are not known here.
+    """
+    if not found.random:
+        return None
+    if found.where not in SENTENCE_TRANSFORMERS:
+        raise UserError(
+            f'"{found.name}": its sizes are not known without its weights; those of '
+            f"{', '.join(SENTENCE_TRANSFORMERS)} are."
+        )
+    return SENTENCE_TRANSFORMERS[found.where]
+
+
+def _clip(found: Source, architecture: Architecture) -> Any:  # noqa: ANN401
+    """What the towers read of the first module of a CLIP: model, tokenizer, preprocessing."""
+    model = pretrained.transformers(f"The encoder {found.name}").AutoModel.from_config(architecture.config()).eval()
+    tokenizer = stand_in.tokenizer(architecture.words, architecture.vocabulary)
+    return SimpleNamespace(model=model, tokenizer=tokenizer, max_seq_length=None, images=architecture.images)
+
+
+def _parts(found: Source, architecture: Architecture) -> list[nn.Module]:
+    """The modules of a model of texts, with random weights, as the library itself would load them."""
+    try:
+        from sentence_transformers.sentence_transformer import modules as models
+    except ImportError:
+        raise MissingExtraError(f"The encoder {found.name}", "sentence-transformers", "models") from None
+    auto = pretrained.transformers(f"The encoder {found.name}").AutoModel
+
+    class Drawn(models.Transformer):  # type: ignore[misc, unused-ignore]
+        """Its own first module, but that no weights are looked for."""
+
+        def _load_model(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
+            return auto.from_config(architecture.config(), dtype=torch.float32).eval()
+
+    with fetching(found), _hushed(), tempfile.TemporaryDirectory() as folder:
+        architecture.config().save_pretrained(folder)
+        stand_in.written(Path(folder), architecture.words, architecture.vocabulary)
+        first = Drawn(folder)
+    first.processor = stand_in.tokenizer(architecture.words, architecture.vocabulary)
+    parts: list[nn.Module] = [first]
+    for name, options in architecture.modules:
+        if name == "Pooling":
+            parts.append(models.Pooling(first.get_embedding_dimension(), "mean"))
+        else:
+            parts.append(models.Dense(**options, activation_function=nn.Identity()))
+    return parts
 
 
 def _load(found: Source) -> Any:  # noqa: ANN401 - sentence_transformers' own class

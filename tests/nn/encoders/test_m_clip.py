@@ -113,9 +113,10 @@ def test_a_folder_of_something_else_is_named(tmp_path: Path) -> None:
     [
         ("m-clip:./nowhere", '"m-clip:./nowhere": there is no folder nowhere.'),
         (
-            "m-clip:M-CLIP/XLM-Roberta-Large-Vit-B-32?weights=random",
-            '"m-clip:M-CLIP/XLM-Roberta-Large-Vit-B-32?weights=random": M-CLIP is nothing but its weights; '
-            "leave weights out.",
+            "m-clip:M-CLIP/Nobody?weights=random",
+            '"m-clip:M-CLIP/Nobody?weights=random": its sizes are not known without its weights; those of '
+            "M-CLIP/XLM-Roberta-Large-Vit-B-32, M-CLIP/XLM-Roberta-Large-Vit-L-14, "
+            "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus are.",
         ),
     ],
 )
