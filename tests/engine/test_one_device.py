@@ -17,8 +17,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmeval import Batch
-from mmeval.engine.collate import Collate
+from mmeval.engine.collate import Collate, _tokens_of_a_picture
 from mmeval.engine.fit import task_loss
+from mmeval.nn import image_encoder
 from mmeval.nn.model import TorchModel
 from mmeval.testing.subject import Subject
 
@@ -61,6 +62,13 @@ def test_a_tensor_that_was_left_on_the_cpu_is_found() -> None:
     on_cpu = torch.ones(3)
     with FakeTensorMode(allow_non_fake_inputs=True), AllTrue(), pytest.raises(RuntimeError, match="device"):
         torch.empty(3, device="cuda") + on_cpu
+
+
+def test_a_frozen_encoder_that_came_to_a_device_can_still_be_loaded() -> None:
+    """Else a run on a GPU ends when the best weights of a model with frozen tokens are loaded."""
+    encoder = image_encoder("small-cnn:32").freeze()
+    assert _tokens_of_a_picture(encoder, torch.device("meta")) == 4
+    assert not any(value.is_inference() for value in encoder.state_dict().values())
 
 
 class AllTrue(TorchDispatchMode):
