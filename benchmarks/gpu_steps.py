@@ -687,7 +687,9 @@ def _profile(bench: Bench, case: Case) -> None:
         bench.row(case.of, "kernels", launched / count, "launches/step")
     attribute = "self_device_time_total" if bench.cuda else "self_cpu_time_total"
     # Kernels and annotations have rows of their own, whose time is that of operators once more.
-    own_time = [one for one in averages if one.device_type == DeviceType.CPU and not one.is_user_annotation]
+    own_time = [
+        one for one in averages if one.device_type == DeviceType.CPU and not getattr(one, "is_user_annotation", False)
+    ]
     for one in sorted(own_time, key=lambda one: -float(getattr(one, attribute)))[:OPERATORS]:
         micro = float(getattr(one, attribute))
         note = f"{one.count / count:.0f} calls, {micro / count / 1e6 / wall:.1%} of the step"
