@@ -865,7 +865,7 @@ def _preset(bench: Bench, spec: ModelSpec, preset: str, of: str, end: float) -> 
 
     def make(size: int) -> Training:
         config = configured(bench, spec, preset, "recipe.accumulate=1", f"recipe.batch_size={size}")
-        return Training(bench, spec, config, limit=None if bench.tiny else 2048)
+        return Training(bench, spec, config, limit=8192)
 
     own, wanted = halving(bench, make, of), 4 if bench.tiny else 50
     done = len(own.losses)
