@@ -105,9 +105,11 @@ def _distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _tokens_of_a_picture(encoder: ImageEncoder, device: torch.device) -> int:
+    # Moved outside of inference mode: weights that come to a device within it can't be loaded or trained any more.
+    encoder.to(device)
     with torch.inference_mode():
         blank = torch.zeros(1, 3, encoder.input.height, encoder.input.width, dtype=torch.uint8, device=device)
-        return encoder.to(device).encode(blank).tokens.shape[1]
+        return encoder.encode(blank).tokens.shape[1]
 
 
 def _indices(values: Sequence[str], known: Sequence[str]) -> torch.Tensor:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def resolve_device(name: str) -> torch.device:
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N`` -> a device that is there.
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N`` -> a device that is there; ``cuda`` is ``cuda:0``.
 
     Raises:
         UserError: no such device on this machine.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -31,7 +31,8 @@ def resolve_device(name: str) -> torch.device:
         raise UserError(
             f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; try --device cpu."
         )
-    return device
+    # With its number: torch.cuda.set_device refuses a device without one.
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 def precision(wanted: str, device: torch.device) -> str:

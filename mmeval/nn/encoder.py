@@ -157,8 +157,13 @@ class Encoder(nn.Module):
         super()._load_from_state_dict(*arguments)
 
     def _digest(self) -> str:
-        weights = [part for k, v in sorted(self.state_dict().items()) for part in (k, v.cpu().numpy().tobytes())]
+        weights = [part for k, v in sorted(self.state_dict().items()) for part in (k, _bytes(v))]
         return digest(type(self).__qualname__, self.name, repr(self.input), *weights)
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    """The raw bytes of a tensor; NumPy has no bfloat16, in which some checkpoints come."""
+    return tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes()
 
 
 class ImageEncoder(Encoder):

@@ -23,9 +23,11 @@ ALONE = {"metadata", "unknown-options", "documented-options", "presets", TRAINS}
 class Examination:
     """One plugin's way through the contract."""
 
-    def __init__(self, plugin: str, preset: str | None = None, changes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, plugin: str, preset: str | None = None, changes: Sequence[str] = (), device: str = "cpu"
+    ) -> None:
         """Load the plugin; errors as :class:`Subject`."""
-        self.subject = Subject(plugin, preset, changes)
+        self.subject = Subject(plugin, preset, changes, device)
         self._trains: Result | None = None
 
     def check(self, check: Check) -> Result:
@@ -67,21 +69,25 @@ class Examination:
         return Result(check, verdict, message, time.perf_counter() - started, error)
 
 
-def check_plugin(plugin: str, preset: str | None = None, changes: Sequence[str] = ()) -> list[Result]:
+def check_plugin(
+    plugin: str, preset: str | None = None, changes: Sequence[str] = (), device: str = "cpu", only: Sequence[str] = ()
+) -> list[Result]:
     """Hold a plugin against the whole contract.
 
     Args:
         plugin: its name, or the path of a Python file.
         preset: one of its presets, by default its default.
         changes: ``"width=256"``, as ``--set`` takes them.
+        device: where its models are built and trained: ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
+        only: names of checks, by default all.
 
     Returns:
         A result per check.
 
     Raises:
-        UserError: the plugin can't be loaded.
+        UserError: the plugin can't be loaded, or there is no such device or check.
     """
-    return list(Examination(plugin, preset, changes).all())
+    return list(Examination(plugin, preset, changes, device).all(only))
 
 
 def _verdict(run: Callable[[Subject], str | None], subject: Subject) -> tuple[Verdict, str, BaseException | None]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mmeval.data.examples import Examples
 from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
+from mmeval.engine.device import resolve_device
 from mmeval.engine.runner import TorchRunner, as_model
 from mmeval.files import scratch_folder
 from mmeval.metrics.predictions import check_block
@@ -41,15 +42,17 @@ TOLERANCE = 1e-4
 class Subject:
     """One plugin with one configuration. What is costly (a training) is done once, when a check first needs it."""
 
-    def __init__(self, plugin: str, preset: str | None = None, changes: Sequence[str] = ()) -> None:
-        """Load the plugin that a user calls ``plugin``.
+    def __init__(
+        self, plugin: str, preset: str | None = None, changes: Sequence[str] = (), device: str = "cpu"
+    ) -> None:
+        """Load the plugin that a user calls ``plugin``; its models are built and trained on ``device``.
 
         Raises:
-            UserError: it can't be loaded, or has no such preset or option.
+            UserError: it can't be loaded, has no such preset or option, or there is no such device.
         """
-        self.plugin = plugin
+        self.plugin, self.device = plugin, resolve_device(device)
         self.spec = Manager().model(plugin)
-        self.request = Request(plugin=plugin, dataset="shapes", preset=preset, changes=tuple(changes), device="cpu")
+        self.request = Request(plugin=plugin, dataset="shapes", preset=preset, changes=tuple(changes), device=device)
         self.preset, self.config = configured(self.spec, self.request)
         if isinstance(self.config, TorchConfig):
             # The contract is about what happens, not about how well: one pass over the data is enough.
@@ -110,7 +113,7 @@ class Subject:
         built = self.build()
         if not isinstance(built, TorchRunner):
             raise NotApplicable("not a torch model")
-        return built.model
+        return built.model.to(self.device)
 
     @property
     def run_folder(self) -> RunFolder:
@@ -120,7 +123,7 @@ class Subject:
     @cached_property
     def trained(self) -> Model:
         """A model that was trained, saved and loaded as a run does it."""
-        run_seed(self.run_folder, self.plan, self.spec, self.config, self.store, 0, "cpu")
+        run_seed(self.run_folder, self.plan, self.spec, self.config, self.store, 0, str(self.device))
         return load_model(self.run_folder, 0, self.spec)
 
     @cached_property
@@ -166,7 +169,7 @@ class Subject:
         """What a model is told besides the examples; ``name`` is that of its scratch folder."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        return FitContext(0, "cpu", folder)
+        return FitContext(0, str(self.device), folder)
 
 
 def altered(examples: Examples, columns: Mapping[str, Sequence[Any]], name: str | None = None) -> Examples:

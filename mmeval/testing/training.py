@@ -21,7 +21,6 @@ from mmeval.run.blame import blamed
 from mmeval.testing.check import Broken, NotApplicable, rule
 from mmeval.testing.subject import Probabilities, Subject
 
-CPU = torch.device("cpu")
 EIGHT, STEPS, ENOUGH, NEEDED = 8, 100, 0.5, 0.9
 """Examples; steps at most; share of the first loss at which to stop, and which must be reached."""
 GRADIENT_STEPS = 4
@@ -98,7 +97,7 @@ def bf16(subject: Subject) -> None:
     with blamed(subject.spec, "under bf16 autocast"):
         with torch.inference_mode():
             plain = _probabilities(subject, model(batch), len(batch))
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(subject.device.type, torch.bfloat16):
                 half = _probabilities(subject, model(batch), len(batch))
         for task, values in plain.items():
             moved = float(np.max(np.abs(half[task] - values)))
@@ -106,7 +105,7 @@ def bf16(subject: Subject) -> None:
                 raise Broken(f"probabilities of {task} move by {moved:.2g} under bf16 autocast")
         model.train()
         train = _batch(subject, subject.examples("train"), labels=True)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(subject.device.type, torch.bfloat16):
             loss = task_loss(model(train), train.labels, 0.0)
         if not loss.requires_grad:
             return  # it has no parameter to train
@@ -171,9 +170,9 @@ def _steps(subject: Subject, model: TorchModel, examples: Examples, count: int) 
 
 def _batch(subject: Subject, examples: Examples, *, labels: bool) -> Batch:
     model = subject.torch_model()
-    return Collate(examples, model, CPU, labels=labels)(np.arange(len(examples)))
+    return Collate(examples, model, subject.device, labels=labels)(np.arange(len(examples))).to(subject.device)
 
 
 def _probabilities(subject: Subject, output: object, size: int) -> Probabilities:
     logits = logits_of(output, subject.store.tasks, size)
-    return {task.name: logits[task.name].float().softmax(-1).numpy() for task in subject.store.tasks}
+    return {task.name: logits[task.name].float().softmax(-1).cpu().numpy() for task in subject.store.tasks}

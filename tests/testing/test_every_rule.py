@@ -195,6 +195,13 @@ def test_a_plugin_that_cannot_be_loaded_has_no_results() -> None:
         check_plugin("embracent")
 
 
+def test_a_plugin_is_examined_on_the_device_that_is_named(plugin: Callable[[str], str]) -> None:
+    (only,) = check_plugin(plugin("sound"), device="cpu", only=["bf16"])
+    assert (only.check.name, only.verdict) == ("bf16", Verdict.PASSED)
+    with pytest.raises(UserError, match="--device cuda:99: this machine has"):
+        check_plugin(plugin("sound"), device="cuda:99")
+
+
 def test_no_file_of_safetensors_is_taken_for_a_pickle(tmp_path: Path) -> None:
     """Its first bytes are the length of its header, and some lengths look like the first bytes of a pickle."""
     from mmeval.testing.persistence import _is_pickle

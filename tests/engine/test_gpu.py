@@ -1,0 +1,92 @@
+"""On a GPU three models train in bf16, agree with the CPU, and what was saved there is read on a CPU.
+
+``benchmarks/gpu.py`` runs all tests that are marked ``gpu``; they are of models that need no weights from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmeval import Examples, FitContext, ModelContext
+from mmeval.data.store import Store
+from mmeval.engine.embeddings import embeddings
+from mmeval.engine.runner import TorchRunner, as_model
+from mmeval.nn import image_encoder
+from mmeval.plugin.config import configure
+from mmeval.plugin.manager import Manager
+from mmeval.testing import Verdict, check_plugin
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+SMALL = ("image_encoder=small-cnn:32", "image_tuning.frozen=false")
+TRUNK = ("trunk=small-bert:2x64", "text_encoder=", *SMALL)
+MODELS = {
+    "embracenet": ("text_encoder=char-ngrams:4096x32", *SMALL),
+    "mmbt": TRUNK,
+    "imagebert": TRUNK,
+}
+EXACT = 1e-3
+"""How far float32 may lie apart between a GPU, whose convolutions round to TF32, and a CPU."""
+
+
+@pytest.fixture(autouse=True)
+def _one_seed() -> Iterator[None]:
+    torch.manual_seed(0)
+    yield
+    torch.cuda.empty_cache()
+
+
+def built(name: str, context: ModelContext, *changes: str) -> TorchRunner:
+    spec = Manager().model(name)
+    config = configure(spec.config, spec.name, spec.presets["tiny"], (*MODELS[name], "recipe.epochs=2", *changes))
+    model = as_model(spec.build(config, context))
+    assert isinstance(model, TorchRunner)
+    return model
+
+
+def probabilities(model: TorchRunner, examples: Examples, context: FitContext) -> np.ndarray:
+    return np.concatenate([block["colour"] for block in model.predict(examples, context)])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bf16_on_a_gpu_keeps_the_contract(name: str) -> None:
+    (result,) = check_plugin(name, changes=MODELS[name], device="cuda", only=["bf16"])
+    assert (result.message, result.verdict) == ("", Verdict.PASSED)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_in_bf16_and_reading_it_on_a_cpu(
+    name: str, store: Store, context: ModelContext, tmp_path: Path
+) -> None:
+    gpu, cpu = FitContext(0, "cuda", tmp_path), FitContext(0, "cpu", tmp_path)
+    model = built(name, context)
+    facts = model.fit(Examples(store, "train"), Examples(store, "validation"), gpu)
+    assert facts["precision"] == "bf16"
+    model.save(tmp_path)
+    there = probabilities(model, Examples(store, "test"), gpu)
+    again = built(name, context, "recipe.precision=fp32")
+    again.load(tmp_path)
+    assert np.abs(there - probabilities(again, Examples(store, "test"), cpu)).max() < 0.1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_float32_predictions_are_those_of_a_cpu(name: str, store: Store, context: ModelContext, tmp_path: Path) -> None:
+    model = built(name, context, "recipe.precision=fp32")
+    cpu, gpu = (
+        probabilities(model, Examples(store, "test"), FitContext(0, device, tmp_path)) for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(gpu, cpu, atol=EXACT)
+
+
+def test_embeddings_of_a_gpu_are_those_of_a_cpu(store: Store) -> None:
+    encoder = image_encoder("small-cnn:32").freeze()
+    rows = np.arange(5)
+    cpu, gpu = (embeddings(encoder, store, rows, torch.device(device)).gather(rows) for device in ("cpu", "cuda:0"))
+    np.testing.assert_allclose(gpu, cpu, atol=EXACT)
