@@ -22,6 +22,7 @@ from mmeval.data.store import Store
 from mmeval.data.verify import verify
 from mmeval.errors import UserError
 from mmeval.integrity import with_seal
+from mmeval.nn import image_encoder, text_encoder
 from mmeval.run.folder import RunFolder
 from mmeval.run.views import report_again, score_again
 
@@ -178,4 +179,25 @@ def test_no_field_of_a_data_card_makes_code_run(
         path.write_text(f"---\nlanguage: {tag} ['touch {marker}']\nmmeval: {{}}\n---\n")
         with pytest.raises(UserError):
             read_card(path)
+        assert not marker.exists()
+
+
+@pytest.mark.parametrize("library", ["transformers", "sentence-transformers"])
+def test_an_encoder_that_comes_with_code_of_its_own_is_refused(
+    library: str, marker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the folder is one from which Python imports."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "own_code.py").write_text(f"import pathlib\npathlib.Path({str(marker)!r}).write_text('ran')\n")
+    monkeypatch.syspath_prepend(folder)
+    if library == "transformers":
+        classes = {"AutoConfig": "own_code.Config", "AutoModel": "own_code.Model"}
+        (folder / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": classes}))
+    else:
+        module = {"idx": 0, "name": "0", "path": "", "type": "own_code.Model"}
+        (folder / "modules.json").write_text(json.dumps([module]))
+    for make in (text_encoder, image_encoder):
+        with pytest.raises(UserError, match="it comes with Python code of its own, which mmeval doesn't run"):
+            make(f"local:{folder}")
         assert not marker.exists()

@@ -16,6 +16,11 @@ from mmeval.nn.encoders.weights import Source, fetching
 
 NOT_ALWAYS_THERE = ("pooler", "mask_token")
 """Parts that many checkpoints lack, and no encoder uses without saying so."""
+NO_CODE = {"trust_remote_code": False}
+"""Left out, transformers asks on standard input, and sentence-transformers before 6 runs what is in a local folder."""
+OWN_CODE = (
+    "it comes with Python code of its own, which mmeval doesn't run; choose an encoder of the libraries' own classes"
+)
 BILINEAR = 2
 """Pillow's number of it."""
 
@@ -52,8 +57,11 @@ def configuration(found: Source) -> Any:  # noqa: ANN401 - transformers' own cla
         return architecture.config()
     with fetching(found):
         try:
-            return transformers(found.name).AutoConfig.from_pretrained(found.where, revision=found.revision)
+            auto = transformers(found.name).AutoConfig
+            return auto.from_pretrained(found.where, revision=found.revision, **NO_CODE)
         except ValueError as error:
+            if "trust_remote_code" in str(error):
+                raise UserError(f'"{found.name}": {OWN_CODE}.') from error
             version = transformers(found.name).__version__
             raise UserError(f'"{found.name}": transformers {version} has no such architecture.') from error
 
@@ -76,6 +84,7 @@ def weights(found: Source, config: Any, kind: str = "AutoModel") -> Any:  # noqa
                 revision=found.revision,
                 dtype=torch.float32,  # else that of the checkpoint, which may be half
                 output_loading_info=True,
+                **NO_CODE,
             )
         except ValueError as error:
             raise UserError(f'"{found.name}": transformers has no {kind} of {config.model_type}.') from error
@@ -99,7 +108,8 @@ def tokenizer(found: Source) -> Any:  # noqa: ANN401 - transformers' own class
         return stand_in.tokenizer(architecture.words, architecture.vocabulary)
     with fetching(found):
         try:
-            return transformers(found.name).AutoTokenizer.from_pretrained(found.where, revision=found.revision)
+            auto = transformers(found.name).AutoTokenizer
+            return auto.from_pretrained(found.where, revision=found.revision, **NO_CODE)
         except ImportError as error:
             package = "sentencepiece" if "sentencepiece" in str(error).lower() else str(error.name or "tokenizers")
             raise MissingExtraError(f"The tokenizer of {found.name}", package, "models") from error
@@ -121,7 +131,7 @@ def preprocessing(found: Source, config: Any) -> ImageInput:  # noqa: ANN401
         try:
             auto = transformers(found.name).AutoImageProcessor
             # Pillow's variant: it is not called, and needs no torchvision.
-            read = auto.from_pretrained(found.where, revision=found.revision, config=config, backend="pil")
+            read = auto.from_pretrained(found.where, revision=found.revision, config=config, backend="pil", **NO_CODE)
         except (ValueError, ImportError) as error:
             raise UserError(f'"{found.name}": it does not say how pictures are to be prepared.') from error
     return declared(read)

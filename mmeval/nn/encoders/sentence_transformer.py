@@ -239,8 +239,11 @@ def _load(found: Source) -> Any:  # noqa: ANN401 - sentence_transformers' own cl
         raise MissingExtraError(f"The encoder {found.name}", "sentence-transformers", "models") from None
     with fetching(found), _hushed(), torch.random.fork_rng(devices=[]):
         try:
-            return SentenceTransformer(found.where, device="cpu", revision=found.revision).float()
+            own = SentenceTransformer(found.where, device="cpu", revision=found.revision, trust_remote_code=False)
+            return own.float()
         except (ValueError, KeyError, AttributeError) as error:
+            if "trust_remote_code" in str(error):
+                raise UserError(f'"{found.name}": {pretrained.OWN_CODE}.') from error
             first = str(error).strip().splitlines()[0].rstrip(".")
             raise UserError(f'"{found.name}": sentence-transformers can\'t load it ({first}).') from error
 
