@@ -313,6 +313,8 @@ def test_paper_has_the_papers_size_and_recipe(monkeypatch: pytest.MonkeyPatch) -
     assert sum(p.numel() for p in net.parameters()) == 58_143_808 + 109_482_240 + 1_573_632 + 101 * 769
     recipe = net.config.recipe
     assert (recipe.batch_size * recipe.accumulate, recipe.learning_rate, recipe.epochs) == (160, 5e-5, 100)
+    assert (recipe.optimizer, recipe.epsilon, recipe.schedule_steps) == ("bertadam", 1e-6, "per-parameter")
+    assert (recipe.clip_norm, recipe.grad_clip) == (1.0, "per-parameter")
     assert (net.config.image_tuning.frozen_epochs, net.config.trunk_tuning.frozen_epochs) == (3, 5)
     assert all(m.p == 0.1 for m in net.trunk.modules() if isinstance(m, nn.Dropout))
     assert [type(m) for m in net.image_projection] == [nn.Linear]
