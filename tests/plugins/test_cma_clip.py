@@ -173,6 +173,72 @@ def test_the_ablations_leave_out_what_they_are_named_for() -> None:
     assert model("modality_attention=false", "instead=mean").heads.layers[0].in_features == 32
 
 
+def test_the_layers_of_the_transformer_start_differently() -> None:
+    """TransformerEncoder copies the layer that it is given, and all would start with the same weights."""
+    first, second, third = model("layers=3").transformer.layers
+    matrices = {name: p for name, p in first.named_parameters() if p.ndim > 1}
+    assert len(matrices) == 4
+    for name, p in matrices.items():
+        others = [dict(layer.named_parameters())[name] for layer in (second, third)]
+        assert not any(torch.equal(p, other) for other in others)
+        assert not torch.equal(*others)
+
+
+def by_hand(net: CmaClip, x: Tensor) -> Tensor:
+    """The transformer from its published formula: pre- or post-norm blocks, GELU, a norm at the end if there is one."""
+    config = net.config
+    for layer in net.transformer.layers:
+        assert isinstance(layer, torch.nn.TransformerEncoderLayer)
+
+        def attend(y: Tensor, layer: Any = layer) -> Tensor:
+            q, k, v = (
+                part.unflatten(-1, (config.heads, -1)).transpose(1, 2)
+                for part in F.linear(y, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias).chunk(3, -1)
+            )
+            mixed = ((q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5).softmax(-1) @ v
+            found: Tensor = layer.self_attn.out_proj(mixed.transpose(1, 2).flatten(2))
+            return found
+
+        def mlp(y: Tensor, layer: Any = layer) -> Tensor:
+            inner = layer.linear1(y)
+            found: Tensor = layer.linear2(inner * 0.5 * (1 + torch.erf(inner / 2**0.5)))
+            return found
+
+        if config.norm_first:
+            x = x + attend(layer.norm1(x))
+            x = x + mlp(layer.norm2(x))
+        else:
+            x = layer.norm1(x + attend(x))
+            x = layer.norm2(x + mlp(x))
+    return F.layer_norm(x, x.shape[-1:]) if config.final_norm else x
+
+
+@pytest.mark.parametrize("norm_first", ["true", "false"])
+@pytest.mark.parametrize("final_norm", ["true", "false"])
+def test_the_transformer_is_the_formulas(norm_first: str, final_norm: str) -> None:
+    """Norms before or behind, GELU, a norm at the end: what the paper leaves open must be what the options say."""
+    net = model("layers=2", f"norm_first={norm_first}", f"final_norm={final_norm}")
+    x = 3 * torch.randn(2, 5, 32)
+    torch.testing.assert_close(net.transformer(x), by_hand(net, x), rtol=1e-4, atol=1e-5)
+
+
+def test_each_modality_has_a_type_vector_of_its_own() -> None:
+    net = model("type_embeddings=true", "width=32")
+    zeros = torch.zeros(2, 3, 32)
+    typed = net._typed(zeros, torch.zeros(2, 4, 32))
+    assert not torch.equal(net.types[0], net.types[1])
+    torch.testing.assert_close(typed, net.types[[0, 0, 0, 1, 1, 1, 1]].expand(2, -1, -1))
+
+
+def test_the_mlp_of_a_task_has_a_gelu_and_dropout() -> None:
+    """Without it, two linear layers are one."""
+    net = model("mlp_width=16", "dropout=0.25")
+    mlp = net.mlps[0]
+    z = torch.randn(4, 32)
+    torch.testing.assert_close(mlp(z), F.gelu(F.linear(z, mlp[0].weight, mlp[0].bias)))  # type: ignore[index,arg-type]
+    assert [m.p for m in net.mlps.modules() if isinstance(m, torch.nn.Dropout)] == [0.25, 0.25]
+
+
 def test_in_clips_joint_space_states_are_taken_as_they_are() -> None:
     """States of the sequence's width pass no map: `paper` works in CLIP's 512, not in a space of its own."""
     net = model("input_dropout=0", "image_encoder=small-cnn:32", "width=256", "heads=2")

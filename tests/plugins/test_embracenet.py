@@ -16,7 +16,7 @@ from mmeval import Batch, ModelContext, Task
 from mmeval.plugin.config import configure
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
-from mmeval_embracenet.model import EmbraceNet, embrace, selection
+from mmeval_embracenet.model import EmbraceNet, choose, embrace, selection
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "embracenet_a.npz")
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
@@ -69,6 +69,29 @@ def test_the_mean_of_many_draws_is_the_authors(case: str) -> None:
     expected = golden(f"outputs/{case}/mean_of_20000_draws")
     torch.testing.assert_close(draws.mean(0), expected, rtol=0.1, atol=0.02)
     torch.testing.assert_close((p[:, :, None] * d).sum(1), expected, rtol=0.05, atol=0.01)
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2, 3])
+def test_no_draw_ever_falls_to_a_missing_modality(missing: int) -> None:
+    """The cumulative sum of three shares ends below 1 in many rows; what lies above it went to a missing fourth."""
+    generator = torch.Generator().manual_seed(0)
+    shares = torch.rand(20_000, 4, generator=generator)
+    available = torch.ones(20_000, 4, dtype=torch.bool)
+    available[:, missing] = False
+    p = selection(shares, available)
+    most = torch.tensor(1 - 2**-24).expand(20_000, 1)  # the largest number of mmeval.nn.uniform
+    u = torch.cat([torch.zeros(20_000, 1), torch.rand(20_000, 6, generator=generator), most], 1)
+    if missing == 3:
+        assert (p.cumsum(1)[:, -1] < 1).sum() > 1000
+    chosen = choose(p, u)
+    assert bool(available.gather(1, chosen).all())
+    assert bool((p.gather(1, chosen) > 0).all())
+
+
+def test_modalities_are_chosen_by_their_shares() -> None:
+    p = torch.tensor([[0.2, 0.5, 0.3]])
+    u = torch.tensor([[0.0, 0.19, 0.2, 0.69, 0.71, 0.99]])
+    assert choose(p, u).tolist() == [[0, 0, 1, 1, 2, 2]]
 
 
 def model(*changes: str) -> EmbraceNet:
