@@ -16,7 +16,7 @@ import mmeval.testing
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import Encoded
 from mmeval.plugin.config import configure
-from mmeval_cma_clip import build
+from mmeval_cma_clip import build, register_models
 from mmeval_cma_clip.config import CmaClipConfig
 from mmeval_cma_clip.model import CmaClip, KeylessAttention
 
@@ -237,6 +237,67 @@ def test_the_mlp_of_a_task_has_a_gelu_and_dropout() -> None:
     z = torch.randn(4, 32)
     torch.testing.assert_close(mlp(z), F.gelu(F.linear(z, mlp[0].weight, mlp[0].bias)))  # type: ignore[index,arg-type]
     assert [m.p for m in net.mlps.modules() if isinstance(m, torch.nn.Dropout)] == [0.25, 0.25]
+
+
+def test_input_dropout_takes_the_same_features_from_all_tokens_of_an_example() -> None:
+    """Else a token's neighbours give away what was dropped. Each example drops others, and evaluation none."""
+    torch.manual_seed(0)
+    drop = model("input_dropout=0.75").image_in[0].train()  # type: ignore[index]
+    out = drop(torch.ones(20, 7, 400))
+    assert set(out.unique().tolist()) == {0, 4}
+    assert torch.equal(out, out[:, :1].expand_as(out))
+    assert not torch.equal(out[0], out[1])
+    assert (out == 0).float().mean() == pytest.approx(0.75, abs=0.05)
+    assert torch.equal(drop.eval()(out), out)
+
+
+def test_every_dropout_is_the_options() -> None:
+    """One that stays at its default regularises as nobody asked for."""
+    net = model("dropout=0.25", "input_dropout=0.125", "width=64", "layers=2", "mlp_width=8")
+
+    def rates(part: torch.nn.Module) -> list[float]:
+        return [m.p for m in part.modules() if isinstance(m, torch.nn.Dropout)]
+
+    assert rates(net.text_in) == rates(net.image_in) == [0.125]
+    assert rates(net.transformer) == [0.25] * 6
+    assert [layer.self_attn.dropout for layer in net.transformer.layers] == [0.25] * 2  # type: ignore[union-attr]
+    assert rates(net.mlps) == [0.25, 0.25]
+    assert not any(isinstance(m, torch.nn.Dropout) for m in model("input_dropout=0").image_in.modules())
+
+
+@pytest.mark.parametrize("changes", [[], ["width=64", "type_embeddings=true", "shared_query=false", "mlp_width=16"]])
+def test_every_parameter_learns(changes: list[str]) -> None:
+    """The queries above all: modality attention that doesn't learn looks like one that does."""
+    net = model("dropout=0", "input_dropout=0", *changes).train()
+    sum(x.logsumexp(-1).mean() - x[:, 0].mean() for x in net(batch(net)).logits.values()).backward()  # type: ignore[union-attr]
+    assert not [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+def test_tasks_share_neither_attention_nor_mlp() -> None:
+    net = model("mlp_width=16")
+    assert not torch.equal(*(attention.query for attention in net.attention))  # type: ignore[arg-type]
+    assert not torch.equal(*(mlp[0].weight for mlp in net.mlps))  # type: ignore[arg-type,index]
+
+
+def test_what_is_new_starts_small_and_not_at_zero() -> None:
+    """A query of zeros would weigh both modalities alike, vectors of scale 1 would drown the states."""
+    net = model("width=256", "heads=2", "type_embeddings=true", "position_embeddings=true", "shared_query=false")
+    assert net.types.std().item() == pytest.approx(0.02, rel=0.2)
+    assert net.positions.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert net.attention[0].query.std().item() == pytest.approx(1 / 16, rel=0.2)  # type: ignore[operator,union-attr]
+
+
+def test_paper_has_the_recipe_that_its_card_says() -> None:
+    specs: list[Any] = []
+    register_models(specs.append)
+    config = configure(CmaClipConfig, "cma-clip", specs[0].presets["paper"])
+    recipe = config.recipe
+    assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size, recipe.epochs) == ("adamw", 1e-4, 64, 20)
+    assert (recipe.weight_decay, recipe.warmup, recipe.clip_norm) == (0.01, 0.1, 1.0)
+    assert (recipe.label_smoothing, recipe.modality_dropout, config.input_dropout) == (0, 0, 0)
+    assert (config.layers, config.heads, config.dropout, config.width, config.mlp_width) == (2, 8, 0.1, 512, 512)
+    for tuning in (config.image_tuning, config.text_tuning):
+        assert (tuning.frozen, tuning.rate) == (False, 0.01)
 
 
 def test_in_clips_joint_space_states_are_taken_as_they_are() -> None:
