@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextEncoder, TextInput
@@ -19,7 +20,7 @@ from mmeval_kaleidobert import build, register_models
 from mmeval_kaleidobert.config import KaleidoBERTConfig
 from mmeval_kaleidobert.model import KaleidoBERT, PatchEmbedding
 from mmeval_kaleidobert.patches import PatchEncoder, boxes, cells, count, grid_weights
-from mmeval_kaleidobert.pretraining import ORDERS
+from mmeval_kaleidobert.pretraining import ORDERS, WordHead, _classify, _divergence
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "kaleidobert_patch_embedding_a.npz")
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
@@ -197,6 +198,18 @@ def test_with_nothing_at_all_it_predicts_the_training_prior(changes: list[str]) 
     torch.testing.assert_close(out.softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
 
 
+def test_patches_of_a_missing_picture_are_not_attended() -> None:
+    """They are zeros, which attention would still mix into the text's states."""
+    net = model(*OWN_WORDS).eval()
+    b = batch(net, has_image=torch.zeros(6, dtype=torch.bool))
+    with torch.no_grad():
+        text, words = net.embed_text(b)
+        states, _ = net.read(text, words, net.features(b), b.has_image)
+        alone = net.trunk.layers(text, words)
+    length = text.shape[1]
+    torch.testing.assert_close(states[:, :length][words], alone[words])
+
+
 def test_a_texts_padding_moves_nothing() -> None:
     net = model(*OWN_WORDS)
     b = batch(net)
@@ -286,6 +299,161 @@ def test_a_swapped_picture_is_no_match_unless_it_is_the_same() -> None:
         assert matched[1]
         assert matched[3]
         assert (changed[:, 0, 0] == features[:, 0, 0]).tolist() == matched.tolist()
+
+
+def test_the_head_of_masked_words_is_berts() -> None:
+    """Linear, GELU, norm, then the word vectors themselves and a bias."""
+    head = WordHead(8, 5)
+    nn.init.normal_(head.bias)
+    states, table = torch.randn(3, 8), torch.randn(5, 8)
+    x = states @ head.dense.weight.T + head.dense.bias
+    x = x * 0.5 * (1 + torch.erf(x / 2**0.5))
+    x = (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-12).sqrt()
+    torch.testing.assert_close(head(states, table), x @ table.T + head.bias, rtol=1e-4, atol=1e-5)
+
+
+def test_losses_are_means_over_the_rows_that_count() -> None:
+    logits, goal = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+    counted = torch.tensor([True, False, True, False])
+    expected = -(logits.log_softmax(1)[0, 0] + logits.log_softmax(1)[2, 1]) / 2
+    torch.testing.assert_close(_classify(logits, goal, counted), expected)
+    predicted, features = torch.randn(4, 2, 6), torch.randn(4, 2, 6)
+    p, q = features.softmax(-1), predicted.softmax(-1)
+    each = (p * (p / q).log()).sum(-1).mean(1)  # KL(features || prediction): the features are what is to be had
+    torch.testing.assert_close(_divergence(predicted, features, counted), (each[0] + each[2]) / 2)
+    nothing = torch.zeros(4, dtype=torch.bool)
+    assert _classify(logits, goal, nothing) == 0
+    assert _divergence(predicted, features, nothing) == 0
+
+
+def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_were_spoilt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By hand, from given goals: states of the right patches, targets of the unspoilt ones, rows that count alone."""
+    net = model(*CROPS, "pretraining_weight=0.5").eval()
+    part = net.pretraining
+    here = torch.tensor([True, True, True, True, True, False])
+    b = batch(net, has_image=here, has_text=torch.tensor([True, True, True, True, False, True]))
+    matched = torch.tensor([True, False, True, True, True, True])
+    together = [0, 2, 3]
+    torch.manual_seed(1)
+    features, own = torch.randn(6, 74, 256), torch.randn(6, 30, 32)
+    shown = torch.randn(6, 55, 256)
+    goals = {
+        "rotation": torch.randint(4, (6,)),
+        "jigsaw": torch.randint(24, (6,)),
+        "camouflage": torch.randint(9, (6,)),
+        "grey": torch.tensor([[14, 29]] * 6),
+        "blank": torch.tensor([[30, 54, 31]] * 6),
+    }
+    assert b.text_ids is not None
+    assert b.text_mask is not None
+    masked = torch.zeros_like(b.text_mask)
+    masked[:, 2] = masked[3, 4] = True
+    ids = torch.where(masked, 3, b.text_ids)
+    asked: dict[str, Tensor] = {}
+
+    def spoil(given: Tensor, has_image: Tensor) -> Any:
+        asked["features"] = given
+        assert torch.equal(has_image, here)
+        return shown, goals
+
+    def mask(_: Batch, words: Tensor, states: Tensor) -> Any:
+        asked["states"] = states
+        return ids, masked & words
+
+    monkeypatch.setattr(part, "_swap", lambda given, _: (given + 1, matched))
+    monkeypatch.setattr(part, "_spoil", spoil)
+    monkeypatch.setattr(part, "_mask", mask)
+    with torch.no_grad():
+        words = net.embed_text(b)[1]
+        losses = part(net, b, features, words, own)
+        spoilt, pooled = net.read(net.embed_text(b, ids)[0], words, shown, here)
+        patches, heads = spoilt[:, words.shape[1] :], part.heads
+        expected = {
+            "matching": F.cross_entropy(heads["matching"](pooled[:4]), matched[:4].long()),
+            "rotation": F.cross_entropy(heads["rotation"](patches[:5, 0]), goals["rotation"][:5]),
+            "jigsaw": F.cross_entropy(heads["jigsaw"](patches[:5, 1:5].flatten(1)), goals["jigsaw"][:5]),
+            "camouflage": F.cross_entropy(heads["camouflage"](patches[:5, 5:14].flatten(1)), goals["camouflage"][:5]),
+        }
+        for name, at in (("grey", [14, 29]), ("blank", [30, 54, 31])):
+            p, q = (features + 1)[together][:, at].softmax(-1), heads[name](patches[together][:, at]).softmax(-1)
+            expected[name] = (p * (p / q).log()).sum(-1).mean()
+        at = [(0, 2), (2, 2), (3, 2), (3, 4)]
+        rows, places = [row for row, _ in at], [place for _, place in at]
+        table = net.trunk.embeddings.word_embeddings.weight
+        expected["words"] = F.cross_entropy(heads["words"](spoilt[rows, places], table), b.text_ids[rows, places])
+    assert torch.equal(asked["features"], features + 1)
+    assert torch.equal(asked["states"], own)
+    assert set(losses) == {f"pretraining {name}" for name in expected}
+    for name, loss in expected.items():
+        torch.testing.assert_close(losses[f"pretraining {name}"], 0.5 * loss, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_pretraining_gives_the_encoder_of_pictures_no_gradient() -> None:
+    """Its features are the goal: an encoder that could move them would make them easy to guess."""
+    net = model(*OWN_WORDS, "levels=5", "pretraining_weight=1").train()
+    torch.manual_seed(0)
+    sum(net(batch(net)).losses.values()).backward()  # type: ignore[union-attr]
+    assert net.image_encoder is not None
+    assert all(p.grad is None for p in net.image_encoder.parameters())
+    assert net.patches.boxes.weight.grad is not None
+
+
+def test_no_more_words_are_masked_than_asked_for_and_a_tenth_is_kept_or_replaced() -> None:
+    net = model(*OWN_WORDS, "pretraining_weight=1", "masked_words=3", "trunk=small-bert:1x32?length=64")
+    assert net.text_encoder is not None
+    ids, mask = net.text_encoder.tokenize(["x" * 60] * 600)
+    b = batch(net, 600, text_ids=ids, text_mask=mask)
+    torch.manual_seed(0)
+    changed, masked = net.pretraining._mask(b, mask, torch.randn(600, ids.shape[1] + 14, 4))
+    assert changed is not None
+    assert (masked.sum(1) == 3).all()
+    as_is = (changed == ids)[masked].float().mean()
+    other = ((changed != ids) & (changed != 3))[masked].float().mean()
+    assert [as_is.item(), other.item()] == pytest.approx([0.1, 0.1], abs=0.03)
+
+
+def test_every_dropout_is_the_options_and_stands_where_the_card_says() -> None:
+    """Of patch features, of patch tokens, of the pooled state."""
+    net = model(*OWN_WORDS, "dropout=0.625").train()
+    dropped: list[Tensor] = []
+    for part in (net.patches.dropout, net.dropout):
+        assert part.p == 0.625
+        part.register_forward_hook(lambda _, __, out: dropped.append(out))
+    used: list[Tensor] = []
+    net.patches.projections[0].register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
+    net.heads.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
+    torch.manual_seed(0)
+    net(batch(net))
+    features, tokens, pooled = dropped
+    assert (features.shape, tokens.shape, pooled.shape) == ((6, 14, 256), (6, 14, 32), (6, 32))
+    assert torch.equal(used[0], features[:, :1])
+    assert torch.equal(used[1], pooled)
+
+
+def test_what_is_new_starts_as_the_authors_have_it() -> None:
+    """Deviation .02, and .01 of the heads, whose bias is 0."""
+    context = ModelContext((Task("t", tuple(map(str, range(200)))),), {"t": (1,) * 200})
+    torch.manual_seed(0)
+    net = build(configure(KaleidoBERTConfig, "kaleidobert", {}, OWN_WORDS), context)
+    for part in (*net.patches.projections, net.patches.types, net.patches.boxes):
+        assert part.weight.std().item() == pytest.approx(0.02, rel=0.25)  # type: ignore[operator,union-attr]
+    (head,) = net.heads.layers
+    assert head.weight.std().item() == pytest.approx(0.01, rel=0.1)  # type: ignore[operator,union-attr]
+    assert not head.bias.any()  # type: ignore[operator,union-attr]
+
+
+def test_paper_has_the_recipe_that_its_card_says() -> None:
+    specs: list[Any] = []
+    register_models(specs.append)
+    config = configure(KaleidoBERTConfig, "kaleidobert", specs[0].presets["paper"])
+    recipe = config.recipe
+    assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (2e-5, 64, 20)
+    assert (recipe.schedule, recipe.warmup, recipe.weight_decay) == ("linear", 0.1, 1e-4)
+    assert (recipe.label_smoothing, recipe.modality_dropout, config.pretraining_weight) == (0, 0, 0)
+    assert (config.dropout, config.levels, config.patch_source) == (0.1, 5, "crops")
+    assert (config.image_tuning.frozen, config.standardise, config.text_encoder) == (True, False, "")
 
 
 def test_a_frozen_trunk_is_refused() -> None:
