@@ -245,6 +245,20 @@ def test_a_swapped_picture_is_no_match_unless_it_is_the_same() -> None:
         assert (changed[:, 0, 0] == features[:, 0, 0]).tolist() == matched.tolist()
 
 
+def test_half_of_the_pairs_get_the_picture_of_the_neighbour_before_them() -> None:
+    """Where both have picture and text; the others keep what they have."""
+    net = model(*OWN_WORDS, "pretraining_weight=1")
+    size = 400
+    own = torch.arange(size)
+    both = own % 5 != 0
+    torch.manual_seed(0)
+    changed, matched = net.pretraining._swap(own[:, None, None].expand(-1, 4, 2), both)
+    assert torch.equal(changed[:, 0, 0], torch.where(matched, own, own - 1))
+    able = both & both.roll(1)
+    assert matched[~able].all()
+    assert matched[able].float().mean() == pytest.approx(0.5, abs=0.1)
+
+
 def test_the_head_of_masked_words_is_berts() -> None:
     """Linear, GELU, norm, then the word vectors themselves and a bias."""
     head = WordHead(8, 5)

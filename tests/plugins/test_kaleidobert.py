@@ -267,6 +267,25 @@ def test_spoilt_patches_are_what_the_goals_say() -> None:
         assert all(now[at] == 0 for at in blank)
 
 
+def test_spoiling_is_drawn_evenly_and_for_each_picture_by_itself() -> None:
+    net = model(*CROPS, "pretraining_weight=1")
+    size = 600
+    has_image = torch.arange(size) % 4 != 0
+    torch.manual_seed(0)
+    shown, goals = net.pretraining._spoil(torch.ones(size, 74, 1), has_image)
+    for name, classes in (("rotation", 4), ("jigsaw", 24), ("camouflage", 9)):
+        counts = goals[name].bincount(minlength=classes)
+        assert len(counts) == classes
+        assert (counts / (size / classes)).tolist() == pytest.approx([1] * classes, abs=0.75)
+    for name, first, places, wanted in (("grey", 14, 16, 2), ("blank", 30, 25, 3)):
+        counts = (goals[name] - first).flatten().bincount(minlength=places)
+        assert len(counts) == places
+        assert (counts / (size * wanted / places)).tolist() == pytest.approx([1] * places, abs=0.5)
+        assert len({tuple(row) for row in goals[name].tolist()}) > 50
+    stranger = shown[torch.arange(size), 5 + goals["camouflage"], 0]
+    assert torch.equal(stranger, has_image.roll(1).float())  # nothing, where the neighbour has no picture
+
+
 def test_words_near_a_patch_are_masked_first_and_special_ones_never() -> None:
     net = model(*OWN_WORDS, "pretraining_weight=1")
     b = batch(net, 200)
@@ -299,6 +318,20 @@ def test_a_swapped_picture_is_no_match_unless_it_is_the_same() -> None:
         assert matched[1]
         assert matched[3]
         assert (changed[:, 0, 0] == features[:, 0, 0]).tolist() == matched.tolist()
+
+
+def test_half_of_the_pairs_get_the_picture_of_the_neighbour_before_them() -> None:
+    """Where both have picture and text; the others keep what they have."""
+    net = model(*OWN_WORDS, "pretraining_weight=1")
+    size = 400
+    own = torch.arange(size)
+    both = own % 5 != 0
+    torch.manual_seed(0)
+    changed, matched = net.pretraining._swap(own[:, None, None].expand(-1, 14, 2), both)
+    assert torch.equal(changed[:, 0, 0], torch.where(matched, own, own - 1))
+    able = both & both.roll(1)
+    assert matched[~able].all()
+    assert matched[able].float().mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_head_of_masked_words_is_berts() -> None:
@@ -390,14 +423,31 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
         torch.testing.assert_close(losses[f"pretraining {name}"], 0.5 * loss, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_pretraining_gives_the_encoder_of_pictures_no_gradient() -> None:
-    """Its features are the goal: an encoder that could move them would make them easy to guess."""
+def test_pretraining_gives_the_encoder_of_pictures_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its features are the goal: an encoder that could move them would make them easy to guess.
+
+    The words to be masked are chosen by the states of the unspoilt pass.
+    """
     net = model(*OWN_WORDS, "levels=5", "pretraining_weight=1").train()
+    read, mask, seen, asked = net.read, net.pretraining._mask, [], []
+
+    def watched_read(*arguments: Any) -> tuple[Tensor, Tensor]:
+        seen.append(read(*arguments))
+        return seen[-1]
+
+    def watched_mask(b: Batch, words: Tensor, states: Tensor) -> tuple[Tensor | None, Tensor]:
+        asked.append(states)
+        return mask(b, words, states)
+
+    monkeypatch.setattr(net, "read", watched_read)
+    monkeypatch.setattr(net.pretraining, "_mask", watched_mask)
     torch.manual_seed(0)
     sum(net(batch(net)).losses.values()).backward()  # type: ignore[union-attr]
     assert net.image_encoder is not None
     assert all(p.grad is None for p in net.image_encoder.parameters())
     assert net.patches.boxes.weight.grad is not None
+    assert len(seen) == 2
+    assert torch.equal(asked[0], seen[0][0])
 
 
 def test_no_more_words_are_masked_than_asked_for_and_a_tenth_is_kept_or_replaced() -> None:
