@@ -245,3 +245,12 @@ def test_what_is_released_later_begins_its_own_warm_up_if_so_asked(
     assert [step["text"] for step in seen] == pytest.approx([0.01, 0.02, 0.03, 0.04])
     released = [step["image"] for step in seen[2:]]
     assert released == pytest.approx([0.03, 0.04] if how == "global" else [0.01, 0.02])
+
+
+def test_layers_that_were_held_can_learn_again_after_training(
+    store: Store, context: ModelContext, tmp_path: Path
+) -> None:
+    """Who goes on with the model would otherwise train a part of it without noticing."""
+    encoder = trained(store, context, tmp_path, "image_tuning.frozen_epochs=1").model.image_encoder
+    assert encoder is not None
+    assert all(p.requires_grad for p in encoder.parameters())

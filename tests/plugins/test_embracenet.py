@@ -220,7 +220,8 @@ def test_modality_dropout_keeps_exactly_one_for_each_sample_of_a_batch() -> None
 
 def test_in_training_each_feature_of_each_sample_is_drawn_anew_from_what_is_there() -> None:
     """One draw per sample instead of per feature is the usual mistake; a fixed draw would be a fixed mask."""
-    net = model("modality_dropout=0", "dropout=0", "width=256", "image_probability=0.25").train()
+    changes = ["modality_dropout=0", "dropout=0", "width=256", "image_probability=0.25", "eval_mode=sample"]
+    net = model(*changes).train()
     b = batch(net, has_image=torch.arange(6) != 0, has_text=torch.arange(6) != 1)
     docked: list[Tensor] = []
     fused: list[Tensor] = []
@@ -229,6 +230,7 @@ def test_in_training_each_feature_of_each_sample_is_drawn_anew_from_what_is_ther
     net.terminal.register_forward_pre_hook(lambda _, inputs: fused.append(inputs[0]))
     weights = net(b).modality_weights
     net(b)
+    assert len(fused) == 2
     torch.testing.assert_close(weights, torch.tensor([[0.0, 1], [1, 0], *[[0.25, 0.75]] * 4]))
     image, text = docked[:2]
     torch.testing.assert_close(fused[0][0], text[0])
