@@ -203,6 +203,7 @@ def test_pretraining_reaches_every_parameter_and_is_for_training_alone(kind: str
     """A head without a gradient would be saved as it was drawn; a loss in evaluation would be paid for nothing."""
     net = model(*KINDS[kind], "dropout=0", "pretraining_weight=1", "mask_share=0.4").train()
     b = batch(net)
+    assert all(p.requires_grad for p in net.pretraining.parameters())
     left, found = {name for name, p in net.named_parameters() if p.requires_grad}, set()
     for _ in range(8):
         out = net(b)

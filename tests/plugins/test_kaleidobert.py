@@ -118,8 +118,18 @@ def test_variants_are_the_turned_picture_and_grey_patches() -> None:
     found = PatchEncoder(Corner(), 5, variants=True).encode(images).tokens[0]
     assert len(found) == 55 + 3 + 16
     assert found[55:58, :3].tolist() == [[200, 0, 0], [0, 150, 0], [0, 0, 100]]
-    assert (found[58:, 0] == found[58:, 1]).all()
-    assert (found[58:, 1] == found[58:, 2]).all()
+    colours = torch.randint(256, (3, 4, 4), generator=torch.Generator().manual_seed(0))
+    images = colours.repeat_interleave(5, 1).repeat_interleave(5, 2)[None].to(torch.uint8)
+    grey = PatchEncoder(Corner(), 5, variants=True).encode(images).tokens[0, 58:]
+    luma = (0.299 * colours[0] + 0.587 * colours[1] + 0.114 * colours[2]).round().flatten()
+    torch.testing.assert_close(grey, luma[:, None].expand(-1, 4), rtol=0, atol=0.01)
+
+
+def test_what_a_frozen_encoder_makes_of_patches_is_kept() -> None:
+    """Else 55 passes per picture would be made in every epoch."""
+    patches = PatchEncoder(Corner(), 5)
+    assert patches.frozen
+    assert patches.keeps_tokens
 
 
 def model(*changes: str) -> KaleidoBERT:
@@ -232,6 +242,7 @@ def test_pretraining_reaches_every_parameter_and_is_for_training_alone(case: str
     changes, expected = TASKS[case]
     net = model(*changes, "pretraining_weight=1").train()
     b = batch(net)
+    assert all(p.requires_grad for p in net.pretraining.parameters())
     left, found = {name for name, p in net.named_parameters() if p.requires_grad}, set()
     for _ in range(8):
         out = net(b)
