@@ -21,7 +21,7 @@ from mmeval.data.batch import Batch
 from mmeval.data.examples import Examples
 from mmeval.data.loader import batches, epoch_order
 from mmeval.engine.collate import Collate
-from mmeval.engine.optim import optimizer, schedule
+from mmeval.engine.optim import clip_each, optimizer, schedule
 from mmeval.engine.predict import logits_of, predict
 from mmeval.errors import PluginError, UserError
 from mmeval.files import atomic_path
@@ -165,7 +165,9 @@ def _steps(
             pending += 1
             taken += 1
         if pending and ((part + 1) % recipe.accumulate == 0 or part + 1 == parts):
-            if recipe.clip_norm:
+            if recipe.clip_norm and recipe.grad_clip == "per-parameter":
+                clip_each(model, recipe.clip_norm)
+            elif recipe.clip_norm:
                 accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm)
             optim.step()
             rate.step()

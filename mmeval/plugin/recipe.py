@@ -20,8 +20,10 @@ class Recipe(Config):
     """Examples per forward pass, over all devices."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are averaged before the optimiser steps once."""
-    optimizer: Literal["adam", "adamw"] = "adamw"
-    """Adam, or Adam with decoupled weight decay."""
+    optimizer: Literal["adam", "adamw", "bertadam"] = "adamw"
+    """Adam, Adam with decoupled weight decay, or the latter without bias correction, as BERT was released with."""
+    epsilon: float = Field(default=1e-8, gt=0, lt=1)
+    """Added to the denominator of Adam's update; 1e-6 in BertAdam."""
     learning_rate: float = Field(default=1e-3, gt=0, lt=10)
     """Peak learning rate."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -30,6 +32,9 @@ class Recipe(Config):
     """Learning rate after the warm-up: held, or down to zero at the last epoch in a line or half a cosine."""
     warmup: float = Field(default=0.05, ge=0, le=1)
     """Share of all steps in which the learning rate rises linearly from zero."""
+    schedule_steps: Literal["global", "per-parameter"] = "global"
+    """Which steps warm-up and schedule count: those of the training, or, as in BertAdam, those in which a parameter
+    tensor had a gradient, so that an encoder that `frozen_epochs` releases later begins with a warm-up of its own."""
     plateau_patience: int = Field(default=0, ge=0)
     """Epochs without a better validation score after which the learning rate is halved on top; 0 means never."""
     modality_dropout: float = Field(default=0.0, ge=0, le=1)
@@ -38,6 +43,9 @@ class Recipe(Config):
     """Label smoothing of the cross-entropy."""
     clip_norm: float = Field(default=0.0, ge=0)
     """Largest gradient norm; 0 means unclipped."""
+    grad_clip: Literal["global", "per-parameter"] = "global"
+    """Whose norm `clip_norm` bounds: that of all gradients together, or that of each parameter tensor by itself, as in
+    BertAdam."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 on a GPU that has it, else fp32."""
 

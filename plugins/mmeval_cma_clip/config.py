@@ -26,6 +26,10 @@ class CmaClipConfig(TorchConfig):
     """Layers of the transformer over both modalities; unverified, 2 in the preset `paper`: enough to mix, no more."""
     heads: int = Field(default=4, ge=1, le=128)
     """Its attention heads, which divide the width; unverified, 8 of 64 in `paper`, as in CLIP itself."""
+    norm_first: bool = True
+    """LayerNorm before attention and MLP of a layer, as in CLIP's own, or behind them, as in BERT; unverified."""
+    final_norm: bool = True
+    """LayerNorm behind the last layer; unverified. With `norm_first`, states have no common scale without it."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout in the transformer and before the head; unverified, 0.1 in `paper` as in BERT."""
     input_dropout: float = Field(default=0.3, ge=0, lt=1)

@@ -71,11 +71,7 @@ class CmaClip(TorchModel):
             self.positions = nn.Embedding(LONGEST, config.width)
             nn.init.normal_(self.positions.weight, std=0.02)
         if deep:
-            layer = nn.TransformerEncoderLayer(
-                config.width, config.heads, 4 * config.width, config.dropout, F.gelu, batch_first=True, norm_first=True
-            )
-            norm = nn.LayerNorm(config.width)
-            self.transformer = nn.TransformerEncoder(layer, config.layers, norm, enable_nested_tensor=False)
+            self.transformer = _transformer(config)
         # One attention and one MLP per task; all that comes before is shared.
         self.attention = nn.ModuleList(self._attention() for _ in context.tasks)
         wide = config.width * (2 if not config.modality_attention and config.instead == "concat" else 1)
@@ -148,6 +144,22 @@ def _adapter(width: int, config: CmaClipConfig) -> nn.Module:
     if width == config.width:
         return nn.Sequential(*drop)
     return nn.Sequential(*drop, nn.Linear(width, config.width), nn.LayerNorm(config.width))
+
+
+def _transformer(config: CmaClipConfig) -> nn.TransformerEncoder:
+    """The transformer over both modalities; each layer has a start of its own."""
+    width, norm_first = config.width, config.norm_first
+    layers = [
+        nn.TransformerEncoderLayer(
+            width, config.heads, 4 * width, config.dropout, F.gelu, batch_first=True, norm_first=norm_first
+        )
+        for _ in range(config.layers)
+    ]
+    norm = nn.LayerNorm(width) if config.final_norm else None
+    transformer = nn.TransformerEncoder(layers[0], config.layers, norm, enable_nested_tensor=False)
+    # TransformerEncoder copies the layer that it gets: all would start with the same weights.
+    transformer.layers = nn.ModuleList(layers)
+    return transformer
 
 
 def _mlp(width: int, config: CmaClipConfig) -> nn.Module:

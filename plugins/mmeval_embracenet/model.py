@@ -48,6 +48,24 @@ def embrace(docked: Tensor, chosen: Tensor) -> Tensor:
     return docked.gather(1, chosen[:, None]).squeeze(1)
 
 
+def choose(p: Tensor, u: Tensor) -> Tensor:
+    """Modality k where a uniform number lies between p's cumulative sums k - 1 and k.
+
+    Sums of float32 may end below 1, so that a number above them would fall to a missing modality; the last that is
+    there takes all the rest.
+
+    Args:
+        p: ``[B, m]``, selection probabilities.
+        u: ``[B, c]``, in [0, 1).
+
+    Returns:
+        int64 ``[B, c]``, always of a modality with ``p > 0`` where the row has one.
+    """
+    left = p.flip(1).cumsum(1).flip(1)[:, 1:]  # [B, m - 1], what is behind an edge
+    edges = torch.where(left > 0, p.cumsum(1)[:, :-1], 1.0)
+    return (u[:, :, None] >= edges[:, None]).sum(2)
+
+
 class EmbraceNet(TorchModel):
     """Docking layers, embracement layer, and one linear terminal layer per task."""
 
@@ -128,9 +146,7 @@ class EmbraceNet(TorchModel):
         total: dict[str, Tensor] = {}
         for draw in range(draws):
             u = uniform(seeds, docked.shape[2], stream=draw)  # [B, c]
-            edges = p.cumsum(1)[:, None, :-1]  # [B, 1, m - 1]
-            chosen = (u[:, :, None] >= edges).sum(2)  # modality k where u lies between its edges
-            for name, logits in self.terminal(embrace(docked, chosen)).items():
+            for name, logits in self.terminal(embrace(docked, choose(p, u))).items():
                 total[name] = total.get(name, torch.zeros_like(logits)) + F.log_softmax(logits.float(), -1) / draws
         return total
 

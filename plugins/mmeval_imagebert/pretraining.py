@@ -55,7 +55,7 @@ class Pretraining(nn.Module):
         features, matched = self._swap(features.detach(), both)
         # The text must not be made to fit a picture that isn't its own.
         together = both & matched
-        hidden = regions & (torch.rand(regions.shape, device=regions.device) < self.share)
+        hidden = torch.rand(regions.shape, device=regions.device) < self.share
         ids, masked = self._mask(batch, words)
         text, words = model.embed_text(batch, ids)
         states, pooled = model.read(text, words, torch.where(hidden[:, :, None], 0, features), regions)

@@ -33,8 +33,8 @@ class KaleidoBERTConfig(TorchConfig):
     """Grids 1x1 to LxL; the paper has 5, which make 55 patches. Fewer are ours: 3 make 14."""
     boxes: Literal["pixels", "shares"] = "shares"
     """Unit of the patches' (x1, x2, y1, y2, w * h): whole pixels of the encoder's input, as in the authors' code (the
-    paper is silent), or shares of width, height and area, which is ours: areas in pixels drown all else where the
-    box projection starts from nothing."""
+    paper is silent), or shares of width, height and area, which is ours: areas in pixels, up to 50,176, drown the
+    features where the box projection starts at random. `pixels` is for weights that were trained with them."""
     standardise: bool = True
     """Give each feature vector of the encoders mean 0 and variance 1 before its projection; ours, as encoders differ
     in scale."""

@@ -41,6 +41,14 @@ _OFFICIAL = {
     "recipe.modality_dropout": 0.0,
 }
 """The authors' command for Food-101, which is where the cleaning of texts comes from too."""
+_BERT_ADAM = {
+    "recipe.optimizer": "bertadam",
+    "recipe.epsilon": 1e-6,
+    "recipe.clip_norm": 1.0,
+    "recipe.grad_clip": "per-parameter",
+    "recipe.schedule_steps": "per-parameter",
+}
+"""What the authors' optimiser does besides Adam, by default: pytorch-pretrained-bert's BertAdam."""
 
 
 def build(config: MMBTConfig, context: ModelContext) -> MMBT:
@@ -82,7 +90,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                     "recipe.accumulate": 4,
                     "recipe.clip_norm": 1.0,
                 },
-                "paper": _OFFICIAL,
+                "paper": {**_OFFICIAL, **_BERT_ADAM},
             },
             references=("https://arxiv.org/abs/1909.02950", "https://github.com/facebookresearch/mmbt"),
         )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from mmeval import Examples, ModelContext, Recipe, Tuning
 from mmeval.data.store import Store
-from mmeval.engine.optim import optimizer, schedule
+from mmeval.engine.optim import clip_each, optimizer, schedule
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn import bert
 from mmeval.plugin.config import configure
@@ -126,3 +129,128 @@ def test_modality_dropout_hides_one_of_two_and_never_the_only_one() -> None:
     both = has_text.nonzero().flatten()
     assert (~seen.has_image[both]).float().mean().item() == pytest.approx(0.25, abs=0.03)
     assert (~seen.has_text[both]).float().mean().item() == pytest.approx(0.25, abs=0.03)
+
+
+def bert_adam(
+    start: NDArray[Any], gradients: list[NDArray[Any] | None], steps: int, recipe: Recipe
+) -> list[NDArray[Any]]:
+    """One parameter tensor under BertAdam: its value after each step; None where it has no gradient."""
+    p, m, v, taken, seen = start.copy(), 0.0, 0.0, 0, []
+    warm = int(recipe.warmup * steps)
+    for g in gradients:
+        if g is not None:
+            g = g * min(1.0, recipe.clip_norm / np.sqrt((g**2).sum()))
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            factor = (taken + 1) / (warm + 1) if taken < warm else (steps - taken) / (steps - warm)
+            decay = recipe.weight_decay * p if p.ndim > 1 else 0.0
+            p = p - recipe.learning_rate * factor * (m / (np.sqrt(v) + recipe.epsilon) + decay)
+            taken += 1
+        seen.append(p)
+    return seen
+
+
+def test_bertadam_is_that_of_a_computation_by_hand() -> None:
+    """Clipping, step count and moments are each tensor's own; a tensor without a gradient stays and counts nothing."""
+    recipe = Recipe(
+        optimizer="bertadam",
+        epsilon=1e-3,
+        clip_norm=1.0,
+        grad_clip="per-parameter",
+        schedule_steps="per-parameter",
+        schedule="linear",
+        warmup=0.3,
+        learning_rate=0.1,
+        weight_decay=0.1,
+    )
+    rng, steps = np.random.default_rng(0), 10
+    model = torch.nn.Linear(3, 2).double()
+    model.extra = torch.nn.Parameter(torch.ones(4, 1, dtype=torch.float64))
+    gradients: dict[str, list[NDArray[Any] | None]] = {
+        # Long ones, which are clipped; short ones, where epsilon counts; and one that is released after four steps.
+        "weight": [5 * rng.normal(size=(2, 3)) for _ in range(steps)],
+        "bias": [1e-3 * rng.normal(size=2) for _ in range(steps)],
+        "extra": [None] * 4 + [rng.normal(size=(4, 1)) for _ in range(steps - 4)],
+    }
+    params = dict(model.named_parameters())
+    expected = {n: bert_adam(p.detach().numpy(), gradients[n], steps, recipe) for n, p in params.items()}
+    optim = optimizer(model, recipe)
+    rate = schedule(optim, recipe, steps)
+    for step in range(steps):
+        for name, p in params.items():
+            gradient = gradients[name][step]
+            p.grad = None if gradient is None else torch.from_numpy(gradient)
+        clip_each(model, recipe.clip_norm)
+        optim.step()
+        rate.step()
+        for name, p in params.items():
+            np.testing.assert_allclose(p.detach().numpy(), expected[name][step], atol=1e-6, err_msg=f"{name}, {step}")
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "bertadam"])
+def test_epsilon_reaches_every_optimizer(kind: str) -> None:
+    """A default that stays is what no score would show."""
+    for epsilon in (1e-8, 1e-6):
+        made = optimizer(torch.nn.Linear(2, 2), Recipe.model_validate({"optimizer": kind, "epsilon": epsilon}))
+        assert {group["eps"] for group in made.param_groups} == {epsilon}
+
+
+def watched_steps(monkeypatch: pytest.MonkeyPatch, look: Callable[[torch.optim.Optimizer], Any]) -> list[Any]:
+    """What ``look`` sees at each step of a training that follows."""
+    import mmeval.engine.fit as module
+
+    original, seen = module.optimizer, []
+
+    def made(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+        optim = original(model, recipe)
+        optim.register_step_pre_hook(lambda *_: seen.append(look(optim)))
+        return optim
+
+    monkeypatch.setattr(module, "optimizer", made)
+    return seen
+
+
+@pytest.mark.parametrize("how", ["global", "per-parameter"])
+def test_clip_norm_bounds_all_gradients_together_or_each(
+    how: str, store: Store, context: ModelContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms = watched_steps(
+        monkeypatch,
+        lambda optim: [float(p.grad.norm()) for g in optim.param_groups for p in g["params"] if p.grad is not None],
+    )
+    trained(store, context, tmp_path, "recipe.clip_norm=0.001", f"recipe.grad_clip={how}", "recipe.batch_size=36")
+    assert norms
+    for step in norms:
+        if how == "global":
+            assert np.sqrt(np.square(step).sum()) == pytest.approx(0.001, rel=1e-3)
+        else:
+            assert max(step) == pytest.approx(0.001, rel=1e-3)
+            assert sum(norm > 0.0009 for norm in step) > 5
+
+
+@pytest.mark.parametrize("how", ["global", "per-parameter"])
+def test_what_is_released_later_begins_its_own_warm_up_if_so_asked(
+    how: str, store: Store, context: ModelContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in BertAdam, where MMBT's trunk is at its first step after five epochs of the others."""
+
+    names = {(32, 3, 3, 3): "image", (16, 16): "text"}  # the first layer of small-cnn, the docking of the text
+
+    def rates_of(optim: torch.optim.Optimizer) -> dict[str, float]:
+        pairs = [(tuple(p.shape), group["lr"]) for group in optim.param_groups for p in group["params"]]
+        return {names[shape]: rate for shape, rate in pairs if shape in names}
+
+    seen = watched_steps(monkeypatch, rates_of)
+    options = ["recipe.epochs=2", "recipe.warmup=0.75", "recipe.batch_size=36", "recipe.learning_rate=0.04"]
+    trained(store, context, tmp_path, *options, "image_tuning.frozen_epochs=1", f"recipe.schedule_steps={how}")
+    assert [step["text"] for step in seen] == pytest.approx([0.01, 0.02, 0.03, 0.04])
+    released = [step["image"] for step in seen[2:]]
+    assert released == pytest.approx([0.03, 0.04] if how == "global" else [0.01, 0.02])
+
+
+def test_layers_that_were_held_can_learn_again_after_training(
+    store: Store, context: ModelContext, tmp_path: Path
+) -> None:
+    """Who goes on with the model would otherwise train a part of it without noticing."""
+    encoder = trained(store, context, tmp_path, "image_tuning.frozen_epochs=1").model.image_encoder
+    assert encoder is not None
+    assert all(p.requires_grad for p in encoder.parameters())

@@ -16,7 +16,7 @@ import mmeval.testing
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import Encoded
 from mmeval.plugin.config import configure
-from mmeval_cma_clip import build
+from mmeval_cma_clip import build, register_models
 from mmeval_cma_clip.config import CmaClipConfig
 from mmeval_cma_clip.model import CmaClip, KeylessAttention
 
@@ -171,6 +171,133 @@ def test_the_ablations_leave_out_what_they_are_named_for() -> None:
     assert not any(name.startswith("transformer.") for name, _ in both.named_parameters())
     assert both.heads.layers[0].in_features == 64
     assert model("modality_attention=false", "instead=mean").heads.layers[0].in_features == 32
+
+
+def test_the_layers_of_the_transformer_start_differently() -> None:
+    """TransformerEncoder copies the layer that it is given, and all would start with the same weights."""
+    first, second, third = model("layers=3").transformer.layers
+    matrices = {name: p for name, p in first.named_parameters() if p.ndim > 1}
+    assert len(matrices) == 4
+    for name, p in matrices.items():
+        others = [dict(layer.named_parameters())[name] for layer in (second, third)]
+        assert not any(torch.equal(p, other) for other in others)
+        assert not torch.equal(*others)
+
+
+def by_hand(net: CmaClip, x: Tensor) -> Tensor:
+    """The transformer from its published formula: pre- or post-norm blocks, GELU, a norm at the end if there is one."""
+    config = net.config
+    for layer in net.transformer.layers:
+        assert isinstance(layer, torch.nn.TransformerEncoderLayer)
+
+        def attend(y: Tensor, layer: Any = layer) -> Tensor:
+            q, k, v = (
+                part.unflatten(-1, (config.heads, -1)).transpose(1, 2)
+                for part in F.linear(y, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias).chunk(3, -1)
+            )
+            mixed = ((q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5).softmax(-1) @ v
+            found: Tensor = layer.self_attn.out_proj(mixed.transpose(1, 2).flatten(2))
+            return found
+
+        def mlp(y: Tensor, layer: Any = layer) -> Tensor:
+            inner = layer.linear1(y)
+            found: Tensor = layer.linear2(inner * 0.5 * (1 + torch.erf(inner / 2**0.5)))
+            return found
+
+        if config.norm_first:
+            x = x + attend(layer.norm1(x))
+            x = x + mlp(layer.norm2(x))
+        else:
+            x = layer.norm1(x + attend(x))
+            x = layer.norm2(x + mlp(x))
+    return F.layer_norm(x, x.shape[-1:]) if config.final_norm else x
+
+
+@pytest.mark.parametrize("norm_first", ["true", "false"])
+@pytest.mark.parametrize("final_norm", ["true", "false"])
+def test_the_transformer_is_the_formulas(norm_first: str, final_norm: str) -> None:
+    """Norms before or behind, GELU, a norm at the end: what the paper leaves open must be what the options say."""
+    net = model("layers=2", f"norm_first={norm_first}", f"final_norm={final_norm}")
+    x = 3 * torch.randn(2, 5, 32)
+    torch.testing.assert_close(net.transformer(x), by_hand(net, x), rtol=1e-4, atol=1e-5)
+
+
+def test_each_modality_has_a_type_vector_of_its_own() -> None:
+    net = model("type_embeddings=true", "width=32")
+    zeros = torch.zeros(2, 3, 32)
+    typed = net._typed(zeros, torch.zeros(2, 4, 32))
+    assert not torch.equal(net.types[0], net.types[1])
+    torch.testing.assert_close(typed, net.types[[0, 0, 0, 1, 1, 1, 1]].expand(2, -1, -1))
+
+
+def test_the_mlp_of_a_task_has_a_gelu_and_dropout() -> None:
+    """Without it, two linear layers are one."""
+    net = model("mlp_width=16", "dropout=0.25")
+    mlp = net.mlps[0]
+    z = torch.randn(4, 32)
+    torch.testing.assert_close(mlp(z), F.gelu(F.linear(z, mlp[0].weight, mlp[0].bias)))  # type: ignore[index,arg-type]
+    assert [m.p for m in net.mlps.modules() if isinstance(m, torch.nn.Dropout)] == [0.25, 0.25]
+
+
+def test_input_dropout_takes_the_same_features_from_all_tokens_of_an_example() -> None:
+    """Else a token's neighbours give away what was dropped. Each example drops others, and evaluation none."""
+    torch.manual_seed(0)
+    drop = model("input_dropout=0.75").image_in[0].train()  # type: ignore[index]
+    out = drop(torch.ones(20, 7, 400))
+    assert set(out.unique().tolist()) == {0, 4}
+    assert torch.equal(out, out[:, :1].expand_as(out))
+    assert not torch.equal(out[0], out[1])
+    assert (out == 0).float().mean() == pytest.approx(0.75, abs=0.05)
+    assert torch.equal(drop.eval()(out), out)
+
+
+def test_every_dropout_is_the_options() -> None:
+    """One that stays at its default regularises as nobody asked for."""
+    net = model("dropout=0.25", "input_dropout=0.125", "width=64", "layers=2", "mlp_width=8")
+
+    def rates(part: torch.nn.Module) -> list[float]:
+        return [m.p for m in part.modules() if isinstance(m, torch.nn.Dropout)]
+
+    assert rates(net.text_in) == rates(net.image_in) == [0.125]
+    assert rates(net.transformer) == [0.25] * 6
+    assert [layer.self_attn.dropout for layer in net.transformer.layers] == [0.25] * 2  # type: ignore[union-attr]
+    assert rates(net.mlps) == [0.25, 0.25]
+    assert not any(isinstance(m, torch.nn.Dropout) for m in model("input_dropout=0").image_in.modules())
+
+
+@pytest.mark.parametrize("changes", [[], ["width=64", "type_embeddings=true", "shared_query=false", "mlp_width=16"]])
+def test_every_parameter_learns(changes: list[str]) -> None:
+    """The queries above all: modality attention that doesn't learn looks like one that does."""
+    net = model("dropout=0", "input_dropout=0", *changes).train()
+    sum(x.logsumexp(-1).mean() - x[:, 0].mean() for x in net(batch(net)).logits.values()).backward()  # type: ignore[union-attr]
+    assert not [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+def test_tasks_share_neither_attention_nor_mlp() -> None:
+    net = model("mlp_width=16")
+    assert not torch.equal(*(attention.query for attention in net.attention))  # type: ignore[arg-type]
+    assert not torch.equal(*(mlp[0].weight for mlp in net.mlps))  # type: ignore[arg-type,index]
+
+
+def test_what_is_new_starts_small_and_not_at_zero() -> None:
+    """A query of zeros would weigh both modalities alike, vectors of scale 1 would drown the states."""
+    net = model("width=256", "heads=2", "type_embeddings=true", "position_embeddings=true", "shared_query=false")
+    assert net.types.std().item() == pytest.approx(0.02, rel=0.2)
+    assert net.positions.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert net.attention[0].query.std().item() == pytest.approx(1 / 16, rel=0.2)  # type: ignore[operator,union-attr]
+
+
+def test_paper_has_the_recipe_that_its_card_says() -> None:
+    specs: list[Any] = []
+    register_models(specs.append)
+    config = configure(CmaClipConfig, "cma-clip", specs[0].presets["paper"])
+    recipe = config.recipe
+    assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size, recipe.epochs) == ("adamw", 1e-4, 64, 20)
+    assert (recipe.weight_decay, recipe.warmup, recipe.clip_norm) == (0.01, 0.1, 1.0)
+    assert (recipe.label_smoothing, recipe.modality_dropout, config.input_dropout) == (0, 0, 0)
+    assert (config.layers, config.heads, config.dropout, config.width, config.mlp_width) == (2, 8, 0.1, 512, 512)
+    for tuning in (config.image_tuning, config.text_tuning):
+        assert (tuning.frozen, tuning.rate) == (False, 0.01)
 
 
 def test_in_clips_joint_space_states_are_taken_as_they_are() -> None:

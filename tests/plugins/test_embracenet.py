@@ -16,7 +16,7 @@ from mmeval import Batch, ModelContext, Task
 from mmeval.plugin.config import configure
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
-from mmeval_embracenet.model import EmbraceNet, embrace, selection
+from mmeval_embracenet.model import EmbraceNet, choose, embrace, selection
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "embracenet_a.npz")
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
@@ -69,6 +69,29 @@ def test_the_mean_of_many_draws_is_the_authors(case: str) -> None:
     expected = golden(f"outputs/{case}/mean_of_20000_draws")
     torch.testing.assert_close(draws.mean(0), expected, rtol=0.1, atol=0.02)
     torch.testing.assert_close((p[:, :, None] * d).sum(1), expected, rtol=0.05, atol=0.01)
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2, 3])
+def test_no_draw_ever_falls_to_a_missing_modality(missing: int) -> None:
+    """The cumulative sum of three shares ends below 1 in many rows; what lies above it went to a missing fourth."""
+    generator = torch.Generator().manual_seed(0)
+    shares = torch.rand(20_000, 4, generator=generator)
+    available = torch.ones(20_000, 4, dtype=torch.bool)
+    available[:, missing] = False
+    p = selection(shares, available)
+    most = torch.tensor(1 - 2**-24).expand(20_000, 1)  # the largest number of mmeval.nn.uniform
+    u = torch.cat([torch.zeros(20_000, 1), torch.rand(20_000, 6, generator=generator), most], 1)
+    if missing == 3:
+        assert (p.cumsum(1)[:, -1] < 1).sum() > 1000
+    chosen = choose(p, u)
+    assert bool(available.gather(1, chosen).all())
+    assert bool((p.gather(1, chosen) > 0).all())
+
+
+def test_modalities_are_chosen_by_their_shares() -> None:
+    p = torch.tensor([[0.2, 0.5, 0.3]])
+    u = torch.tensor([[0.0, 0.19, 0.2, 0.69, 0.71, 0.99]])
+    assert choose(p, u).tolist() == [[0, 0, 1, 1, 2, 2]]
 
 
 def model(*changes: str) -> EmbraceNet:
@@ -174,8 +197,11 @@ def test_with_nothing_at_all_it_predicts_the_training_prior(mode: str) -> None:
         out = net.eval()(batch(net, has_image=nothing, has_text=nothing)).logits
     torch.testing.assert_close(out["t"].softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
     torch.testing.assert_close(out["u"].softmax(-1)[0], torch.tensor([0.0, 1.0]), rtol=0, atol=1e-6)
-    net.train()
-    assert net(batch(net, has_image=nothing, has_text=nothing)).logits["t"].isfinite().all()
+    for probability in (0, 1):
+        net = model(f"eval_mode={mode}", f"modality_dropout={probability}").train()
+        trained = net(batch(net, has_image=nothing, has_text=nothing))
+        torch.testing.assert_close(trained.logits["t"].softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
+        assert not trained.modality_weights.any()
 
 
 def test_modality_dropout_keeps_exactly_one_for_each_sample_of_a_batch() -> None:
@@ -192,14 +218,66 @@ def test_modality_dropout_keeps_exactly_one_for_each_sample_of_a_batch() -> None
     assert torch.equal(never._drop_modalities(available), available)
 
 
-def test_in_training_features_of_one_sample_come_from_both_modalities() -> None:
-    """One draw per sample instead of per feature is the usual mistake."""
-    net = model("modality_dropout=0", "dropout=0", "width=256").train()
-    d = torch.stack([torch.zeros(2, 256), torch.ones(2, 256)], 1)
+def test_in_training_each_feature_of_each_sample_is_drawn_anew_from_what_is_there() -> None:
+    """One draw per sample instead of per feature is the usual mistake; a fixed draw would be a fixed mask."""
+    changes = ["modality_dropout=0", "dropout=0", "width=256", "image_probability=0.25", "eval_mode=sample"]
+    net = model(*changes).train()
+    b = batch(net, has_image=torch.arange(6) != 0, has_text=torch.arange(6) != 1)
+    docked: list[Tensor] = []
+    fused: list[Tensor] = []
+    for layer in net.docking:
+        layer.register_forward_hook(lambda _, __, out: docked.append(F.relu(out)))
+    net.terminal.register_forward_pre_hook(lambda _, inputs: fused.append(inputs[0]))
+    weights = net(b).modality_weights
+    net(b)
+    assert len(fused) == 2
+    torch.testing.assert_close(weights, torch.tensor([[0.0, 1], [1, 0], *[[0.25, 0.75]] * 4]))
+    image, text = docked[:2]
+    torch.testing.assert_close(fused[0][0], text[0])
+    torch.testing.assert_close(fused[0][1], image[1])
+    assert not torch.equal(fused[0], fused[1])
+    for row in range(2, 6):
+        told = image[row] != text[row]
+        assert told.sum() > 50
+        assert bool(((fused[0][row] == image[row]) | (fused[0][row] == text[row])).all())
+        share = (fused[0][row] == image[row])[told].float().mean()
+        assert share == pytest.approx(0.25, abs=0.2)
+
+
+def test_modality_dropout_strikes_its_share_of_the_batches_and_in_training_alone() -> None:
+    net = model("modality_dropout=0.3").train()
     torch.manual_seed(0)
-    fused = embrace(d, torch.multinomial(selection(torch.ones(2, 2), torch.ones(2, 2)), 256, replacement=True))
-    assert fused.mean(1).tolist() == pytest.approx([0.5, 0.5], abs=0.1)
-    assert net(batch(net)).modality_weights.tolist() == [[0.5, 0.5]] * 6
+    b = batch(net, 2)
+    with torch.no_grad():
+        weights = torch.stack([net(b).modality_weights for _ in range(300)])
+    struck = (weights == 1).any(2)
+    assert torch.equal(struck[:, 0], struck[:, 1])
+    assert struck[:, 0].float().mean() == pytest.approx(0.3, abs=0.08)
+    assert net.eval()(b).modality_weights.tolist() == [[0.5, 0.5]] * 2
+
+
+def test_dropout_is_of_what_goes_into_the_docking_layers() -> None:
+    net = model("dropout=0.75", "modality_dropout=0", "text_encoder=small-bert:1x32").train()
+    net.text_encoder.eval()  # type: ignore[union-attr]
+    seen: list[Tensor] = []
+    for layer in net.docking:
+        layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    b = batch(net, 64)
+    torch.manual_seed(0)
+    net(b)
+    net.eval()(b)
+    for trained, whole in zip(seen[:2], seen[2:], strict=True):
+        there = whole != 0
+        kept = trained[there] != 0
+        assert kept.float().mean() == pytest.approx(0.25, abs=0.05)
+        torch.testing.assert_close(trained[there][kept], 4 * whole[there][kept])
+
+
+def test_every_parameter_learns() -> None:
+    net = model("modality_dropout=0", "text_encoder=small-bert:1x32").train()
+    torch.manual_seed(0)
+    sum(x.logsumexp(-1).mean() - x[:, 0].mean() for x in net(batch(net)).logits.values()).backward()  # type: ignore[union-attr]
+    assert not [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
 
 
 def test_an_attribute_that_the_data_shows_is_a_third_modality() -> None:
@@ -250,14 +328,30 @@ def test_the_glami_preset_is_as_large_as_its_authors_model() -> None:
     assert (read.height, read.width, read.mean, read.std, read.crop) == (298, 228, (0, 0, 0), (1, 1, 1), 0)
 
 
+def test_the_glami_preset_has_its_authors_recipe() -> None:
+    """Adam 1e-3, batches of 64, two epochs, nothing dropped; as the card says."""
+    from mmeval_embracenet import GLAMI
+
+    config = configure(EmbraceNetConfig, "embracenet", GLAMI)
+    recipe = config.recipe
+    assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size, recipe.epochs) == ("adam", 1e-3, 64, 2)
+    assert (recipe.schedule, recipe.warmup, recipe.weight_decay) == ("constant", 0.0, 0.0)
+    assert (config.modality_dropout, config.dropout, recipe.modality_dropout) == (0.0, 0.0, 0.0)
+    assert (config.eval_mode, config.image_tuning.frozen, config.text_tuning.frozen) == ("sample", False, True)
+
+
 def test_flat_text_is_zero_behind_its_end() -> None:
     """Whatever the padding of the batch, a text's features stand at the same places."""
     net = model("text_encoder=small-bert:1x32?length=12", "text_flat=true").eval()
-    b = batch(net, 3)
+    assert net.text_encoder is not None
+    ids, mask = net.text_encoder.tokenize(["ab", "abcdef", ""])
+    b = batch(net, 3, text_ids=ids, text_mask=mask, has_text=torch.tensor([True, True, False]))
     with torch.no_grad():
-        flat = net._text(net.text_encoder, b)  # type: ignore[arg-type]
-        states = net.text_encoder(b)  # type: ignore[misc]
+        flat = net._text(net.text_encoder, b)
+        states = net.text_encoder(b)
     assert flat.shape == (3, 12 * 32)
-    length = int(states.mask[0].sum())
-    torch.testing.assert_close(flat[0, : length * 32], states.tokens[0, :length].flatten())
-    assert not flat[0, length * 32 :].any()
+    lengths = states.mask.sum(1).tolist()
+    assert len(set(lengths)) == 3
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(flat[row, : length * 32], states.tokens[row, :length].flatten())
+        assert not flat[row, length * 32 :].any()

