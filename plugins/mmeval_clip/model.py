@@ -12,7 +12,7 @@ from mmeval import Batch, ModelContext, Tuning, UserError
 from mmeval.nn import ClassPrior, Heads, Output, TorchModel, image_encoder, text_encoder
 from mmeval_clip.config import ClipConfig
 from mmeval_clip.prompts import ENGLISH, sentences, spoken
-from mmeval_clip.zero_shot import class_vectors, require_joint, scale_of
+from mmeval_clip.zero_shot import class_vectors, prompt_encoder, require_joint, require_prompts, scale_of
 
 START, LARGEST = math.log(1 / 0.07), math.log(100)
 """The contrastive loss's log scale: where it starts, and where it is clipped (section 2.5)."""
@@ -103,11 +103,13 @@ class ClipClassifier(TorchModel):
         A class is the mean of its prompts over the training languages.
         """
         require_joint(self.config, *self.widths, "head_init=prompts")
+        require_prompts(self.config, self.widths[0])
         scale = scale_of(self.config, self.image_encoder, self.text_encoder)
         prompts, width = sentences(self.config, self.context), self.widths[0]
         learned = self.context.languages or (ENGLISH,)
         asked = {(task, spoken(own, language)) for task, own in prompts.items() for language in learned}
-        vectors, _ = class_vectors({key: prompts[key[0]][key[1]] for key in sorted(asked)}, self.config.text_encoder)
+        ensembles = {key: prompts[key[0]][key[1]] for key in sorted(asked)}
+        vectors, _ = class_vectors(ensembles, prompt_encoder(self.config))
         for layer, task in zip(self.heads.layers, self.heads.tasks, strict=True):
             each = torch.stack([torch.from_numpy(own) for (of, _), own in vectors.items() if of == task])
             classes = F.normalize(each.mean(0), dim=1)  # [C, D]
