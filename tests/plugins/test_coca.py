@@ -295,8 +295,43 @@ def test_losses_over_the_batch_are_of_pairs_and_of_training_alone() -> None:
 
 def test_contrast_prefers_the_own_text() -> None:
     unit = F.normalize(torch.randn(8, 16), dim=-1)
-    scale = torch.tensor(10.0)
-    assert contrastive_loss(unit, unit, scale) < contrastive_loss(unit, unit.flip(0), scale)
+    scale, alone = torch.tensor(10.0), torch.eye(8, dtype=torch.bool)
+    assert contrastive_loss(unit, unit, scale, alone) < contrastive_loss(unit, unit.flip(0), scale, alone)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_names_of_one_picture_are_not_held_against_each_other(cached: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perfect embeddings of 8 pictures in 14 languages have no loss; as each other's negatives they had log 14."""
+    net = model("caption_weight=0").train()
+    b = batch(net, 112)
+    assert b.images is not None
+    images = b.images[:8].repeat_interleave(14, 0)
+    vectors = torch.randn(8, 32).repeat_interleave(14, 0)
+    b = Batch(**(vars(b) | ({"images": None, "image_embeddings": vectors} if cached else {"images": images})))
+    perfect = F.normalize(torch.eye(8, 16), dim=-1).repeat_interleave(14, 0)
+    assert net.core.logit_scale is not None
+    with torch.no_grad():
+        net.core.logit_scale.fill_(10)  # 100, once clipped
+    monkeypatch.setattr(net.core, "embed_image", lambda _: perfect)
+    monkeypatch.setattr(net.core, "embed_text", lambda _: perfect)
+    assert net(b).losses["contrastive"] < 1e-6
+    monkeypatch.setattr(net.core, "embed_text", lambda _: perfect.roll(14, 0))
+    assert net(b).losses["contrastive"] > 50
+
+
+def test_only_rows_with_equal_pixels_show_one_picture() -> None:
+    """A picture of another shade is another one, however close an encoder puts it."""
+    from mmeval_coca.model import same_picture
+
+    net = model()
+    b = batch(net)
+    assert b.images is not None
+    images = b.images[[0, 1, 0, 1, 4, 5]].clone()
+    images[3, 0, 0, 0] ^= 1
+    same = same_picture(Batch(**(vars(b) | {"images": images})))
+    expected = torch.eye(6, dtype=torch.bool)
+    expected[0, 2] = expected[2, 0] = True
+    assert torch.equal(same, expected)
 
 
 MODES = ["multimodal-cls", "unimodal+pooled", "both"]
