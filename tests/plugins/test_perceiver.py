@@ -12,6 +12,7 @@ from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import text_encoder
 from mmeval.plugin.config import configure
 from mmeval_perceiver import build
+from mmeval_perceiver import model as module
 from mmeval_perceiver.config import PerceiverConfig
 from mmeval_perceiver.model import Layer, Modalities, Perceiver, Trunk, fourier, grid_of
 
@@ -232,6 +233,52 @@ def test_fourier_features_tell_every_position() -> None:
     assert len(torch.unique(code, dim=0)) == 64
     assert code[:, :2].min() == -1
     assert code[:, :2].max() == 1
+
+
+def test_fourier_features_are_made_once_and_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are constant: a buffer that moves with the model. Models saved without it are still read."""
+    net = model()
+    buffers, saved = dict(net.named_buffers()), net.state_dict()
+    monkeypatch.setattr(module, "fourier", None)
+    b = batch(net)
+    before = logits(net, b)
+    net.train()(b)
+    assert [name for name, one in buffers.items() if one.shape == (16, 18)] == ["image_code"]
+    assert "image_code" not in saved
+    net.load_state_dict(saved)
+    torch.testing.assert_close(logits(net, b), before, rtol=0, atol=0)
+
+
+def test_building_the_model_moves_no_statistics() -> None:
+    """The picture whose tokens are counted is blank, and no example."""
+    net = model("image_input=conv", "conv_width=8")
+    norm: Any = net.image_encoder.norm  # type: ignore[union-attr]
+    assert net.training
+    assert norm.training
+    assert not norm.running_mean.any()
+    assert norm.num_batches_tracked == 0
+
+
+def test_tokens_of_no_place_have_no_fourier_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class token comes first; were the grid's features put there, all others would be shifted by one."""
+    net = model("input_width=24")
+    encoder: Any = net.image_encoder
+    encode = type(encoder).encode
+
+    def with_class_token(self: Any, images: Tensor) -> Any:
+        made = encode(self, images)
+        tokens = torch.cat([made.pooled[:, None], made.tokens], 1)
+        return type(made)(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool), made.pooled)
+
+    monkeypatch.setattr(type(encoder), "encode", with_class_token)
+    net = model("input_width=24")
+    with torch.no_grad():
+        image = net.image_encoder(batch(net))  # type: ignore[misc]
+        read = net.eval()._image(image)
+        own = net.image_tokens(image.tokens)
+    torch.testing.assert_close(read[:, :, :24], own)
+    assert not read[:, 0, 24:].any()
+    torch.testing.assert_close(read[0, 1:, 24:], fourier(4, 4, 4, (4, 4)))
 
 
 # The paper's sizes.
