@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from mmeval import FitContext, MissingExtraError, ModelContext, Task, UserError
 from mmeval.plugin.config import configure
 from mmeval_tfidf import build
+from mmeval_tfidf import model as module
 from mmeval_tfidf.config import TfidfConfig
 from mmeval_tfidf.model import Tfidf
 from mmeval_tfidf.names import ClassNames, found_in, spaced
@@ -75,6 +78,40 @@ def test_an_unseen_language_is_asked_of_all_the_others(tmp_path: Path) -> None:
     kind = asked(model, ("Katze", "de"), ("Katze", "en"), ("Katze", "nl"))["kind"]
     expected = np.sqrt(kind[0] * kind[1])
     np.testing.assert_allclose(kind[2], expected / expected.sum(), rtol=1e-4, atol=1e-5)
+
+
+def test_training_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a million texts it takes an hour: one step for each binary classifier, of all languages and tasks."""
+    bars: list[list[Any]] = []
+
+    @contextlib.contextmanager
+    def progress(label: str, total: float | None, unit: str) -> Iterator[Any]:
+        bars.append([label, total, unit, 0])
+        yield lambda: bars[-1].append(bars[-1].pop() + 1)
+
+    monkeypatch.setattr(module, "progress", progress, raising=False)
+    fitted(tmp_path)
+    # German texts are of two kinds and one size, English ones of two kinds and two sizes.
+    assert bars == [["Training (seed 0)", 3, "classifiers", 3]]
+    fitted(tmp_path, "scope=joint")
+    assert bars[1:] == [["Training (seed 0)", 2, "classifiers", 2]]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_classifier_is_scikit_learns_one_against_the_rest(classes: int) -> None:
+    """Fitted class by class, to show how far it is, and not otherwise."""
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    rng = np.random.default_rng(0)
+    x, labels = csr_matrix(rng.random((60, 7))), np.array([0, 4, 7])[np.arange(60) % classes]
+    how = {"solver": "liblinear", "random_state": 0}
+    made = module._one_against_the_rest(how, x, labels, lambda: None)
+    expected = OneVsRestClassifier(LogisticRegression(**how)).fit(x, labels)
+    assert vars(made).keys() == vars(expected).keys()
+    assert {type(one) for one in (made.estimator, *made.estimators_)} == {LogisticRegression}
+    np.testing.assert_array_equal(made.predict_proba(x), expected.predict_proba(x))
 
 
 def test_languages_with_few_texts_share_a_classifier(tmp_path: Path) -> None:
