@@ -529,6 +529,18 @@ def test_modality_dropout_hides_one_of_two() -> None:
     assert net.eval()._shown(big)[0].all()
 
 
+def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing() -> None:
+    net = model("modality_dropout=0.999", "contrastive_weight=0", "caption_weight=0")
+    none, b = torch.zeros(6, dtype=torch.bool), batch(net)
+    image, text = (logits(net, batch(net, **{missing: none})) for missing in ("has_text", "has_image"))
+    torch.manual_seed(0)
+    shown = net.train()(b).logits["t"].log_softmax(-1)
+    by_image, by_text = (torch.isclose(shown, one, rtol=1e-4, atol=1e-5).all(1) for one in (image, text))
+    assert (by_image ^ by_text).all()
+    assert by_image.any()
+    assert by_text.any()
+
+
 @pytest.mark.parametrize("hidden", ["has_image", "has_text"])
 @pytest.mark.parametrize("words", ["bytes", "char-ngrams:512x16"])
 def test_what_is_hidden_is_missing(hidden: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -267,6 +267,18 @@ def test_modality_dropout_hides_one_of_two_and_never_the_last() -> None:
     assert kept[100:, 0].float().mean() == pytest.approx(0.5, abs=0.03)
 
 
+def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing() -> None:
+    net = model("modality_dropout=1 input_dropout=0 dropout=0 normalise=layer from_finer=false")
+    none, b = torch.zeros(6, dtype=torch.bool), batch(net)
+    image, text = (probabilities(net, batch(net, **{missing: none}))["t"] for missing in ("has_text", "has_image"))
+    torch.manual_seed(0)
+    shown = net.train()(b).logits["t"].softmax(1)
+    by_image, by_text = (torch.isclose(shown, one, rtol=1e-4, atol=1e-5).all(1) for one in (image, text))
+    assert (by_image ^ by_text).all()
+    assert by_image.any()
+    assert by_text.any()
+
+
 def test_the_logistic_head_refuses_an_encoder_that_is_to_learn() -> None:
     config = configure(LateFusionConfig, "late-fusion", {}, ["head=logistic", "text_tuning.frozen=false"])
     with pytest.raises(UserError, match=r"takes what encoders say as it is: --set text_tuning\.frozen=true"):

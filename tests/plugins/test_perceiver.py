@@ -471,6 +471,18 @@ def test_learned_vectors_start_as_the_option_says() -> None:
         assert one.std().item() == pytest.approx(0.1, rel=0.25)
 
 
+def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing() -> None:
+    net = model("modality_dropout=1")
+    none, b = torch.zeros(4, dtype=torch.bool), batch(net)
+    image, text = (logits(net, batch(net, **{missing: none})) for missing in ("has_text", "has_image"))
+    torch.manual_seed(1)
+    shown = net.train()(b).logits["t"]
+    by_image, by_text = (torch.isclose(shown, one, rtol=1e-4, atol=1e-5).all(1) for one in (image, text))
+    assert (by_image ^ by_text).all()
+    assert by_image.any()
+    assert by_text.any()
+
+
 def test_what_a_modality_is_padded_with_tells_it_from_others() -> None:
     """Two modalities with equal tokens must not be one to the model."""
     torch.manual_seed(0)
