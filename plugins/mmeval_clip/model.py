@@ -12,12 +12,10 @@ from mmeval import Batch, ModelContext, Tuning, UserError
 from mmeval.nn import ClassPrior, Heads, Output, TorchModel, image_encoder, text_encoder
 from mmeval_clip.config import ClipConfig
 from mmeval_clip.prompts import ENGLISH, sentences, spoken
-from mmeval_clip.zero_shot import class_vectors, require_joint, scale_of
+from mmeval_clip.zero_shot import class_vectors, prompt_encoder, require_joint, require_prompts, scale_of
 
 START, LARGEST = math.log(1 / 0.07), math.log(100)
 """The contrastive loss's log scale: where it starts, and where it is clipped (section 2.5)."""
-SAME = 1 - 1e-5
-"""Cosine from which two pictures of a batch are the same one."""
 
 
 class ClipClassifier(TorchModel):
@@ -57,10 +55,8 @@ class ClipClassifier(TorchModel):
         joint = [self._unit(number, x, seen[:, number]) for number, x in enumerate(pooled)]  # 2 x [B, D]
         losses = {}
         if self.training and self.config.contrastive_weight:
-            same = _same(pooled[0].detach())
-            losses["contrastive"] = self.config.contrastive_weight * self._contrast(
-                joint[0], joint[1], seen.all(1), same
-            )
+            loss = self._contrast(joint[0], joint[1], seen.all(1), same_picture(batch))
+            losses["contrastive"] = self.config.contrastive_weight * loss
         shown = self._drop_modality(seen) if self.training else seen
         parts = [torch.where(one[:, None], x, 0) for one, x in zip(shown.unbind(1), joint, strict=True)]
         # Times the root of the width: features of variance 1, which is what a linear layer's start and step suit.
@@ -103,11 +99,13 @@ class ClipClassifier(TorchModel):
         A class is the mean of its prompts over the training languages.
         """
         require_joint(self.config, *self.widths, "head_init=prompts")
+        require_prompts(self.config, self.widths[0])
         scale = scale_of(self.config, self.image_encoder, self.text_encoder)
         prompts, width = sentences(self.config, self.context), self.widths[0]
         learned = self.context.languages or (ENGLISH,)
         asked = {(task, spoken(own, language)) for task, own in prompts.items() for language in learned}
-        vectors, _ = class_vectors({key: prompts[key[0]][key[1]] for key in sorted(asked)}, self.config.text_encoder)
+        ensembles = {key: prompts[key[0]][key[1]] for key in sorted(asked)}
+        vectors, _ = class_vectors(ensembles, prompt_encoder(self.config))
         for layer, task in zip(self.heads.layers, self.heads.tasks, strict=True):
             each = torch.stack([torch.from_numpy(own) for (of, _), own in vectors.items() if of == task])
             classes = F.normalize(each.mean(0), dim=1)  # [C, D]
@@ -134,7 +132,10 @@ def _check(config: ClipConfig, frozen: bool) -> None:
         raise UserError("contrastive_weight with frozen towers has nothing to teach; add projection=256.")
 
 
-def _same(images: Tensor) -> Tensor:
-    """Embeddings ``[B, D]`` -> bool ``[B, B]``: which rows show the same picture."""
-    x = F.normalize(images.float(), dim=1)
-    return x @ x.T > SAME
+def same_picture(batch: Batch) -> Tensor:
+    """Bool ``[B, B]``: which rows of a batch show the same picture, to the pixel (or to the cached embedding)."""
+    shown = batch.image_embeddings if batch.images is None else batch.images
+    if shown is None:
+        return torch.eye(len(batch), dtype=torch.bool, device=batch.has_image.device)
+    number: Tensor = torch.unique(shown.flatten(1), dim=0, return_inverse=True)[1]
+    return number[:, None] == number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,10 @@ FOLDER = Path(__file__).with_name("prompts")
 ENGLISH = "en"
 GLAMI = "A photo of a {}, a type of fashion product"
 """The prompt of GLAMI-1M's zero-shot baseline (arXiv 2211.14451)."""
-PREFIXES = {"womens-": "women's ", "women-s-": "women's ", "mens-": "men's ", "men-s-": "men's "}
+OF_WOMEN_OR_MEN = re.compile(r"(?<![a-z])((?:wo)?men)-?s(?![a-z])")
+"""``womens``, ``women-s``, ``mens`` or ``men-s`` as a word of a slug."""
+ANYWHERE = {"women-s": "women's", "womens": "women's", "men-s": "men's", "mens": "men's"}
+"""What GLAMI-1M's baseline replaces in a slug, one after the other, wherever it stands, within a word too."""
 
 Sentences = Mapping[str, Mapping[str, list[list[str]]]]
 """By task, then language: for each class the sentences of its ensemble."""
@@ -39,15 +43,17 @@ def readable(name: str) -> str:
     coats``, ``apple_pie`` -> ``apple pie``."""
     said = name.strip()
     said = said.lower() if said.isupper() else said
-    for written, meant in PREFIXES.items():
-        if said.startswith(written):
-            said = meant + said.removeprefix(written)
-            break
+    said = OF_WOMEN_OR_MEN.sub(r"\1's", said)
     return " ".join(said.replace("-", " ").replace("_", " ").replace("&", "and").split())
 
 
 def glami(name: str) -> str:
-    """A slug as GLAMI-1M's baseline reads it: as :func:`readable`, and "and" is "or"."""
+    """A slug as GLAMI-1M's baseline reads it (``eval_clip.py``): "and" is "or", hyphens are spaces.
+
+    Underscores, ``&`` and capitals, which GLAMI-1M's slugs lack, are read as in :func:`readable`.
+    """
+    for written, meant in ANYWHERE.items():
+        name = name.replace(written, meant)
     return readable(name).replace(" and ", " or ")
 
 

@@ -28,7 +28,7 @@ class ZeroShot:
     """A plain model without ``fit``. What the frozen towers make of pictures, texts and prompts is cached."""
 
     def __init__(self, config: ClipConfig, context: ModelContext) -> None:
-        """Load both towers once, to see that they fit together and with what scale.
+        """Load the towers once, to see that they fit together and with what scale.
 
         Raises:
             UserError: their widths differ, so that they have no joint space; or they can't be had.
@@ -39,6 +39,7 @@ class ZeroShot:
             text_encoder(config.text_encoder, frozen=True),
         )
         require_joint(config, image.width, text.width, "mode=zero-shot")
+        require_prompts(config, image.width)
         self.scale = scale_of(config, image, text)
         self.prompts: Sentences = sentences(config, context)
 
@@ -48,12 +49,22 @@ class ZeroShot:
         asked = sorted({spoken(known, language) for language in set(examples.languages)})
         ensembles = {(task, one): own[one] for task, own in self.prompts.items() for one in asked}
         images = embed_images(examples, self.config.image_encoder, context.device)  # [n, D], zeros where there is none
-        classes, texts = class_vectors(ensembles, self.config.text_encoder, context.device, examples.texts)
+        classes, texts = self._embedded(ensembles, examples.texts, context.device)
         step = self.config.recipe.batch_size * 4
         for start in range(0, len(examples), step):
             rows = slice(start, start + step)
             query = fused(images[rows], texts[rows], self.config.fusion)  # [b, D]
             yield {task: self._probabilities(task, query, examples.languages[rows], classes) for task in self.prompts}
+
+    def _embedded(
+        self, ensembles: Mapping[tuple[str, str], Sequence[Sequence[str]]], texts: Sequence[str], device: str
+    ) -> tuple[dict[tuple[str, str], Floats], Floats]:
+        """Vectors of the classes under each key, and of ``texts``; a tower that makes both is loaded but once."""
+        own, prompts = self.config.text_encoder, prompt_encoder(self.config)
+        if prompts == own:
+            return class_vectors(ensembles, own, device, texts)
+        classes, _ = class_vectors(ensembles, prompts, device)
+        return classes, embed_texts(texts, own, device)
 
     def _probabilities(
         self, task: str, query: Floats, languages: Sequence[str], classes: Mapping[tuple[str, str], Floats]
@@ -129,6 +140,27 @@ def require_joint(config: ClipConfig, image: int, text: int, what: str) -> None:
         raise UserError(
             f"{what} needs two towers of one joint space; {config.image_encoder} gives {image} numbers, "
             f"{config.text_encoder} {text}."
+        )
+
+
+def prompt_encoder(config: ClipConfig) -> str:
+    """The name of the text tower that embeds the class prompts."""
+    return config.prompt_encoder or config.text_encoder
+
+
+def require_prompts(config: ClipConfig, width: int) -> None:
+    """Refuse a tower for the prompts that doesn't share the joint space of ``width`` features.
+
+    Raises:
+        UserError: its embeddings differ in width; or it can't be had.
+    """
+    if prompt_encoder(config) == config.text_encoder:
+        return
+    own = text_encoder(config.prompt_encoder, frozen=True).width
+    if own != width:
+        raise UserError(
+            f"prompt_encoder needs a tower of the joint space of {config.image_encoder}, which has {width} numbers; "
+            f"{config.prompt_encoder} gives {own}."
         )
 
 

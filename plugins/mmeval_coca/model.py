@@ -123,14 +123,27 @@ class Core(nn.Module):
         return F.normalize(self.text_projection(self.text_norm(cls)).float(), dim=-1)
 
 
-def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Tensor:
     """L_Con (section 3.1): each picture finds its text among the batch's and each text its picture; unit vectors.
 
+    ``same`` bool ``[B, B]``: rows that show one picture, as its names in several languages do. They are left out of
+    each other's comparison, in which only one text would be the picture's; the paper's batches have no such rows.
     The sum of both directions is halved, as in CLIP and open_clip; whether the paper does so is unverified.
     """
     logits = scale * image @ text.T
     target = torch.arange(len(logits), device=logits.device)
+    others = same & (target[:, None] != target)
+    logits = logits.masked_fill(others, torch.finfo(logits.dtype).min)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def same_picture(batch: Batch) -> Tensor:
+    """Bool ``[B, B]``: which rows of a batch show the same picture, to the pixel (or to the cached embedding)."""
+    shown = batch.image_embeddings if batch.images is None else batch.images
+    if shown is None:
+        return torch.eye(len(batch), dtype=torch.bool, device=batch.has_image.device)
+    number: Tensor = torch.unique(shown.flatten(1), dim=0, return_inverse=True)[1]
+    return number[:, None] == number
 
 
 class CoCa(TorchModel):
@@ -180,7 +193,7 @@ class CoCa(TorchModel):
             tokens, contrast = core.poolers(image, seen.image_mask)
             tokens = torch.where(has_image[:, None, None], tokens, 0)
             if self.training and self.config.contrastive_weight:
-                losses |= self._contrast(contrast, seen.cls, both)
+                losses |= self._contrast(batch, contrast, seen.cls, both)
             if core.multimodal is not None:
                 caption = self.training and self.config.caption_weight > 0
                 states, cls = core.multimodal(seen.text, seen.text_mask, seen.cls, tokens, words=caption)
@@ -217,13 +230,14 @@ class CoCa(TorchModel):
         cls = torch.where(has_text[:, None], cls, 0)
         return Seen(pixels, image.mask | ~has_image[:, None], states, mask, cls)
 
-    def _contrast(self, image: Tensor, cls: Tensor, pairs: Tensor) -> dict[str, Tensor]:
+    def _contrast(self, batch: Batch, image: Tensor, cls: Tensor, pairs: Tensor) -> dict[str, Tensor]:
         """L_Con of the batch's pairs; none if they are fewer than two."""
         if pairs.sum() < 2 or self.core.logit_scale is None:
             return {}
         unit = self.core.embed_image(image[pairs]), self.core.embed_text(cls[pairs])
         # Not above 100, as in CLIP: the softmax would become unstable.
-        loss = contrastive_loss(*unit, self.core.logit_scale.exp().clamp(max=100))
+        scale = self.core.logit_scale.exp().clamp(max=100)
+        loss = contrastive_loss(*unit, scale, same_picture(batch)[pairs][:, pairs])
         return {"contrastive": self.config.contrastive_weight * loss}
 
     def _caption(self, states: Tensor, mask: Tensor, ids: Tensor | None, pairs: Tensor) -> dict[str, Tensor]:

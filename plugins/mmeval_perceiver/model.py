@@ -207,6 +207,8 @@ class Perceiver(TorchModel):
     """Picture and text as one array of tokens, read by latents, read by queries."""
 
     config: PerceiverConfig
+    image_code: Tensor
+    """Fourier features ``[T, 2 (2 bands + 1)]`` of a picture's tokens."""
 
     def __init__(self, config: PerceiverConfig, context: ModelContext) -> None:
         """Build what makes the tokens by name, then the Perceiver."""
@@ -218,6 +220,8 @@ class Perceiver(TorchModel):
             if c.text_input == "bytes"
             else text_encoder(c.text_encoder, c.text_tuning, tokens=True)
         )
+        # Not saved: it follows from the config, and would be larger than the model itself.
+        self.register_buffer("image_code", _code(self.image_encoder, c), persistent=False)
         self.image_tokens = _reader(self.image_encoder.width, c)
         self.text_tokens = _reader(self.text_encoder.width, c)
         widths = {
@@ -240,7 +244,7 @@ class Perceiver(TorchModel):
         masks = self._hide({"image": image.mask, "text": text.mask}) if self.training else None
         masks = masks or {"image": image.mask, "text": text.mask}
         tokens = {
-            "image": self._image(self.image_encoder, image),
+            "image": self._image(image),
             "text": self.text_tokens(_clean(text)),
         }
         present = torch.cat(list(masks.values()), 1).any(1)  # [B]
@@ -249,13 +253,12 @@ class Perceiver(TorchModel):
         latents = self.trunk(inputs, seen | ~present[:, None])
         return Output(self.prior(self.decoder(latents), present))
 
-    def _image(self, encoder: ImageEncoder, image: Encoded) -> Tensor:
+    def _image(self, image: Encoded) -> Tensor:
         """Tokens ``[B, T, C]`` with their Fourier features behind them; those of no place have zeros there."""
-        rows, columns, before = grid_of(image.tokens.shape[1], encoder.input.height, encoder.input.width)
-        most = self.config.max_resolution
-        code = fourier(rows, columns, self.config.bands, (most or rows, most or columns)).to(image.tokens.device)
-        tokens = self.image_tokens(_clean(image))
-        return torch.cat([tokens, F.pad(code, (0, 0, before, 0)).expand(len(tokens), -1, -1)], 2)
+        tokens: Tensor = self.image_tokens(_clean(image))
+        # A batch without any picture has a single token, which the mask hides.
+        code = self.image_code[: tokens.shape[1]]
+        return torch.cat([tokens, code.expand(len(tokens), -1, -1)], 2)
 
     def _hide(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
         """Hide one modality of a share of the examples that have both."""
@@ -279,6 +282,17 @@ def _image_encoder(config: PerceiverConfig) -> ImageEncoder:
         "conv": f"conv:{size}x{config.conv_width}",
     }
     return image_encoder(names[config.image_input], Tuning(), tokens=True)
+
+
+def _code(encoder: ImageEncoder, config: PerceiverConfig) -> Tensor:
+    """Fourier features of the tokens that an encoder makes of a picture, zero before the grid: constant."""
+    height, width, was = encoder.input.height, encoder.input.width, encoder.training
+    with torch.no_grad():
+        tokens = encoder.eval().encode(torch.zeros(1, 3, height, width, dtype=torch.uint8)).tokens.shape[1]
+    encoder.train(was)
+    rows, columns, before = grid_of(tokens, height, width)
+    most = config.max_resolution
+    return F.pad(fourier(rows, columns, config.bands, (most or rows, most or columns)), (0, 0, before, 0))
 
 
 def _clean(encoded: Encoded) -> Tensor:

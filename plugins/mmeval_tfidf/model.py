@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval import Examples, FitContext, MissingExtraError, ModelContext, UserError
+from mmeval import Examples, FitContext, MissingExtraError, ModelContext, UserError, progress
 from mmeval_tfidf.config import TfidfConfig
 from mmeval_tfidf.names import PART, prior
 
@@ -49,11 +49,13 @@ class Tfidf:
         shown = np.array([bool(text.strip()) for text in train.texts], bool)
         own = {name for name in set(languages) if (shown & (languages == name)).sum() >= self.config.fewest}
         of = np.where(np.isin(languages, list(own if self.config.scope == "language" else ())), languages, ALL)
+        rows = {str(language): shown & (of == language) for language in np.unique(of[shown])}
+        known = {own: {name: values[here] for name, values in labels.items()} for own, here in rows.items()}
+        total = sum(_count(values) for tasks in known.values() for values in tasks.values())
         self.parts = {}
-        for language in np.unique(of[shown]):
-            rows = shown & (of == language)
-            known = {name: values[rows] for name, values in labels.items()}
-            self.parts[str(language)] = self._fitted(list(texts[rows]), known, context.seed)
+        with progress(f"Training (seed {context.seed})", total, "classifiers") as advance:
+            for language, here in rows.items():
+                self.parts[language] = self._fitted(list(texts[here]), known[language], context.seed, advance)
         return {"classifiers": len(self.parts), "text_features": self._features()}
 
     def predict(self, examples: Examples, context: FitContext) -> Iterator[dict[str, NDArray[np.float32]]]:  # noqa: ARG002
@@ -89,11 +91,11 @@ class Tfidf:
         except (OSError, ValueError) as error:
             raise UserError(f"{folder} holds no model of tfidf: {error}.") from None
 
-    def _fitted(self, texts: list[str], labels: Mapping[str, NDArray[np.int64]], seed: int) -> dict[str, Any]:
+    def _fitted(
+        self, texts: list[str], labels: Mapping[str, NDArray[np.int64]], seed: int, advance: Callable[..., None]
+    ) -> dict[str, Any]:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.multiclass import OneVsRestClassifier
 
         config = self.config
         vectorizer = TfidfVectorizer(
@@ -110,16 +112,14 @@ class Tfidf:
         part: dict[str, Any] = {"vectorizer": vectorizer}
         for number, values in enumerate(labels.values()):
             known = values >= 0
-            if len(np.unique(values[known])) > 1:
+            if _count(values):
                 # One against the rest, in the dual: ten times as fast as one model of all classes, and as good.
-                one = LogisticRegression(
-                    C=config.c, max_iter=config.iterations, tol=1e-3, random_state=seed, solver="liblinear", dual=True
-                )
-                model = OneVsRestClassifier(one)
+                how: dict[str, Any] = {"C": config.c, "max_iter": config.iterations, "tol": 1e-3, "random_state": seed}
+                how |= {"solver": "liblinear", "dual": True}
                 with warnings.catch_warnings():
                     # Not quite converged is no worse a classifier; the number of iterations is the user's.
                     warnings.simplefilter("ignore", ConvergenceWarning)
-                    part[f"task{number}"] = model.fit(features[known], values[known])
+                    part[f"task{number}"] = _one_against_the_rest(how, features[known], values[known], advance)
         return part
 
     def _fill(
@@ -145,6 +145,32 @@ class Tfidf:
 
     def _features(self) -> int:
         return sum(len(part["vectorizer"].vocabulary_) for part in self.parts.values())
+
+
+def _count(labels: NDArray[np.int64]) -> int:
+    """Binary classifiers that a task needs: one per class that is there, one for two, none for a single one."""
+    classes = len(np.unique(labels[labels >= 0]))
+    return classes if classes > 2 else max(classes - 1, 0)
+
+
+def _one_against_the_rest(options: Mapping[str, Any], x: Any, labels: Any, advance: Callable[[], None]) -> Any:  # noqa: ANN401 - theirs
+    """``OneVsRestClassifier(LogisticRegression(**options)).fit(x, labels)``, with ``advance()`` after each class.
+
+    scikit-learn tells nobody how far it is.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    class Told(LogisticRegression):  # type: ignore[misc, unused-ignore]
+        def fit(self, *arguments: Any) -> Told:  # noqa: ANN401
+            super().fit(*arguments)
+            self.__class__ = LogisticRegression  # it is saved as what it is
+            advance()
+            return self
+
+    made = OneVsRestClassifier(Told(**options)).fit(x, labels)
+    made.estimator = LogisticRegression(**options)
+    return made
 
 
 def _log_probabilities(classifier: Any, vectors: Any, classes: int) -> NDArray[np.float64]:  # noqa: ANN401 - theirs

@@ -26,8 +26,9 @@ from mmeval.testing.examine import Examination
 from mmeval_clip import PRESETS, build
 from mmeval_clip.config import ClipConfig
 from mmeval_clip.model import ClipClassifier
-from mmeval_clip.prompts import FOLDER, languages, names, readable, sentences, templates
+from mmeval_clip.prompts import FOLDER, glami, languages, names, readable, sentences, templates
 from mmeval_clip.zero_shot import ZeroShot, class_vectors, fused, unit
+from tests.nn.encoders.test_m_clip import published
 
 SIZES: dict[str, Any] = {
     "embed_dim": 24,
@@ -145,6 +146,80 @@ def test_embeddings_are_added_before_they_are_normalised() -> None:
         assert not fused(0 * image, 0 * text, how).any()
 
 
+@pytest.fixture
+def m_clip(tmp_path: Path) -> tuple[str, Any, torch.nn.Linear]:
+    """The name of a tiny M-CLIP in its published format, with embeddings as wide as ``towers``'; its two parts."""
+    folder = tmp_path / "m-clip"
+    folder.mkdir()
+    return f"m-clip:{folder}?length=32", *published(folder)
+
+
+def stand_ins(towers: str, multilingual: str) -> list[str]:
+    """The encoders of the preset ``glami-zero-shot``, each by its stand-in."""
+    openai, m_clip = "open_clip:ViT-B-32-quickgelu/openai", "m-clip:M-CLIP/XLM-Roberta-Large-Vit-B-32?length=32"
+    named = {openai: towers, m_clip: multilingual}
+    preset = PRESETS["glami-zero-shot"]
+    return [f"{key}={named[preset[key]]}" for key in ("image_encoder", "text_encoder", "prompt_encoder")]
+
+
+def test_the_baseline_of_glami_embeds_prompts_with_clips_own_text_tower(
+    towers: str,
+    m_clip: tuple[str, Any, torch.nn.Linear],
+    store: Store,
+    context: ModelContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As its eval_clip.py: only the texts of the examples are M-CLIP's, so that another tower is another baseline."""
+    import open_clip
+
+    import mmeval_clip.zero_shot as module
+
+    name, base, layer = m_clip
+    calls: list[tuple[str, set[str]]] = []
+    embed_texts = module.embed_texts
+
+    def recorded(texts: Any, encoder: str, device: str) -> Any:
+        calls.append((encoder, set(texts)))
+        return embed_texts(texts, encoder, device)
+
+    monkeypatch.setattr(module, "embed_texts", recorded)
+    examples = Examples(store, "test")
+    shown = (examples.image_rows >= 0) & np.array([bool(text) for text in examples.texts])
+    examples = Examples.of_table(store, examples.table.filter(shown), "test")
+    config = configure(ClipConfig, "clip", PRESETS["glami-zero-shot"], stand_ins(towers, name))
+    found = answers(ZeroShot(config, context), examples, tmp_path)["colour"]
+
+    prompts = [f"A photo of a {colour}, a type of fashion product" for colour in ("red", "green", "blue")]
+    shades = [f"A photo of a {shade}, a type of fashion product" for shade in ("dark", "light")]
+    assert calls == [(towers, {*prompts, *shades}), (name, set(examples.texts))]
+
+    clip = open_clip.create_model(towers.removeprefix("open_clip:")).eval()
+    cut = open_clip.get_tokenizer(towers.removeprefix("open_clip:"))
+    mean, std = (torch.tensor(v)[:, None, None] for v in ([0.48, 0.46, 0.41], [0.27, 0.26, 0.28]))
+    pixels = decode_batch(examples.encoded_images(examples.image_rows), (32, 32), "bicubic")
+    from mmeval.nn import text_encoder
+
+    with torch.inference_mode():
+        classes = clip.encode_text(cut(prompts), normalize=True)
+        ids, mask = text_encoder(name, frozen=True).tokenize(examples.texts)
+        states = base(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        texts = layer((states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True))
+        query = F.normalize(clip.encode_image((pixels / 255 - mean) / std) + texts, dim=-1)
+        expected = (clip.logit_scale.exp() * query @ classes.T).softmax(-1)
+    np.testing.assert_allclose(found, expected.numpy(), atol=2e-5)
+
+
+def test_a_head_from_prompts_takes_them_from_the_tower_of_prompts(
+    towers: str, m_clip: tuple[str, Any, torch.nn.Linear]
+) -> None:
+    changes = ("head_init=prompts", f"text_encoder={m_clip[0]}", f"prompt_encoder={towers}", "prompt=english")
+    net = classifier(towers, NAMED, *changes)
+    vectors, _ = class_vectors({"en": sentences(net.config, NAMED)["kind"]["en"]}, towers)
+    layer: Any = net.heads.layers[0]
+    torch.testing.assert_close(F.normalize(layer.weight[:, :24]), torch.from_numpy(vectors["en"]))
+
+
 def test_an_ensemble_is_normalised_before_and_after_its_mean(towers: str) -> None:
     """Else the longest prompt is the class."""
     from mmeval import embed_texts
@@ -220,6 +295,25 @@ def test_a_file_of_prompts_is_whole(language: str) -> None:
     assert (FOLDER / f"{language}.yaml").read_text(encoding="utf-8").startswith("# ")
 
 
+AGREES = dict(
+    [
+        *[("cs", "je"), ("sk", "je"), ("hr", "je"), ("sl", "je"), ("pl", "jest"), ("ru", "есть"), ("bg", "вижда")],
+        *[("el", "φαίνεται"), ("es", "ve"), ("it", "vede"), ("ro", "vede"), ("nl", "staat"), ("de", "ist")],
+        *[("hu", "látható"), ("ar", "تظهر"), ("hi", "है")],
+    ]
+)
+"""A singular verb whose subject would be the class."""
+
+
+@pytest.mark.parametrize("language", AGREES)
+def test_prompts_fit_names_in_the_plural(language: str) -> None:
+    """Most classes of shops are plurals: no verb has the class as its subject."""
+    written = [one for domain, group in templates(language).items() if domain != "emoji" for one in group]
+    assert not [one for one in written if AGREES[language] in re.findall(r"\w+", one)]
+    if language in ("cs", "hr", "pl", "ru", "sk", "sl"):
+        assert all(": {}" in one for one in written)
+
+
 @pytest.mark.parametrize(
     ("slug", "said"),
     [
@@ -227,6 +321,9 @@ def test_a_file_of_prompts_is_whole(language: str) -> None:
         ("women-s-socks ", "women's socks"),
         ("mens-t-shirts-and-tank-tops", "men's t shirts and tank tops"),
         ("men-s-hats", "men's hats"),
+        ("boys-and-mens-socks", "boys and men's socks"),
+        ("women-sandals", "women sandals"),
+        ("omens", "omens"),
         ("apple_pie", "apple pie"),
         ("JACKETS & COATS", "jackets and coats"),
         ("Smileys & Emotion", "Smileys and Emotion"),
@@ -234,6 +331,23 @@ def test_a_file_of_prompts_is_whole(language: str) -> None:
 )
 def test_slugs_become_names(slug: str, said: str) -> None:
     assert readable(slug) == said
+
+
+@pytest.mark.parametrize(
+    ("slug", "said"),
+    [
+        ("womens-loafers-and-moccasins", "women's loafers or moccasins"),
+        ("women-s-socks ", "women's socks"),
+        ("men-s-t-shirts-and-tank-tops", "men's t shirts or tank tops"),
+        ("bags-for-womens-and-mens-shoes", "bags for women's or men's shoes"),
+        ("boys-men-s-hats", "boys men's hats"),
+        ("women-sandals", "women'sandals"),
+        ("specimens", "specimen's"),
+    ],
+)
+def test_the_baseline_of_glami_replaces_womens_and_mens_anywhere(slug: str, said: str) -> None:
+    """Its eval_clip.py replaces substrings, within a word too; a cleaner name would be another prompt."""
+    assert glami(slug) == said
 
 
 def test_classes_are_called_as_the_data_card_says_else_by_their_slug() -> None:
@@ -258,7 +372,7 @@ def test_the_prompt_of_glami_is_its_papers() -> None:
 def test_prompts_are_native_or_english_as_asked() -> None:
     native = sentences(configure(ClipConfig, "clip", {}, ["domain=fashion"]), NAMED)["kind"]
     assert set(native) == set(languages())
-    assert native["cs"][0][0] == "Na fotografii je ponožky, druh módního zboží."
+    assert native["cs"][0][0] == "Na fotografii: ponožky, druh módního zboží."
     english = sentences(configure(ClipConfig, "clip", {}, ["prompt=english"]), NAMED)["kind"]
     assert list(english) == ["en"]
     assert english["en"][2] == ["a photo of a apple pie.", "a picture of a apple pie.", "an image showing a apple pie."]
@@ -365,6 +479,73 @@ def test_the_contrastive_loss_is_open_clips(towers: str) -> None:
     torch.testing.assert_close(output.losses["contrastive"], 2 * expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_contrastive_scale_is_learned_and_clipped_at_100(towers: str) -> None:
+    """Section 2.5: a larger one makes training unstable."""
+    from open_clip.loss import ClipLoss
+
+    net = classifier(towers, NAMED, "contrastive_weight=1", "mode=fine-tune").train()
+    b = batch(net)
+    net(b).losses["contrastive"].backward()
+    assert net.log_scale.grad is not None
+    assert net.log_scale.grad != 0
+    with torch.no_grad():
+        net.log_scale.fill_(9)
+        image, text = (F.normalize(e.pool(b), dim=1) for e in (net.image_encoder, net.text_encoder))  # type: ignore[union-attr]
+        expected = ClipLoss()(image, text, torch.tensor(100.0))
+        torch.testing.assert_close(net(b).losses["contrastive"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_contrastive_loss_is_of_training_alone(towers: str) -> None:
+    """In evaluation neighbours mustn't count, nor cost time."""
+    net = classifier(towers, NAMED, "contrastive_weight=1", "projection=16")
+    assert set(net.train()(batch(net)).losses) == {"contrastive"}
+    assert not net.eval()(batch(net)).losses
+
+
+@pytest.mark.parametrize("place", ["head", "projections"])
+def test_dropout_is_of_training_alone(towers: str, place: str) -> None:
+    """Of what the head reads and of what the projections read, each by itself."""
+    net = classifier(towers, NAMED, "dropout=0.5", "projection=16", "modality_dropout=0")
+    if place == "head":
+        for projection in net.projections:
+            projection[1].p = 0  # type: ignore[index, union-attr]
+    else:
+        net.dropout.p = 0
+    b = batch(net)
+    torch.manual_seed(0)
+    first, second = (net.train()(b).logits["kind"] for _ in range(2))
+    assert not torch.allclose(first, second)
+    torch.testing.assert_close(logits(net, b), logits(net, b), rtol=0, atol=0)
+
+
+def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing(towers: str) -> None:
+    net = classifier(towers, NAMED, "modality_dropout=1")
+    none, b = torch.zeros(6, dtype=torch.bool), batch(net)
+    image, text = (logits(net, batch(net, **{missing: none})) for missing in ("has_text", "has_image"))
+    torch.manual_seed(0)
+    shown = net.train()(b).logits["kind"]
+    by_image = torch.isclose(shown, image, rtol=1e-4, atol=1e-5).all(1)
+    by_text = torch.isclose(shown, text, rtol=1e-4, atol=1e-5).all(1)
+    assert (by_image ^ by_text).all()
+    assert by_image.any()
+    assert by_text.any()
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_only_equal_pictures_are_one(towers: str, cached: bool) -> None:
+    """To the pixel, or to the cached embedding; an encoder may put others as close as it likes."""
+    from mmeval_clip.model import same_picture
+
+    b = batch(classifier(towers))
+    assert b.images is not None
+    images = b.images[[0, 1, 0, 1, 4, 5]].clone()
+    images[3, 0, 0, 0] ^= 1
+    shown = {"images": None, "image_embeddings": images.flatten(1).float()} if cached else {"images": images}
+    expected = torch.eye(6, dtype=torch.bool)
+    expected[0, 2] = expected[2, 0] = True
+    assert torch.equal(same_picture(Batch(**(vars(b) | shown))), expected)  # type: ignore[arg-type]
+
+
 def test_names_of_one_picture_are_not_held_against_each_other(towers: str) -> None:
     """Fourteen names of one picture in a batch are all its own."""
     net = classifier(towers, NAMED, "contrastive_weight=1", "mode=fine-tune").train()
@@ -409,6 +590,11 @@ def test_only_the_mode_fine_tune_teaches_the_towers(towers: str) -> None:
             "mode=zero-shot needs two towers of one joint space; efficientnet-lite0:32 gives 1280 numbers, TOWERS 24.",
         ),
         (
+            ["mode=zero-shot", "prompt_encoder=TOWERS?space=hidden"],
+            "prompt_encoder needs a tower of the joint space of TOWERS, which has 24 numbers; TOWERS?space=hidden "
+            "gives 32.",
+        ),
+        (
             ["head_init=prompts", "projection=8"],
             "head_init=prompts needs the towers' own joint space; add projection=0.",
         ),
@@ -424,7 +610,7 @@ def test_only_the_mode_fine_tune_teaches_the_towers(towers: str) -> None:
 )
 def test_options_that_do_not_go_together_are_refused(towers: str, changes: list[str], said: str) -> None:
     with pytest.raises(UserError) as caught:
-        build(options(towers, *changes), NAMED)
+        build(options(towers, *(one.replace("TOWERS", towers) for one in changes)), NAMED)
     assert str(caught.value) == said.replace("TOWERS", towers)
 
 
@@ -434,7 +620,7 @@ def test_presets_name_weights_that_open_clip_has(preset: str) -> None:
     open_clip = pytest.importorskip("open_clip")
     config = configure(ClipConfig, "clip", PRESETS[preset])
     known = {f"open_clip:{model}/{tag}" for model, tag in open_clip.list_pretrained()}
-    for name in (config.image_encoder, config.text_encoder):
+    for name in (config.image_encoder, config.text_encoder, config.prompt_encoder):
         assert not name.startswith("open_clip:") or name in known
     assert config.projection == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -14,8 +15,8 @@ from mmeval import Batch, MissingExtraError, MissingWeightsError, ModelContext, 
 from mmeval.plugin.config import configure
 from mmeval_coca import build
 from mmeval_coca.config import CoCaConfig
-from mmeval_coca.layers import AttentionalPooler, causal
-from mmeval_coca.model import CoCa, Core, Multimodal, contrastive_loss
+from mmeval_coca.layers import AttentionalPooler, Layer, causal
+from mmeval_coca.model import CoCa, Core, FeatureDropout, Multimodal, contrastive_loss
 from mmeval_coca.published import taken
 from mmeval_coca.towers import Bytes, TextDecoder, ViT
 
@@ -295,8 +296,160 @@ def test_losses_over_the_batch_are_of_pairs_and_of_training_alone() -> None:
 
 def test_contrast_prefers_the_own_text() -> None:
     unit = F.normalize(torch.randn(8, 16), dim=-1)
-    scale = torch.tensor(10.0)
-    assert contrastive_loss(unit, unit, scale) < contrastive_loss(unit, unit.flip(0), scale)
+    scale, alone = torch.tensor(10.0), torch.eye(8, dtype=torch.bool)
+    assert contrastive_loss(unit, unit, scale, alone) < contrastive_loss(unit, unit.flip(0), scale, alone)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_names_of_one_picture_are_not_held_against_each_other(cached: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perfect embeddings of 8 pictures in 14 languages have no loss; as each other's negatives they had log 14."""
+    net = model("caption_weight=0").train()
+    b = batch(net, 112)
+    assert b.images is not None
+    images = b.images[:8].repeat_interleave(14, 0)
+    vectors = torch.randn(8, 32).repeat_interleave(14, 0)
+    b = Batch(**(vars(b) | ({"images": None, "image_embeddings": vectors} if cached else {"images": images})))
+    perfect = F.normalize(torch.eye(8, 16), dim=-1).repeat_interleave(14, 0)
+    assert net.core.logit_scale is not None
+    with torch.no_grad():
+        net.core.logit_scale.fill_(10)  # 100, once clipped
+    monkeypatch.setattr(net.core, "embed_image", lambda _: perfect)
+    monkeypatch.setattr(net.core, "embed_text", lambda _: perfect)
+    assert net(b).losses["contrastive"] < 1e-6
+    monkeypatch.setattr(net.core, "embed_text", lambda _: perfect.roll(14, 0))
+    # Each text of the other picture at 100, which the scale is clipped at, against the own one at 0.
+    assert net(b).losses["contrastive"].item() == pytest.approx(100 + math.log(14), abs=0.01)
+
+
+def test_only_rows_with_equal_pixels_show_one_picture() -> None:
+    """A picture of another shade is another one, however close an encoder puts it."""
+    from mmeval_coca.model import same_picture
+
+    net = model()
+    b = batch(net)
+    assert b.images is not None
+    images = b.images[[0, 1, 0, 1, 4, 5]].clone()
+    images[3, 0, 0, 0] ^= 1
+    same = same_picture(Batch(**(vars(b) | {"images": images})))
+    expected = torch.eye(6, dtype=torch.bool)
+    expected[0, 2] = expected[2, 0] = True
+    assert torch.equal(same, expected)
+
+
+def test_losses_have_their_weights_and_the_contrast_its_temperature() -> None:
+    losses = [dict(model(*changes).train()(batch(model())).losses) for changes in ((), WEIGHTS)]
+    torch.testing.assert_close(losses[1]["contrastive"], 3 * losses[0]["contrastive"])
+    torch.testing.assert_close(losses[1]["captioning"], 0.25 * losses[0]["captioning"])
+    scale = model("temperature=0.05").core.logit_scale
+    assert scale is not None
+    assert scale.requires_grad
+    assert scale.exp().item() == pytest.approx(20)
+
+
+WEIGHTS = ("contrastive_weight=3", "caption_weight=0.5")  # 1 and 2 by default here
+
+
+def test_a_single_pair_has_nothing_to_be_contrasted_with() -> None:
+    net = model().train()
+    assert set(net(batch(net, has_image=torch.arange(6) == 2)).losses) == {"captioning"}
+
+
+def test_a_feature_is_dropped_of_all_tokens_of_an_example_at_once() -> None:
+    torch.manual_seed(0)
+    drop, x = FeatureDropout(0.25), torch.ones(40, 5, 50)
+    out = drop.train()(x)
+    assert torch.equal(out, out[:, :1].expand_as(x))
+    assert out.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert (out[:, 0] == 0).float().mean() == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(drop.eval()(x), x)
+
+
+def test_dropout_is_of_each_residual_branch() -> None:
+    """Where all of it is dropped, a layer gives back what it got; in evaluation it doesn't."""
+    torch.manual_seed(0)
+    layer, x, image = Layer(32, 4, 0.5, cross=True, two_mlps=True), torch.randn(2, 5, 32), torch.randn(2, 3, 32)
+    layer.dropout.p = 1
+    torch.testing.assert_close(layer.train()(x, None, image), x)
+    assert not torch.allclose(layer.eval()(x, None, image), x, atol=1e-2)
+
+
+def test_both_decoders_drop_as_the_option_says() -> None:
+    net = model("dropout=0.25", "unimodal_layers=2", "multimodal_layers=2")
+    assert isinstance(net.text_encoder, TextDecoder)
+    assert net.core.multimodal is not None
+    layers: list[Any] = [*net.text_encoder.unimodal.layers, *net.core.multimodal.layers]
+    assert [layer.dropout.p for layer in layers] == [0.25] * 4
+    assert [layer.dropout.p for layer in net.image_encoder.layers] == [0.0]  # type: ignore[union-attr]
+    assert net.dropout.p == 0.25
+
+
+def test_what_is_classified_is_dropped_in_training() -> None:
+    """Where all of it is, only the bias speaks."""
+    net = model("classify=both")
+    net.dropout.p = 1
+    b, layer = batch(net), net.heads.layers[0]
+    torch.testing.assert_close(net.train()(b).logits["t"], layer.bias.expand(6, -1))  # type: ignore[operator, union-attr]
+    assert not torch.allclose(net.eval()(b).logits["t"], layer.bias.expand(6, -1), atol=1e-3)  # type: ignore[operator, union-attr]
+
+
+@pytest.mark.parametrize("of", ["image", "text"])
+def test_features_of_encoders_are_dropped_in_training(of: str) -> None:
+    """Where all of an encoder's are, what it read doesn't matter; in evaluation it does."""
+    changes = ("caption_weight=0", "contrastive_weight=0", "classify=both", "input_dropout=0.5")
+    net = model("text_encoder=char-ngrams:512x16", *changes)
+    nn.init.normal_(net.text_encoder.vectors.weight)  # type: ignore[union-attr, arg-type]
+    assert net.adapter is not None
+    drop: Any = net.input_dropout if of == "image" else net.adapter[1]  # type: ignore[index]
+    for one in (net.input_dropout, net.adapter[1]):  # type: ignore[index]
+        assert one.p == 0.5
+        one.p = 0
+    drop.p = 1
+    b = batch(net)
+    assert b.images is not None
+    assert b.text_ids is not None
+    changed = {"images": 255 - b.images} if of == "image" else {"text_ids": b.text_ids + 1}
+    other = Batch(**(vars(b) | changed))
+    torch.testing.assert_close(net.train()(other).logits["t"], net(b).logits["t"])
+    assert not torch.allclose(net.eval()(other).logits["t"], net(b).logits["t"], atol=1e-4)
+
+
+def test_words_and_projections_start_at_the_scale_that_they_need() -> None:
+    """What torch draws by default is too little for a vocabulary, and fifty times too much for words."""
+    net = model("width=64", "embedding=64")
+    core, text = net.core, net.text_encoder
+    assert isinstance(text, TextDecoder)
+    assert text.words.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    for layer in (core.vocabulary, core.image_projection, core.text_projection):
+        assert layer is not None
+        assert layer.weight.std().item() == pytest.approx(64**-0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("of", ["image", "text"])
+def test_checkpointing_makes_activations_again_in_the_backward_pass(of: str) -> None:
+    """Each layer runs twice in a step; the gradients are the same."""
+    plain, net = model(), model(f"{of}_tuning.checkpointing=true")
+    layers: Any = net.image_encoder.layers if of == "image" else net.text_encoder.unimodal.layers  # type: ignore[union-attr]
+    runs: list[int] = []
+    layers[0].register_forward_pre_hook(lambda *_: runs.append(1))
+    gradients = []
+    for one in (plain, net):
+        b = batch(one)
+        sum(one.train()(b).losses.values()).backward()  # type: ignore[union-attr]
+        gradients.append({name: p.grad for name, p in one.named_parameters()})
+    assert len(runs) == 2
+    torch.testing.assert_close(gradients[1], gradients[0])
+    net.eval()(batch(net))
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("of", ["image", "text"])
+def test_frozen_layers_stay_so_when_the_others_are_released(of: str) -> None:
+    net = model(f"{of}_tuning.frozen_layers=1", f"{of}_tuning.frozen_epochs=1")
+    encoder: Any = net.image_encoder if of == "image" else net.text_encoder
+    for held in (True, False):
+        encoder.hold(held)
+    learns = [any(p.requires_grad for p in block.parameters()) for block in encoder.blocks()]
+    assert learns == [False, True]
 
 
 MODES = ["multimodal-cls", "unimodal+pooled", "both"]
@@ -374,6 +527,18 @@ def test_modality_dropout_hides_one_of_two() -> None:
     assert (~image[100:]).float().mean() == pytest.approx(0.2, abs=0.03)
     assert (~text[100:]).float().mean() == pytest.approx(0.2, abs=0.03)
     assert net.eval()._shown(big)[0].all()
+
+
+def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing() -> None:
+    net = model("modality_dropout=0.999", "contrastive_weight=0", "caption_weight=0")
+    none, b = torch.zeros(6, dtype=torch.bool), batch(net)
+    image, text = (logits(net, batch(net, **{missing: none})) for missing in ("has_text", "has_image"))
+    torch.manual_seed(0)
+    shown = net.train()(b).logits["t"].log_softmax(-1)
+    by_image, by_text = (torch.isclose(shown, one, rtol=1e-4, atol=1e-5).all(1) for one in (image, text))
+    assert (by_image ^ by_text).all()
+    assert by_image.any()
+    assert by_text.any()
 
 
 @pytest.mark.parametrize("hidden", ["has_image", "has_text"])

@@ -17,7 +17,7 @@ from mmeval.plugin.config import configure
 from mmeval_late_fusion import PLAIN, build
 from mmeval_late_fusion.config import LateFusionConfig
 from mmeval_late_fusion.logistic import Logistic
-from mmeval_late_fusion.model import LateFusion, MemberLinear, Standard
+from mmeval_late_fusion.model import LONGEST, LateFusion, MemberLinear, Standard
 
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
 SMALL = [
@@ -135,6 +135,89 @@ def test_standard_features_have_mean_0_and_variance_1_over_all_that_was_met() ->
     assert y.isfinite().all()
 
 
+def test_examples_without_a_modality_do_not_move_its_running_mean() -> None:
+    """Nor do they count; zeros would draw every feature towards 0. A batch without any moves nothing."""
+    net = model("modality_dropout=0")
+    here = torch.tensor([True, False, True, True, False, True])
+    b = batch(net, has_image=here)
+    with torch.no_grad():
+        pooled = net.image_encoder.pool(b)[here]  # type: ignore[union-attr]
+    net.train()(b)
+    norm: Any = net.norms[0]
+    torch.testing.assert_close(norm.mean, pooled.mean(0), rtol=1e-4, atol=1e-5)
+    assert (norm.count, net.norms[1].count) == (4, 6)
+    before = norm.mean.clone()
+    net(batch(net, has_image=torch.zeros(6, dtype=torch.bool)))
+    torch.testing.assert_close(norm.mean, before, rtol=0, atol=0)
+    assert not norm.mean.requires_grad
+
+
+def test_the_running_mean_follows_an_encoder_that_still_learns() -> None:
+    """After a million examples it forgets as many as it meets."""
+    norm, rows = Standard(3).train(), torch.ones(1000, dtype=torch.bool)
+    norm.count.fill_(LONGEST)
+    for _ in range(5):
+        norm(torch.ones(1000, 3), rows)
+    assert norm.count == LONGEST
+    torch.testing.assert_close(norm.mean, torch.full((3,), 1 - (1 - 1000 / LONGEST) ** 5))
+
+
+@pytest.mark.parametrize("place", ["input", "hidden"])
+def test_each_member_drops_other_features_in_training_alone(place: str) -> None:
+    """Of the vectors and of the hidden units: members that drop alike would learn alike."""
+    net = model("members=2 input_dropout=0.5 dropout=0.5 modality_dropout=0 from_finer=false")
+    head: Any = net.heads[0]
+    (before, hidden) = (one for one in head.layers if isinstance(one, nn.Dropout))
+    assert (before.p, hidden.p) == (0.5, 0.5)
+    (hidden if place == "input" else before).p = 0
+    seen: list[Tensor] = []
+    (before if place == "input" else hidden).register_forward_hook(lambda *told: seen.append(told[2] == 0))
+    net.train()(batch(net))
+    net.train()(batch(net))
+    assert seen[0].shape[:2] == (2, 6)
+    assert 0.4 < (seen[0] & ~seen[1]).float().mean() / (~seen[1]).float().mean() < 0.6
+    assert not torch.equal(seen[0][0], seen[0][1])
+    net.eval()
+    torch.testing.assert_close(probabilities(net, batch(net))["t"], probabilities(net, batch(net))["t"], rtol=0, atol=0)
+
+
+def test_a_head_does_not_learn_of_examples_without_its_modality() -> None:
+    net = model("fusion=average modality_dropout=0 input_dropout=0 dropout=0")
+    labels = {"t": torch.tensor([0, 1, 2, 0, 1, 2])}
+    gone = torch.arange(6) < 3
+    gradients = []
+    for changed in ({"t": torch.tensor([0, 0, 0, 0, 1, 2])}, labels):
+        net.zero_grad()
+        sum(net.train()(batch(net, has_image=~gone, labels=changed)).losses.values()).backward()  # type: ignore[union-attr]
+        gradients.append([torch.cat([p.grad.flatten() for p in head.parameters()]) for head in net.heads])
+    torch.testing.assert_close(gradients[0][0], gradients[1][0])
+    assert not torch.allclose(gradients[0][1], gradients[1][1], atol=1e-4)
+
+
+def test_while_it_learns_each_task_answers_for_itself() -> None:
+    """Else the coarser task would teach the finer one alone. What training met is not counted in evaluation."""
+    nested = {"t": torch.tensor([0, 1, 2, 0, 1, 2]), "u": torch.tensor([0, 0, 1, 0, 0, 1])}
+    net = model("members=1 modality_dropout=0 input_dropout=0 dropout=0")
+    b = batch(net, labels=nested)
+    net.train()(b)
+    shown = torch.ones(6, 2, dtype=torch.bool)
+    own = net._votes(net._vectors(b, shown), shown)[0][0].split([3, 2], 1)[1]
+    torch.testing.assert_close(net(b).logits["u"], own)
+    met = net.hierarchy.get_buffer("met_0").clone()  # type: ignore[union-attr]
+    said = net.eval()(b).logits
+    assert torch.equal(net.hierarchy.get_buffer("met_0"), met)  # type: ignore[union-attr]
+    fine = said["t"].softmax(1)
+    torch.testing.assert_close(said["u"].softmax(1), torch.stack([fine[:, :2].sum(1), fine[:, 2]], 1))
+
+
+def test_members_start_as_linear_layers_do_and_biases_do_not_decay() -> None:
+    """Within one over the root of the inputs; the engine spares vectors from weight decay."""
+    layer = MemberLinear(3, 400, 5)
+    assert layer.bias.ndim == 1
+    assert layer.weight.abs().max() <= 1 / 20
+    assert layer.weight.std().item() == pytest.approx(1 / 20 / 3**0.5, rel=0.1)
+
+
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("missing", ["has_image", "has_text"])
 def test_a_missing_modality_never_leaks(head: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +265,18 @@ def test_modality_dropout_hides_one_of_two_and_never_the_last() -> None:
     assert (kept.sum(1) == 1).all()
     assert kept[:100, 1].all()
     assert kept[100:, 0].float().mean() == pytest.approx(0.5, abs=0.03)
+
+
+def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing() -> None:
+    net = model("modality_dropout=1 input_dropout=0 dropout=0 normalise=layer from_finer=false")
+    none, b = torch.zeros(6, dtype=torch.bool), batch(net)
+    image, text = (probabilities(net, batch(net, **{missing: none}))["t"] for missing in ("has_text", "has_image"))
+    torch.manual_seed(0)
+    shown = net.train()(b).logits["t"].softmax(1)
+    by_image, by_text = (torch.isclose(shown, one, rtol=1e-4, atol=1e-5).all(1) for one in (image, text))
+    assert (by_image ^ by_text).all()
+    assert by_image.any()
+    assert by_text.any()
 
 
 def test_the_logistic_head_refuses_an_encoder_that_is_to_learn() -> None:
@@ -245,6 +340,52 @@ def test_the_logistic_head_is_scikit_learns(
     assert np.isfinite(blank["t"]).all()
     with pytest.raises(UserError, match="holds no model with the head logistic"):
         again.load(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("fusion", ["concat", "average"])
+def test_the_logistic_head_learns_of_what_is_shown(
+    fusion: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Means and deviations are of the examples that have the modality, and so is what a voter learns."""
+    monkeypatch.setattr(Logistic, "_embedded", lambda self, told, device: [np.nan_to_num(x) for x in told.vectors])
+    rng = np.random.default_rng(0)
+    image, text = rng.normal(size=(90, 4)) * 3 + 5, rng.normal(size=(90, 3))
+    image[:, 3] = 2  # a feature that never changes
+    image[1] = 1000  # one that is far off: it is cut off at five deviations
+    image[::3] = np.nan
+    config = configure(LateFusionConfig, "late-fusion", {}, ["head=logistic", f"fusion={fusion}", "c=0.5"])
+
+    def fitted(labels: Any) -> Logistic:
+        made = build(config, CONTEXT)
+        assert isinstance(made, Logistic)
+        told: Any = Told(image, text, {"t": labels, "u": labels % 2})
+        made.fit(told, told, FitContext(0, "cpu", tmp_path))
+        return made
+
+    labels = np.arange(90) // 7 % 3
+    arrays = fitted(labels).arrays
+    shown = image[~np.isnan(image[:, 0])]
+    np.testing.assert_allclose(arrays["0.mean"], shown.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(arrays["0.deviation"][:3], shown.std(0)[:3], rtol=1e-5)
+    assert arrays["0.deviation"][3] == pytest.approx(shown.std(0)[3])
+    assert all(np.isfinite(one).all() for one in arrays.values())
+    other = labels.copy()
+    other[::3] = (other[::3] + 1) % 3
+    moved = not np.allclose(fitted(other).arrays["0.0.weight"], arrays["0.0.weight"], atol=1e-4)
+    assert moved == (fusion == "concat")
+    (x, _), *_ = fitted(labels)._voters([np.nan_to_num(image), text], np.ones((90, 2), bool))
+    assert np.abs(x).max() <= 5
+
+
+def test_a_feature_that_never_changes_is_no_division_by_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Logistic, "_embedded", lambda self, told, device: told.vectors)
+    made = build(configure(LateFusionConfig, "late-fusion", {}, ["head=logistic"]), CONTEXT)
+    assert isinstance(made, Logistic)
+    rng = np.random.default_rng(0)
+    told: Any = Told(np.full((20, 2), 3.0), rng.normal(size=(20, 2)), {"t": np.arange(20) % 3, "u": np.arange(20) % 2})
+    made.fit(told, told, FitContext(0, "cpu", tmp_path))
+    (found,) = made.predict(told, FitContext(0, "cpu", tmp_path))
+    assert np.isfinite(found["t"]).all()
 
 
 def test_plain_concatenation_has_one_linear_layer_of_its_own() -> None:

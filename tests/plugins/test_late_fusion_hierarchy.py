@@ -32,6 +32,13 @@ def test_tasks_that_are_not_nested_answer_for_themselves() -> None:
     assert hierarchy(LOGITS)["a.group"] is LOGITS["a.group"]
 
 
+def test_only_examples_with_both_labels_are_counted() -> None:
+    """-1 is no class, least of all the last one."""
+    hierarchy = Hierarchy(CONTEXT)
+    hierarchy.meet({"a.group": torch.tensor([0, -1, 1, -1]), "sub": torch.tensor([0, 1, -1, -1])})
+    assert hierarchy.get_buffer("met_0").nonzero().tolist() == [[0, 0]]
+
+
 def test_what_was_met_is_saved_with_the_weights() -> None:
     """Else a loaded model would predict something else than the one that was scored."""
     hierarchy = Hierarchy(CONTEXT)

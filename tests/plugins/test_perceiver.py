@@ -12,8 +12,9 @@ from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import text_encoder
 from mmeval.plugin.config import configure
 from mmeval_perceiver import build
+from mmeval_perceiver import model as module
 from mmeval_perceiver.config import PerceiverConfig
-from mmeval_perceiver.model import Layer, Modalities, Perceiver, Trunk, fourier, grid_of
+from mmeval_perceiver.model import Attention, Layer, Modalities, Perceiver, Trunk, fourier, grid_of
 
 ONE = ModelContext((Task("t", tuple("abcdefg")),), {"t": (1, 2, 7, 3, 3, 2, 2)}, ("de",))
 TWO = ModelContext((Task("t", ("a", "b", "c")), Task("u.v", ("x", "y"))), {"t": (1, 2, 7), "u.v": (1, 4)}, ("de",))
@@ -234,6 +235,52 @@ def test_fourier_features_tell_every_position() -> None:
     assert code[:, :2].max() == 1
 
 
+def test_fourier_features_are_made_once_and_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are constant: a buffer that moves with the model. Models saved without it are still read."""
+    net = model()
+    buffers, saved = dict(net.named_buffers()), net.state_dict()
+    monkeypatch.setattr(module, "fourier", None)
+    b = batch(net)
+    before = logits(net, b)
+    net.train()(b)
+    assert [name for name, one in buffers.items() if one.shape == (16, 18)] == ["image_code"]
+    assert "image_code" not in saved
+    net.load_state_dict(saved)
+    torch.testing.assert_close(logits(net, b), before, rtol=0, atol=0)
+
+
+def test_building_the_model_moves_no_statistics() -> None:
+    """The picture whose tokens are counted is blank, and no example."""
+    net = model("image_input=conv", "conv_width=8")
+    norm: Any = net.image_encoder.norm  # type: ignore[union-attr]
+    assert net.training
+    assert norm.training
+    assert not norm.running_mean.any()
+    assert norm.num_batches_tracked == 0
+
+
+def test_tokens_of_no_place_have_no_fourier_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class token comes first; were the grid's features put there, all others would be shifted by one."""
+    net = model("input_width=24")
+    encoder: Any = net.image_encoder
+    encode = type(encoder).encode
+
+    def with_class_token(self: Any, images: Tensor) -> Any:
+        made = encode(self, images)
+        tokens = torch.cat([made.pooled[:, None], made.tokens], 1)
+        return type(made)(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool), made.pooled)
+
+    monkeypatch.setattr(type(encoder), "encode", with_class_token)
+    net = model("input_width=24")
+    with torch.no_grad():
+        image = net.image_encoder(batch(net))  # type: ignore[misc]
+        read = net.eval()._image(image)
+        own = net.image_tokens(image.tokens)
+    torch.testing.assert_close(read[:, :, :24], own)
+    assert not read[:, 0, 24:].any()
+    torch.testing.assert_close(read[0, 1:, 24:], fourier(4, 4, 4, (4, 4)))
+
+
 # The paper's sizes.
 
 
@@ -368,6 +415,72 @@ def test_modality_dropout_hides_one_of_two_and_only_in_training() -> None:
     assert (image | text).all()
     assert (~image[2000:]).float().mean() == pytest.approx(0.25, abs=0.02)
     assert (~text[2000:]).float().mean() == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("width", ["input_width=0", "input_width=24"])
+@pytest.mark.parametrize("place", ["image_tokens", "text_tokens", "decoder"])
+def test_dropout_is_of_training_alone(width: str, place: str) -> None:
+    """Of each modality's tokens and of what the query read, each by itself."""
+    net = model("dropout=0.5", width)
+    for name, one in net.named_modules():
+        if isinstance(one, nn.Dropout):
+            assert one.p == 0.5
+            one.p = 0.5 if name.startswith(place) else 0.0
+    b = batch(net)
+    torch.manual_seed(0)
+    first, second = (net.train()(b).logits["t"] for _ in range(2))
+    assert not torch.allclose(first, second, atol=1e-4)
+    torch.testing.assert_close(logits(net, b), logits(net, b), rtol=0, atol=0)
+
+
+def test_attention_weights_are_dropped_in_training_alone() -> None:
+    """In every attention, as the option says."""
+    net = model("attention_dropout=0.5")
+    attentions = [one for one in net.modules() if isinstance(one, Attention)]
+    assert [one.dropout for one in attentions] == [
+        0.5
+    ] * 4  # the encoder's, two layers of self-attention, the decoder's
+    attention, x = attentions[1], torch.randn(2, 5, 64)
+    torch.manual_seed(0)
+    assert not torch.allclose(attention.train()(x), attention(x), atol=1e-4)
+    torch.testing.assert_close(attention.eval()(x), attention(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("weights", "deviation"), [("fan-in", 64**-0.5), ("fixed", 0.02)])
+def test_linear_layers_start_as_the_option_says(weights: str, deviation: float) -> None:
+    """Normal, cut off at two deviations, without a bias."""
+    net = model(f"weights={weights}", "widening=4")
+    first: Any = net.trunk.layers[0].mlp[0]  # type: ignore[union-attr, index]
+    # Cut off at two, a normal distribution deviates by .88 of what it would.
+    assert first.weight.std().item() == pytest.approx(0.88 * deviation, rel=0.03)
+    assert first.weight.abs().max() <= 2 * deviation
+    linear = [one for part in (net.trunk, net.decoder) for one in part.modules() if isinstance(one, nn.Linear)]
+    assert not any(one.bias.any() for one in linear)
+
+
+def test_learned_vectors_start_as_the_option_says() -> None:
+    """Latents, queries, padding and stand-ins, of deviation `initial_scale`."""
+    net = model("initial_scale=0.1", "missing=token", "latents=64", "padding=256")
+    drawn = [
+        net.trunk.latents,
+        net.decoder.queries,
+        *net.modalities.padding.values(),
+        *net.modalities.stand_in.values(),
+    ]
+    for one in drawn:
+        assert one.std().item() == pytest.approx(0.1, rel=0.25)
+
+
+def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing() -> None:
+    net = model("modality_dropout=1")
+    none, b = torch.zeros(4, dtype=torch.bool), batch(net)
+    image, text = (logits(net, batch(net, **{missing: none})) for missing in ("has_text", "has_image"))
+    torch.manual_seed(1)
+    shown = net.train()(b).logits["t"]
+    by_image, by_text = (torch.isclose(shown, one, rtol=1e-4, atol=1e-5).all(1) for one in (image, text))
+    assert (by_image ^ by_text).all()
+    assert by_image.any()
+    assert by_text.any()
 
 
 def test_what_a_modality_is_padded_with_tells_it_from_others() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from mmeval import FitContext, MissingExtraError, ModelContext, Task, UserError
 from mmeval.plugin.config import configure
 from mmeval_tfidf import build
+from mmeval_tfidf import model as module
 from mmeval_tfidf.config import TfidfConfig
 from mmeval_tfidf.model import Tfidf
 from mmeval_tfidf.names import ClassNames, found_in, spaced
@@ -75,6 +78,83 @@ def test_an_unseen_language_is_asked_of_all_the_others(tmp_path: Path) -> None:
     kind = asked(model, ("Katze", "de"), ("Katze", "en"), ("Katze", "nl"))["kind"]
     expected = np.sqrt(kind[0] * kind[1])
     np.testing.assert_allclose(kind[2], expected / expected.sum(), rtol=1e-4, atol=1e-5)
+
+
+def test_training_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a million texts it takes an hour: one step for each binary classifier, of all languages and tasks."""
+    bars: list[list[Any]] = []
+
+    @contextlib.contextmanager
+    def progress(label: str, total: float | None, unit: str) -> Iterator[Any]:
+        bars.append([label, total, unit, 0])
+        yield lambda: bars[-1].append(bars[-1].pop() + 1)
+
+    monkeypatch.setattr(module, "progress", progress, raising=False)
+    fitted(tmp_path)
+    # German texts are of two kinds and one size, English ones of two kinds and two sizes.
+    assert bars == [["Training (seed 0)", 3, "classifiers", 3]]
+    fitted(tmp_path, "scope=joint")
+    assert bars[1:] == [["Training (seed 0)", 2, "classifiers", 2]]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_classifier_is_scikit_learns_one_against_the_rest(classes: int) -> None:
+    """Fitted class by class, to show how far it is, and not otherwise."""
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    rng = np.random.default_rng(0)
+    x, labels = csr_matrix(rng.random((60, 7))), np.array([0, 4, 7])[np.arange(60) % classes]
+    how = {"solver": "liblinear", "random_state": 0}
+    made = module._one_against_the_rest(how, x, labels, lambda: None)
+    expected = OneVsRestClassifier(LogisticRegression(**how)).fit(x, labels)
+    assert vars(made).keys() == vars(expected).keys()
+    assert {type(one) for one in (made.estimator, *made.estimators_)} == {LogisticRegression}
+    np.testing.assert_array_equal(made.predict_proba(x), expected.predict_proba(x))
+
+
+def test_n_grams_are_of_characters_within_words(tmp_path: Path) -> None:
+    """A space only at an end of a word; from `shortest` to `longest` characters; the most frequent ones."""
+    names = fitted(tmp_path, "shortest=2", "longest=6").parts["en"]["vectorizer"].vocabulary_
+    assert {len(name) for name in names} == {2, 3, 4, 5, 6}
+    assert " cat " in names
+    assert not [name for name in names if " " in name.strip()]
+    few = fitted(tmp_path, "most_features=10").parts["en"]["vectorizer"].vocabulary_
+    assert len(few) == 10
+    assert {"t", " ", "g"} <= set(few)
+
+
+def test_an_n_gram_counts_by_the_logarithm_of_how_often_it_stands(tmp_path: Path) -> None:
+    """1 + ln n, times its inverse document frequency, in single precision."""
+    vectorizer = fitted(tmp_path).parts["en"]["vectorizer"]
+    x = vectorizer.transform(["cat cat cat dog"])
+    assert x.dtype == np.float32
+    cat, dog = (
+        x[0, vectorizer.vocabulary_[w]] / vectorizer.idf_[vectorizer.vocabulary_[w]] for w in (" cat ", " dog ")
+    )
+    assert cat / dog == pytest.approx(1 + np.log(3), rel=1e-5)
+
+
+def test_classifiers_are_fitted_as_the_options_say(tmp_path: Path) -> None:
+    """Strength, passes and seed; that so few passes don't converge is no warning."""
+    model = build(configure(TfidfConfig, "tfidf", {}, ["fewest=6", "c=3", "iterations=1"]), CONTEXT)
+    told: Any = Told(ROWS)
+    assert isinstance(model, Tfidf)
+    model.fit(told, told, FitContext(7, "cpu", tmp_path))
+    one = model.parts["en"]["task0"].estimators_[0]
+    asked = {"C": 3, "max_iter": 1, "random_state": 7, "solver": "liblinear", "dual": True, "tol": 1e-3}
+    assert {name: one.get_params()[name] for name in asked} == asked
+
+
+def test_rows_without_text_or_label_teach_nothing(tmp_path: Path) -> None:
+    model = fitted(tmp_path, "scope=joint")
+    assert model.parts[""]["task0"].classes_.tolist() == [0, 1]  # hot_dog stands at an empty text alone
+    rows = [row for row in ROWS if row[0] and row[3] >= 0]
+    only, told = build(configure(TfidfConfig, "tfidf", {}, ["scope=joint"]), CONTEXT), Told(rows)
+    assert isinstance(only, Tfidf)
+    only.fit(told, told, FitContext(0, "cpu", tmp_path))  # type: ignore[arg-type]
+    assert only.parts[""]["task1"].classes_.tolist() == model.parts[""]["task1"].classes_.tolist() == [0, 1]
 
 
 def test_languages_with_few_texts_share_a_classifier(tmp_path: Path) -> None:

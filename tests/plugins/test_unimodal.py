@@ -80,6 +80,85 @@ def test_the_pooler_reads_the_first_token() -> None:
             model("pooler=true", *changes)
 
 
+def heads_input(net: Unimodal, b: Batch, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """What the linear layers read."""
+    seen: list[Tensor] = []
+    forward = net.heads.forward
+
+    def told(x: Tensor) -> dict[str, Tensor]:
+        seen.append(x.detach())
+        return forward(x)
+
+    monkeypatch.setattr(net.heads, "forward", told)
+    net(b)
+    return seen[-1]
+
+
+@pytest.mark.parametrize("normalise", ["layer", "raw"])
+def test_what_is_classified_is_normalised_and_then_dropped_in_training(
+    normalise: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropout after the norm, which would undo it, at the rate of the option; the vector as it is without a norm."""
+    net = model(f"normalise={normalise}", "dropout=0.25")
+    b = batch(net, 64)
+    whole, dropped = (heads_input(net.train(mode), b, monkeypatch) for mode in (False, True))
+    if normalise == "layer":
+        torch.testing.assert_close(whole.mean(1), torch.zeros(64), rtol=0, atol=1e-5)
+        torch.testing.assert_close(whole.var(1, correction=0), torch.ones(64), rtol=1e-2, atol=0)
+    else:
+        torch.testing.assert_close(whole, net.eval().text_encoder.pool(b))  # type: ignore[union-attr]
+    assert (whole != 0).all()
+    assert (dropped == 0).float().mean() == pytest.approx(0.25, abs=0.05)
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_a_missing_modality_never_leaks_into_the_gradients(modality: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands where it should be, NaN included."""
+    net = model(f"modality={modality}").train()
+    here = torch.arange(5) > 1
+    b = batch(net, **{f"has_{modality}": here})
+    encoder: Any = net._encoder()
+    pooled = encoder.pool(b)
+    monkeypatch.setattr(encoder, "pool", lambda _: torch.where(here[:, None], pooled, torch.nan))
+    net(b).logits["t"].logsumexp(1).sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_the_encoder_learns_as_the_option_says(modality: str) -> None:
+    assert model(f"modality={modality}", "tuning.rate=0.25")._encoder().tuning.rate == 0.25
+
+
+def test_only_a_pooler_needs_the_tokens_of_a_frozen_encoder() -> None:
+    """The cache keeps them then; it would be large for nothing else."""
+    assert [model(f"pooler={asked}").text_encoder.keeps_tokens for asked in ("true", "false")] == [True, False]  # type: ignore[union-attr]
+
+
+FINE_TUNING = {
+    "optimizer": "adamw",
+    "learning_rate": 2e-5,
+    "batch_size": 32,
+    "weight_decay": 0.01,
+    "clip_norm": 1.0,
+    "schedule": "linear",
+    "warmup": 0.1,
+}
+"""BERT's (arXiv 1810.04805, appendix A), within the ranges that it gives for fine-tuning."""
+
+
+@pytest.mark.parametrize(
+    ("preset", "dropout", "decay"),
+    [("paper", 0.1, 1), ("paper-image", 0, 1), ("base", 0.1, 1), ("base-image", 0.1, 0.8)],
+)
+def test_presets_fine_tune_as_bert_does(preset: str, dropout: float, decay: float) -> None:
+    from mmeval.plugin.manager import Manager
+
+    config = configure(UnimodalConfig, "unimodal", Manager().model("unimodal").presets[preset])
+    assert {name: getattr(config.recipe, name) for name in FINE_TUNING} == FINE_TUNING
+    assert (config.dropout, config.tuning.layer_decay, config.tuning.frozen) == (dropout, decay, False)
+    assert config.normalise == "raw"
+
+
 FOOD = replace(CONTEXT, tasks=(Task("food", tuple(map(str, range(101)))),), class_counts={"food": (1,) * 101})
 
 
