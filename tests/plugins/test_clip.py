@@ -518,6 +518,17 @@ def test_dropout_is_of_training_alone(towers: str, place: str) -> None:
     torch.testing.assert_close(logits(net, b), logits(net, b), rtol=0, atol=0)
 
 
+def test_a_projection_reads_its_tower_through_a_layer_norm(towers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Towers that were never trained together differ in mean and scale, which must not matter."""
+    net = classifier(towers, NAMED, "projection=16")
+    b = batch(net)
+    before = logits(net, b)
+    for encoder in (net.image_encoder, net.text_encoder):
+        pooled = encoder.pool(b).detach()  # type: ignore[union-attr]
+        monkeypatch.setattr(encoder, "pool", lambda _, x=pooled: 10 * x + 3)
+    torch.testing.assert_close(logits(net, b), before, rtol=1e-3, atol=1e-3)
+
+
 def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing(towers: str) -> None:
     net = classifier(towers, NAMED, "modality_dropout=1")
     none, b = torch.zeros(6, dtype=torch.bool), batch(net)
