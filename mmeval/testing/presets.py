@@ -182,7 +182,8 @@ def _step(subject: Subject, preset: str, model: TorchModel, examples: Examples) 
         now = _sums(model)
         if spoilt := [name for name, total in now.items() if not np.isfinite(total)]:
             raise Broken(f"a training step of its preset {preset} leaves NaN or infinity in {spoilt[0]}")
-        still = [name for name, total in now.items() if total == first[name]]
+        swallowed = _swallowed(model)
+        still = [name for name, total in now.items() if total == first[name] and name not in swallowed]
         if not still:
             return losses[0]
     raise Broken(f"{STEPS} training steps of its preset {preset} leave {', '.join(still[:5])} as drawn")
@@ -191,6 +192,16 @@ def _step(subject: Subject, preset: str, model: TorchModel, examples: Examples) 
 def _sums(model: nn.Module) -> dict[str, float]:
     """What tells each trainable parameter from its next state, without a copy of it."""
     return {n: float(p.detach().sum(dtype=torch.float64)) for n, p in model.named_parameters() if p.requires_grad}
+
+
+def _swallowed(model: TorchModel) -> set[str]:
+    """Parameters whose gradient is not zero, but so far below Adam's epsilon that the step may be lost in rounding.
+
+    Deep within a large network with random weights some gradients are as small as 1e-12.
+    """
+    epsilon = model.config.recipe.epsilon
+    largest = {n: float(p.grad.abs().max()) for n, p in model.named_parameters() if p.grad is not None}
+    return {name for name, value in largest.items() if 0 < value < epsilon}
 
 
 def counted(subject: Subject, config: ModelConfig) -> tuple[int, int]:

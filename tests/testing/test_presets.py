@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import mmeval.testing
+from mmeval import Recipe, TorchConfig
 from mmeval.errors import UserError
 from mmeval.plugin.manager import Manager
 from mmeval.testing import Result, Verdict, random_weights, try_preset
 from mmeval.testing.check import Broken
+from mmeval.testing.presets import _swallowed
 
 Single = Callable[[str, str], Result]
 Name = Callable[[str], str]
@@ -39,6 +42,16 @@ def test_a_preset_that_does_not_learn_at_its_size_is_named(name: str, says: str,
     result = single(f"broken/{name}", "presets")
     assert result.verdict is Verdict.FAILED
     assert says in result.message
+
+
+def test_a_gradient_below_adams_epsilon_is_no_fault_of_the_model_and_none_at_all_is() -> None:
+    """MMBT's `paper` has epsilon 1e-6, and gradients of 1e-12 deep in a ResNet-152 with random weights."""
+    model: Any = torch.nn.Linear(2, 2)
+    model.config = TorchConfig(recipe=Recipe(epsilon=1e-6))
+    model.weight.grad, model.bias.grad = torch.full((2, 2), 1e-12), torch.zeros(2)
+    assert _swallowed(model) == {"weight"}
+    model.weight.grad = torch.tensor([[1e-12, 1e-12], [1e-12, 1e-3]])
+    assert _swallowed(model) == set()
 
 
 def test_a_trial_says_size_and_loss(plugin: Name) -> None:
