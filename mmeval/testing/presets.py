@@ -35,9 +35,9 @@ from mmeval.testing.check import Broken
 from mmeval.testing.subject import Subject
 
 C = TypeVar("C", bound=Config)
-LARGEST, MOST_WORK = 200_000_000, 100_000_000_000
+LARGEST, MOST_WORK = 180_000_000, 100_000_000_000
 """Parameters, and floating-point operations to encode an image, up to which an ordinary check takes a training step:
-AdamW needs 16 bytes for each parameter, so 3.2 GB; a ViT-B/16 takes 35e9 operations."""
+AdamW needs 16 bytes for each parameter, so 2.9 GB; a ViT-B/16 takes 35e9 operations."""
 SHOWN, STEPS = 2, 3
 """Examples in that step; steps at most, as what stands behind a zero (a residual block of timm's) moves one later."""
 CPU = torch.device("cpu")
@@ -99,7 +99,7 @@ def try_preset(plugin: str, preset: str, changes: Sequence[str] = (), *, bounded
         plugin: its name, or the path of a Python file.
         preset: one of its presets.
         changes: ``"trunk_tuning.checkpointing=true"``, as ``--set`` takes them.
-        bounded: only build, on the meta device and so without memory, what has more than 200 million parameters or
+        bounded: only build, on the meta device and so without memory, what has more than 180 million parameters or
             needs more than 100 GFLOP to encode an image.
 
     Raises:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,15 +109,28 @@ def published(config: CoCaConfig) -> Published:
     if whole not in known:
         raise UserError(f'coca: open_clip has no weights "{config.weights}"; it has {", ".join(known)}.')
     if random:
-        model = open_clip.create_model(name, device=torch.get_default_device())
+        with _hushed():
+            model = open_clip.create_model(name, device=torch.get_default_device())
         # open_clip never draws this one: it would be whatever the memory held.
         nn.init.normal_(model.text_decoder.text_projection, std=model.text_decoder.width**-0.5)
         return replace(taken(config, open_clip.get_model_config(name), model), random=True)
     try:
-        model = open_clip.create_model(name, pretrained=tag)
+        with _hushed():
+            model = open_clip.create_model(name, pretrained=tag)
     except (OSError, RuntimeError, ValueError) as error:
         raise MissingWeightsError(config.weights, f"{str(error).splitlines()[0].rstrip('.')}.") from None
     return taken(config, open_clip.get_model_config(name), model)
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """open_clip logs by the root logger that it found no weights, which is said as an error, or was asked for."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def taken(config: CoCaConfig, described: Mapping[str, Any], model: Any) -> Published:  # noqa: ANN401 - open_clip's

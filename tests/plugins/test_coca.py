@@ -659,3 +659,15 @@ def test_clips_words_are_cut_as_open_clip_cuts_them(open_clip: Any) -> None:
     assert torch.equal(ids, open_clip.get_tokenizer("coca_ViT-B-32")(["a red dress", ""], 10))
     assert mask.sum(1).tolist() == [5, 2]
     assert logits(net, batch(net)).isfinite().all()
+
+
+def test_random_weights_of_a_published_size_are_drawn_whole_and_saved(offline: Any) -> None:
+    """open_clip leaves the decoder's last layer as the memory was; and nobody else has these weights."""
+    with torch.no_grad():
+        offline.text_decoder.text_projection.fill_(float("nan"))
+    net = build(config(f"weights={PUBLISHED}?weights=random"), CONTEXT)
+    assert all(bool(p.isfinite().all()) for p in net.parameters())
+    assert 0 < net.core.vocabulary.weight.std() < 1
+    frozen = ["image_tuning.frozen=true", "text_tuning.frozen=true", "caption_weight=0"]
+    held = build(config(f"weights={PUBLISHED}?weights=random", *frozen), CONTEXT)
+    assert set(held.learned_state()) == set(held.state_dict())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, Task, UserError
-from mmeval.nn import text_encoder
+from mmeval.nn import image_encoder, text_encoder
 from mmeval.plugin.config import configure
 from mmeval_perceiver import build
 from mmeval_perceiver import model as module
@@ -568,3 +568,13 @@ def test_an_input_that_heads_can_not_share_is_padded_further() -> None:
     net = model("image_size=8", "patch_size=2", "bands=1", "cross_heads=7", "heads=8")
     assert net.modalities.width == 42
     assert logits(net, batch(net, images=torch.zeros(4, 3, 8, 8, dtype=torch.uint8))).isfinite().all()
+
+
+def test_base_has_no_part_that_nobody_reads() -> None:
+    """SigLIP's pooling head makes `pooled`, and the Perceiver reads tokens: it would be trained and never learn."""
+    from mmeval.plugin.manager import Manager
+
+    name = Manager().model("perceiver").presets["base"]["image_encoder"]
+    with torch.device("meta"):
+        encoder = image_encoder(f"{name}?weights=random")
+    assert [path for path, _ in encoder.named_parameters() if "attn_pool" in path] == []
