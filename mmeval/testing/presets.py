@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +39,7 @@ LARGEST, MOST_WORK = 180_000_000, 100_000_000_000
 """Parameters, and floating-point operations to encode an image, up to which an ordinary check takes a training step:
 AdamW needs 16 bytes for each parameter, so 2.9 GB; a ViT-B/16 takes 35e9 operations."""
 SHOWN, STEPS = 2, 3
-"""Examples in that step; steps at most, as what stands behind a zero (a residual block of timm's) moves one later."""
+"""Examples in that step; steps at most: behind a zero, as in timm's residual blocks, the first gradient is zero too."""
 CPU = torch.device("cpu")
 
 
@@ -103,7 +103,7 @@ def try_preset(plugin: str, preset: str, changes: Sequence[str] = (), *, bounded
             needs more than 100 GFLOP to encode an image.
 
     Raises:
-        Broken: the loss is not finite, or steps leave a parameter that is to be trained as it was.
+        Broken: loss or a gradient is not finite, a parameter that is to be trained gets none, or no parameter changes.
         UserError: the plugin can't be loaded, has no such preset or option, or fails.
         MissingExtraError: a package is not installed.
     """
@@ -163,11 +163,16 @@ def _line(error: Exception) -> str:
 
 
 def _step(subject: Subject, preset: str, model: TorchModel, examples: Examples) -> float | None:
-    """The loss of the first step; more steps are taken only while a parameter hasn't moved."""
+    """The loss of the first step; more steps are taken only while a parameter has had no gradient.
+
+    Not every parameter need move in a step: behind a hundred layers of random weights, an update may be too small for
+    float32.
+    """
     batch = Collate(examples, model, CPU, labels=True)(np.arange(len(examples)))
-    optim, first = optimizer(model.train(), model.config.recipe), _sums(model)
-    losses: list[float] = []
-    while len(losses) < STEPS:
+    optim = optimizer(model.train(), model.config.recipe)
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    first, unreached, losses = _norms(learning), set(learning), list[float]()
+    while (unreached or not losses) and len(losses) < STEPS:
         optim.zero_grad()
         output = model(batch)
         logits_of(output, subject.store.tasks, len(batch))
@@ -175,33 +180,27 @@ def _step(subject: Subject, preset: str, model: TorchModel, examples: Examples) 
         losses.append(loss.item())
         if not np.isfinite(losses[-1]):
             raise Broken(f"in step {len(losses)} of its preset {preset} the loss is {losses[-1]}")
-        if not loss.requires_grad:
-            return None  # it has no parameter to train
+        if not learning:
+            return None
         loss.backward()  # type: ignore[no-untyped-call]
+        sizes = _norms({name: p.grad for name, p in learning.items() if p.grad is not None})
+        if bad := [name for name, size in sizes.items() if not np.isfinite(size)]:
+            raise Broken(f"in step {len(losses)} of its preset {preset} the gradient of {bad[0]} is not finite")
+        unreached -= {name for name, size in sizes.items() if size}
         optim.step()
-        now = _sums(model)
-        if spoilt := [name for name, total in now.items() if not np.isfinite(total)]:
-            raise Broken(f"a training step of its preset {preset} leaves NaN or infinity in {spoilt[0]}")
-        swallowed = _swallowed(model)
-        still = [name for name, total in now.items() if total == first[name] and name not in swallowed]
-        if not still:
-            return losses[0]
-    raise Broken(f"{STEPS} training steps of its preset {preset} leave {', '.join(still[:5])} as drawn")
+    if unreached:
+        raise Broken(f"no gradient in {STEPS} steps of its preset {preset} for {', '.join(sorted(unreached)[:5])}")
+    last = _norms(learning)
+    if bad := [name for name, size in last.items() if not np.isfinite(size)]:
+        raise Broken(f"a training step of its preset {preset} leaves NaN or infinity in {bad[0]}")
+    if last == first:
+        raise Broken(f"a training step of its preset {preset} changes no parameter")
+    return losses[0]
 
 
-def _sums(model: nn.Module) -> dict[str, float]:
-    """What tells each trainable parameter from its next state, without a copy of it."""
-    return {n: float(p.detach().sum(dtype=torch.float64)) for n, p in model.named_parameters() if p.requires_grad}
-
-
-def _swallowed(model: TorchModel) -> set[str]:
-    """Parameters whose gradient is not zero, but so far below Adam's epsilon that the step may be lost in rounding.
-
-    Deep within a large network with random weights some gradients are as small as 1e-12.
-    """
-    epsilon = model.config.recipe.epsilon
-    largest = {n: float(p.grad.abs().max()) for n, p in model.named_parameters() if p.grad is not None}
-    return {name for name, value in largest.items() if 0 < value < epsilon}
+def _norms(tensors: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Euclidean norms, which need no memory beside the tensors, to see whether one is zero, finite or changed."""
+    return {name: float(torch.linalg.vector_norm(x.detach(), dtype=torch.float64)) for name, x in tensors.items()}
 
 
 def counted(subject: Subject, config: ModelConfig) -> tuple[int, int]:
