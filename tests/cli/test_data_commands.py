@@ -157,7 +157,7 @@ def test_verify_says_what_is_good_and_what_is_not(clothes: Path, output: Output,
     """Its exit status is for scripts."""
     lines = output("verify", NAME).splitlines()
     assert lines[0].startswith(f"{NAME}-not-the-release in {clothes / 'home' / 'stores' / NAME}")
-    assert lines[1] == "✓ whole: 2 files are as they were written"
+    assert lines[1] == "✓ whole: 3 files are as they were written"
     assert (
         "! examples in train+validation+test: the card says 44072, the data has 68 (taken as not the release)" in lines
     )

@@ -52,7 +52,7 @@ def test_a_table_is_prepared_shown_counted_and_checked(table: str, command: Comm
     assert command("data", "show", table, *options, "--set-aside") == 0
     assert "the picture's file 7.png is not there" in capsys.readouterr().out
     assert command("data", "verify", table, *options) == 0
-    assert "whole: 2 files are as they were written" in capsys.readouterr().out
+    assert "whole: 3 files are as they were written" in capsys.readouterr().out
     assert command("data", "card", table, *options) == 0
     assert "Farbe: [blue, green, red]" in capsys.readouterr().out
 
