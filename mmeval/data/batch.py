@@ -48,6 +48,17 @@ class Batch:
         """Number of examples."""
         return len(self.languages)
 
+    def same_image(self) -> Tensor:
+        """Bool ``[B, B]``: which examples show the same image, to the pixel (or to its cached embedding).
+
+        A contrastive loss must not take the other texts of an image for texts of another one.
+        """
+        shown = self.image_embeddings if self.images is None else self.images
+        if shown is None:
+            return torch.eye(len(self), dtype=torch.bool, device=self.has_image.device)
+        number: Tensor = torch.unique(shown.flatten(1), dim=0, return_inverse=True)[1]
+        return number[:, None] == number
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with every tensor on ``device``."""
 

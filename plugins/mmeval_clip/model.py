@@ -55,7 +55,7 @@ class ClipClassifier(TorchModel):
         joint = [self._unit(number, x, seen[:, number]) for number, x in enumerate(pooled)]  # 2 x [B, D]
         losses = {}
         if self.training and self.config.contrastive_weight:
-            loss = self._contrast(joint[0], joint[1], seen.all(1), same_picture(batch))
+            loss = self._contrast(joint[0], joint[1], seen.all(1), batch.same_image())
             losses["contrastive"] = self.config.contrastive_weight * loss
         shown = self._drop_modality(seen) if self.training else seen
         parts = [torch.where(one[:, None], x, 0) for one, x in zip(shown.unbind(1), joint, strict=True)]
@@ -130,12 +130,3 @@ def _check(config: ClipConfig, frozen: bool) -> None:
         raise UserError("head_init=prompts needs the towers' own joint space; add projection=0.")
     if config.contrastive_weight and frozen and not config.projection:
         raise UserError("contrastive_weight with frozen towers has nothing to teach; add projection=256.")
-
-
-def same_picture(batch: Batch) -> Tensor:
-    """Bool ``[B, B]``: which rows of a batch show the same picture, to the pixel (or to the cached embedding)."""
-    shown = batch.image_embeddings if batch.images is None else batch.images
-    if shown is None:
-        return torch.eye(len(batch), dtype=torch.bool, device=batch.has_image.device)
-    number: Tensor = torch.unique(shown.flatten(1), dim=0, return_inverse=True)[1]
-    return number[:, None] == number

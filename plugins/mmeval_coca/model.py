@@ -137,15 +137,6 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def same_picture(batch: Batch) -> Tensor:
-    """Bool ``[B, B]``: which rows of a batch show the same picture, to the pixel (or to the cached embedding)."""
-    shown = batch.image_embeddings if batch.images is None else batch.images
-    if shown is None:
-        return torch.eye(len(batch), dtype=torch.bool, device=batch.has_image.device)
-    number: Tensor = torch.unique(shown.flatten(1), dim=0, return_inverse=True)[1]
-    return number[:, None] == number
-
-
 class CoCa(TorchModel):
     """Image encoder, attentional poolers, unimodal and multimodal text decoder, a linear layer per task."""
 
@@ -237,7 +228,7 @@ class CoCa(TorchModel):
         unit = self.core.embed_image(image[pairs]), self.core.embed_text(cls[pairs])
         # Not above 100, as in CLIP: the softmax would become unstable.
         scale = self.core.logit_scale.exp().clamp(max=100)
-        loss = contrastive_loss(*unit, scale, same_picture(batch)[pairs][:, pairs])
+        loss = contrastive_loss(*unit, scale, batch.same_image()[pairs][:, pairs])
         return {"contrastive": self.config.contrastive_weight * loss}
 
     def _caption(self, states: Tensor, mask: Tensor, ids: Tensor | None, pairs: Tensor) -> dict[str, Tensor]:

@@ -545,8 +545,6 @@ def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_mi
 @pytest.mark.parametrize("cached", [False, True])
 def test_only_equal_pictures_are_one(towers: str, cached: bool) -> None:
     """To the pixel, or to the cached embedding; an encoder may put others as close as it likes."""
-    from mmeval_clip.model import same_picture
-
     b = batch(classifier(towers))
     assert b.images is not None
     images = b.images[[0, 1, 0, 1, 4, 5]].clone()
@@ -554,7 +552,7 @@ def test_only_equal_pictures_are_one(towers: str, cached: bool) -> None:
     shown = {"images": None, "image_embeddings": images.flatten(1).float()} if cached else {"images": images}
     expected = torch.eye(6, dtype=torch.bool)
     expected[0, 2] = expected[2, 0] = True
-    assert torch.equal(same_picture(Batch(**(vars(b) | shown))), expected)  # type: ignore[arg-type]
+    assert torch.equal(Batch(**(vars(b) | shown)).same_image(), expected)  # type: ignore[arg-type]
 
 
 def test_names_of_one_picture_are_not_held_against_each_other(towers: str) -> None:

@@ -323,14 +323,12 @@ def test_names_of_one_picture_are_not_held_against_each_other(cached: bool, monk
 
 def test_only_rows_with_equal_pixels_show_one_picture() -> None:
     """A picture of another shade is another one, however close an encoder puts it."""
-    from mmeval_coca.model import same_picture
-
     net = model()
     b = batch(net)
     assert b.images is not None
     images = b.images[[0, 1, 0, 1, 4, 5]].clone()
     images[3, 0, 0, 0] ^= 1
-    same = same_picture(Batch(**(vars(b) | {"images": images})))
+    same = Batch(**(vars(b) | {"images": images})).same_image()
     expected = torch.eye(6, dtype=torch.bool)
     expected[0, 2] = expected[2, 0] = True
     assert torch.equal(same, expected)
