@@ -98,6 +98,15 @@ def register_datasets(register):
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, for the fixtures that they share; of the contract, those of a model."""
+    for item in items:
+        group = str(item.path)
+        if item.path.name == "test_contract.py":
+            group += f"::{getattr(item, 'originalname', item.name)}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache; the prepared data is shared within a session."""

@@ -92,7 +92,7 @@ def test_a_gzipped_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
     [
         (b"", "it is empty"),
         (b"a,b\n1,2\n", "Not a gzipped file (b'a,')"),
-        (gzip.compress(b"a\n1\n")[:-8] + b"\0" * 8, "CRC check failed 0x0 != 0x"),
+        (gzip.compress(b"a\n1\n", mtime=0)[:-8] + b"\0" * 8, "CRC check failed 0x0 != 0x"),
     ],
 )
 def test_other_damage_of_a_gzipped_file_is_named(tmp_path: Path, data: bytes, said: str) -> None:
