@@ -106,6 +106,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mmeval.version import __version__
 
@@ -63,6 +63,13 @@ class Protocol(BaseModel):
     """The training seeds; a score is the mean over them."""
     limit: int | None = Field(None, ge=1)
     """Examples taken of each split (None: all); a limited run is a trial, not a result."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice")
+        return seeds
 
     def signature(self, plugin: str, plugin_version: str) -> str:
         """One line that names the protocol, in the manner of sacreBLEU (Post 2018, arXiv 1804.08771)."""

@@ -166,9 +166,9 @@ class Record(_Frozen):
     """The device, as a person would name it."""
     started: str
     """ISO 8601, UTC."""
-    wall_seconds: float
+    wall_seconds: float = Field(ge=0, allow_inf_nan=False)
     """From the call to this record; a resumed run counts its last call only."""
-    device_seconds: float
+    device_seconds: float = Field(ge=0, allow_inf_nan=False)
     """Fitting and predicting, summed over seeds and devices."""
     peak_memory_bytes: int | None
     """Largest resident memory of the process, where the system tells."""

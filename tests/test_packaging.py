@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import mmeval
+
 ROOT = Path(__file__).parents[1]
 DATASETS = ("abo", "emoji14", "fashion-product-images", "fashiongen", "food101", "glami1m")
 MODELS = (
@@ -77,3 +79,7 @@ def test_in_a_clean_environment_the_wheel_lists_its_plugins(wheel: Path, tmp_pat
     assert datasets == dict.fromkeys(DATASETS, "ok")
     shown = subprocess.run([str(command), "plugins", "show", "embracenet"], check=True, capture_output=True, text=True)
     assert "arXiv" in shown.stdout
+
+
+def test_dir_shows_the_public_names_and_nothing_else() -> None:
+    assert dir(mmeval) == sorted(mmeval.__all__)

@@ -44,6 +44,31 @@ def register_models(register):
     about = ("1", ("text",), "none", "MIT", {{"tiny": {{}}}})
     register(mmeval.ModelSpec("x", "s", mmeval.ModelConfig, lambda config, context: None, *about))
 """
+EVEN = """import mmeval
+import numpy as np
+
+
+class Even:
+    def __init__(self, config, context):
+        self.tasks = context.tasks
+
+    def predict(self, examples, context):
+        n = len(examples)
+        yield {t.name: np.full((n, len(t.classes)), 1 / len(t.classes), np.float32) for t in self.tasks}
+
+    def save(self, folder):
+        pass
+
+    def load(self, folder):
+        pass
+
+
+@mmeval.hookimpl
+def register_models(register):
+    register(mmeval.ModelSpec("even", "s", mmeval.ModelConfig, Even, "1", ("text",), "none", "MIT", {"tiny": {}}))
+
+
+"""
 METRIC = """import mmeval
 
 
@@ -51,6 +76,14 @@ METRIC = """import mmeval
 def register_metrics(register):
     register(mmeval.MetricSpec("truth", "s", lambda labels, p: p.max(1).astype(float)))
 """
+
+
+@pytest.fixture
+def even(tmp_path: Path) -> Path:
+    """A model that is one file."""
+    path = tmp_path / "even.py"
+    path.write_text(EVEN)
+    return path
 
 
 @pytest.fixture
@@ -141,6 +174,32 @@ def test_a_metric_that_a_record_finds_in_a_file_is_refused_with_the_option_to_ad
     if fields != "dataset":
         assert command("score", scored.path, f"--{fields}", evil) == 0
         assert marker.exists()
+
+
+def test_all_options_that_are_missing_are_named_whatever_the_data_set(
+    even: Path, tmp_path: Path, command: Command, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As typed, so that the line can be copied; a table is no file of code, wherever it lies."""
+    monkeypatch.chdir(tmp_path)
+    Path("truth.py").write_text(METRIC)
+    Path("mine.py").write_text(even.read_text() + METRIC.replace("import mmeval\n", "").replace("truth", "own"))
+    Path("shop").mkdir()
+    rows = [f"{number},en,a thing {number},{'ab'[number % 2]}" for number in range(40)]
+    Path("shop/plain.csv").write_text("\n".join(["id,language,text,label", *rows]))
+    assert command("run", "--plugin", "./mine.py", "--dataset", "table:shop/plain.csv", "--output", "run") == 0
+    assert command("score", "run", "--plugin", "./mine.py", "--metric", "./truth.py") == 0
+    only = "and mmeval runs no file that only a run folder names; if you trust"
+    said = f"comes from the file {{file}}, {only} it, add {{add}}.\n"
+    capsys.readouterr()
+    assert command("score", "run", "--metric", "./truth.py") == 2
+    assert said.format(file="./mine.py", add="--plugin ./mine.py") in capsys.readouterr().err
+    assert command("score", "run", "--plugin", "./mine.py") == 2
+    assert said.format(file="./truth.py", add="--metric ./truth.py") in capsys.readouterr().err
+    assert command("score", "run") == 2
+    assert capsys.readouterr().err.endswith(
+        'The metrics "own" and "truth" of this run come from the files ./mine.py and ./truth.py, '
+        f"{only} them, add --plugin ./mine.py --metric ./truth.py.\n"
+    )
 
 
 def test_report_needs_no_plugin(scored: RunFolder, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,9 @@ def verify(
     encoding: Encoding = "",
     json: AsJson = False,
 ) -> None:
-    """Hold prepared data against its digests and its data card; the exit status is 1 if it isn't as it should be."""
+    """Hold prepared data against its digests and its data card; the exit status is 1 if it isn't as it should be.
+
+    It is 2 where the data can't be opened at all."""
     from mmeval.data.verify import Verdict
     from mmeval.data.verify import verify as check
 

@@ -25,6 +25,8 @@ REASONS = 5
 """Reasons for rejecting rows that are kept, the most frequent first."""
 SHOWN = 5
 """Languages or classes that a line names before it counts the rest."""
+VALUES = 3
+"""Values that such a reason names."""
 _QUOTED = re.compile(r'"[^"]*"')
 _VARIES = re.compile(r"\S*[/\\]\S*|\S+\.[A-Za-z]{3,4}\b|\S*\d\S*")
 """In a reason, what differs from row to row: paths, names of files, numbers."""
@@ -142,10 +144,20 @@ def _reasons(store: Store) -> list[tuple[str, int]]:
     for reason, rows in Counter(reasons).items():
         groups.setdefault(_VARIES.sub("…", _QUOTED.sub('"…"', reason)), Counter())[reason] += rows
     largest = sorted(groups.items(), key=lambda one: -one[1].total())[:REASONS]
-    return [
-        (without_folders(next(iter(group))) if len(group) == 1 else pattern, group.total())
-        for pattern, group in largest
-    ]
+    return [(_together(pattern, group), group.total()) for pattern, group in largest]
+
+
+def _together(pattern: str, group: Counter[str]) -> str:
+    """Reasons that are alike as one: those that differ in one quoted value name the most frequent of its values."""
+    first = next(iter(group))
+    if len(group) == 1:
+        return without_folders(first)
+    quoted = [_QUOTED.findall(reason) for reason in group]
+    if len({_QUOTED.sub("", reason) for reason in group}) > 1 or any(len(values) != 1 for values in quoted):
+        return pattern
+    values = [_QUOTED.findall(reason)[0] for reason, _ in group.most_common(VALUES)]
+    shown = ", ".join(values) + (", …" if len(group) > VALUES else "")
+    return without_folders(_QUOTED.sub(lambda _: shown, first))
 
 
 def _majority(task: Task, train: Examples, test: Examples) -> Majority | None:

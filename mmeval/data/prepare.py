@@ -195,7 +195,8 @@ def _say(spec: DatasetSpec, store: Store, pictures: Pictures, found: list[Differ
         rows = sum(names.values())
         note(f"Without a label of {task}, because {spec.full_name} leaves its class out: {rows:,} rows, {_few(names)}")
     if store.cut_count:
-        note(f"Cut after {LONGEST_TEXT:,} characters: texts of {store.cut_count:,} cells")
+        texts = f"{store.cut_count:,} text{'' if store.cut_count == 1 else 's'}"
+        note(f"Cut after {LONGEST_TEXT:,} characters: {texts}")
     if pictures.repaired:
         note(f"Mended: {len(pictures.repaired):,} pictures that are cut short or damaged, as far as they go")
     for splits, clusters in store.info["spanning"].items():

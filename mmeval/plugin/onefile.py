@@ -15,12 +15,12 @@ from mmeval.plugin import api
 from mmeval.plugin.guard import guarded
 from mmeval.plugin.listing import stated_api_of
 
-PREFIX = "mmeval_file_"
+PREFIX, SUFFIX = "mmeval_file_", ".py"
 
 
 def is_file(name: str) -> bool:
     """Whether what a user typed, or a record holds, is the path of a Python file and not the name of a plugin."""
-    return name.endswith(".py") or "/" in name or "\\" in name
+    return name.endswith(SUFFIX) or "/" in name or "\\" in name
 
 
 class File(NamedTuple):

@@ -61,7 +61,10 @@ class Content:
     @property
     def warnings(self) -> list[str]:
         """What must be said of the data beside its scores."""
-        return list(self.record.data.get("warnings", []))
+        warnings: list[str] = list(self.record.data.get("warnings", []))
+        if self.record.schema_version == 1:
+            warnings.append("The files of this run are unverified: its run.json is of schema 1, which has no digests.")
+        return warnings
 
     @cached_property
     def _numbers(self) -> dict[tuple[str, str, str, str], Number]:

@@ -223,20 +223,42 @@ class RunFolder:
             read = kind.model_validate(data)
         except (ValidationError, ValueError, RecursionError) as error:
             raise RunFolderError(
-                f"{path} can't be used: {_first(error)}; it was changed, or made by another version of mmeval."
+                f"{path} can't be used: {_first(error)}; it was changed, or made by another version of mmeval; "
+                f"{self._after_damage(path)}."
             ) from None
         if isinstance(read, Record) and read.schema_version != 1 and not seal_holds(data):
             raise RunFolderError(
                 f"{path} was changed since it was written: its seal is not that of its content; "
                 f"{self.again('write it anew')}."
             )
+        if isinstance(read, Record) and read.schema_version != 1:
+            self._require_described(read)
         return read
+
+    def _after_damage(self, path: Path) -> str:
+        """What to do about a ``run.json`` or ``plan.json`` that can't be read; the second is enough for the first."""
+        if path == self.record_file and self.plan_file.is_file():
+            return self.again("write it anew")
+        return "run it anew with another --output"
+
+    def _require_described(self, record: Record) -> None:
+        """A record without the digest of what scores and reports are made of vouches for nothing."""
+        needed = [self.scores_file, self.gallery_file, *map(self.predictions_file, record.plan.protocol.seeds)]
+        for path in needed:
+            if path.relative_to(self.path).as_posix() not in record.files:
+                raise RunFolderError(
+                    f"{self.record_file} says nothing of {path.relative_to(self.path)}, which every run describes; "
+                    f"{self.again('write it anew')}."
+                )
 
 
 def _first(error: ValueError | RecursionError) -> str:
     """The first thing that is wrong with a file, in a few words."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
     if not isinstance(error, ValidationError):
         return f"it is no JSON ({error})"
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"])) or "the file"
-    return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {said[0].lower()}{said[1:]}"

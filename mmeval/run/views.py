@@ -14,6 +14,7 @@ from mmeval.metrics.predictions import ANEW, read_predictions
 from mmeval.metrics.scores import METRICS, Source, passes, read_scores, score, write_scores
 from mmeval.plugin import onefile
 from mmeval.plugin.manager import Manager
+from mmeval.plugin.onefile import SUFFIX
 from mmeval.plugin.spec import MetricSpec
 from mmeval.record import Record
 from mmeval.report.content import Content
@@ -121,23 +122,32 @@ def _recorded_metrics(record: Record, manager: Manager) -> dict[str, MetricSpec]
             spec_of(asked.name, manager)
     found = at_hand()
     if missing := [name for name in record.metrics if name not in found]:
-        raise PluginError(_where_from(record, missing[0], manager.names_of_files))
+        raise PluginError(_where_from(record, missing, manager.names_of_files))
     return found
 
 
-def _where_from(record: Record, metric: str, loaded: Collection[str]) -> str:
-    """Which file a recorded metric came from, and the option that names it."""
-    origin = record.metric_origins.get(metric, "").rpartition("+")[0]
-    typed = dict.fromkeys(record.metric_plugins, "--metric")
-    typed |= {record.plugin: "--plugin", record.dataset: "--dataset"}
-    files = [name for name in typed if name and onefile.is_file(name)]
-    own = next((name for name in files if name == origin), files[0] if len(files) == 1 else "")
-    if not own or str(Path(own).resolve()) in loaded:
-        by = " and ".join(dict.fromkeys([record.plugin, *record.metric_plugins]))
-        return f'The metric "{metric}" of this run is no longer brought by {by}.'
+def _where_from(record: Record, missing: Sequence[str], loaded: Collection[str]) -> str:
+    """Which files recorded metrics came from, and the options that name them."""
+    options = {record.plugin: "--plugin", record.dataset: "--dataset"} | dict.fromkeys(
+        record.metric_plugins, "--metric"
+    )
+    files = [name for name in options if name.endswith(SUFFIX) and str(Path(name).resolve()) not in loaded]
+    needed: dict[str, str] = {}
+    for metric in missing:
+        origin = Path(record.metric_origins.get(metric, "").rpartition("+")[0])
+        alike = sorted(files, key=lambda name: (Path(name) != origin, Path(name).name != origin.name))
+        if not alike:
+            by = " and ".join(dict.fromkeys([record.plugin, *record.metric_plugins]))
+            return f'The metric "{metric}" of this run is no longer brought by {by}.'
+        needed[metric] = alike[0]
+    named = list(dict.fromkeys(needed.values()))
+    metrics = " and ".join(f'"{metric}"' for metric in needed)
+    add = " ".join(f"{options[name]} {name}" for name in named)
+    many, several = len(needed) > 1, len(named) > 1
     return (
-        f'The metric "{metric}" of this run comes from the file {own}, and mmeval runs no file that only a run folder '
-        f"names; if you trust it, add {typed[own]} {own}."
+        f"The metric{'s' if many else ''} {metrics} of this run come{'' if many else 's'} from the "
+        f"file{'s' if several else ''} {' and '.join(named)}, and mmeval runs no file that only a run folder names; "
+        f"if you trust {'them' if several else 'it'}, add {add}."
     )
 
 
@@ -167,7 +177,11 @@ def check_files(folder: RunFolder, record: Record, remade: Collection[Path]) -> 
     names = {path.relative_to(folder.path).as_posix() for path in again}
     if said := {name: what for name, what in wrong.items() if name in names}:
         note(f"{folder.path}: {listed(said)}; made again.")
-    others = {name: what for name, what in wrong.items() if name not in names}
+    # What is missing and needed is an error of its own, where it is read.
+    needed = {name for name in wrong if _is_read(folder, name) and wrong[name] != CHANGED}
+    if folder.scores_file not in remade:
+        needed -= {name for name in needed if name.startswith("predictions/")}
+    others = {name: what for name, what in wrong.items() if name not in names | needed}
     refused = {name: what for name, what in others.items() if what == CHANGED and _is_read(folder, name)}
     if refused:
         scores = folder.scores_file.name

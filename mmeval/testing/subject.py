@@ -19,7 +19,8 @@ from mmeval.data.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.engine.device import resolve_device
 from mmeval.engine.runner import TorchRunner, as_model
-from mmeval.files import scratch_folder
+from mmeval.files import lock, scratch_folder
+from mmeval.home import home
 from mmeval.metrics.predictions import check_block
 from mmeval.nn.model import TorchModel
 from mmeval.plugin.config import configure
@@ -60,6 +61,9 @@ class Subject:
             self.config = configure(
                 self.spec.config, self.spec.name, self.spec.presets[self.preset], (*changes, *short)
             )
+        # Asked before any rule, so that a cache folder that can't be written isn't blamed on the plugin.
+        with lock(home() / "locks" / "contract.lock"):
+            pass
         self.folder, remove = scratch_folder("mmeval-contract-")
         weakref.finalize(self, remove)
 

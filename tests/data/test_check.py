@@ -82,14 +82,14 @@ def test_classes_of_a_single_row_and_rare_ones_in_a_split_are_named(tmp_path: Pa
 def test_rejected_rows_are_counted_with_their_most_frequent_reasons(tmp_path: Path) -> None:
     """Reasons that differ in a name or number alone are one; folders of the machine are left out."""
     good = rows(BALANCED)
-    bad = [row(1000 + number, "xx", "a", "train") for number in range(4)]
+    bad = [row(1000 + number, ("xx", "xx", "zz", "")[number] or "??", "a", "train") for number in range(4)]
     bad += [row(2000 + number, "de", "a", "train") | {"photo": f"/home/ana/{number}.jpg"} for number in range(9)]
     bad += [row(3000, "de", "", "train")]
     check = data_check(store(tmp_path, good + bad, "image=photo"))
     assert (check.rejected.rows, check.rejected.total) == (14, len(good) + 14)
     assert check.rejected.reasons == [
         ("the picture's file … is not there", 9),
-        ('the language "xx" is neither an ISO 639 code such as de or pt-BR nor a known name', 4),
+        ('the language "xx", "zz", "??" is neither an ISO 639 code such as de or pt-BR nor a known name', 4),
         ("no label in label", 1),
     ]
     (line,) = lines(check)

@@ -178,6 +178,23 @@ def test_an_edited_record_is_refused_and_written_anew_by_run(
     assert finished.record().device != "a faster one"
 
 
+@pytest.mark.parametrize("name", ["scores.parquet", "gallery.parquet", "predictions/seed-1.parquet"])
+def test_a_record_that_leaves_a_file_out_is_refused(finished: RunFolder, name: str) -> None:
+    """Else a forger would only have to empty the list."""
+    edit(finished.record_file, lambda record: record["files"].pop(name), seal=True)
+    assert refusal(report_again, finished).startswith(f"{finished.record_file} says nothing of {name}, which every")
+
+
+def test_the_advice_after_damage_fits_what_is_left(finished: RunFolder) -> None:
+    finished.record_file.write_bytes(b"\xff")
+    assert refusal(finished.record) == (
+        f"{finished.record_file} can't be used: it is not UTF-8; it was changed, or made by another version of mmeval; "
+        f"repeat its `mmeval run` with --output {finished.path} to write it anew."
+    )
+    finished.plan_file.unlink()
+    assert refusal(finished.record).endswith("; run it anew with another --output.")
+
+
 def test_another_order_or_indentation_of_run_json_is_no_change(finished: RunFolder) -> None:
     data = json.loads(finished.record_file.read_text())
     finished.record_file.write_text(json.dumps(dict(reversed(data.items()))))
@@ -221,6 +238,8 @@ def test_an_unfinished_run_trusts_no_changed_file(finished: RunFolder, ask: Ask,
         lambda record: record.update(files={"../../etc/passwd": {"sha256": "0" * 64, "bytes": 1, "rows": None}}),
         lambda record: record.update(files=[]),
         lambda record: record.update(wall_seconds="long"),
+        lambda record: record.update(wall_seconds=float("nan")),
+        lambda record: record["plan"]["protocol"].update(seeds=[0, 0]),
     ],
 )
 @pytest.mark.parametrize("schema", [1, 2])
@@ -259,6 +278,8 @@ def test_run_folders_of_schema_1_are_read_and_said_to_be_unverified(
     shown = capsys.readouterr()
     assert f"{old.path}: its files are unverified (its run.json is of schema 1, which has no digests).\n" in shown.err
     assert "mean of all" in shown.out
+    for page in (old.readme_file, old.html_file):
+        assert "The files of this run are unverified" in page.read_text(encoding="utf-8")
     assert read_scores(old.scores_file).drop_columns("run").equals(before.drop_columns("run"))
     assert old.html_file.is_file()
     # What was never verified doesn't become so by being read.

@@ -176,7 +176,8 @@ def test_a_record_that_cannot_be_used_is_said_so(
     with pytest.raises(RunFolderError) as caught:
         finished.record()
     assert str(caught.value) == (
-        f"{path} can't be used: {reason}; it was changed, or made by another version of mmeval."
+        f"{path} can't be used: {reason}; it was changed, or made by another version of mmeval; "
+        f"repeat its `mmeval run` with --output {finished.path} to write it anew."
     )
 
 

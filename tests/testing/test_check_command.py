@@ -73,6 +73,18 @@ def test_d4_the_folder_of_a_check_that_was_killed_is_removed_by_the_next(
     remove()
 
 
+def test_d6_a_cache_folder_that_cannot_be_used_is_not_blamed_on_the_plugin(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "file"))
+    assert command("plugins", "check", "./zero_shot.py", "--only", "trains") == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"error: {tmp_path / 'file'}")
+    assert "MMEVAL_HOME" in shown.err
+    assert "trains" not in shown.out
+
+
 def test_json_is_all_that_is_printed(command: Command, capsys: Capture) -> None:
     """A program reads it: one object per check, in the table's order, and the same status."""
     words = ("--json", "--only", "bf16", "--only", "metadata", "--only", "documented-options")

@@ -178,9 +178,9 @@ class Scan:
         total = len(self._told) + len(self._aside)
         if column and len(without) > NO_LANGUAGES * total:
             raise DataError(
-                f"{self.where}: the column {column} holds no languages in {len(without):,} of {total:,} rows, as "
-                f"{without[0].where}: {without[0].reason}. --columns language= names another column, --language says "
-                "it of all rows."
+                f"{self.where}: the column {column} holds no languages in {len(without):,} of {total:,} rows, for "
+                f"example {without[0].where}: {without[0].reason}. --columns language= names another column, "
+                "--language says it of all rows."
             )
 
     def _require_classes(self) -> None:

@@ -48,6 +48,7 @@ class TableSource:
         said = {column for columns in options.columns.said().values() for column in columns}
         names = first.columns(said)
         self.columns = resolve(options.columns, names, first.where, fixed_language=bool(options.language))
+        self._unread = "" if self.columns.language else resolve(options.columns, names, first.where).language
         require_everywhere(self.columns, self.tables)
         folder = Path(options.images) if options.images else root or (path if path.is_dir() else path.parent)
         if not folder.is_dir():
@@ -63,6 +64,8 @@ class TableSource:
             note(f"Columns of {self.where}, told by their names: {text} (--columns says otherwise)")
         if said := said_of_delimiter(self.tables[0].path, self.tables[0].delimiter):
             note(f"{self.tables[0].where} is {said}, as its header line is")
+        if self.options.language and self._unread:
+            note(f"Languages of {self.where}: --language says it of all rows, so the column {self._unread} is not read")
         if not self.columns.language and not self.options.language:
             note(f"Languages of {self.where}: none is said, so all is und (--language de, --columns language=COLUMN)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,16 @@ SPLITS = {
     "validation": "validation valid val dev development",
     "test": "test testing eval evaluation holdout",
 }
+NO_TEXTS = (
+    "idna",
+    "punycode",
+    "undefined",
+    "unicode_escape",
+    "unicode-escape",
+    "raw_unicode_escape",
+    "raw-unicode-escape",
+)
+"""Codecs of Python that are no encodings of files."""
 _SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names.split()}
 LOOKED_AT = 100
 """Rows of a JSON Lines file in which keys are looked for; more where one is missing that was named."""
@@ -140,7 +151,9 @@ def _require_encoding(encoding: str) -> None:
     try:
         # Not `codecs.lookup` alone: it knows rot13 and base64 too.
         "".encode(encoding or "utf-8")
-    except LookupError:
+        if codecs.lookup(encoding or "utf-8").name in NO_TEXTS:
+            raise LookupError
+    except (LookupError, UnicodeError):
         raise UserError(f"--encoding {encoding}: there is no such encoding; cp1250, cp1252 or utf-16 are.") from None
 
 

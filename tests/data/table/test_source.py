@@ -187,7 +187,7 @@ def test_a_text_of_ten_megabytes_is_cut_with_a_note(tmp_path: Path, capsys: pyte
     store = prepare(table_spec(found.options, found), found)
     assert store.cut_count == 1
     assert max(map(len, store.examples["text"].to_pylist())) == 32_768
-    assert "Cut after 32,768 characters: texts of 1 cells" in capsys.readouterr().err.splitlines()
+    assert "Cut after 32,768 characters: 1 text" in capsys.readouterr().err.splitlines()
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
@@ -214,7 +214,7 @@ def test_another_encoding_is_another_identity(tmp_path: Path) -> None:
 
 def test_an_unknown_or_wrong_encoding_is_one_sentence(tmp_path: Path) -> None:
     path = write(tmp_path / "shop.csv", [{"text": "á ř ť", "label": "a"}, {"text": "ť", "label": "b"}])
-    for name in ("cp9999", "rot13"):
+    for name in ("cp9999", "rot13", "idna", "undefined", "unicode_escape"):
         with pytest.raises(UserError) as error:
             read(path, encoding=name)
         assert str(error.value) == f"--encoding {name}: there is no such encoding; cp1250, cp1252 or utf-16 are."
@@ -235,7 +235,7 @@ def test_texts_in_the_language_column_are_said_to_be_no_languages(tmp_path: Path
     with pytest.raises(UserError) as error:
         read(write(tmp_path / "shop.csv", rows), "label=shelf,language=title")
     assert str(error.value) == (
-        "shop.csv: the column title holds no languages in 20 of 22 rows, as shop.csv, row 1: the language "
+        "shop.csv: the column title holds no languages in 20 of 22 rows, for example shop.csv, row 1: the language "
         '"Red panda 0" is neither an ISO 639 code such as de or pt-BR nor a known name. --columns language= names '
         "another column, --language says it of all rows."
     )
@@ -249,3 +249,11 @@ def test_a_class_that_is_left_alone_names_the_rows_that_were_set_aside(tmp_path:
     assert 'label has only the class "a" in the 20 rows that can be used (1 can\'t, as shop.csv, row 21: ' in str(
         error.value
     )
+
+
+def test_a_language_column_that_is_not_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "shop.csv", [one | {"language": "de"} for one in texts()])
+    for columns, said in (("", True), ("language=language", False)):
+        source(path, columns, language="es").announce()
+        line = "Languages of shop.csv: --language says it of all rows, so the column language is not read\n"
+        assert (line in capsys.readouterr().err) is said
