@@ -209,7 +209,7 @@ def counted(subject: Subject, config: ModelConfig) -> tuple[int, int]:
     A model that isn't torch's, or reads its encoders' numbers when it is built, counts as the encoders it names.
     """
     try:
-        with torch.device("meta"):
+        with offline(), torch.device("meta"):
             model = as_model(subject.spec.build(config, subject.context()))
             if isinstance(model, TorchRunner):
                 return _own(model.model), _work(model.model)
