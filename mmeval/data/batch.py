@@ -58,8 +58,8 @@ class Batch:
             return torch.eye(len(self), dtype=torch.bool, device=self.has_image.device)
         rows = shown.flatten(1)
         numbers = (rows if rows.dtype is torch.uint8 else rows.float().view(torch.int32)).long()
-        # A sum with random 64-bit weights, modulo 2**64: two rows that differ share it once in 2**57 pairs of images. To
-        # sort the rows would cost more, and wait for the device.
+        # A sum with random 64-bit weights, modulo 2**64: different images share it once in 2**57 pairs.
+        # Sorting the rows would cost more, and wait for the device.
         generator = torch.Generator().manual_seed(0)
         weights = torch.randint(-(2**63), 2**63 - 1, rows.shape[1:], generator=generator, device="cpu")
         sums = (numbers * weights.to(rows.device)).sum(1)
