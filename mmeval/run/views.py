@@ -135,8 +135,9 @@ def _where_from(record: Record, missing: Sequence[str], loaded: Collection[str])
     needed: dict[str, str] = {}
     for metric in missing:
         origin = Path(record.metric_origins.get(metric, "").rpartition("+")[0])
+        came_from = [name for name in options if name.endswith(SUFFIX) and Path(name).name == origin.name]
         alike = sorted(files, key=lambda name: (Path(name) != origin, Path(name).name != origin.name))
-        if not alike:
+        if not alike or (came_from and not set(came_from) & set(files)):
             by = " and ".join(dict.fromkeys([record.plugin, *record.metric_plugins]))
             return f'The metric "{metric}" of this run is no longer brought by {by}.'
         needed[metric] = alike[0]

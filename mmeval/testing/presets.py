@@ -208,15 +208,16 @@ def counted(subject: Subject, config: ModelConfig) -> tuple[int, int]:
 
     A model that isn't torch's, or reads its encoders' numbers when it is built, counts as the encoders it names.
     """
-    try:
-        with offline(), torch.device("meta"):
-            model = as_model(subject.spec.build(config, subject.context()))
-            if isinstance(model, TorchRunner):
-                return _own(model.model), _work(model.model)
-    except (NotImplementedError, RuntimeError) as error:
-        if "meta" not in str(error):
-            raise
-    return sum(_named(config)), 0
+    with offline():
+        try:
+            with torch.device("meta"):
+                model = as_model(subject.spec.build(config, subject.context()))
+                if isinstance(model, TorchRunner):
+                    return _own(model.model), _work(model.model)
+        except (NotImplementedError, RuntimeError) as error:
+            if "meta" not in str(error):
+                raise
+        return sum(_named(config)), 0
 
 
 def _work(model: TorchModel) -> int:
