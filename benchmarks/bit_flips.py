@@ -121,13 +121,13 @@ def _trials(folder: Path) -> list[Trial]:
     import torch
 
     from mmeval import RunFolder
-    from mmeval.data.named import open_data
+    from mmeval.data.open.resolve import open_data
     from mmeval.engine.embeddings import embeddings
     from mmeval.nn import image_encoder
     from mmeval.plugin.manager import Manager
-    from mmeval.run.request import Request
-    from mmeval.run.views import content_of, report_again, score_again
-    from mmeval.run.walk import run
+    from mmeval.runs.pipeline import run
+    from mmeval.runs.request import Request
+    from mmeval.runs.scoring import content_of, report_again, score_again
 
     table = write_table(folder / "shop", products=36)
     made = RunFolder(folder / "run")

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mmeval import Examples
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.engine.embeddings import embeddings
 from mmeval.nn import ImageEncoder, image_encoder
 from mmeval.plugin.manager import Manager

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import torch
 
     from mmeval import Batch, Examples
+    from mmeval.api.spec import DatasetSpec, ModelSpec
     from mmeval.data.store import Store
     from mmeval.nn import ImageEncoder, TorchModel
-    from mmeval.plugin.spec import DatasetSpec, ModelSpec
 
 GIB = 2**30
 BEGUN = time.monotonic()
@@ -72,7 +72,7 @@ class Bench:
     def data(self) -> Store:
         """The prepared data."""
         from mmeval.console import quiet
-        from mmeval.data.prepare import prepare
+        from mmeval.data.prepare.prepare import prepare
 
         with quiet():
             return prepare(dataset(tiny=self.tiny))
@@ -129,7 +129,7 @@ class Bench:
         """Keep the largest memory since the last :meth:`free`."""
         import torch
 
-        from mmeval.run.environment import peak_memory_bytes
+        from mmeval.runs.environment import peak_memory_bytes
 
         if self.cuda:
             self.row(of, "peak device memory", torch.cuda.max_memory_allocated() / GIB, "GiB")
@@ -280,7 +280,7 @@ class Training:
         from mmeval.engine.device import accelerator
         from mmeval.engine.optim import optimizer, schedule
         from mmeval.engine.runner import TorchRunner, as_model
-        from mmeval.run.seed import context_of
+        from mmeval.runs.train import context_of
 
         self.bench, self.recipe = bench, config.recipe
         self.examples: Examples = Examples(bench.data(), "train", limit=limit)
@@ -394,7 +394,7 @@ def out_of_memory(error: RuntimeError) -> bool:
 
 def small(spec: ModelSpec) -> list[str]:
     """Changes of a plugin's default preset by which it is small, needs no weights and learns whole."""
-    from mmeval.plugin.config import defaults, options
+    from mmeval.api.config import defaults, options
 
     wanted = {
         "image_encoder": "small-cnn:32",
@@ -411,7 +411,7 @@ def small(spec: ModelSpec) -> list[str]:
 
 def configured(bench: Bench, spec: ModelSpec, preset: str, *changes: str) -> Any:  # noqa: ANN401
     """The config of a preset with random weights of the published sizes; of a small model in a dry run."""
-    from mmeval.plugin.config import configure
+    from mmeval.plugin.configure import configure
     from mmeval.testing import random_weights
 
     if bench.tiny:

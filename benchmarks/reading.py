@@ -24,7 +24,7 @@ from mmeval import DatasetSpec, Example, Examples, Task
 from mmeval.console import quiet
 from mmeval.data.images import decode_batch
 from mmeval.data.loader import batches
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 
 PICTURES, SIDE, BATCH, ROUNDS, CORES = 4096, 224, 64, 7, 2
 

@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mmeval.api.spec import ModelSpec
 from mmeval.data.examples import Examples
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.engine.device import resolve_device
+from mmeval.engine.model import FitContext, TrainableModel
 from mmeval.engine.runner import as_model
-from mmeval.metrics.selection import mean_language_top1
-from mmeval.plugin.config import configure
+from mmeval.metrics.per_example import mean_language_top1
+from mmeval.plugin.configure import configure
 from mmeval.plugin.manager import Manager
-from mmeval.plugin.model import FitContext, TrainableModel
-from mmeval.plugin.spec import ModelSpec
-from mmeval.run.seed import context_of
+from mmeval.runs.train import context_of
 
 
 def main() -> None:

@@ -16,11 +16,11 @@ from cogapp import Cog
 import mmeval
 import mmeval.nn
 import mmeval.testing
+from mmeval.api import hooks
+from mmeval.api.spec import ModelSpec
 from mmeval.nn.build import IMAGE, TEXT
-from mmeval.plugin import hooks
 from mmeval.plugin.listing import GROUPS, installed
 from mmeval.plugin.manager import Manager
-from mmeval.plugin.spec import ModelSpec
 
 HERE = Path(__file__).parent
 PLUGINS = HERE.parent / "plugins"

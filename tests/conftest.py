@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmeval import DatasetSpec, Example, ModelContext, Task
 from mmeval.cli import main as cli
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
 
 LANGUAGES = ("de", "en", "ja")

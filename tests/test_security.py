@@ -15,16 +15,16 @@ import pytest
 import yaml
 
 from mmeval import DatasetSpec, Examples
-from mmeval.data.asked import Opened
 from mmeval.data.card import read_card
-from mmeval.data.prepare import prepare
+from mmeval.data.open.verify import verify
+from mmeval.data.prepare.prepare import prepare
+from mmeval.data.request import Opened
 from mmeval.data.store import Store
-from mmeval.data.verify import verify
 from mmeval.errors import UserError
 from mmeval.integrity import with_seal
 from mmeval.nn import image_encoder, text_encoder
-from mmeval.run.folder import RunFolder
-from mmeval.run.views import report_again, score_again
+from mmeval.runs.folder import RunFolder
+from mmeval.runs.scoring import report_again, score_again
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mmeval.audit.columns import Rows
 from mmeval.audit.content import Embedded, Share
-from mmeval.audit.rows import Rows
 from mmeval.console import progress
 from mmeval.errors import MissingExtraError
 from mmeval.home import home

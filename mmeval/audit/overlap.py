@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mmeval.audit.columns import Rows
 from mmeval.audit.content import Between, Conflict, Lookup, Overlap, Share
-from mmeval.audit.near import Ints, Links
-from mmeval.audit.rows import Rows
+from mmeval.audit.neighbours import Ints, Links
 
 FEW = 8
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmeval.audit.content import Audit, Share
 from mmeval.audit.findings import findings, leak, verdict
-from mmeval.audit.how import HOW
+from mmeval.audit.methods import HOW
 from mmeval.data.images import decode
 from mmeval.data.store import Store
 from mmeval.report.html import environment

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mmeval.audit.columns import Rows
 from mmeval.audit.content import Kind, Shown
-from mmeval.audit.near import Ints, Links
-from mmeval.audit.pictures import Compared
-from mmeval.audit.rows import Rows
+from mmeval.audit.images import Compared
+from mmeval.audit.neighbours import Ints, Links
 from mmeval.files import atomic_path
 
 SHOWN = 12

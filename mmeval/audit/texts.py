@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from mmeval.audit.columns import Rows
 from mmeval.audit.content import Twins
-from mmeval.audit.fold import fold
+from mmeval.audit.images import Compared
 from mmeval.audit.minhash import near_texts
-from mmeval.audit.near import Ints, Links
+from mmeval.audit.neighbours import Ints, Links
+from mmeval.audit.normalize import fold
 from mmeval.audit.overlap import Coded, between, conflicts, lookups, within
-from mmeval.audit.pictures import Compared
-from mmeval.audit.rows import Rows
 from mmeval.console import progress
 
 

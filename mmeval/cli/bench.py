@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.data_options import Columns, Encoding, Images, Language, NotTheRelease, Source
+from mmeval.cli.data.options import Columns, Encoding, Images, Language, NotTheRelease, Source
 
 
 def bench(
@@ -41,12 +41,12 @@ def bench(
     import shlex
     import sys
 
-    from mmeval.bench.entries import entries_of, plugins_of
-    from mmeval.bench.table import terminal
-    from mmeval.bench.walk import walk
     from mmeval.console import cell, console
     from mmeval.plugin.manager import Manager
-    from mmeval.run.request import Request
+    from mmeval.runs.request import Request
+    from mmeval.studies.bench.entries import entries_of, plugins_of
+    from mmeval.studies.bench.run import walk
+    from mmeval.studies.bench.table import terminal
 
     folder = output or Path("runs") / f"bench-{Path(dataset).stem.replace(':', '-')}"
     base = Request(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmeval.cli.data_options import Columns, Encoding, Images, Language, NotTheRelease, Source
-from mmeval.cli.show import show_result
+from mmeval.cli.data.options import Columns, Encoding, Images, Language, NotTheRelease, Source
+
+if TYPE_CHECKING:
+    from mmeval.runs.folder import RunFolder
 
 
 def run(
@@ -42,8 +44,8 @@ def run(
 ) -> None:
     """Train a model, score it per language, write a run folder with a report."""
     from mmeval.errors import Stopped
-    from mmeval.run.request import Request
-    from mmeval.run.walk import run as walk
+    from mmeval.runs.pipeline import run as walk
+    from mmeval.runs.request import Request
 
     asked = None if inputs is None else _inputs(inputs)
     options = (tuple(changes or ()), asked, device, seed, seeds, limit, output, tuple(metrics or ()))
@@ -64,3 +66,15 @@ def _inputs(text: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - Inputs
         return Inputs(text)
     except ValueError:
         raise UserError(f"--inputs {text}: write image+text, image or text.") from None
+
+
+def show_result(folder: RunFolder) -> None:
+    """Print the table per language, and where everything is."""
+    from mmeval.console import cell, console
+    from mmeval.report.terminal import terminal
+    from mmeval.runs.scoring import content_of
+
+    screen = console()
+    screen.print(terminal(content_of(folder, folder.record())))
+    screen.print(cell(f"Run folder: {folder.path}"), soft_wrap=True)
+    screen.print(cell(f"Report:     {folder.html_file}"), soft_wrap=True)

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmeval.api.task import Task
 from mmeval.data.examples import Examples, rows_of
+from mmeval.data.reading.text import without_folders
 from mmeval.data.store import LABEL, Store
 from mmeval.data.store_files import REJECTED
-from mmeval.data.words import without_folders
-from mmeval.plugin.model import Task
 from mmeval.record import DataCheck, Majority, RejectedRows
 
 FEW_ROWS = 30

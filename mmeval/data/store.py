@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmeval.api.task import Task
 from mmeval.data.store_files import (
     EXAMPLES,
     IMAGES,
@@ -26,7 +27,6 @@ from mmeval.data.store_files import (
     schema_of,
 )
 from mmeval.errors import DataError
-from mmeval.plugin.model import Task
 
 LABEL, SLICE, METADATA, ATTRIBUTE = "label:", "slice:", "metadata:", "attribute:"
 """Prefixes of columns: labels (int32, -1 for none), slices, what else is known, other inputs (strings)."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from mmeval.data.whole import changed
+from mmeval.data.store_digests import changed
 from mmeval.errors import DataError
 from mmeval.integrity import SEAL, DamageError, read_sealed
 
@@ -154,7 +154,7 @@ def again(*folders: Path) -> str:
 
 
 def require_whole(folder: Path, expected: Mapping[str, str], there: set[str], what: str, mend: str) -> None:
-    """Hold the files of a folder against their digests, as :func:`mmeval.data.whole.changed` does.
+    """Hold the files of a folder against their digests, as :func:`mmeval.data.store_digests.changed` does.
 
     Args:
         folder: where the files are.

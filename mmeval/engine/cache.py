@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmeval.console import note
-from mmeval.data.whole import CHECKED, changed
+from mmeval.data.store_digests import CHECKED, changed
 from mmeval.files import LockedError, atomic_path, digest, lock, write_text
 from mmeval.integrity import DamageError, read_sealed, sealed
 

@@ -25,7 +25,7 @@ from mmeval.engine.optim import clip_each, optimizer, schedule
 from mmeval.engine.predict import logits_of, predict
 from mmeval.errors import PluginError, UserError
 from mmeval.files import atomic_path
-from mmeval.metrics.selection import mean_language_top1
+from mmeval.metrics.per_example import mean_language_top1
 from mmeval.nn.model import Output, TorchModel
 from mmeval.nn.tuning import hold
 

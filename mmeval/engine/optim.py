@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 
+from mmeval.api.recipe import Recipe
 from mmeval.nn.tuning import encoders, rates
-from mmeval.plugin.recipe import Recipe
 
 BETAS = (0.9, 0.999)
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmeval.api.task import Task
 from mmeval.metrics.predictions import probabilities
-from mmeval.plugin.model import Task
 
 
 class Mistake(NamedTuple):

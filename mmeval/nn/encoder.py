@@ -11,10 +11,10 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from mmeval.api.recipe import Tuning
 from mmeval.data.batch import Batch
 from mmeval.errors import UserError
 from mmeval.files import digest
-from mmeval.plugin.recipe import Tuning
 
 
 @dataclass(frozen=True)

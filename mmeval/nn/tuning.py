@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from torch import nn
 
+from mmeval.api.recipe import Tuning
 from mmeval.errors import MissingExtraError, UserError
 from mmeval.nn.encoder import Encoder
-from mmeval.plugin.recipe import Tuning
 
 E = TypeVar("E", bound=Encoder)
 

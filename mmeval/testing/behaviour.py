@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from mmeval.data.examples import Examples
 from mmeval.data.store import LABEL, SLICE
-from mmeval.testing.check import Broken, NotApplicable, rule
+from mmeval.testing.check import rule
 from mmeval.testing.data import ELSEWHERE
+from mmeval.testing.outcome import Broken, NotApplicable
 from mmeval.testing.subject import Subject, altered, same
 
 SHUFFLE = 20

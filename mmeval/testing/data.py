@@ -10,9 +10,9 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmeval.plugin.model import Task
-from mmeval.plugin.source import Example
-from mmeval.plugin.spec import DatasetSpec
+from mmeval.api.source import Example
+from mmeval.api.spec import DatasetSpec
+from mmeval.api.task import Task
 
 COLOURS = MappingProxyType(
     {"red": (208, 40, 36), "green": (36, 160, 64), "blue": (36, 72, 208), "yellow": (232, 200, 24)}

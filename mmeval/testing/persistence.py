@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from mmeval.errors import UserError
-from mmeval.run.blame import blamed
-from mmeval.testing.check import Broken, rule
+from mmeval.runs.attribution import blamed
+from mmeval.testing.check import rule
 from mmeval.testing.network import no_network
+from mmeval.testing.outcome import Broken
 from mmeval.testing.subject import Subject, same
 
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")

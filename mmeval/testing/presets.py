@@ -14,9 +14,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmeval.api.config import Config, ModelConfig
+from mmeval.api.spec import ModelSpec
 from mmeval.data.examples import Examples
 from mmeval.engine.collate import Collate
 from mmeval.engine.fit import task_loss
+from mmeval.engine.model import Model, TrainableModel
 from mmeval.engine.optim import optimizer
 from mmeval.engine.predict import logits_of
 from mmeval.engine.runner import TorchRunner, as_model
@@ -26,12 +29,10 @@ from mmeval.nn.build import image_encoder, text_encoder
 from mmeval.nn.build import random_weights as renamed
 from mmeval.nn.encoders.weights import offline
 from mmeval.nn.model import TorchModel
-from mmeval.plugin.config import Config, ModelConfig, configure
-from mmeval.plugin.model import Model, TrainableModel
-from mmeval.plugin.spec import ModelSpec
-from mmeval.run.blame import blamed
-from mmeval.run.request import Request, configured
-from mmeval.testing.check import Broken
+from mmeval.plugin.configure import configure
+from mmeval.runs.attribution import blamed
+from mmeval.runs.request import Request, configured
+from mmeval.testing.outcome import Broken
 from mmeval.testing.subject import Subject
 
 C = TypeVar("C", bound=Config)

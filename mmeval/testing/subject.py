@@ -14,26 +14,27 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from mmeval.api.recipe import TorchConfig
+from mmeval.api.task import ModelContext, Task
 from mmeval.data.examples import Examples
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.engine.device import resolve_device
+from mmeval.engine.model import FitContext, Model, TrainableModel
 from mmeval.engine.runner import TorchRunner, as_model
 from mmeval.files import lock, scratch_folder
 from mmeval.home import home
 from mmeval.metrics.predictions import check_block
 from mmeval.nn.model import TorchModel
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval.plugin.manager import Manager
-from mmeval.plugin.model import FitContext, Model, ModelContext, Task, TrainableModel
-from mmeval.plugin.recipe import TorchConfig
 from mmeval.record import Plan
-from mmeval.run.blame import blamed
-from mmeval.run.folder import RunFolder
-from mmeval.run.request import Request, configured, plan
-from mmeval.run.seed import context_of, load_model, run_seed
-from mmeval.testing.check import Broken, NotApplicable
+from mmeval.runs.attribution import blamed
+from mmeval.runs.folder import RunFolder
+from mmeval.runs.request import Request, configured, plan
+from mmeval.runs.train import context_of, load_model, run_seed
 from mmeval.testing.data import contract_data
+from mmeval.testing.outcome import Broken, NotApplicable
 
 Probabilities = dict[str, NDArray[np.float32]]
 TOLERANCE = 1e-4

@@ -12,13 +12,14 @@ from mmeval.data.batch import Batch
 from mmeval.data.examples import Examples
 from mmeval.engine.collate import Collate
 from mmeval.engine.fit import task_loss
+from mmeval.engine.model import TrainableModel
 from mmeval.engine.optim import optimizer
 from mmeval.engine.predict import logits_of
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn.model import TorchModel
-from mmeval.plugin.model import TrainableModel
-from mmeval.run.blame import blamed
-from mmeval.testing.check import Broken, NotApplicable, rule
+from mmeval.runs.attribution import blamed
+from mmeval.testing.check import rule
+from mmeval.testing.outcome import Broken, NotApplicable
 from mmeval.testing.subject import Probabilities, Subject
 
 EIGHT, STEPS, ENOUGH, NEEDED = 8, 100, 0.5, 0.9

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from mmeval import DatasetSpec, Example, Task
-from mmeval.data.prepare import prepare
+from mmeval.api.source import Rejected
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
-from mmeval.plugin.source import Rejected
 
 Given = Sequence[Example | Rejected]
 

@@ -16,12 +16,12 @@ from PIL import Image
 from rich.console import Console
 
 from mmeval import Example, Task
+from mmeval.api.source import Rejected
 from mmeval.audit import audit
 from mmeval.audit.content import Audit, Share
 from mmeval.audit.findings import findings, verdict
 from mmeval.audit.terminal import terminal
 from mmeval.data.store import Store
-from mmeval.plugin.source import Rejected
 from tests.audit.conftest import jpeg, scene
 
 Make = Callable[..., Store]
@@ -327,7 +327,7 @@ def test_a_share_never_rounds_to_none_or_all(count: int, n: int, shown: str) -> 
 def test_emoji14_has_its_33_sets_of_twins_and_none_across_splits(tmp_path: Path) -> None:
     """As its data card says; near twins do stand in different splits."""
     pytest.importorskip("resvg_py", reason="emoji14 is drawn by the packages of the extra demo")
-    from mmeval.data.prepare import prepare
+    from mmeval.data.prepare.prepare import prepare
     from mmeval.plugin.manager import Manager
 
     made = audit(prepare(Manager().dataset("emoji14")), tmp_path)

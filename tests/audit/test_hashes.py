@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
 from mmeval.audit.hashes import MOST_BITS, Looks, alike, looks_of, square
-from mmeval.audit.pictures import link_pictures
+from mmeval.audit.images import link_pictures
 from tests.audit.conftest import jpeg, scene
 
 MANY = 60

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from mmeval.data.card import cards_folder, read_card
-from mmeval.data.shelf import table_file
 from mmeval.data.table.options import TableOptions
+from mmeval.home import table_file
 from tests.archives import fashion_products, food
 
 Command = Callable[..., int]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mmeval.run.folder import RunFolder
+from mmeval.runs.folder import RunFolder
 from tests.archives import abo, fashion_products, fashiongen, food, glami
 
 Command = Callable[..., int]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mmeval.data.check import data_check, lines, majority_lines
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
-from mmeval.data.table.named import table_spec
 from mmeval.data.table.options import TableOptions, parse_columns
+from mmeval.data.table.resolve import table_spec
 from mmeval.data.table.source import TableSource
 from tests.data.table.shop import write
 

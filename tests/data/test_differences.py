@@ -12,7 +12,7 @@ import pytest
 from mmeval import DatasetSpec
 from mmeval.data.card import About, agrees, read_card
 from mmeval.data.differences import Difference, differences
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.errors import DataError
 

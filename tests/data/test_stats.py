@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mmeval import DatasetSpec, Example, Task
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.stats import LanguageStats, TaskStats, stats
 from mmeval.data.store import Store
 

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmeval import DatasetSpec, Task, integrity
-from mmeval.data import whole
+from mmeval.data import store_digests as whole
 from mmeval.data.images import decode
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.data.store_files import EXAMPLES, IMAGES, INFO, PICTURES, REJECTED, SCHEMA_VERSION, StoreFacts
 from mmeval.errors import DataError

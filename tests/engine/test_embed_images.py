@@ -12,7 +12,7 @@ from mmeval import Examples, UserError, embed_images
 from mmeval.data.images import decode_batch
 from mmeval.data.store import Store
 from mmeval.nn import image_encoder
-from mmeval.nn.encoders.lite0 import EfficientNetLite0Encoder
+from mmeval.nn.encoders.packaged.efficientnet_lite0 import EfficientNetLite0Encoder
 from mmeval.protocol import Inputs
 
 ENCODER = "efficientnet-lite0:32"

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from mmeval import Examples, ModelContext, UserError
+from mmeval.api.recipe import Recipe
 from mmeval.data.images import decode_batch
 from mmeval.data.store import Store
 from mmeval.engine import embeddings as cache
 from mmeval.engine.collate import Collate
 from mmeval.engine.device import accelerator, precision, resolve_device
+from mmeval.engine.model import FitContext
 from mmeval.engine.optim import schedule
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn import image_encoder
-from mmeval.plugin.config import configure
-from mmeval.plugin.model import FitContext
-from mmeval.plugin.recipe import Recipe
+from mmeval.plugin.configure import configure
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from mmeval import Examples, ModelContext, Recipe, Tuning
 from mmeval.data.store import Store
+from mmeval.engine.model import FitContext
 from mmeval.engine.optim import clip_each, optimizer, schedule
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn import bert
-from mmeval.plugin.config import configure
-from mmeval.plugin.model import FitContext
+from mmeval.plugin.configure import configure
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
 

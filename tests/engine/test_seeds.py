@@ -12,7 +12,7 @@ import torch
 from mmeval import Examples, ModelContext
 from mmeval.data.store import Store
 from mmeval.engine.collate import Collate
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval.protocol import Inputs
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.nn.encoders.test_m_clip import published
 from torch import Tensor
 
 from mmeval import Batch, Examples, FitContext, ModelContext, Task, UserError, cards_folder
 from mmeval.data.card import read_card
 from mmeval.data.images import decode_batch
 from mmeval.data.store import Store
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval.protocol import Inputs
 from mmeval.testing import CHECKS, Verdict
 from mmeval.testing.examine import Examination
@@ -28,7 +29,6 @@ from mmeval_clip.config import ClipConfig
 from mmeval_clip.model import ClipClassifier
 from mmeval_clip.prompts import FOLDER, glami, languages, names, readable, sentences, templates
 from mmeval_clip.zero_shot import ZeroShot, class_vectors, fused, unit
-from tests.nn.encoders.test_m_clip import published
 
 SIZES: dict[str, Any] = {
     "embed_dim": 24,

@@ -15,7 +15,7 @@ from torch import Tensor
 import mmeval.testing
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import Encoded
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_cma_clip import build, register_models
 from mmeval_cma_clip.config import CmaClipConfig
 from mmeval_cma_clip.model import CmaClip, KeylessAttention

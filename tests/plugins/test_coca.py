@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, MissingExtraError, MissingWeightsError, ModelContext, Task, UserError
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_coca import build
 from mmeval_coca.config import CoCaConfig
 from mmeval_coca.layers import AttentionalPooler, Layer, causal

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmeval import Batch, ModelContext, Task
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
 from mmeval_embracenet.model import EmbraceNet, choose, embrace, selection
@@ -304,7 +304,7 @@ def test_an_attribute_that_the_data_shows_is_a_third_modality() -> None:
 
 def test_the_glami_preset_is_as_large_as_its_authors_model() -> None:
     """32.5 M learned: trunk 22.98, docking 9.44, terminal 0.10; pictures 298 x 228 as they are; text 32 x 512."""
-    from mmeval.plugin.spec import ModelSpec
+    from mmeval.api.spec import ModelSpec
     from mmeval_embracenet import GLAMI, register_models
 
     specs: list[ModelSpec] = []

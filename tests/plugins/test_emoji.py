@@ -13,7 +13,7 @@ from mmeval import DatasetSpec, Example, Task
 from mmeval.data.card import read_card
 from mmeval.data.differences import differences
 from mmeval.data.images import decode
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.errors import MissingExtraError
 from mmeval.plugin.manager import Manager
 from mmeval_emoji.source import LANGUAGES, PACKAGES, PIXELS, SHARES, EmojiSource

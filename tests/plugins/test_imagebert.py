@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextEncoder, TextInput
 from mmeval.nn.encoders.tokens import ByteTokenizer
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_imagebert import build, register_models
 from mmeval_imagebert.config import ImageBERTConfig
 from mmeval_imagebert.model import ImageBERT, RegionEmbedding, grid_boxes

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, FitContext, ModelContext, Task, UserError
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_late_fusion import PLAIN, build
 from mmeval_late_fusion.config import LateFusionConfig
 from mmeval_late_fusion.logistic import Logistic

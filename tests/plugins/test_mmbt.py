@@ -17,7 +17,7 @@ from transformers import BertConfig, BertModel
 
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextInput
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_mmbt import build, register_models
 from mmeval_mmbt import model as module
 from mmeval_mmbt.cleaning import clean

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import image_encoder, text_encoder
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_perceiver import build
 from mmeval_perceiver import model as module
 from mmeval_perceiver.config import PerceiverConfig

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import BertEncoder, TextInput
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_unimodal import build
 from mmeval_unimodal import model as module
 from mmeval_unimodal.config import UnimodalConfig

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from mmeval.api.source import Rejected
 from mmeval.data.reading.delimited import read_delimited
 from mmeval.data.reading.json_lines import read_json_lines
 from mmeval.data.reading.parquet import read_parquet
 from mmeval.data.reading.row import Row
 from mmeval.data.reading.zips import LARGEST_PICTURE
 from mmeval.errors import DataError
-from mmeval.plugin.source import Rejected
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson", ".json")

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from mmeval.api.config import Config
 from mmeval.errors import DataError, UserError
 from mmeval.files import write_text
-from mmeval.plugin.config import Config
 
 HUB = "hub:"
 SEVERAL = ("text", "label", "slice", "metadata")

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from mmeval.api.source import Rejected
 from mmeval.data.languages import Language, complaint, language_of
 from mmeval.data.reading.row import Row
+from mmeval.data.table.images import Finder, Reference
 from mmeval.data.table.options import Columns
-from mmeval.data.table.pictures import Finder, Reference
 from mmeval.data.table.tables import Table, split_of_value
 from mmeval.errors import DataError
 from mmeval.files import digest
-from mmeval.plugin.source import Rejected
 
 UNDETERMINED = "und"
 """ISO 639-2 for a language that nobody says."""

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mmeval.data.card import LARGEST
-from mmeval.data.hub import snapshot
 from mmeval.data.reading.files import kind
 from mmeval.data.table.options import HUB, TableOptions
 from mmeval.errors import DataError
+from mmeval.fetch.snapshot import snapshot
 from mmeval.safe_yaml import load
 
 TEXTS = ("csv", "tsv", "jsonl", "ndjson")

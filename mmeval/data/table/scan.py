@@ -6,14 +6,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
+from mmeval.api.source import Rejected
 from mmeval.console import note
 from mmeval.data.groups import Groups
 from mmeval.data.split import TENTHS, Member, hash_split
+from mmeval.data.table.duplicates import same_files
+from mmeval.data.table.images import Reference
 from mmeval.data.table.parsing import NO_LANGUAGE, Parsed
-from mmeval.data.table.pictures import Reference
-from mmeval.data.table.same import same_files
 from mmeval.errors import DataError
-from mmeval.plugin.source import Rejected
 
 SALT = "mmeval-table-split-1"
 RARE = 10

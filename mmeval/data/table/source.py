@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from mmeval.api.source import Example, Rejected
+from mmeval.api.task import Task
 from mmeval.console import note
 from mmeval.data.languages import Language, complaint, corrections, language_of
 from mmeval.data.reading.row import Row
 from mmeval.data.table.columns import guessed, require_everywhere, resolve
 from mmeval.data.table.delimiter import said_of_delimiter
+from mmeval.data.table.images import Finder
 from mmeval.data.table.options import TableOptions
 from mmeval.data.table.parsing import Parsed, Parser
-from mmeval.data.table.pictures import Finder
 from mmeval.data.table.scan import Scan
 from mmeval.data.table.tables import tables
 from mmeval.errors import DataError, UserError
 from mmeval.files import digest, sweep, write_text
 from mmeval.home import home
-from mmeval.plugin.model import Task
-from mmeval.plugin.source import Example, Rejected
 
 RULES = "table-3"
 """Names what these modules do; part of the identity."""

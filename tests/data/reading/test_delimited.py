@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmeval.api.source import Rejected
 from mmeval.data.reading import delimited
 from mmeval.data.reading.delimited import read_delimited
 from mmeval.data.reading.row import Row
 from mmeval.errors import DataError
-from mmeval.plugin.source import Rejected
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 TABLES = st.integers(2, 4).flatmap(lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=8))

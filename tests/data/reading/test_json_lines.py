@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmeval.api.source import Rejected
 from mmeval.data.reading import json_lines
 from mmeval.data.reading.json_lines import read_json_lines
 from mmeval.data.reading.row import Row
 from mmeval.errors import DataError
-from mmeval.plugin.source import Rejected
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 PLAIN = TEXTS | st.integers() | st.none() | st.booleans()

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmeval.api.source import Example, Rejected
 from mmeval.data.table.options import TableOptions, parse_columns
 from mmeval.data.table.source import TableSource
-from mmeval.plugin.source import Example, Rejected
 
 CLASSES = ("shoe", "hat", "bag", "coat")
 WORDS = {"de": ("Schuh", "Hut", "Tasche", "Mantel"), "en": CLASSES, "sk": ("topánka", "klobúk", "taška", "kabát")}

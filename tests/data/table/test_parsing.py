@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from mmeval.api.source import Example
 from mmeval.errors import UserError
-from mmeval.plugin.source import Example
 from tests.data.table.shop import read, texts, write
 
 GOOD = [{"text": f"text {number}", "label": "ab"[number % 2], "lang": "de"} for number in range(40)]

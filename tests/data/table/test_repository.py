@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmeval.data.asked import Asked, Opened
-from mmeval.data.named import open_data
+from mmeval.data.open.resolve import open_data
+from mmeval.data.request import Asked, Opened
 from mmeval.data.table.repository import _licence
 from mmeval.errors import DataError
 from mmeval.plugin.manager import Manager

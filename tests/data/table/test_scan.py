@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmeval.data.table.images import Reference
 from mmeval.data.table.parsing import Parsed
-from mmeval.data.table.pictures import Reference
 from mmeval.data.table.scan import Scan
 from mmeval.errors import DataError
 from tests.data.table.shop import jpeg, products, read, shop, source, split_by_id, texts, write

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.stats import stats
-from mmeval.data.table.named import table_spec
 from mmeval.data.table.options import TableOptions
+from mmeval.data.table.resolve import table_spec
 from mmeval.data.table.source import TableSource
 from mmeval.errors import DataError, UserError
 from mmeval.home import home

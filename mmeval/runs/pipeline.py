@@ -1,0 +1,126 @@
+"""The whole way: from names to a finished run folder."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Mapping
+
+from mmeval.console import note
+from mmeval.data.request import Opened
+from mmeval.data.check import data_check, lines, majority_lines
+from mmeval.data.examples import Examples
+from mmeval.data.open.resolve import open_data
+from mmeval.engine.device import device_name, resolve_device
+from mmeval.errors import RunFolderError
+from mmeval.plugin.manager import Manager
+from mmeval.record import Record
+from mmeval.runs import environment
+from mmeval.runs.lock import claimed
+from mmeval.runs.folder import RunFolder
+from mmeval.runs.gallery import write_gallery
+from mmeval.runs.request import Request, configured, default_output, inputs_of
+from mmeval.runs.request import plan as plan_of
+from mmeval.runs.train import run_seed
+from mmeval.runs.scoring import plugin_metrics, write_report, write_scores_of
+
+
+def run(request: Request, manager: Manager | None = None) -> RunFolder:
+    """Do what is asked: prepare, fit, predict, score, report.
+
+    A run that was cut short goes on with the seeds that are missing; a finished one is left as it is.
+
+    Raises:
+        UserError: anything that the user can mend.
+    """
+    started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
+    manager = manager or Manager()
+    spec = manager.model(request.plugin)
+    asked = {metric: manager.metric(metric).name for metric in request.metrics}
+    inputs_of(spec, request.inputs)
+    preset, config = configured(spec, request)
+    metrics, device = plugin_metrics(manager), resolve_device(request.device)
+    data = open_data(request.data, manager)
+    store = data.store
+    for warning in warnings(data):
+        note(warning)
+    plan = plan_of(request, spec, preset, config, store)
+    folder = RunFolder(request.output or default_output(plan, started))
+    with claimed(folder, plan) as done:
+        if done is None:
+            _require_metrics(folder, asked)
+            return folder
+        check = data_check(store, plan.protocol.split, plan.protocol.limit)
+        for line in (*lines(check), *majority_lines(check)):
+            note(f"Data check: {line}")
+        manager.before_run(plan)
+        facts = {
+            str(seed): done.get(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
+            for seed in plan.protocol.seeds
+        }
+        examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)
+        write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks[0], examples)
+        record = Record(
+            name=folder.name,
+            plan=plan,
+            data=_data(data),
+            seeds=facts,
+            versions=environment.versions(),
+            device=device_name(device),
+            started=started.isoformat(timespec="seconds"),
+            wall_seconds=time.perf_counter() - clock,
+            device_seconds=sum(one["seconds"] for one in facts.values()),
+            peak_memory_bytes=None,
+            git_commit=environment.git_commit(),
+            command=request.command(),
+            plugin=request.plugin,
+            dataset=request.dataset,
+            metric_plugins=list(request.metrics),
+            metric_origins={metric.name: metric.origin for metric in metrics},
+            metrics=[metric.name for metric in metrics],
+            data_check=check,
+        )
+        write_scores_of(folder, record, metrics)
+        spent = {"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": environment.peak_memory_bytes()}
+        record = record.model_copy(update=spent)
+        write_report(folder, record)
+        folder.finish(record)
+    manager.after_run(folder)
+    return folder
+
+
+def _require_metrics(folder: RunFolder, asked: Mapping[str, str]) -> None:
+    """A finished run isn't scored again; say so to who asks for another metric (its name by what was typed)."""
+    recorded = folder.record().metrics
+    for typed, name in asked.items():
+        if name not in recorded:
+            how = f"`mmeval score {folder.path} --metric {typed}` adds it"
+            raise RunFolderError(f"{folder.path} holds this run, finished, without the metric {typed}; {how}.")
+
+
+def warnings(data: Opened) -> list[str]:
+    """What must be said of the data wherever it is scored."""
+    spec, store = data.spec, data.store
+    found = []
+    if store.attributes:
+        shown = " and ".join(store.attributes)
+        found.append(f"{store.name} shows models {shown}, in testing too: {spec.variants.get(spec.variant, '')}")
+    if not store.released:
+        count = len(store.info["differences"])
+        found.append(f"{store.name} is not the published data: it differs from its card in {count} things.")
+    return found
+
+
+def _data(data: Opened) -> dict[str, object]:
+    spec, store = data.spec, data.store
+    return {
+        "name": store.name,
+        "summary": spec.summary,
+        "fingerprint": store.fingerprint,
+        "identity": store.info["identity"],
+        "splits": store.split_sizes,
+        "images": store.image_count,
+        "licence": data.licence,
+        "credit": spec.credit,
+        "warnings": warnings(data),
+    }
