@@ -2,7 +2,7 @@
 
     python benchmarks/select_preset.py "" width=512 "dropout=0.5 width=512"
 
-Each argument is one candidate: space-separated changes as for ``--set``. Folds go by picture. Prints top-1 of the first
+Each argument is one candidate: space-separated changes as for ``--set``. Folds go by image. Prints top-1 of the first
 task, averaged over languages and folds.
 """
 
@@ -49,9 +49,9 @@ def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int
     config = configure(spec.config, spec.name, spec.presets[spec.default_preset], changes)
     split = np.asarray(store.examples["split"].to_pylist())
     rows = np.flatnonzero(np.isin(split, ["train", "validation"]))
-    _, picture = np.unique(np.asarray(store.examples["cluster"].to_pylist())[rows], return_inverse=True)
+    _, image = np.unique(np.asarray(store.examples["cluster"].to_pylist())[rows], return_inverse=True)
     # Six parts, of which `folds` are used: training sets are then as large as the real one.
-    part = np.random.default_rng(0).permutation(int(np.max(picture)) + 1)[picture] % 6
+    part = np.random.default_rng(0).permutation(int(np.max(image)) + 1)[image] % 6
     scores = []
     for fold in range(folds):
         train = Examples.of_rows(store, rows[part != fold], "train")

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 PLUGINS = HERE.parent / "plugins"
 OPEN = re.compile(r"unverified|leave(s)? open|is not|doesn't|is ours", re.IGNORECASE)
 """Headings of a model card under which stands what a paper does not say, or what was done otherwise."""
-KINDS = {"pictures": IMAGE, "texts": TEXT}
+KINDS = {"images": IMAGE, "texts": TEXT}
 PUBLIC = ("mmeval", "mmeval.nn", "mmeval.testing")
 HIDDEN_BASES = {"_Frozen", "StrEnum"}
 

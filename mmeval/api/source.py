@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Picture = bytes | NDArray[np.uint8]
-    """An encoded picture (JPEG, PNG, WebP, AVIF, GIF, TIFF, BMP, JPEG 2000), or uint8 pixels ``[H, W, 3]`` (RGB) or
+    ImageData = bytes | NDArray[np.uint8]
+    """An encoded image (JPEG, PNG, WebP, AVIF, GIF, TIFF, BMP, JPEG 2000), or uint8 pixels ``[H, W, 3]`` (RGB) or
     ``[H, W]``."""
 
 
@@ -32,15 +32,15 @@ class Example:
     labels: Mapping[str, str]
     """Class name by task; a task without a label is left out."""
     image: str | None = None
-    """Key of the picture, None where there is none."""
+    """Key of the image, None where there is none."""
     cluster: str = ""
-    """What the example shares with others (picture, product): resampled together by the bootstrap."""
+    """What the example shares with others (image, product): resampled together by the bootstrap."""
     slices: Mapping[str, str] = field(default_factory=dict)
     """Columns by which scores are also given; never shown to a model."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What else is known (a price, a name): kept in the Store, shown by ``mmeval data show``, used by nothing."""
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """Inputs beside picture and text. Models are shown them: what tells of labels or splits has no place here."""
+    """Inputs beside image and text. Models are shown them: what tells of labels or splits has no place here."""
     unknown_labels: Mapping[str, str] = field(default_factory=dict)
     """By task: a label that is no class of it. The example counts without one, and the label is reported."""
     left_out_labels: Mapping[str, str] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Rejected:
     reason: str
     """What is wrong with it, in a few words."""
     id: str = ""
-    """Of the example or picture, where it is known."""
+    """Of the example or image, where it is known."""
 
 
 class Source(Protocol):
@@ -79,12 +79,12 @@ class Source(Protocol):
     def size(self) -> int:
         """Number of images, for the progress bar."""
 
-    def images(self) -> Iterator[tuple[str, Picture | Callable[[], Picture]]]:
-        """Yield each picture once: its key, and the picture or a function that reads it.
+    def images(self) -> Iterator[tuple[str, ImageData | Callable[[], ImageData]]]:
+        """Yield each image once: its key, and the image or a function that reads it.
 
         Functions are called from several threads, and not at all for what an earlier attempt has prepared. One that
-        raises a :class:`mmeval.DataError` or a ``FileNotFoundError`` has its picture set aside with that reason.
+        raises a :class:`mmeval.DataError` or a ``FileNotFoundError`` has its image rejected with that reason.
         """
 
     def examples(self) -> Iterator[Example | Rejected]:
-        """Yield each example, or what is to be set aside, in an order that is the same on every machine."""
+        """Yield each example, or what is to be rejected, in an order that is the same on every machine."""

@@ -125,7 +125,7 @@ class Archive:
     lacks: Callable[[Source], str] | None = None
     """What an opened source lacks of the release (``FOLDER lacks FILE``), empty if nothing.
 
-    Not asked with ``--not-the-release``, which takes what is there.
+    Not asked with ``--allow-mismatch``, which takes what is there.
     """
 
     def __post_init__(self) -> None:
@@ -157,11 +157,11 @@ class DatasetSpec:
     """The files, of a data set that is read from files. Either this or ``source``."""
     variants: Mapping[str, str] = field(default_factory=dict)
     """Other forms of a data set with an ``archive`` (texts, label sets): what it is by what a user types after
-    ``NAME:``. They share the pictures."""
+    ``NAME:``. They share the images."""
     default_variant: str = ""
     """What its default form is called, if people call it something: ``NAME:title`` is then ``NAME``."""
     credit: str = ""
-    """What the licence asks to be said beside pictures or texts that are shown."""
+    """What the licence asks to be said beside images or texts that are shown."""
     distribution: str = ""
     """Package and version that it came from; set by mmeval."""
     code: str = ""

@@ -26,7 +26,7 @@ class ModelContext:
     languages: tuple[str, ...] = ()
     """ISO 639-1 codes of the training split, sorted; others may come in prediction."""
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Inputs beside picture and text: the values of each in the training split, sorted. Empty for nearly all data."""
+    """Inputs beside image and text: the values of each in the training split, sorted. Empty for nearly all data."""
     class_names: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """What people call the classes, by task and language, in the order of the task's classes; a class that the data
     card doesn't name there stands as it is. Empty where it names none."""

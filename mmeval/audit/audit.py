@@ -11,7 +11,7 @@ from mmeval.audit.class_balance import mixes
 from mmeval.audit.columns import rows_of
 from mmeval.audit.content import Audit
 from mmeval.audit.embedded import compare_embeddings
-from mmeval.audit.images import compare_pictures
+from mmeval.audit.images import compare_images
 from mmeval.audit.label_leakage import name_baselines
 from mmeval.audit.languages import foreign_texts
 from mmeval.audit.missing import gaps
@@ -26,17 +26,17 @@ JSON, PAIRS, PAGE = "audit.json", "duplicates.parquet", "audit.html"
 
 
 def audit(store: Store, folder: Path, *, encoder: str | None = None, credit: str = "") -> Audit:
-    """Look for what makes scores on a data set better, or other, than they should be.
+    """Look for duplicates across splits, label leakage, missing parts and other faults that distort scores.
 
-    Writes ``audit.json`` (everything that is returned), ``duplicates.parquet`` (all pairs of twins) and ``audit.html``
-    (one page, which loads nothing) into ``folder``. Nothing in the Store is changed.
+    Writes ``audit.json`` (the returned audit), ``duplicates.parquet`` (all duplicate pairs) and ``audit.html`` (one
+    page without external resources) into ``folder``. Nothing in the Store is changed.
 
     Args:
-        store: any prepared data set; what it lacks (pictures, texts, labels, a second split) is left out.
+        store: any prepared data set; what it lacks (images, texts, labels, a second split) is left out.
         folder: where to; made where it is missing.
         encoder: image encoder whose embeddings are computed where they aren't cached, as ``efficientnet-lite0:128``;
             by default only cached ones are used.
-        credit: what the licence asks to be said beside pictures.
+        credit: what the licence asks to be said beside images.
 
     Raises:
         UserError: no such encoder.
@@ -51,10 +51,10 @@ def audit(store: Store, folder: Path, *, encoder: str | None = None, credit: str
 
     with timed("columns"):
         rows = rows_of(store)
-    with timed("pictures"):
-        pictures = compare_pictures(rows)
+    with timed("images"):
+        images = compare_images(rows)
     with timed("embeddings"):
-        embedded = compare_embeddings(rows, encoder) if pictures else None
+        embedded = compare_embeddings(rows, encoder) if images else None
     with timed("texts"):
         texts = compare_texts(rows)
     with timed("class names"):
@@ -64,7 +64,7 @@ def audit(store: Store, folder: Path, *, encoder: str | None = None, credit: str
     with timed("mix and gaps"):
         mixed, missing = mixes(rows), gaps(rows)
     with timed("pairs"):
-        pairs = [Pairs(rows, "picture", pictures)] if pictures else []
+        pairs = [Pairs(rows, "image", images)] if images else []
         pairs += [Pairs(rows, "text", texts)] if texts else []
         write_pairs(folder / PAIRS, pairs)
         shown = [one for some in pairs for one in some.shown()]
@@ -77,9 +77,9 @@ def audit(store: Store, folder: Path, *, encoder: str | None = None, credit: str
         examples=len(rows),
         splits={name: store.split_sizes[name] for name in rows.splits},
         languages=list(store.languages),
-        pictures=pictures.twins if pictures else None,
+        images=images.duplicates if images else None,
         embedded=embedded,
-        texts=texts.twins if texts else None,
+        texts=texts.duplicates if texts else None,
         names=names,
         foreign=foreign,
         foreign_note=note,

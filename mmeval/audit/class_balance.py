@@ -72,7 +72,7 @@ def distance(some: NDArray[np.int64], whole: NDArray[np.int64], drawn: float) ->
 
 
 def _draws(rows: Rows, task: Task) -> NDArray[np.int64]:
-    """Clusters ``[splits, languages]``: examples of one picture or product are one draw."""
+    """Clusters ``[splits, languages]``: examples of one image or product are one draw."""
     known = rows.labels[task.name] >= 0
     shape = len(rows.splits), len(rows.languages)
     cells = np.ravel_multi_index((rows.split[known], rows.language[known]), shape)

@@ -28,7 +28,7 @@ class Rows:
     language: NDArray[np.int64]
     """Index into ``languages``, ``[n]``."""
     image: NDArray[np.int64]
-    """Row of the picture, -1 for none, ``[n]``."""
+    """Row of the image, -1 for none, ``[n]``."""
     cluster: NDArray[np.int64]
     """Code of the cluster, ``[n]``."""
     labels: dict[str, NDArray[np.int64]]

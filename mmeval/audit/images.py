@@ -1,4 +1,4 @@
-"""Duplicates among the pictures of a Store."""
+"""Duplicates among the images of a Store."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmeval.audit.columns import Rows
-from mmeval.audit.content import Twins
-from mmeval.audit.hashes import MOST_BITS, Looks, alike, looks
+from mmeval.audit.content import Duplicates
+from mmeval.audit.hashes import MOST_BITS, PerceptualHashes, alike, perceptual_hashes
 from mmeval.audit.neighbours import MOST_PAIRS, Ints, Links, hamming_pairs
 from mmeval.audit.overlap import Coded, between, conflicts, lookups, within
 from mmeval.console import progress
 from mmeval.data.loader import cores, in_order
 
 LEADERS = 64
-"""Different pictures of one hash that others are compared with; more have no outline at all, as grey noise."""
+"""Different images of one hash that others are compared with; more have no outline at all, as grey noise."""
 TASK = 2048
 """Pairs that a thread compares at once: as much as stays near the core."""
 
 
 class Compared(NamedTuple):
-    """What was found, with the codes that tell who is whose twin."""
+    """What was found, with the codes that tell who is whose duplicate."""
 
-    twins: Twins
+    duplicates: Duplicates
     examples: Coded
     links: Links
     inside: Links
     """Between the ``same`` codes of one node, each linked to the first of them."""
 
 
-def compare_pictures(rows: Rows) -> Compared | None:
-    """Compare all pictures that an example has; None where none has one."""
+def compare_images(rows: Rows) -> Compared | None:
+    """Compare all images that an example has; None where none has one."""
     shown = rows.image >= 0
     used = np.unique(rows.image[shown])
     if not len(used):
         return None
     digests = np.asarray(rows.store.images["digest"].to_pylist(), dtype="S64")[used]
     _, first, same = np.unique(digests, return_index=True, return_inverse=True)
-    links, node, inside = link_pictures(looks(rows.store, used[first]))
+    links, node, inside = link_images(perceptual_hashes(rows.store, used[first]))
     place = np.searchsorted(used, np.where(shown, rows.image, used[0]))
     codes = [np.where(shown, code[place], -1) for code in (same, node[same])]
     examples = Coded(codes[0], codes[1], rows.split)
     pairs = np.unique(rows.image[shown] * len(rows.splits) + rows.split[shown])
-    picture, split = np.divmod(pairs, len(rows.splits))
-    picture = np.searchsorted(used, picture)
-    units = Coded(same[picture], node[same][picture], split)
+    image, split = np.divmod(pairs, len(rows.splits))
+    image = np.searchsorted(used, image)
+    units = Coded(same[image], node[same][image], split)
     members = np.bincount(links.sets()[node])
-    twins = Twins(
+    duplicates = Duplicates(
         units=len(same),
         distinct=len(first),
         same_sets=int((np.bincount(same) > 1).sum()),
@@ -61,17 +61,17 @@ def compare_pictures(rows: Rows) -> Compared | None:
             rows, examples.same, lambda code: rows.example(int(np.argmax(examples.same == code)))["id"]
         ),
         lookups=lookups(rows, examples.same),
-        limits="Of pictures without an outline not all pairs were compared." if links.cut else "",
+        limits="Of images without an outline not all pairs were compared." if links.cut else "",
     )
-    return Compared(twins, examples, links, inside)
+    return Compared(duplicates, examples, links, inside)
 
 
-def link_pictures(made: Looks) -> tuple[Links, Ints, Links]:
-    """Which pictures are nearly alike.
+def link_images(made: PerceptualHashes) -> tuple[Links, Ints, Links]:
+    """Which images are nearly alike.
 
     Returns:
-        the links between nodes (pictures of one hash that look alike), the node of each picture, and the links between
-        the pictures of one node, each to the first of them.
+        the links between nodes (images of one hash that look alike), the node of each image, and the links between
+        the images of one node, each to the first of them.
     """
     node, leaders, likeness, cut = _nodes(made)
     hashes = made.hashes[leaders]
@@ -96,8 +96,8 @@ def link_pictures(made: Looks) -> tuple[Links, Ints, Links]:
     return links, node, Links(len(node), leaders[node[led]], led, likeness[led], False)
 
 
-def _nodes(made: Looks) -> tuple[Ints, Ints, NDArray[np.float32], bool]:
-    """Node of each picture, its leader (in the order of the hashes), the likeness to it, and whether some were cut."""
+def _nodes(made: PerceptualHashes) -> tuple[Ints, Ints, NDArray[np.float32], bool]:
+    """Node of each image, its leader (in the order of the hashes), the likeness to it, and whether some were cut."""
     order = np.argsort(made.hashes, kind="stable")
     starts = np.flatnonzero(np.diff(made.hashes[order], prepend=~made.hashes[order[:1]]))
     node, likeness, cut = np.empty(len(order), np.int64), np.ones(len(order), np.float32), False
@@ -123,7 +123,7 @@ def _nodes(made: Looks) -> tuple[Ints, Ints, NDArray[np.float32], bool]:
 
 
 def _like(small: NDArray[np.uint8], some: Ints) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Which of some pictures are like their first one, and how much."""
+    """Which of some images are like their first one, and how much."""
     parts = [alike(small[some[start : start + TASK]], small[some[:1]]) for start in range(0, len(some), TASK)]
     return np.concatenate([like for like, _ in parts]), np.concatenate([likeness for _, likeness in parts])
 
@@ -136,7 +136,7 @@ def _alike(small: NDArray[np.uint8], left: Ints, right: Ints) -> tuple[NDArray[n
         near[part], similarity[part] = alike(small[left[part]], small[right[part]])
         return len(left[part])
 
-    with progress("Comparing pictures", len(left), "pairs") as advance:
+    with progress("Comparing images", len(left), "pairs") as advance:
         for done in in_order(range(0, len(left), TASK), make, workers=cores()):
             advance(done)
     return near, similarity

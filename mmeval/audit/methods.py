@@ -6,12 +6,12 @@ from mmeval.audit import embedded, hashes, minhash
 from mmeval.audit import languages as spoken
 
 HOW = {
-    "same picture": "equal digest of the picture as the Store has it",
-    "near picture": f"64-bit perceptual hash differs in at most {hashes.MOST_BITS} bits; correlation of "
+    "same image": "equal digest of the image as the Store has it",
+    "near image": f"64-bit perceptual hash differs in at most {hashes.MOST_BITS} bits; correlation of "
     f"{hashes.SMALL} x {hashes.SMALL} RGB pixels at least {hashes.LEAST_CORRELATION}, none of them off by more than "
     f"{hashes.MOST_RESIDUE:.0f} levels. Of 1,906 drawings changed and held against themselves it finds all that were "
     "encoded again, made smaller or darker, 87 % of those made 15 % brighter (clipped), 53 % with 1 % cut off at each "
-    "edge, no mirrored ones; 1 in 63,000 pairs of different drawings is taken for a twin",
+    "edge, no mirrored ones; 1 in 63,000 pairs of different drawings is taken for a duplicate",
     "embeddings": f"cosine of at least {embedded.LEAST_COSINE}: finds cropped (99 %) and mirrored copies (64 %) too; 1 "
     "in 11,000 pairs of different drawings is above it",
     "same text": "equal after NFKC, without case, punctuation (but # % & * @ §) and repeated spaces",
@@ -25,6 +25,6 @@ HOW = {
     "is accused wrongly (Turkish 2, Japanese 5); a half to three quarters of those in another language are found, "
     "fewer between close relatives: a lower bound",
     "distance of mixes": "total variation: the share of examples that would have to change class; by chance: what it "
-    "would be in the mean if only the draw of pictures (products) made the difference",
+    "would be in the mean if only the draw of images (products) made the difference",
 }
 """What it is by what it is called."""

@@ -1,4 +1,4 @@
-"""What is missing in a Store, and what was set aside when it was prepared."""
+"""What is missing in a Store, and what was rejected when it was prepared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def gaps(rows: Rows) -> Gaps:
                 cells.setdefault(split, {})[language] = Gap(
                     rows=len(here),
                     no_text=Share(count=int(empty[here].sum()), n=len(here)),
-                    no_picture=Share(count=int((rows.image[here] < 0).sum()), n=len(here)),
+                    no_image=Share(count=int((rows.image[here] < 0).sum()), n=len(here)),
                     no_label={
                         task: Share(count=int((labels[here] < 0).sum()), n=len(here))
                         for task, labels in rows.labels.items()
@@ -36,7 +36,7 @@ def gaps(rows: Rows) -> Gaps:
                 )
     return Gaps(
         cells=cells,
-        set_aside=rows.store.rejected_count,
+        rejected=rows.store.rejected_count,
         reasons=_reasons(rows),
         unknown=rows.store.unknown_labels,
         spanning=rows.store.info["spanning"],

@@ -70,7 +70,7 @@ def hamming_pairs(
         left, right (left < right, each pair once), bits that differ, and whether a frequent key was cut.
     """
     bands = most + INTACT
-    # Every band has high and low frequencies, so that none is the same for most pictures.
+    # Every band has high and low frequencies, so that none is the same for most images.
     masks = [np.uint64(sum(1 << bit for bit in range(band, 64, bands))) for band in range(bands)]
     pairs, fresh, cut = np.empty(0, np.int64), list[Ints](), False
     rank = np.argsort(hashes)

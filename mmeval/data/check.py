@@ -83,7 +83,7 @@ def lines(check: DataCheck | None) -> list[str]:
             "; ".join(f"{reason} ({_rows(count)})" for reason, count in rejected.reasons) or "see rejected.parquet"
         )
         share = _percent(100 * rejected.rows / max(rejected.total, 1))
-        found.append(f"{rejected.rows:,} of {rejected.total:,} rows were set aside ({share}): {reasons}.")
+        found.append(f"{rejected.rows:,} of {rejected.total:,} rows were rejected ({share}): {reasons}.")
     for task, names in check.single_classes.items():
         found.append(f"Classes of {task} with 1 row in all splits together: {_some(list(map(_name, names)))}.")
     for task, by_split in check.rare_classes.items():

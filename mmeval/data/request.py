@@ -1,80 +1,70 @@
-"""A data set as a user asks for it."""
+"""A data set as a user asks for it, and as it is once it is open."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mmeval.api.spec import DatasetSpec
-from mmeval.errors import UserError
 from mmeval.home import table_names
 
 if TYPE_CHECKING:
+    from mmeval.api.spec import DatasetSpec
     from mmeval.data.store import Store
-    from mmeval.plugin.manager import Manager
 
 TABLE, TOML = "table:", ".toml"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A data set as a user asks for it."""
+class DatasetRequest:
+    """The data set that a user asks for: its name, and the options that say where and how to read it."""
 
     name: str
     """``emoji14``, ``food101:title-masked``, ``table:shop.csv``, ``shop.toml``, ``./file.py``."""
+    _: KW_ONLY
     source: Path | None = None
-    """The file or folder that it is read from."""
-    released: bool = True
-    """False: take what is not the release."""
+    """The archive or folder that the data set is read from."""
+    allow_mismatch: bool = False
+    """Accept data that differs from its data card, and name it ``NAME-mismatched``."""
     columns: str = ""
-    """Of a table: which is what."""
+    """Tables only: the role of each column, as typed after ``--columns``."""
     language: str = ""
-    """Of a table: that of every row."""
+    """Tables only: the language of every row."""
     images: Path | None = None
-    """Of a table: the folder of its pictures."""
+    """Tables only: the folder that image paths start from."""
     encoding: str = ""
-    """Of a table: that of its text; empty: UTF-8."""
+    """Tables only: the text encoding; empty for UTF-8."""
 
     @property
     def is_table(self) -> bool:
-        """Whether it is a table of somebody's own."""
+        """Whether it is a table of the user's own rather than a data set of a plugin."""
         return self.name.startswith(TABLE) or self.name.endswith(TOML) or self.name in table_names()
 
-    def words(self) -> list[str]:
-        """The command-line options that ask for the same."""
+    @property
+    def table_options(self) -> dict[str, str | Path]:
+        """The options that only tables have, by name, where they are set."""
+        options: dict[str, str | Path | None] = {
+            "--columns": self.columns,
+            "--language": self.language,
+            "--images": self.images,
+            "--encoding": self.encoding,
+        }
+        return {option: value for option, value in options.items() if value}
+
+    def arguments(self) -> list[str]:
+        """Return the command-line arguments that ask for the same data set."""
         words = ["--dataset", self.name]
         words += ["--source", str(self.source)] if self.source else []
-        words += [] if self.released else ["--not-the-release"]
-        words += ["--columns", self.columns] if self.columns else []
-        words += ["--language", self.language] if self.language else []
-        words += ["--images", str(self.images)] if self.images else []
-        return words + (["--encoding", self.encoding] if self.encoding else [])
+        words += ["--allow-mismatch"] if self.allow_mismatch else []
+        return words + [str(word) for option in self.table_options.items() for word in option]
 
 
-class Opened(NamedTuple):
-    """A data set, ready to be read."""
+class Dataset(NamedTuple):
+    """A data set that is prepared and open for reading."""
 
     spec: DatasetSpec
+    """What its plugin declares."""
     store: Store
+    """The prepared data."""
     licence: str
-
-
-def spec_of(name: str, manager: Manager) -> DatasetSpec:
-    """The plugin's spec behind a name such as ``food101:title-masked``, with the variant that was asked for.
-
-    Raises:
-        UserError: no such data set or variant.
-    """
-    if not name.endswith(".py") and Path(name).exists() and ("/" in name or name not in manager.names(DatasetSpec)):
-        raise UserError(f"{name}: a file or folder of your own is written table:{name}.")
-    base, colon, variant = (name, "", "") if name.endswith(".py") else name.partition(":")
-    spec = manager.dataset(base)
-    if not colon or variant == spec.default_variant:
-        return spec
-    if variant not in spec.variants:
-        named = [*([spec.default_variant] if spec.default_variant else []), *spec.variants]
-        has = f"its variants are {', '.join(named)}" if named else "it has no variants"
-        raise UserError(f'{base} has no variant "{variant}"; {has}.')
-    return dataclasses.replace(spec, variant=variant)
+    """The licence of the data."""

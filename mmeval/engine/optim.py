@@ -80,7 +80,7 @@ def clip_each(model: nn.Module, largest: float) -> None:
 
 def schedule(optim: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LambdaLR:
     """Linear warm-up, then constant, or down to zero at step ``steps`` in a line or half a cosine."""
-    warm = int(recipe.warmup * steps)
+    warm = int(recipe.warmup_ratio * steps)
 
     def factor(step: int) -> float:
         if step < warm:

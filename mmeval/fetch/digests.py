@@ -28,7 +28,7 @@ def check_digest(path: Path, md5: str, label: str) -> None:
     if found != md5.lower():
         raise DataError(
             f"{path} is not the published file: its MD5 is {found}, the card says {md5.lower()}; a download that was "
-            "cut short looks like this: fetch it again, or take it as it is with --not-the-release."
+            "cut short looks like this: fetch it again, or take it as it is with --allow-mismatch."
         )
 
 

@@ -38,7 +38,7 @@ def snapshot(name: str, patterns: Sequence[str], revision: str | None = None) ->
     """Have the files of ``owner/name`` that match one of ``patterns``, as of a branch, tag or commit.
 
     Patterns are those of the Hub's client: ``*`` matches ``/`` too, ``images/`` all below that folder. To fetch more of
-    the same content (the pictures that a table names), call again with ``revision`` set to the commit. Without a
+    the same content (the images that a table names), call again with ``revision`` set to the commit. Without a
     network what an earlier call has fetched is used, if it is all there.
 
     Raises:
@@ -177,7 +177,7 @@ class _Known:
 
 
 def _matching(sizes: dict[str, int], patterns: Sequence[str]) -> dict[str, int]:
-    # One expression for all, because a table may name as many pictures as there are files.
+    # One expression for all, because a table may name as many images as there are files.
     whole = [f"{pattern}*" if pattern.endswith("/") else pattern for pattern in patterns]
     names = {pattern for pattern in whole if not re.search(r"[*?\[]", pattern)}
     rest = re.compile("|".join(map(fnmatch.translate, set(whole) - names)) or "(?!)")

@@ -68,7 +68,7 @@ def transfer(address: Address, part: Part, *, name: str, size: int, trusted: boo
             continue
         except urllib.error.HTTPError as error:
             error.close()
-            # Asked to go on after the end: it is complete, or not what the server has.
+            # DatasetRequest to go on after the end: it is complete, or not what the server has.
             if error.code == 416 and part.size:
                 if _total(error.headers) == part.size:
                     return

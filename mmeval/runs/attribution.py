@@ -18,7 +18,7 @@ _WRONG_CALL = re.compile(r"TypeError: [\w.<>]+\(\) (takes|missing|got an unexpec
 
 
 @contextlib.contextmanager
-def blamed(spec: ModelSpec, doing: str) -> Iterator[None]:
+def attributed(spec: ModelSpec, doing: str) -> Iterator[None]:
     """Name the plugin, its distribution and the line of its code in whatever its model raises.
 
     What the plugin's code has no part in is passed on.

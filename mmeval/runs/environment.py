@@ -8,7 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmeval.record import Environment
+
 PACKAGES = ("mmeval-multilingual", "torch", "accelerate", "numpy", "pyarrow", "pillow", "simplejpeg", "safetensors")
+
+
+def environment(device: str) -> Environment:
+    """Describe the software, and the device of that name."""
+    return Environment(versions=versions(), device=device, git_commit=git_commit())
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The pictures of a report: the most confident mistakes, kept in the run folder so that it needs no data set."""
+"""The images of a report: the most confident mistakes, kept in the run folder so that it needs no data set."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SIZE = 24
 
 
 def write_gallery(path: Path, predictions: Path, task: Task, examples: Examples) -> None:
-    """Keep text and picture of the most confident mistakes in ``predictions``."""
+    """Keep text and image of the most confident mistakes in ``predictions``."""
     row_of = {id_: row for row, id_ in enumerate(examples.ids)}
     mistakes = confident_mistakes(predictions, task, SIZE)
     rows: list[dict[str, Any]] = []
     for mistake in mistakes:
         row = row_of[mistake.id]
-        picture = int(examples.image_rows[row])
-        image = examples.store.image(picture) if picture >= 0 else None
+        image_row = int(examples.image_rows[row])
+        image = examples.store.image(image_row) if image_row >= 0 else None
         rows.append(mistake._asdict() | {"text": examples.texts[row], "image": image})
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), str(temporary), write_page_checksum=True)

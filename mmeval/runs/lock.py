@@ -21,7 +21,7 @@ Done = dict[int, dict[str, Any]]
 
 
 @contextlib.contextmanager
-def claimed(folder: RunFolder, plan: Plan) -> Iterator[Done | None]:
+def locked(folder: RunFolder, plan: Plan) -> Iterator[Done | None]:
     """Hold ``folder`` for ``plan``; yields the seeds that are done, or None if the whole run is in it, finished.
 
     A mistake at the very beginning leaves no folder; Ctrl-C leaves it and says how to go on.
@@ -34,7 +34,7 @@ def claimed(folder: RunFolder, plan: Plan) -> Iterator[Done | None]:
             # A process that was killed here may have left files that were not whole yet.
             sweep(folder.path, deep=True)
         fresh = folder.state is State.EMPTY
-        work = _claim(folder, plan)
+        work = _reserve(folder, plan)
         try:
             yield work
         except KeyboardInterrupt:
@@ -56,7 +56,7 @@ def _alone_in(folder: RunFolder) -> Iterator[None]:
         raise RunFolderError(f"--output {folder.path}: another process is at work there; wait for it.") from None
 
 
-def _claim(folder: RunFolder, plan: Plan) -> Done | None:
+def _reserve(folder: RunFolder, plan: Plan) -> Done | None:
     state = folder.state
     if state is State.FOREIGN:
         raise RunFolderError(f"--output {folder.path} exists and is no run folder; name another one.")

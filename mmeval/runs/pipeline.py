@@ -1,4 +1,4 @@
-"""The whole way: from names to a finished run folder."""
+"""The run pipeline: prepare, train, predict, score, report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from mmeval.console import note
-from mmeval.data.request import Opened
+from mmeval.data.request import Dataset
 from mmeval.data.check import data_check, lines, majority_lines
 from mmeval.data.examples import Examples
 from mmeval.data.open.resolve import open_data
@@ -15,73 +15,68 @@ from mmeval.engine.device import device_name, resolve_device
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.record import Record
-from mmeval.runs import environment
-from mmeval.runs.lock import claimed
+from mmeval.runs.environment import environment, peak_memory_bytes
+from mmeval.runs.lock import locked
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.gallery import write_gallery
-from mmeval.runs.request import Request, configured, default_output, inputs_of
-from mmeval.runs.request import plan as plan_of
+from mmeval.runs.request import Request, configured, default_output, inputs_of, make_plan
 from mmeval.runs.train import run_seed
 from mmeval.runs.scoring import plugin_metrics, write_report, write_scores_of
 
 
 def run(request: Request, manager: Manager | None = None) -> RunFolder:
-    """Do what is asked: prepare, fit, predict, score, report.
+    """Prepare the data, train and predict with each seed, score, and write the report.
 
-    A run that was cut short goes on with the seeds that are missing; a finished one is left as it is.
+    An unfinished run continues with the seeds that are missing; a finished run is left as it is.
 
     Raises:
-        UserError: anything that the user can mend.
+        UserError: the request can't be met; the message says how to change it.
     """
     started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
     manager = manager or Manager()
     spec = manager.model(request.plugin)
-    asked = {metric: manager.metric(metric).name for metric in request.metrics}
+    requested_metrics = {metric: manager.metric(metric).name for metric in request.metrics}
     inputs_of(spec, request.inputs)
     preset, config = configured(spec, request)
     metrics, device = plugin_metrics(manager), resolve_device(request.device)
-    data = open_data(request.data, manager)
-    store = data.store
-    for warning in warnings(data):
+    dataset = open_data(request.dataset, manager)
+    store = dataset.store
+    for warning in warnings(dataset):
         note(warning)
-    plan = plan_of(request, spec, preset, config, store)
+    plan = make_plan(request, spec, preset, config, store)
     folder = RunFolder(request.output or default_output(plan, started))
-    with claimed(folder, plan) as done:
-        if done is None:
-            _require_metrics(folder, asked)
+    with locked(folder, plan) as finished_seeds:
+        if finished_seeds is None:
+            _require_metrics(folder, requested_metrics)
             return folder
         check = data_check(store, plan.protocol.split, plan.protocol.limit)
         for line in (*lines(check), *majority_lines(check)):
             note(f"Data check: {line}")
         manager.before_run(plan)
-        facts = {
-            str(seed): done.get(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
+        seeds = {
+            str(seed): finished_seeds.get(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
             for seed in plan.protocol.seeds
         }
         examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)
         write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks[0], examples)
         record = Record(
+            **request.as_typed().model_dump(),
+            **environment(device_name(device)).model_dump(),
             name=folder.name,
             plan=plan,
-            data=_data(data),
-            seeds=facts,
-            versions=environment.versions(),
-            device=device_name(device),
+            data=_data_facts(dataset),
+            seeds=seeds,
             started=started.isoformat(timespec="seconds"),
             wall_seconds=time.perf_counter() - clock,
-            device_seconds=sum(one["seconds"] for one in facts.values()),
+            device_seconds=sum(facts["seconds"] for facts in seeds.values()),
             peak_memory_bytes=None,
-            git_commit=environment.git_commit(),
-            command=request.command(),
-            plugin=request.plugin,
-            dataset=request.dataset,
-            metric_plugins=list(request.metrics),
             metric_origins={metric.name: metric.origin for metric in metrics},
             metrics=[metric.name for metric in metrics],
             data_check=check,
         )
         write_scores_of(folder, record, metrics)
-        spent = {"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": environment.peak_memory_bytes()}
+        # Scoring takes time and memory too.
+        spent = {"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": peak_memory_bytes()}
         record = record.model_copy(update=spent)
         write_report(folder, record)
         folder.finish(record)
@@ -98,7 +93,7 @@ def _require_metrics(folder: RunFolder, asked: Mapping[str, str]) -> None:
             raise RunFolderError(f"{folder.path} holds this run, finished, without the metric {typed}; {how}.")
 
 
-def warnings(data: Opened) -> list[str]:
+def warnings(data: Dataset) -> list[str]:
     """What must be said of the data wherever it is scored."""
     spec, store = data.spec, data.store
     found = []
@@ -111,7 +106,7 @@ def warnings(data: Opened) -> list[str]:
     return found
 
 
-def _data(data: Opened) -> dict[str, object]:
+def _data_facts(data: Dataset) -> dict[str, object]:
     spec, store = data.spec, data.store
     return {
         "name": store.name,

@@ -1,4 +1,4 @@
-"""What a user asks for, and the plan that follows from it."""
+"""The run that a user asks for, and the plan made from it."""
 
 from __future__ import annotations
 
@@ -7,47 +7,53 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmeval.data.request import Asked
+from mmeval.data.request import DatasetRequest
 from mmeval.data.store import Store
 from mmeval.errors import PluginError, UserError
 from mmeval.api.config import ModelConfig
 from mmeval.plugin.configure import configure
 from mmeval.api.spec import ModelSpec
 from mmeval.protocol import LARGEST_SEED, MOST_SEEDS, Inputs, Protocol
-from mmeval.record import Plan, PluginRecord
+from mmeval.record import AsTyped, Plan, PluginRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a user asks for, as typed."""
+    """The run that a user asks for, before any plugin or data set is loaded."""
 
     plugin: str = "embracenet"
-    dataset: str = "emoji14"
+    """The model: a plugin's name or ``./file.py``."""
+    dataset: DatasetRequest = DatasetRequest("emoji14")
     preset: str | None = None
+    """None: the plugin's default preset."""
     changes: tuple[str, ...] = ()
+    """Option changes as typed after ``--set``: ``"width=256"``."""
     inputs: Inputs | None = None
-    """None: all that the model uses."""
+    """None: all inputs that the model uses."""
     device: str = "auto"
     seed: int = 0
+    """The first training seed."""
     seeds: int = 1
+    """Number of training seeds."""
     limit: int | None = None
+    """Examples taken of each split; None: all."""
     output: Path | None = None
+    """The run folder; None: a new one in ``runs``."""
     metrics: tuple[str, ...] = ()
-    source: Path | None = None
-    released: bool = True
-    columns: str = ""
-    language: str = ""
-    images: Path | None = None
-    encoding: str = ""
+    """Metric plugins beside the built-in metrics: names or ``./file.py``."""
 
-    @property
-    def data(self) -> Asked:
-        """The data set that is asked for."""
-        return Asked(self.dataset, self.source, self.released, self.columns, self.language, self.images, self.encoding)
+    def as_typed(self) -> AsTyped:
+        """Return what the record keeps of this request."""
+        return AsTyped(
+            command=self.command(),
+            plugin=self.plugin,
+            dataset=self.dataset.name,
+            metric_plugins=list(self.metrics),
+        )
 
     def command(self) -> str:
-        """The command line that asks for the same."""
-        words = ["mmeval", "run", "--plugin", self.plugin, *self.data.words()]
+        """Return the command line that asks for the same run."""
+        words = ["mmeval", "run", "--plugin", self.plugin, *self.dataset.arguments()]
         words += ["--preset", self.preset] if self.preset else []
         words += [word for change in self.changes for word in ("--set", change)]
         words += ["--inputs", self.inputs.value] if self.inputs else []
@@ -59,17 +65,30 @@ class Request:
         return shlex.join(words)
 
 
-def inputs_of(spec: ModelSpec, asked: Inputs | None) -> Inputs:
-    """What the model is shown: what was asked for, else all that it uses.
+def parse_inputs(text: str) -> Inputs:
+    """Return the inputs that ``--inputs`` names.
 
     Raises:
-        UserError: the model doesn't use what was asked for.
+        UserError: it is not ``image+text``, ``image`` or ``text``.
     """
-    if asked is None:
+    try:
+        return Inputs(text)
+    except ValueError:
+        raise UserError(f"--inputs {text}: write image+text, image or text.") from None
+
+
+def inputs_of(spec: ModelSpec, requested: Inputs | None) -> Inputs:
+    """Return the inputs that the model is shown: the requested ones, or else all that it uses.
+
+    Raises:
+        UserError: the model doesn't use a requested input.
+    """
+    if requested is None:
         return Inputs("+".join(sorted(set(spec.inputs))))
-    if not set(asked.value.split("+")) <= set(spec.inputs):
-        raise UserError(f"--inputs {asked.value}: {spec.name} uses {' + '.join(spec.inputs)} only; leave --inputs out.")
-    return asked
+    if not set(requested.value.split("+")) <= set(spec.inputs):
+        uses = " + ".join(spec.inputs)
+        raise UserError(f"--inputs {requested.value}: {spec.name} uses {uses} only; leave --inputs out.")
+    return requested
 
 
 def configured(spec: ModelSpec, request: Request) -> tuple[str, ModelConfig]:
@@ -81,7 +100,7 @@ def configured(spec: ModelSpec, request: Request) -> tuple[str, ModelConfig]:
     return preset, configure(spec.config, spec.name, spec.presets[preset], request.changes)
 
 
-def plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfig, store: Store) -> Plan:
+def make_plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfig, store: Store) -> Plan:
     """What is to be done, in full.
 
     Raises:
@@ -102,7 +121,7 @@ def plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfig, st
     return Plan(
         signature=protocol.signature(spec.name, spec.version),
         protocol=protocol,
-        plugin=PluginRecord(name=spec.name, version=spec.version, paper=spec.paper, licence=spec.licence),
+        plugin=PluginRecord.model_validate(spec),
         preset=preset,
         config=config.model_dump(mode="json"),
     )

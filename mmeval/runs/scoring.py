@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmeval.console import note, progress
-from mmeval.data.request import Asked, spec_of
+from mmeval.data.open.resolve import resolve_spec
+from mmeval.data.request import DatasetRequest
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
 from mmeval.metrics.predictions import ANEW, read_predictions
@@ -89,7 +90,7 @@ def with_metrics(record: Record, named: Named) -> tuple[Record, tuple[MetricSpec
     if named.plugin:
         manager.model(named.plugin)
     if named.dataset:
-        spec_of(named.dataset, manager)
+        resolve_spec(named.dataset, manager)
     plugins = [*record.metric_plugins, *(name for name in added if name not in record.metric_plugins)]
     metrics = [*record.metrics, *(name for name in added.values() if name not in record.metrics)]
     found = _recorded_metrics(record, manager)
@@ -117,9 +118,9 @@ def _recorded_metrics(record: Record, manager: Manager) -> dict[str, MetricSpec]
         # Brought by the model or the data set, which need not be there otherwise.
         if installed(record.plugin):
             manager.model(record.plugin)
-        asked = Asked(record.dataset or record.plan.protocol.dataset)
-        if installed(asked.name) and not asked.is_table:
-            spec_of(asked.name, manager)
+        dataset = DatasetRequest(record.dataset or record.plan.protocol.dataset)
+        if installed(dataset.name) and not dataset.is_table:
+            resolve_spec(dataset.name, manager)
     found = at_hand()
     if missing := [name for name in record.metrics if name not in found]:
         raise PluginError(_where_from(record, missing, manager.names_of_files))

@@ -18,8 +18,8 @@ from mmeval.api.config import ModelConfig
 from mmeval.api.task import ModelContext
 from mmeval.engine.model import FitContext, Model, TrainableModel
 from mmeval.api.spec import ModelSpec
-from mmeval.record import Plan
-from mmeval.runs.attribution import blamed
+from mmeval.record import Plan, with_current_names
+from mmeval.runs.attribution import attributed
 from mmeval.runs.folder import RunFolder
 
 
@@ -36,7 +36,7 @@ def run_seed(
     )
     context = context_of(train)
     torch.manual_seed(seed)
-    with blamed(spec, "when it was built"):
+    with attributed(spec, "when it was built"):
         model = as_model(spec.build(config, context))
     home = folder.model_folder(seed)
     home.mkdir(parents=True, exist_ok=True)
@@ -45,15 +45,15 @@ def run_seed(
     fit_context = FitContext(seed, device, home)
     facts: dict[str, Any] = {}
     if isinstance(model, TrainableModel):
-        with blamed(spec, "while it was trained"):
+        with attributed(spec, "while it was trained"):
             facts |= _facts(model.fit(train, validation, fit_context))
-    with blamed(spec, "when it was saved"):
+    with attributed(spec, "when it was saved"):
         model.save(home)
     folder.write_json(home / "config.json", _config(plan, context))
     columns = {"id": test.ids, "language": test.languages, "cluster": test.clusters}
     columns |= {f"slice:{name}": test.slice(name) for name in store.slices}
     labels = {task.name: test.labels(task.name) for task in store.tasks}
-    with blamed(spec, "while it predicted"):
+    with attributed(spec, "while it predicted"):
         write_predictions(folder.predictions_file(seed), store.tasks, columns, labels, model.predict(test, fit_context))
     facts["seconds"] = time.perf_counter() - started
     if device.startswith("cuda"):
@@ -79,12 +79,12 @@ def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
     path = home / "config.json"
     try:
         saved = json.loads(path.read_bytes())
-        config, context = spec.config.model_validate(saved["config"]), ModelContext.from_json(saved["context"])
+        config, context = spec.config.model_validate(with_current_names(saved["config"])), ModelContext.from_json(saved["context"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunFolderError(
             f"{path} can't be used ({type(error).__name__}); repeat the run with --output {folder.path}."
         ) from None
-    with blamed(spec, "when it was loaded"):
+    with attributed(spec, "when it was loaded"):
         model = as_model(spec.build(config, context))
         model.load(home)
     return model

@@ -41,7 +41,7 @@ PIXELS = 64
 
 
 class ShapesSource:
-    """Each picture comes once per language; picture and text tell both tasks, every example has both."""
+    """Each image comes once per language; image and text tell both tasks, every example has both."""
 
     identity: Mapping[str, str] = {"shapes": "2"}
     # The second name has a dot, as columns of real tables do; torch's module names must not.
@@ -49,7 +49,7 @@ class ShapesSource:
     size = sum(SIZES.values())
 
     def images(self) -> Iterator[tuple[str, bytes]]:
-        """Yield every picture as PNG."""
+        """Yield every image as PNG."""
         for key, _, colour, shape, number in _things():
             yield key, _draw(colour, shape, number)
 

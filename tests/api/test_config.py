@@ -70,7 +70,7 @@ def test_every_option_that_is_listed_can_be_set_to_its_default() -> None:
         ("width=0", f"--set width=0: input should be greater than or equal to 1. {SHOW}"),
         ("width=65", f"--set width=65: input should be less than or equal to 64. {SHOW}"),
         ("mode=max", f"--set mode=max: input should be 'sum' or 'mean'. {SHOW}"),
-        ("recipe.warmup=1.5", f"--set recipe.warmup=1.5: input should be less than or equal to 1. {SHOW}"),
+        ("recipe.warmup_ratio=1.5", f"--set recipe.warmup_ratio=1.5: input should be less than or equal to 1. {SHOW}"),
         ("recipe.learning_rate=0", f"--set recipe.learning_rate=0: input should be greater than 0. {SHOW}"),
         ("layers=[1", f"--set layers=[1: input should be a valid tuple. {SHOW}"),
     ],

@@ -1,4 +1,4 @@
-"""A search that overlooks twins calls a leaking split clean; one that invents them slanders a clean one."""
+"""A search that overlooks duplicates calls a leaking split clean; one that invents them slanders a clean one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_equal_keys_are_paired_once_each(keys: list[int]) -> None:
 
 
 def test_a_key_of_a_million_does_not_make_half_a_billion_pairs() -> None:
-    """Blank pictures: one hash, a hundred thousand times."""
+    """Blank images: one hash, a hundred thousand times."""
     keys = np.zeros(100_000, np.uint64)
     assert sum(len(left) for left, _ in equal_pairs(keys, 8)) < 8 * len(keys)
 
@@ -68,6 +68,6 @@ def test_components_are_those_of_a_walk(graph: tuple[int, list[tuple[int, int]]]
 
 
 def test_what_stands_around_a_node_is_not_the_node_itself() -> None:
-    """A picture is no twin of itself."""
+    """An image is no duplicate of itself."""
     links = Links(3, np.array([0]), np.array([1]), np.array([1.0], np.float32), False)
     assert links.around(np.array([1, 4, 2], np.uint8)).tolist() == [4, 1, 0]

@@ -22,7 +22,7 @@ from mmeval.data.card import read_card
 from mmeval.data.open.archive import open_archive
 from mmeval.data.open.verify import Verdict, verify
 from mmeval.data.prepare.prepare import prepare
-from mmeval.data.request import Asked, Opened
+from mmeval.data.request import Dataset, DatasetRequest
 from mmeval.datasets.abo import source as abo
 from mmeval.datasets.abo.files import GET
 from mmeval.datasets.abo.listings import LANGUAGES, Listing, Value, language, parse
@@ -88,7 +88,7 @@ def entry(tag: str, value: str, *standard: str) -> dict[str, Any]:
     return {"language_tag": tag, "value": value} | ({"standardized_values": list(standard)} if standard else {})
 
 
-def test_it_is_prepared_and_each_bad_listing_set_aside_with_its_reason(spec: DatasetSpec, shared: Path) -> None:
+def test_it_is_prepared_and_each_bad_listing_rejected_with_its_reason(spec: DatasetSpec, shared: Path) -> None:
     store = prepare(spec, AboSource(shared, least=3), released=False)
     assert {task.name: task.classes for task in store.tasks} == {
         "product_type": ("CHAIR", "LAMP", "RUG"),
@@ -109,8 +109,8 @@ def test_it_is_prepared_and_each_bad_listing_set_aside_with_its_reason(spec: Dat
         "b/16": "is the listing B070000001/amazon.com/Amazon of listings_1.json.gz, row 1 again",
         "c/16": "in its item_name, value is no text",
         "d/16": "nowhere: images.csv.gz has no row of it",
-        "e/16": 'outside: its path "../../secret.jpg" leaves the folder of pictures',
-        "f/16": "lost: the picture's file is not there",
+        "e/16": 'outside: its path "../../secret.jpg" leaves the folder of images',
+        "f/16": "lost: the image's file is not there",
     }
 
 
@@ -133,7 +133,7 @@ def test_an_item_on_two_marketplaces_is_two_listings_in_one_split(shared: Path) 
     assert {(one.cluster, one.split) for one in first} == {("B070000000", first[0].split)}
 
 
-def test_items_that_share_a_main_picture_stay_together(shared: Path) -> None:
+def test_items_that_share_a_main_image_stay_together(shared: Path) -> None:
     assert of(shared, "T2")[0].cluster == of(shared, "B070000000")[0].cluster == "B070000000"
     splits: dict[str, set[str]] = {}
     for one in examples(shared).values():
@@ -142,7 +142,7 @@ def test_items_that_share_a_main_picture_stay_together(shared: Path) -> None:
     assert all(len(found) == 1 for found in splits.values())
 
 
-def test_a_listing_without_a_main_picture_keeps_its_text(shared: Path) -> None:
+def test_a_listing_without_a_main_image_keeps_its_text(shared: Path) -> None:
     [one] = of(shared, "T3")
     assert (one.image, one.text, one.cluster) == (None, "A trap", "T3")
 
@@ -156,7 +156,7 @@ def test_bullet_points_follow_the_name_in_its_language_where_they_are_asked_for(
     assert spec.archive is not None
     assert isinstance(source := spec.archive.open(shared, "with-bullets"), AboSource)
     assert source.bullets
-    assert source.identity == spec.archive.open(shared, "").identity  # they share the pictures
+    assert source.identity == spec.archive.open(shared, "").identity  # they share the images
 
 
 @pytest.mark.parametrize(
@@ -247,33 +247,33 @@ def test_a_subset_of_the_listings_is_taken_with_the_flag_alone(spec: DatasetSpec
         (folder / f"listings/metadata/listings_{number:x}.json.gz").unlink()
     lines = [json.dumps(archive.listing(np.random.default_rng(n), n)) for n in range(300)]
     archive.write_lines(folder, "0", lines)
-    lacks = f"{folder} lacks listings/metadata/listings_1.json.gz and 14 more. {GET} --not-the-release takes what is "
+    lacks = f"{folder} lacks listings/metadata/listings_1.json.gz and 14 more. {GET} --allow-mismatch takes what is "
     with pytest.raises(DataError) as caught:
-        open_archive(spec, Asked("abo", folder), download=False)
+        open_archive(spec, DatasetRequest("abo", source=folder), download=False)
     assert str(caught.value) == f"{lacks}there, under another name."
-    store = open_archive(spec, Asked("abo", folder, released=False), download=False)
-    assert (store.name, store.released) == ("abo-not-the-release", False)
+    store = open_archive(spec, DatasetRequest("abo", source=folder, allow_mismatch=True), download=False)
+    assert (store.name, store.released) == ("abo-mismatched", False)
 
 
-def test_a_fragment_is_not_the_release(spec: DatasetSpec, shared: Path) -> None:
+def test_a_fragment_is_allow_mismatch(spec: DatasetSpec, shared: Path) -> None:
     """No fact of the card is verified; that is no reason to take a hundred listings for all of them."""
     with pytest.raises(DataError) as caught:
         prepare(spec, AboSource(shared, least=3))
     assert "examples: the card says about 160000, the data has " in str(caught.value)
     assert "too few to be the release" in str(caught.value)
-    assert "--not-the-release takes it nevertheless" in str(caught.value)
+    assert "--allow-mismatch takes it nevertheless" in str(caught.value)
     store = prepare(spec, AboSource(shared, least=3), released=False)
-    assert store.name == "abo-not-the-release"
+    assert store.name == "abo-mismatched"
     assert any("too few to be the release" in text for text in store.info["differences"])
-    found = verify(Opened(spec, store, "cc-by-4.0"))
+    found = verify(Dataset(spec, store, "cc-by-4.0"))
     good = [one.text for one in found if one.verdict is Verdict.GOOD][1:]
-    assert good == [f"fingerprint {store.fingerprint}, computed again from rows and pictures"]
+    assert good == [f"fingerprint {store.fingerprint}, computed again from rows and images"]
     assert "unverified in its card (abo.md), so not vouched for: languages, tasks, splits, images" in [
         one.text for one in found if one.verdict is Verdict.WARNING
     ]
 
 
-def test_original_pictures_will_do_and_none_will_not(folder: Path) -> None:
+def test_original_images_will_do_and_none_will_not(folder: Path) -> None:
     small = AboSource(folder).identity
     (folder / "images/small").rename(folder / "images/original")
     original = AboSource(folder)
@@ -293,12 +293,12 @@ def test_listings_that_are_cut_short_are_named(folder: Path) -> None:
     )
 
 
-def test_a_table_of_pictures_without_a_column_is_named(folder: Path) -> None:
+def test_a_table_of_images_without_a_column_is_named(folder: Path) -> None:
     archive.write_images(folder, {}, archive.COLUMNS[:3])
     assert complaint(folder) == "images.csv.gz lacks the column path; it has image_id, height, width."
 
 
-def test_a_picture_with_two_paths_is_named(folder: Path) -> None:
+def test_a_image_with_two_paths_is_named(folder: Path) -> None:
     path = folder / "images/metadata/images.csv.gz"
     path.write_bytes(gzip.compress(b"image_id,height,width,path\n0000MAIN+L,1,1,a.jpg\n0000MAIN+L,1,1,b.jpg\n"))
     assert complaint(folder) == "images.csv.gz, row 2: 0000MAIN+L has another path already; fetch it again."
@@ -311,7 +311,7 @@ def test_no_path_leads_out_of_the_folder(folder: Path, path: str) -> None:
     _, read = next(AboSource(folder).images())
     with pytest.raises(DataError) as caught:
         read()
-    assert str(caught.value) == f'its path "{path}" leaves the folder of pictures'
+    assert str(caught.value) == f'its path "{path}" leaves the folder of images'
 
 
 def test_listings_in_which_nothing_differs_have_no_task(folder: Path) -> None:
@@ -321,7 +321,7 @@ def test_listings_in_which_nothing_differs_have_no_task(folder: Path) -> None:
     assert complaint(folder) == "The listings have no attribute with two classes; fetch abo-listings.tar again."
 
 
-def test_pictures_that_come_later_are_another_identity(folder: Path) -> None:
+def test_images_that_come_later_are_another_identity(folder: Path) -> None:
     """Else a data set that was prepared half-unpacked would stay so."""
     before = AboSource(folder).identity
     assert AboSource(folder).identity == before
@@ -331,11 +331,11 @@ def test_pictures_that_come_later_are_another_identity(folder: Path) -> None:
     assert AboSource(folder).identity["tables"] != before["tables"]
 
 
-def test_examples_come_the_same_each_time_and_pictures_are_read_when_asked_for(shared: Path) -> None:
+def test_examples_come_the_same_each_time_and_images_are_read_when_asked_for(shared: Path) -> None:
     source = AboSource(shared, least=3)
     assert list(source.examples()) == list(source.examples())
     assert [key for key, _ in source.images()] == list(source.survey.images)
-    assert source.size == 240 + 3  # T14 to T16 name pictures that aren't there
+    assert source.size == 240 + 3  # T14 to T16 name images that aren't there
 
 
 def test_the_order_of_the_files_moves_no_listing_to_another_split(folder: Path) -> None:
@@ -365,7 +365,7 @@ def test_listings_without_any_use_say_why(spec: DatasetSpec, folder: Path) -> No
     with pytest.raises(DataError) as caught:
         prepare(replace(spec, card=None), AboSource(folder), released=False)
     assert str(caught.value) == (
-        "All rows of the source were set aside, as listings_0.json.gz, row 1: gone: images.csv.gz has no row of it."
+        "All rows of the source were rejected, as listings_0.json.gz, row 1: gone: images.csv.gz has no row of it."
     )
 
 

@@ -74,7 +74,7 @@ def test_the_generator_writes_what_datasets_writes(folder: Path) -> None:
     assert json.loads(schema.metadata[b"huggingface"]) == json.loads(expected.metadata[b"huggingface"])
 
 
-def test_it_is_prepared_with_seven_tasks_and_what_is_bad_set_aside(spec: DatasetSpec, folder: Path) -> None:
+def test_it_is_prepared_with_seven_tasks_and_what_is_bad_rejected(spec: DatasetSpec, folder: Path) -> None:
     store = prepared(spec, folder)
     assert {task.name: len(task.classes) for task in store.tasks} == {
         "gender": 3,
@@ -93,7 +93,7 @@ def test_it_is_prepared_with_seven_tasks_and_what_is_bad_set_aside(spec: Dataset
     second = archive.NAMES[1]
     assert pq.read_table(store.folder / "rejected.parquet").to_pylist() == [
         {"where": f"{second}, row 124", "id": "1163", "reason": f"has the id of {archive.NAMES[0]}, row 1"},
-        {"where": f"{second}, row 125", "id": "50009", "reason": "50009: the picture has no bytes"},
+        {"where": f"{second}, row 125", "id": "50009", "reason": "50009: the image has no bytes"},
     ]
 
 
@@ -104,9 +104,9 @@ def test_the_card_is_held_against_the_data(spec: DatasetSpec, folder: Path, tmp_
         prepare(spec, spec.archive.open(folder, ""))
     assert str(caught.value) == (
         "fashion-product-images is not as its data card says (fashion-product-images.md): examples in "
-        "train+validation+test: the card says 44072, the data has 248; set aside were "
+        "train+validation+test: the card says 44072, the data has 248; rejected were "
         f"{archive.NAMES[1]}, row 124: has the id of {archive.NAMES[0]}, row 1; {archive.NAMES[1]}, row 125: 50009: "
-        f"the picture has no bytes (all in {_kept(spec, folder)}). --not-the-release takes it nevertheless, and says "
+        f"the image has no bytes (all in {_kept(spec, folder)}). --allow-mismatch takes it nevertheless, and says "
         "so wherever it is scored."
     )
     assert spec.card is not None
@@ -127,7 +127,7 @@ def _kept(spec: DatasetSpec, folder: Path) -> Path:
 
 
 def test_names_that_differ_in_case_and_blanks_are_one_product(folder: Path) -> None:
-    """Else the same name, and nearly the same picture, stands in train and in test."""
+    """Else the same name, and nearly the same image, stands in train and in test."""
     examples = by_id(folder)
     assert len({examples[key].cluster for key in ("1163", "50001", "50002")}) == 1
     assert len({examples[key].split for key in ("1163", "50001", "50002")}) == 1
@@ -202,7 +202,7 @@ def test_splits_have_their_shares() -> None:
     assert {carve(str(n), TENTHS, "a") for n in range(99)} == set(TENTHS)
 
 
-def test_pictures_stream_and_examples_never_read_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_stream_and_examples_never_read_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     whole = fashion_products.read_parquet
 
@@ -214,8 +214,8 @@ def test_pictures_stream_and_examples_never_read_them(folder: Path, monkeypatch:
     source = FashionProductsSource(folder)
     images = source.images()
     assert inspect.isgenerator(images)
-    key, picture = next(images)
-    assert (key, isinstance(picture, bytes)) == ("1163", True)
+    key, image = next(images)
+    assert (key, isinstance(image, bytes)) == ("1163", True)
     assert asked == [("id", "image")]
     asked.clear()
     assert source.tasks
@@ -263,15 +263,15 @@ def test_a_missing_column_is_named(folder: Path) -> None:
     )
 
 
-def test_pictures_in_another_form_are_named(tmp_path: Path) -> None:
-    """The CSV files on Kaggle, made into Parquet, have paths where pictures should be."""
+def test_images_in_another_form_are_named(tmp_path: Path) -> None:
+    """The CSV files on Kaggle, made into Parquet, have paths where images should be."""
     row = archive.product(np.random.default_rng(0), 1) | {"image": "1.jpg"}
     schema = archive.SCHEMA.set(10, pa.field("image", pa.string())).remove_metadata()
     path = archive.write_shard(tmp_path / "t.parquet", [row], schema)
-    assert complaint(path) == "t.parquet: the column image must hold bytes and path, as datasets writes pictures."
+    assert complaint(path) == "t.parquet: the column image must hold bytes and path, as datasets writes images."
 
 
-def test_a_row_without_an_id_is_set_aside(tmp_path: Path) -> None:
+def test_a_row_without_an_id_is_rejected(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = [archive.product(rng, 1), archive.product(rng, 2) | {"id": None}]
     source = FashionProductsSource(archive.write_shard(tmp_path / "t.parquet", rows))

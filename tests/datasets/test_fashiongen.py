@@ -43,7 +43,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A folder that a test may spoil."""
+    """A folder that a test may corrupt."""
     return fashiongen.write(tmp_path / "small", products=8, validation_products=6)
 
 
@@ -163,7 +163,7 @@ def test_every_latin1_text_comes_back(tmp_path_factory: pytest.TempPathFactory, 
     assert list(FashionGenFile(path).columns(("input_brand",))) == [(text,)]
 
 
-def test_pictures_come_as_they_are(files: Path) -> None:
+def test_images_come_as_they_are(files: Path) -> None:
     """Each with its row, from several threads, without a change of size."""
     source = module.FashionGenSource(files, "")
     with ThreadPoolExecutor(4) as pool:
@@ -179,7 +179,7 @@ def test_pictures_come_as_they_are(files: Path) -> None:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int, int]]]:
-    """Thread, first row and last row of each reading of pictures."""
+    """Thread, first row and last row of each reading of images."""
     made: list[tuple[int, int, int]] = []
     read = FashionGenFile.pixels
 
@@ -191,10 +191,10 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int, int]
     return iter([made])
 
 
-def test_pictures_are_read_once_and_only_when_asked_for(files: Path, reads: Iterator[list[Any]]) -> None:
-    """A preparation that goes on must not read 13 GB again; a chunk must not be unpacked once per picture."""
+def test_images_are_read_once_and_only_when_asked_for(files: Path, reads: Iterator[list[Any]]) -> None:
+    """A preparation that goes on must not read 13 GB again; a chunk must not be unpacked once per image."""
     made = next(reads)
-    given = list(FashionGenFile(files / TRAIN).pictures())
+    given = list(FashionGenFile(files / TRAIN).images())
     assert made == []
     for _, read in given[:64]:
         read()
@@ -209,12 +209,12 @@ def test_pictures_are_read_once_and_only_when_asked_for(files: Path, reads: Iter
 def test_blocks_are_whole_chunks(tmp_path: Path, chunk: int, block: int, reads: Iterator[list[Any]]) -> None:
     made = next(reads)
     folder = fashiongen.write(tmp_path / "files", products=44, validation_products=4, chunk=chunk)
-    for _, read in FashionGenFile(folder / TRAIN).pictures():
+    for _, read in FashionGenFile(folder / TRAIN).images():
         read()
     assert made[0][1:] == (0, block)
 
 
-def test_a_damaged_chunk_costs_its_own_pictures_alone(small: Path) -> None:
+def test_a_damaged_chunk_costs_its_own_images_alone(small: Path) -> None:
     """The others of its block are whole."""
     with h5py.File(small / TRAIN) as file:
         chunk = file["input_image"].id.get_chunk_info(1)
@@ -338,7 +338,7 @@ def test_data_sets_of_another_kind_are_named(small: Path, key: str, data: NDArra
 
 
 def test_data_sets_of_another_length_are_named(small: Path) -> None:
-    """Else each label would stand beside another picture."""
+    """Else each label would stand beside another image."""
     changed(small, "input_category", column(small, "input_category")[:-1])
     assert complaint(small) == f"{TRAIN}: input_category has 19 rows, input_image has 20; get the file again."
 
@@ -369,8 +369,8 @@ def test_a_damaged_text_names_its_place(small: Path) -> None:
     assert said.endswith("); it is damaged: get it again.")
 
 
-def test_variants_share_the_pictures_and_other_files_do_not(small: Path) -> None:
-    """293,018 pictures need not be prepared four times; those of another download must be."""
+def test_variants_share_the_images_and_other_files_do_not(small: Path) -> None:
+    """293,018 images need not be prepared four times; those of another download must be."""
     plain = dict(module.FashionGenSource(small, "").identity)
     assert plain == module.FashionGenSource(small, "category41").identity
     changed(small, "input_brand", column(small, "input_name"))
@@ -385,11 +385,11 @@ def test_the_published_numbers_are_held_to(files: Path) -> None:
     assert str(caught.value) == (
         "fashiongen is not as its data card says (fashiongen.md): examples in test: the card says 32528, the data has "
         "46; examples in train+validation: the card says 260490, the data has 223; images: the card says 293018, the "
-        "data has 269. --not-the-release takes it nevertheless, and says so wherever it is scored."
+        "data has 269. --allow-mismatch takes it nevertheless, and says so wherever it is scored."
     )
 
 
-@pytest.mark.parametrize("kind", ["external", "external of a picture", "soft out", "soft", "storage", "virtual"])
+@pytest.mark.parametrize("kind", ["external", "external of an image", "soft out", "soft", "storage", "virtual"])
 def test_data_in_other_files_is_refused(kind: str, small: Path, tmp_path: Path) -> None:
     """D8: a "Fashion-Gen" file delivered the text of a file on the machine that read it."""
     secret = tmp_path / "secret.txt"
@@ -398,7 +398,7 @@ def test_data_in_other_files_is_refused(kind: str, small: Path, tmp_path: Path) 
     count = len(column(small, "input_productID"))
     with h5py.File(other, "w") as file:
         file["x"] = np.array([[b"secret"]] * count)
-    key = "input_image" if kind == "external of a picture" else "input_name"
+    key = "input_image" if kind == "external of an image" else "input_name"
     with h5py.File(small / TRAIN, "a") as file:
         del file[key]
         if kind.startswith("external"):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mmeval import DatasetSpec
 from mmeval.data.card import read_card
-from mmeval.data.prepare.prepare import pictures_folder, prepare
+from mmeval.data.prepare.prepare import images_folder, prepare
 from mmeval.data.store import REJECTED, Store
 from mmeval.datasets.food101 import source as food101
 from mmeval.datasets.food101.names import ClassNames, class_of, normalised
@@ -52,7 +52,7 @@ def rows(store: Store) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in store.examples.to_pylist()}
 
 
-def set_aside(store: Store) -> dict[str, str]:
+def rejected(store: Store) -> dict[str, str]:
     import pyarrow.parquet as pq
 
     return {row["where"]: row["reason"] for row in pq.read_table(store.folder / REJECTED).to_pylist()}
@@ -71,7 +71,7 @@ def complaint(spec: DatasetSpec, folder: Path, variant: str = "") -> str:
     return str(caught.value)
 
 
-def test_every_picture_and_title_is_an_example(kaggle: Path, prepared: Callable[..., Store]) -> None:
+def test_every_image_and_title_is_an_example(kaggle: Path, prepared: Callable[..., Store]) -> None:
     """The first row of a table without a header is a row, and what lacks its other half is kept and told apart."""
     store = prepared(kaggle)
     assert store.rejected_count == 0
@@ -155,10 +155,10 @@ def test_a_masked_variant_has_the_same_rows_splits_and_slices(kaggle: Path, prep
         assert not names.stands_in(masked[file]["text"], class_of(file) or "")
 
 
-def test_variants_share_the_pictures(kaggle: Path, spec: DatasetSpec) -> None:
-    """90,704 pictures need not be prepared twice."""
-    plain = pictures_folder(spec, spec.archive.open(kaggle, ""))
-    assert plain == pictures_folder(replace(spec, variant="title-masked"), spec.archive.open(kaggle, "title-masked"))
+def test_variants_share_the_images(kaggle: Path, spec: DatasetSpec) -> None:
+    """90,704 images need not be prepared twice."""
+    plain = images_folder(spec, spec.archive.open(kaggle, ""))
+    assert plain == images_folder(replace(spec, variant="title-masked"), spec.archive.open(kaggle, "title-masked"))
 
 
 def test_validation_has_no_title_of_train(kaggle: Path, prepared: Callable[..., Store]) -> None:
@@ -182,7 +182,7 @@ def test_validation_has_no_title_of_train(kaggle: Path, prepared: Callable[..., 
 
 
 def test_a_lost_row_moves_no_other(kaggle: Path, prepared: Callable[..., Store]) -> None:
-    """Two users whose folders differ in a picture train on the same rows."""
+    """Two users whose folders differ in an image train on the same rows."""
     before = {file: row["split"] for file, row in rows(prepared(kaggle)).items()}
     lines = (kaggle / TITLES).read_text(encoding="utf-8").splitlines(keepends=True)
     (kaggle / TITLES).write_text("".join(lines[5:40][::-1] + lines[40:]), encoding="utf-8")
@@ -218,7 +218,7 @@ def test_mmbt_has_its_own_validation_and_hard_rows(tmp_path: Path, prepared: Cal
     assert "hard" not in prepared(tmp_path / "mmbt", "mmbt").slices
 
 
-def test_bad_rows_are_set_aside_with_their_reason(kaggle: Path, prepared: Callable[..., Store]) -> None:
+def test_bad_rows_are_rejected_with_their_reason(kaggle: Path, prepared: Callable[..., Store]) -> None:
     """Nothing is guessed, nothing vanishes."""
     there = next((kaggle / "images" / "train" / "tacos").iterdir()).name
     count = add(
@@ -233,21 +233,21 @@ def test_bad_rows_are_set_aside_with_their_reason(kaggle: Path, prepared: Callab
     (kaggle / "images" / "test" / "tacos" / "pho_9.jpg").write_bytes(b"")
     (kaggle / "images" / "test" / "tacos" / "tacos.jpg").write_bytes(b"")
     (kaggle / "images" / "test" / "tacos" / "._tacos_1.jpg").write_bytes(b"")
-    (kaggle / "images" / "test" / "tacos" / "tacos_9999.jpg").write_bytes(b"no picture")
-    assert set_aside(prepared(kaggle)) == {
+    (kaggle / "images" / "test" / "tacos" / "tacos_9999.jpg").write_bytes(b"no image")
+    assert rejected(prepared(kaggle)) == {
         f"{TITLES}, row {count + 1}": 'its class is "tacos", but its file pho_1.jpg is of "pho"',
         f"{TITLES}, row {count + 2}": '"pho.jpg" is not named CLASS_NUMBER.jpg',
         f"{TITLES}, row {count + 3}": "2 cells where a row has 3: file, title, class",
         f"{TITLES}, row {count + 4}": '"noodles" is no class of Food-101',
-        f"{TITLES}, row {count + 5}": "has neither title nor picture",
+        f"{TITLES}, row {count + 5}": "has neither title nor image",
         f"{TITLES}, row {count + 6}": f'the id "{there}" stands for another example already',
         "images/test/tacos/pho_9.jpg": "stands in the folder tacos of images/test",
         "images/test/tacos/tacos.jpg": "not named CLASS_NUMBER.jpg",
-        "images/test/tacos/tacos_9999.jpg": "images/test/tacos/tacos_9999.jpg: not a picture in a format that is known",
+        "images/test/tacos/tacos_9999.jpg": "images/test/tacos/tacos_9999.jpg: not an image in a format that is known",
     }
 
 
-def test_bad_rows_of_mmbt_are_set_aside_with_their_reason(tmp_path: Path, prepared: Callable[..., Store]) -> None:
+def test_bad_rows_of_mmbt_are_rejected_with_their_reason(tmp_path: Path, prepared: Callable[..., Store]) -> None:
     folder = food.write(tmp_path / "mmbt", "mmbt")
     wrong = [
         {"id": "1", "label": "tacos", "text": "-", "img": "images/train/pho/pho_1.jpg"},
@@ -257,11 +257,11 @@ def test_bad_rows_of_mmbt_are_set_aside_with_their_reason(tmp_path: Path, prepar
     ]
     count = add(folder, *map(json.dumps, wrong), table="train.jsonl")
     hard = add(folder, json.dumps(wrong[3] | {"text": "-"}), table="test_hard_gt.jsonl")
-    assert set_aside(prepared(folder, "mmbt")) == {
+    assert rejected(prepared(folder, "mmbt")) == {
         f"train.jsonl, row {count + 1}": 'its class is "tacos", but its file pho_1.jpg is of "pho"',
         f"train.jsonl, row {count + 2}": "text is no text",
         f"train.jsonl, row {count + 3}": "lacks img",
-        f"train.jsonl, row {count + 4}": "has neither title nor picture",
+        f"train.jsonl, row {count + 4}": "has neither title nor image",
         f"test_hard_gt.jsonl, row {hard + 1}": "is no row of test.jsonl",
     }
 
@@ -270,9 +270,9 @@ def test_a_folder_that_is_none_says_what_it_is(tmp_path: Path, kaggle: Path, spe
     """Each is a mistake that users make."""
     said = {
         "nothing": f"There is no folder {tmp_path / 'nothing'}.",
-        "a.zip": f"{tmp_path / 'a.zip'} is a zip file; unpack it and give the folder that has the pictures and the "
+        "a.zip": f"{tmp_path / 'a.zip'} is a zip file; unpack it and give the folder that has the images and the "
         "titles.",
-        "a.csv": f"{tmp_path / 'a.csv'} is a file; give the folder that has the pictures and the titles.",
+        "a.csv": f"{tmp_path / 'a.csv'} is a file; give the folder that has the images and the titles.",
     }
     (tmp_path / "a.zip").touch()
     (tmp_path / "a.csv").touch()
@@ -288,7 +288,7 @@ def test_a_folder_that_is_none_says_what_it_is(tmp_path: Path, kaggle: Path, spe
     assert complaint(spec, kaggle) == f"{lacks}; {pages} {food101.GET}"
     (kaggle / "meta").mkdir()
     (kaggle / "meta" / "classes.txt").touch()
-    ethz = f"{kaggle} holds the Food-101 of ETHZ, other pictures without titles."
+    ethz = f"{kaggle} holds the Food-101 of ETHZ, other images without titles."
     assert complaint(spec, kaggle) == f"{ethz} {food101.GET}"
 
 
@@ -305,14 +305,14 @@ def test_each_form_points_to_the_name_of_the_other(tmp_path: Path, kaggle: Path,
     assert complaint(spec, kaggle, "mmbt-title-masked") == f"{lacks}; {titles} food101:title-masked reads."
 
 
-def test_titles_without_their_pictures_are_no_data_set(kaggle: Path, spec: DatasetSpec) -> None:
-    """Pictures in another place would else leave 22,716 titles without one, unnoticed."""
+def test_titles_without_their_images_are_no_data_set(kaggle: Path, spec: DatasetSpec) -> None:
+    """Images in another place would else leave 22,716 titles without one, unnoticed."""
     shutil.rmtree(kaggle / "images" / "test")
     (kaggle / "images" / "test").mkdir()
     first = (kaggle / "texts" / "test_titles.csv").read_text(encoding="utf-8").split(",")[0]
     assert complaint(spec, kaggle) == (
-        f"None of the 59 pictures that texts/test_titles.csv names is in images/test, such as {first}; "
-        "give the folder that has the pictures beside the titles."
+        f"None of the 59 images that texts/test_titles.csv names is in images/test, such as {first}; "
+        "give the folder that has the images beside the titles."
     )
 
 
@@ -322,7 +322,7 @@ def test_a_table_that_is_not_utf8_is_named(kaggle: Path, spec: DatasetSpec) -> N
     assert complaint(spec, kaggle).startswith(f"{TITLES} is not UTF-8 (byte 0x")
 
 
-def test_another_picture_or_title_is_another_store(kaggle: Path, spec: DatasetSpec) -> None:
+def test_another_image_or_title_is_another_store(kaggle: Path, spec: DatasetSpec) -> None:
     """What was prepared from an older download must not be taken for this one."""
     seen = {str(spec.archive.open(kaggle, "").identity)}
     add(kaggle, "pho_1.jpg,A title,pho")
@@ -339,14 +339,14 @@ def test_the_published_numbers_are_held_to(kaggle: Path, spec: DatasetSpec) -> N
     assert str(caught.value) == (
         "food101 is not as its data card says (food101.md): examples in test: the card says 22716, the data has 60; "
         "examples in train+validation: the card says 67988, the data has 240; images: the card says 90704, the data "
-        "has 298. --not-the-release takes it nevertheless, and says so wherever it is scored."
+        "has 298. --allow-mismatch takes it nevertheless, and says so wherever it is scored."
     )
 
 
-def test_a_picture_whose_row_contradicts_its_name_is_not_an_example_without_a_title(
+def test_a_image_whose_row_contradicts_its_name_is_not_an_example_without_a_title(
     kaggle: Path, prepared: Callable[..., Store]
 ) -> None:
-    """The row is set aside because nobody knows which class is right; its picture must not come back with one."""
+    """The row is rejected because nobody knows which class is right; its image must not come back with one."""
     whole = rows(prepared(kaggle))
     title = next(line for line in (kaggle / TITLES).read_text(encoding="utf-8").splitlines() if ".jpg," in line)
     file, _, label = title.split(",")[0], "", title.rsplit(",", 1)[1]
@@ -354,5 +354,5 @@ def test_a_picture_whose_row_contradicts_its_name_is_not_an_example_without_a_ti
     text = (kaggle / TITLES).read_text(encoding="utf-8").replace(title, f"{title.rsplit(',', 1)[0]},{other}")
     (kaggle / TITLES).write_text(text, encoding="utf-8")
     store = prepared(kaggle)
-    assert f'its class is "{other}", but its file {file} is of "{label}"' in set_aside(store).values()
+    assert f'its class is "{other}", but its file {file} is of "{label}"' in rejected(store).values()
     assert rows(store).keys() == whole.keys() - {file}

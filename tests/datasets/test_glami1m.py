@@ -187,7 +187,7 @@ def test_who_labelled_a_row_is_a_slice(tmp_path: Path, raw: str, kind: str, give
         ("1,2,cz,a,b,6,dresses", "7 cells where the header has 8 columns"),
     ],
 )
-def test_a_row_that_makes_no_sense_is_set_aside(line: str, why: str) -> None:
+def test_a_row_that_makes_no_sense_is_rejected(line: str, why: str) -> None:
     """Else a shifted row is trained on under a wrong label."""
     assert reason(line) == why
 
@@ -243,7 +243,7 @@ def test_which_name_a_category_has_depends_on_no_order(order: Sequence[tuple[int
     assert known.complaint(132, "bikinis") == '"bikinis" is category 132, in most rows 7'
 
 
-def test_two_ids_of_a_name_and_two_names_of_an_id_are_set_aside() -> None:
+def test_two_ids_of_a_name_and_two_names_of_an_id_are_rejected() -> None:
     known = Categories({(6, "kitchen"): 3, (9, "kitchen"): 1, (8, "dresses"): 1})
     assert known.names == ("kitchen", "dresses")
     assert known.complaint(9, "kitchen") == '"kitchen" is category 9, in most rows 6'
@@ -261,7 +261,7 @@ def test_validation_never_changes() -> None:
 
 
 def test_validation_has_its_share() -> None:
-    """5 % of the pictures: more are lost for training, fewer choose checkpoints by chance."""
+    """5 % of the images: more are lost for training, fewer choose checkpoints by chance."""
     count = sum(training_split(image) == "validation" for image in range(0, 60_000, 3))
     assert count == pytest.approx(1000, abs=100)
 
@@ -278,7 +278,7 @@ def test_splits_depend_on_no_order_of_rows(
     assert found == {str(n): training_split(400_000 + n // 2 + 8 * top) for n in range(12)} | {"99": "test"}
 
 
-def test_rows_of_a_picture_are_in_one_split(examples: dict[str, Example]) -> None:
+def test_rows_of_a_image_are_in_one_split(examples: dict[str, Example]) -> None:
     """One product in several languages: else validation is trained on."""
     of_image: dict[str, set[str]] = {}
     for one in examples.values():
@@ -290,7 +290,7 @@ def test_rows_of_a_picture_are_in_one_split(examples: dict[str, Example]) -> Non
     assert max(languages.values()) > 1
 
 
-def test_test_rows_tell_whether_their_picture_is_in_train(examples: dict[str, Example]) -> None:
+def test_test_rows_tell_whether_their_image_is_in_train(examples: dict[str, Example]) -> None:
     """They keep their published split; their scores are also given apart."""
     train = {one.image for one in examples.values() if one.split != "test"}
     for one in examples.values():
@@ -327,7 +327,7 @@ def test_zip_and_folder_make_the_same_data(archives: dict[str, Path]) -> None:
     assert len({prepared(path, variant).fingerprint for path, variant in ways}) == 1
 
 
-def test_what_is_damaged_is_set_aside_with_its_reason(archives: dict[str, Path]) -> None:
+def test_what_is_damaged_is_rejected_with_its_reason(archives: dict[str, Path]) -> None:
     """A text file, an empty one, none at all; an unknown market, a doubled id: a million good rows are not lost."""
     store = prepared(archives["zip"])
     found = pq.read_table(store.folder / REJECTED).to_pylist()
@@ -338,7 +338,7 @@ def test_what_is_damaged_is_set_aside_with_its_reason(archives: dict[str, Path])
     assert "test+train" in store.info["spanning"]
 
 
-def test_pictures_of_any_colours_become_rgb(archives: dict[str, Path]) -> None:
+def test_images_of_any_colours_become_rgb(archives: dict[str, Path]) -> None:
     """Grey, CMYK and RGBA occur; the authors' reader converts them too."""
     store = prepared(archives["zip"])
     keys = store.images["key"].to_pylist()
@@ -353,7 +353,7 @@ def test_pictures_of_any_colours_become_rgb(archives: dict[str, Path]) -> None:
 COLOURED = {"grey": "9000007", "CMYK": "9000008", "RGBA": "9000009"}
 
 
-def test_each_picture_comes_once_in_the_order_of_its_number(archives: dict[str, Path]) -> None:
+def test_each_image_comes_once_in_the_order_of_its_number(archives: dict[str, Path]) -> None:
     for form, variant in (("zip", ""), ("folder", ""), ("test-only", "test-only")):
         source = GlamiSource(archives[form], variant)
         keys = [int(key) for key, _ in source.images()]
@@ -369,7 +369,7 @@ def test_of_members_of_one_name_the_last_counts(tmp_path: Path) -> None:
     assert dict(GlamiSource(path, "test-only").images())["4000000"]() == b"another"
 
 
-def test_pictures_are_found_without_reading_a_table(tmp_path: Path) -> None:
+def test_images_are_found_without_reading_a_table(tmp_path: Path) -> None:
     """Preparing goes on where it stopped in seconds: a million rows are not read for it."""
     path = glami.write(tmp_path, 40, traps=False, form="folder")
     (path / "GLAMI-1M-train.csv").write_bytes(b"")
@@ -445,7 +445,7 @@ def test_two_data_sets_in_a_folder_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["zip", "folder"])
-def test_an_archive_without_pictures_is_told(tmp_path: Path, form: str) -> None:
+def test_an_archive_without_images_is_told(tmp_path: Path, form: str) -> None:
     write_folder(tmp_path, [GOOD], [GOOD])
     (tmp_path / "images" / "2.jpg").unlink()
     path = tmp_path
@@ -456,7 +456,7 @@ def test_an_archive_without_pictures_is_told(tmp_path: Path, form: str) -> None:
         with zipfile.ZipFile(path, "w") as archive:
             for split in ("train", "test"):
                 archive.write(tmp_path / f"GLAMI-1M-{split}.csv", f"GLAMI-1M-{split}.csv")
-    assert message(path) == "PATH holds no pictures images/NUMBER.jpg beside its tables; fetch or unpack it again."
+    assert message(path) == "PATH holds no images images/NUMBER.jpg beside its tables; fetch or unpack it again."
 
 
 # What it is held to
@@ -491,7 +491,7 @@ def test_other_classes_are_no_release(archives: dict[str, Path]) -> None:
     with pytest.raises(DataError) as caught:
         prepared(archives["folder"], released=True)
     words = "glami1m is not as its data card says (glami1m.md): examples: the card says 1108532, the data has 616, "
-    words += "too few to be the release; number of classes of category: the card says 191, the data has 6; set aside "
+    words += "too few to be the release; number of classes of category: the card says 191, the data has 6; rejected "
     assert str(caught.value).startswith(words + "were GLAMI-1M-train.csv, row ")
 
 
@@ -521,7 +521,7 @@ def test_the_card_tells_the_published_facts() -> None:
     for path in ("splits.test", "splits.train+validation", "images", "shares.test", "per_class.category.test"):
         assert not card.verified(path)
     assert card.verified("tasks.category")
-    assert card.verified("set_aside")
+    assert card.verified("rejected")
     test_only = read_card(card.path, "test-only")
     assert test_only.splits == {"test": 116_004}
     assert set(test_only.shares) == set(test_only.per_class["category"]) == {"test"}
@@ -543,7 +543,7 @@ def test_listing_the_data_set_reads_no_table_library() -> None:
 
 
 def test_a_small_model_can_learn_from_the_archives(archives: dict[str, Path]) -> None:
-    """The command line's tests train on them: text and picture must tell the class."""
+    """The command line's tests train on them: text and image must tell the class."""
     with (archives["folder"] / "GLAMI-1M-train.csv").open(encoding="utf-8", newline="") as file:
         found: list[dict[str, Any]] = list(csv.DictReader(file))
     assert {row["geo"] for row in found} >= set(LANGUAGES)

@@ -419,7 +419,7 @@ def test_a_users_own_file_is_held_against_the_published_digest(tmp_path: Path) -
         check_digest(path, MD5.upper(), "glami1m")
     assert str(error.value) == (
         f"{path} is not the published file: its MD5 is {found}, the card says {MD5}; a download that was cut short "
-        "looks like this: fetch it again, or take it as it is with --not-the-release."
+        "looks like this: fetch it again, or take it as it is with --allow-mismatch."
     )
     path.write_bytes(CONTENT)
     check_digest(path, MD5.upper(), "glami1m")

@@ -21,7 +21,7 @@ def repository(tmp_path: Path) -> Path:
     (folder / "images").mkdir(parents=True)
     (folder / "README.md").write_text("---\nlicense: cc0-1.0\n---\n")
     (folder / "train.csv").write_text("file,label\nimages/a b.jpg,cat\n")
-    (folder / "images" / "a b.jpg").write_bytes(b"\xff\xd8 a picture")
+    (folder / "images" / "a b.jpg").write_bytes(b"\xff\xd8 an image")
     for number in range(PAGE):
         (folder / "images" / f"{number}.jpg").write_bytes(b"\xff\xd8 %d" % number)
     return folder

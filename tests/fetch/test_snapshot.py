@@ -63,8 +63,8 @@ def test_it_brings_what_matches_and_says_which_commit_it_is(server: HubServer, r
     assert not (found.folder / "README.md").exists()
 
 
-def test_pictures_that_a_table_names_come_from_the_same_commit(server: HubServer, repository: Path) -> None:
-    """Else pictures of another version stand beside the table, or each call asks the Hub again."""
+def test_images_that_a_table_names_come_from_the_same_commit(server: HubServer, repository: Path) -> None:
+    """Else images of another version stand beside the table, or each call asks the Hub again."""
     commit = snapshot(NAME, TABLES).commit
     found = snapshot(NAME, ["images/"], commit)
     assert found.files == ("images/0.jpg", "images/1.jpg", "images/2.jpg", "images/3.jpg", "images/[a].jpg")
@@ -74,7 +74,7 @@ def test_pictures_that_a_table_names_come_from_the_same_commit(server: HubServer
 
 
 def test_a_file_name_with_brackets_is_asked_for_in_brackets_of_its_own(server: HubServer) -> None:
-    """Else pictures with odd names can't be had."""
+    """Else images with odd names can't be had."""
     assert snapshot(NAME, [glob.escape("images/[a].jpg")]).files == ("images/[a].jpg",)
 
 

@@ -12,6 +12,7 @@ import mmeval
 from mmeval import DatasetSpec
 from mmeval.plugin.manager import Manager
 from mmeval.runs.folder import RunFolder
+from mmeval.data.request import DatasetRequest
 from mmeval.runs.request import Request
 from mmeval.runs.pipeline import run
 
@@ -98,7 +99,7 @@ def ask(tmp_path: Path) -> Callable[..., Request]:
     def make(*changes: str, plugin: str = "embracenet", **rest: object) -> Request:
         small = SMALL if plugin == "embracenet" else ()
         facts = {"output": tmp_path / "run", "device": "cpu"} | rest
-        return Request(plugin=plugin, dataset="colours", changes=(*small, *changes), **facts)
+        return Request(plugin=plugin, dataset=DatasetRequest("colours"), changes=(*small, *changes), **facts)
 
     return make
 

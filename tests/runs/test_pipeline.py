@@ -130,8 +130,8 @@ def test_a_model_is_trained_and_tested_on_one_modality(inputs: Inputs, ask: Ask,
     assert f"--inputs {inputs.value}" in folder.record().command
     rows = predictions(folder)
     of = dict(zip(rows["id"], rows["colour:probabilities"], strict=True))
-    same_picture = of["test1/de"] == of["test1/en"]
-    assert same_picture is (inputs is Inputs.IMAGE)
+    same_image = of["test1/de"] == of["test1/en"]
+    assert same_image is (inputs is Inputs.IMAGE)
 
 
 def test_a_trial_says_that_it_is_one(ask: Ask, offer: Offer) -> None:
@@ -205,7 +205,7 @@ def test_a_plugin_can_stop_a_run_before_anything_is_built(ask: Ask, offer: Offer
     assert not (tmp_path / "run" / "models").exists()
 
 
-def test_a_model_of_texts_is_not_shown_pictures_by_mistake(ask: Ask, offer: Offer) -> None:
+def test_a_model_of_texts_is_not_shown_images_by_mistake(ask: Ask, offer: Offer) -> None:
     manager = offer(spec(Prior, inputs=("text",)))
     with pytest.raises(UserError) as caught:
         run(ask(plugin="prior", inputs=Inputs.IMAGE_TEXT), manager)

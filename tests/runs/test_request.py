@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mmeval import UserError
 from mmeval.protocol import Inputs
+from mmeval.data.request import DatasetRequest
 from mmeval.runs.request import Request, inputs_of
 
 BOTH, TEXT, IMAGE = ("text", "image"), ("text",), ("image",)
@@ -20,7 +21,7 @@ words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 requests = st.builds(
     Request,
     plugin=words,
-    dataset=words,
+    dataset=st.builds(DatasetRequest, words),
     preset=st.none() | words,
     changes=st.lists(words).map(tuple),
     inputs=st.none() | st.sampled_from(Inputs),
@@ -58,7 +59,9 @@ def test_nothing_said_is_the_default(asked: Callable[[str], Request]) -> None:
 
 
 def test_the_options_of_a_table_stand_in_the_command(asked: Callable[[str], Request]) -> None:
-    request = Request(dataset="table:a.csv", columns="label=b", language="de", images=Path("p"), encoding="cp1250")
+    request = Request(
+        dataset=DatasetRequest("table:a.csv", columns="label=b", language="de", images=Path("p"), encoding="cp1250")
+    )
     line = (
         "mmeval run --plugin embracenet --dataset table:a.csv --columns label=b --language de --images p "
         "--encoding cp1250"
@@ -70,15 +73,15 @@ def test_the_options_of_a_table_stand_in_the_command(asked: Callable[[str], Requ
 def test_every_option_stands_in_the_command(asked: Callable[[str], Request]) -> None:
     """In an order that can be read, and with quotes where a shell needs them."""
     request = Request(
-        "./my model.py",
-        "./data.py",
-        "paper",
-        ("width=3", 'weights={"en": 1}'),
-        Inputs.TEXT,
-        "cuda:1",
-        3,
-        2,
-        50,
+        plugin="./my model.py",
+        dataset=DatasetRequest("./data.py"),
+        preset="paper",
+        changes=("width=3", 'weights={"en": 1}'),
+        inputs=Inputs.TEXT,
+        device="cuda:1",
+        seed=3,
+        seeds=2,
+        limit=50,
         metrics=("brier", "./m.py"),
     )
     line = (
@@ -103,7 +106,7 @@ def test_the_command_asks_for_the_same(asked: Callable[[str], Request], request:
     [(TEXT, Inputs.TEXT), (IMAGE, Inputs.IMAGE), (BOTH, Inputs.IMAGE_TEXT), (BOTH[::-1], Inputs.IMAGE_TEXT)],
 )
 def test_a_model_is_shown_all_that_it_uses(uses: tuple[str, ...], shown: Inputs) -> None:
-    """A model of texts needs no --inputs text, and has no score of pictures that it never saw."""
+    """A model of texts needs no --inputs text, and has no score of images that it never saw."""
     spec = SimpleNamespace(name="x", inputs=uses)
     assert inputs_of(spec, None) is shown
     assert inputs_of(spec, shown) is shown
@@ -123,7 +126,7 @@ def test_a_model_of_both_may_be_shown_one(asked_for: Inputs) -> None:
     ],
 )
 def test_what_a_model_does_not_use_is_not_shown(uses: tuple[str, ...], wanted: Inputs, said: str) -> None:
-    """Else a table would say of a model of texts that it saw pictures."""
+    """Else a table would say of a model of texts that it saw images."""
     with pytest.raises(UserError) as caught:
         inputs_of(SimpleNamespace(name="x", inputs=uses), wanted)
     assert str(caught.value) == said

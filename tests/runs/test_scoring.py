@@ -121,12 +121,12 @@ def test_a_missing_column_is_named(finished: RunFolder, column: str) -> None:
 
 
 def test_nan_is_no_probability_and_its_row_is_named(finished: RunFolder) -> None:
-    def spoil(table: pa.Table) -> pa.Array:
+    def corrupt(table: pa.Table) -> pa.Array:
         values = table["colour:probabilities"].to_pylist()
         values[40][1] = float("nan")
         return pa.array(values, pa.list_(pa.float32(), 3))
 
-    path = rewrite(finished, "colour:probabilities", spoil)
+    path = rewrite(finished, "colour:probabilities", corrupt)
     id_ = pq.read_table(path)["id"][40]
     assert refusal(finished).startswith(
         f"{path}, row 40 (id {id_}): the probabilities of colour hold NaN; delete the file "

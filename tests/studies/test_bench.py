@@ -21,7 +21,7 @@ from mmeval.runs.request import Request
 from mmeval.studies.bench.entries import plugins_of
 from mmeval.studies.bench.table import Row, markdown, table_lines
 
-MODEL = '''"""Says the class whose number is the length of the text, or shows the picture's presence."""
+MODEL = '''"""Says the class whose number is the length of the text, or shows the image's presence."""
 import numpy as np
 
 import mmeval
@@ -68,8 +68,8 @@ def number(value: float) -> Number:
 
 
 def row(plugin: str, mean: float, image: float | None = None, text: float | None = None, floor: float = 0.5) -> Row:
-    halves = {k: number(v) for k, v in ((Inputs.IMAGE, image), (Inputs.TEXT, text)) if v is not None}
-    return Row(plugin, "tiny", "t", number(mean), number(mean - 0.02), "ko", 12.3, "sig", halves, number(floor))
+    baselines = {k: number(v) for k, v in ((Inputs.IMAGE, image), (Inputs.TEXT, text)) if v is not None}
+    return Row(plugin, "tiny", "t", number(mean), number(mean - 0.02), "ko", 12.3, "sig", baselines, number(floor))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def row(plugin: str, mean: float, image: float | None = None, text: float | None
     ],
 )
 def test_a_model_that_gains_nothing_is_called_so(one: Row, verdict: str) -> None:
-    """A fusion that is no better than one of its halves, or than tf-idf, must not look like a success."""
+    """A fusion that is no better than one of its baselines, or than tf-idf, must not look like a success."""
     assert one.verdict == verdict
 
 

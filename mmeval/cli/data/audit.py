@@ -7,21 +7,17 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.data.options import Columns, Encoding, Images, Language, Name, NotTheRelease, Source, opened
+from mmeval.cli.options import open_dataset, takes_dataset
+from mmeval.data.request import DatasetRequest
 
 
+@takes_dataset()
 def audit(
-    name: Name,
-    source: Source = None,
-    not_the_release: NotTheRelease = False,
-    columns: Columns = "",
-    language: Language = "",
-    images: Images = None,
-    encoding: Encoding = "",
+    dataset: DatasetRequest,
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="Compare pictures by this image encoder too, as efficientnet-lite0:128.",
+            help="Compare images by this image encoder too, as efficientnet-lite0:128.",
             show_default="where its embeddings are cached",
         ),
     ] = None,
@@ -33,7 +29,7 @@ def audit(
     from mmeval.console import cell, console
     from mmeval.errors import Stopped
 
-    data = opened(name, source, not_the_release, columns, language, images, encoding)
+    data = open_dataset(dataset)
     folder = output or Path("audits") / data.store.name.replace(":", "-")
     try:
         found = look(data.store, folder, encoder=encoder, credit=data.spec.credit)

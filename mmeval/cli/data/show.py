@@ -7,39 +7,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmeval.cli.data.options import AsJson, Columns, Encoding, Images, Language, Name, NotTheRelease, Source, opened
+from mmeval.cli.options import AsJson, open_dataset, takes_dataset
+from mmeval.data.request import DatasetRequest
 
 if TYPE_CHECKING:
     from mmeval.data.sample import Shown
     from mmeval.data.store import Store
 
 
+@takes_dataset()
 def show(
-    name: Name,
+    dataset: DatasetRequest,
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=1000, help="How many examples.")] = 12,
     of_language: Annotated[str, typer.Option("--only", metavar="LANGUAGE", help="Of this language.")] = "",
     split: Annotated[str, typer.Option(help="Of this split.")] = "",
     label: Annotated[str, typer.Option(help="With this class, of any task.")] = "",
     word: Annotated[str, typer.Option("--word", help="With these letters in the text.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws others.")] = 0,
-    set_aside: Annotated[bool, typer.Option("--set-aside", help="The rows that were set aside, and why.")] = False,
-    page: Annotated[
-        Path | None, typer.Option(help="Where the page with the pictures goes.", show_default=False)
-    ] = None,
-    source: Source = None,
-    not_the_release: NotTheRelease = False,
-    columns: Columns = "",
-    language: Language = "",
-    images: Images = None,
-    encoding: Encoding = "",
+    rejected: Annotated[bool, typer.Option("--rejected", help="The rows that were rejected, and why.")] = False,
+    page: Annotated[Path | None, typer.Option(help="Where the page with the images goes.", show_default=False)] = None,
     json: AsJson = False,
 ) -> None:
-    """Look at examples: in the terminal, and with their pictures on a page."""
+    """Look at examples: in the terminal, and with their images on a page."""
     from mmeval.data.sample import sample
 
-    data = opened(name, source, not_the_release, columns, language, images, encoding)
-    if set_aside:
-        _print_set_aside(data.store, count, as_json=json)
+    data = open_dataset(dataset)
+    if rejected:
+        _print_rejected(data.store, count, as_json=json)
         return
     found = sample(data.store, count, language=of_language, split=split, label=label, word=word, seed=seed)
     if json:
@@ -55,7 +49,7 @@ def show(
     _print(found)
     path = page or home() / "pages" / f"{data.store.name.replace(':', '-')}.html"
     write_text(path, examples_page(data.store, found, data.spec.credit))
-    console().print(cell(f"With their pictures: {path}"), style="dim", soft_wrap=True)
+    console().print(cell(f"With their images: {path}"), style="dim", soft_wrap=True)
 
 
 def _print(found: list[Shown]) -> None:
@@ -76,7 +70,7 @@ def _print(found: list[Shown]) -> None:
     screen.print(table)
 
 
-def _print_set_aside(store: Store, count: int, *, as_json: bool) -> None:
+def _print_rejected(store: Store, count: int, *, as_json: bool) -> None:
     import pyarrow.parquet as pq
 
     from mmeval.data.store_files import REJECTED
@@ -98,5 +92,5 @@ def _print_set_aside(store: Store, count: int, *, as_json: bool) -> None:
     screen = console()
     if rows:
         screen.print(table)
-    said = f"{len(rows):,} of {store.rejected_count:,}; all in {path}" if rows else "No row was set aside."
+    said = f"{len(rows):,} of {store.rejected_count:,}; all in {path}" if rows else "No row was rejected."
     screen.print(cell(said), style="dim", soft_wrap=True)

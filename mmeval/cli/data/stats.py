@@ -5,7 +5,8 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from mmeval.cli.data.options import AsJson, Columns, Encoding, Images, Language, Name, NotTheRelease, Source, opened
+from mmeval.cli.options import AsJson, open_dataset, takes_dataset
+from mmeval.data.request import DatasetRequest
 
 if TYPE_CHECKING:
     from mmeval.data.stats import Stats
@@ -14,20 +15,15 @@ VALUES = 8
 """Values of a slice that are shown."""
 
 
+@takes_dataset()
 def stats(
-    name: Name,
-    source: Source = None,
-    not_the_release: NotTheRelease = False,
-    columns: Columns = "",
-    language: Language = "",
-    images: Images = None,
-    encoding: Encoding = "",
+    dataset: DatasetRequest,
     json: AsJson = False,
 ) -> None:
     """Count a data set: per language, task and slice."""
     from mmeval.data.stats import stats as count
 
-    found = count(opened(name, source, not_the_release, columns, language, images, encoding).store)
+    found = count(open_dataset(dataset).store)
     if json:
         import dataclasses
 
@@ -35,7 +31,7 @@ def stats(
 
         print_json(dataclasses.asdict(found))
         return
-    _print(found, name)
+    _print(found, dataset.name)
 
 
 def _print(found: Stats, typed: str) -> None:
@@ -45,12 +41,12 @@ def _print(found: Stats, typed: str) -> None:
     from mmeval.console import cell, console
 
     screen = console()
-    title = f"{found.name}: {found.examples:,} examples, {found.images:,} pictures"
+    title = f"{found.name}: {found.examples:,} examples, {found.images:,} images"
     screen.print(cell(title, "bold"), soft_wrap=True)
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("language", no_wrap=True)
     first = found.tasks[0]
-    for column in (*found.splits, "no picture", "no text", "length", "classes"):
+    for column in (*found.splits, "no image", "no text", "length", "classes"):
         table.add_column(cell(column), justify="right")
     for one in found.languages:
         counts = [f"{one.splits[split]:,}" for split in found.splits]
@@ -77,5 +73,5 @@ def _print(found: Stats, typed: str) -> None:
         more = f", and {len(values) - VALUES} more" if len(values) > VALUES else ""
         screen.print(Text.assemble(cell(f"slice {name}: ", "bold"), cell(shown + more)), soft_wrap=True)
     if found.rejected:
-        see = f"mmeval data show {quote(typed)} --set-aside"
-        screen.print(cell(f"{found.rejected:,} rows were set aside: `{see}`", "yellow"), soft_wrap=True)
+        see = f"mmeval data show {quote(typed)} --rejected"
+        screen.print(cell(f"{found.rejected:,} rows were rejected: `{see}`", "yellow"), soft_wrap=True)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from mmeval.cli.data.options import AsJson, Columns, Encoding, Images, Language, Name, NotTheRelease, Source, opened
+from mmeval.cli.options import AsJson, open_dataset, takes_dataset
+from mmeval.data.request import DatasetRequest
 
 
+@takes_dataset()
 def verify(
-    name: Name,
-    source: Source = None,
-    not_the_release: NotTheRelease = False,
-    columns: Columns = "",
-    language: Language = "",
-    images: Images = None,
-    encoding: Encoding = "",
+    dataset: DatasetRequest,
     json: AsJson = False,
 ) -> None:
     """Hold prepared data against its digests and its data card; the exit status is 1 if it isn't as it should be.
@@ -23,7 +19,7 @@ def verify(
     from mmeval.data.open.verify import Verdict
     from mmeval.data.open.verify import verify as check
 
-    data = opened(name, source, not_the_release, columns, language, images, encoding)
+    data = open_dataset(dataset)
     findings = check(data)
     if json:
         from mmeval.console import print_json

@@ -16,14 +16,14 @@ from mmeval.home import stores
 if TYPE_CHECKING:
     from mmeval.api.source import Source
     from mmeval.api.spec import DatasetSpec
-    from mmeval.data.request import Asked
+    from mmeval.data.request import DatasetRequest
     from mmeval.data.store import Store
 
 FOLDERS = 20
 """Folders of a folder in which an archive is looked for."""
 
 
-def open_archive(spec: DatasetSpec, asked: Asked, *, download: bool) -> Store:
+def open_archive(spec: DatasetSpec, request: DatasetRequest, *, download: bool) -> Store:
     """The Store of a data set that is read from files: prepared before, or from files that are known or fetched.
 
     Raises:
@@ -31,7 +31,7 @@ def open_archive(spec: DatasetSpec, asked: Asked, *, download: bool) -> Store:
     """
     assert spec.archive is not None
     seen = known(spec.name)
-    mine, path, released = seen.get(spec.variant), asked.source, asked.released
+    mine, path, released = seen.get(spec.variant), request.source, not request.allow_mismatch
     if path is None and mine and (folder := prepared(spec.name, mine)) and (released or not mine.released):
         return open_store(spec, folder)
     if path is None:
@@ -48,7 +48,7 @@ def open_archive(spec: DatasetSpec, asked: Asked, *, download: bool) -> Store:
         _check_digest(spec, path)
     source, path = _open(spec, path)
     if released and spec.archive.lacks and (lacks := spec.archive.lacks(source)):
-        raise DataError(f"{lacks}. {spec.archive.get} --not-the-release takes what is there, under another name.")
+        raise DataError(f"{lacks}. {spec.archive.get} --allow-mismatch takes what is there, under another name.")
     store = prepare(spec, source, released=released)
     remember(spec.name, spec.variant, path, store)
     return store

@@ -12,12 +12,12 @@ from mmeval.data.differences import checked, differences
 from mmeval.data.fingerprint import Recomputed, recompute
 from mmeval.data.prepare.examples import LONGEST_TEXT
 from mmeval.data.store_digests import MEGABYTE
-from mmeval.data.store_files import EXAMPLES, IMAGES, INFO, PICTURES, REJECTED, PictureFacts, read_facts
+from mmeval.data.store_files import EXAMPLES, IMAGES, IMAGES_INFO, INFO, REJECTED, ImageFacts, read_facts
 from mmeval.errors import DataError
 from mmeval.files import file_digest
 
 if TYPE_CHECKING:
-    from mmeval.data.request import Opened
+    from mmeval.data.request import Dataset
     from mmeval.data.store import Store
 
 
@@ -36,8 +36,8 @@ class Finding(NamedTuple):
     text: str
 
 
-def verify(data: Opened) -> list[Finding]:
-    """Hold every file against its digest, ``store.json`` against the rows and pictures, and the data against its card.
+def verify(data: Dataset) -> list[Finding]:
+    """Hold every file against its digest, ``store.json`` against the rows and images, and the data against its card.
 
     Damaged data is not held against the card. A difference from what the card counts as unverified, or of data that
     was taken as not the release, is a warning.
@@ -51,13 +51,13 @@ def verify(data: Opened) -> list[Finding]:
 
 
 def _whole(store: Store) -> Finding:
-    mend = f"remove {store.folder} and {store.pictures} and prepare it again"
+    mend = f"remove {store.folder} and {store.images_folder} and prepare it again"
     try:
-        of_pictures = read_facts(store.pictures / PICTURES, PictureFacts, mend)["shards"]
+        of_images = read_facts(store.images_folder / IMAGES_INFO, ImageFacts, mend)["shards"]
     except (DataError, FileNotFoundError):
-        return Finding(Verdict.BAD, f"damaged: {store.pictures / PICTURES}; {mend}")
+        return Finding(Verdict.BAD, f"damaged: {store.images_folder / IMAGES_INFO}; {mend}")
     expected = {store.folder / name: known for name, known in store.info["files"].items()}
-    expected |= {store.pictures / name: known for name, known in of_pictures.items()}
+    expected |= {store.images_folder / name: known for name, known in of_images.items()}
     there = {*store.shards(EXAMPLES), *store.shards(IMAGES), *store.folder.glob(REJECTED)}
     damaged = sorted(str(path) for path in set(expected) ^ there)
     size = sum(path.stat().st_size for path in there)
@@ -83,10 +83,10 @@ def _true(store: Store) -> Finding:
     if wrong:
         says = f"{store.folder / INFO} says {'; '.join(wrong)}"
         return Finding(Verdict.BAD, f"false: {says}; remove {store.folder} and prepare it again")
-    return Finding(Verdict.GOOD, f"fingerprint {found.fingerprint}, computed again from rows and pictures")
+    return Finding(Verdict.GOOD, f"fingerprint {found.fingerprint}, computed again from rows and images")
 
 
-def _as_the_card_says(data: Opened) -> Iterator[Finding]:
+def _as_the_card_says(data: Dataset) -> Iterator[Finding]:
     spec, store = data.spec, data.store
     if spec.card is None:
         yield Finding(Verdict.WARNING, "it has no data card to be held against; `mmeval data card` writes one")
@@ -108,7 +108,7 @@ def _as_the_card_says(data: Opened) -> Iterator[Finding]:
 def _account(store: Store) -> Iterator[Finding]:
     if store.rejected_count:
         yield Finding(
-            Verdict.WARNING, f"{store.rejected_count:,} rows were set aside: {store.folder / 'rejected.parquet'}"
+            Verdict.WARNING, f"{store.rejected_count:,} rows were rejected: {store.folder / 'rejected.parquet'}"
         )
     if store.cut_count:
         yield Finding(Verdict.WARNING, f"{store.cut_count:,} texts were cut after {LONGEST_TEXT:,} characters")

@@ -11,7 +11,7 @@ from mmeval.data.stats import stats
 from mmeval.escaping import ACTIVE, markdown
 
 if TYPE_CHECKING:
-    from mmeval.data.request import Opened
+    from mmeval.data.request import Dataset
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 LARGER = "1M<n<10M"
@@ -33,7 +33,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def card_of(data: Opened) -> str:
+def card_of(data: Dataset) -> str:
     """A dataset card in the Hub's format that says what the Store holds; ``read_card`` reads it back."""
     spec, store = data.spec, data.store
     counted = stats(store)
@@ -53,7 +53,7 @@ def card_of(data: Opened) -> str:
                 split: {one.language: one.splits[split] for one in counted.languages} for split in counted.splits
             },
             "images": store.image_count,
-            "set_aside": store.rejected_count,
+            "rejected": store.rejected_count,
             "fingerprint": store.fingerprint,
         },
     }
@@ -82,7 +82,7 @@ def card_of(data: Opened) -> str:
 
 def _languages(splits: tuple[str, ...], languages: Any) -> list[str]:  # noqa: ANN401 - of Stats
     rows = [
-        f"| language | {' | '.join(map(markdown, splits))} | without picture | without text |",
+        f"| language | {' | '.join(map(markdown, splits))} | without image | without text |",
         f"|---|{'---:|' * (len(splits) + 2)}",
     ]
     for one in languages:

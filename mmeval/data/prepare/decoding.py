@@ -1,4 +1,4 @@
-"""Any picture -> upright RGB pixels, or a few words on why not; of Pillow's warnings nothing is heard."""
+"""Any image -> upright RGB pixels, or a few words on why not; of Pillow's warnings nothing is heard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmeval.data.images import decode, rgb
 from mmeval.errors import DataError
 
 MOST_PIXELS = 64_000_000
-"""Of a picture as it comes. A decompression bomb has more."""
+"""Of an image as it comes. A decompression bomb has more."""
 ORIENTATION = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -29,7 +29,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by its EXIF orientation; with any other it is upright."""
+"""What makes an image upright, by its EXIF orientation; with any other it is upright."""
 Image.init()
 FORMATS = tuple(
     known for known in ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000") if known in Image.OPEN
@@ -39,7 +39,7 @@ WORDS = 100
 """Letters of an error that a reason quotes, at most."""
 WEB_PAGE = (b"<!doctype html", b"<html")
 XML = b"<?xml"
-"""Stores answer so where they refuse a picture."""
+"""Stores answer so where they refuse an image."""
 END_OF_IMAGE = b"\xff\xd9"
 # Else what Pillow logs of a bad TIFF goes to the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -47,7 +47,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 @contextlib.contextmanager
 def reading(data: bytes) -> Iterator[None]:
-    """Turn whatever goes wrong with the encoded picture ``data`` within the block into a DataError of a few words."""
+    """Turn whatever goes wrong with the encoded image ``data`` within the block into a DataError of a few words."""
     try:
         with _SILENCE:
             yield
@@ -56,39 +56,39 @@ def reading(data: bytes) -> Iterator[None]:
     except UnidentifiedImageError:
         raise DataError(_what_it_is(data[:512].removeprefix(BOM_UTF8).lstrip().lower())) from None
     except Image.DecompressionBombError:
-        raise DataError("the picture is a decompression bomb") from None
+        raise DataError("the image is a decompression bomb") from None
     except Exception as error:  # of a damaged file Pillow may raise anything
         said = (str(error).splitlines() or [""])[0][:WORDS]
-        raise DataError(f"the picture can't be decoded ({said or type(error).__name__})") from None
+        raise DataError(f"the image can't be decoded ({said or type(error).__name__})") from None
 
 
 def _what_it_is(head: bytes) -> str:
     if head.startswith(WEB_PAGE) or (head.startswith(XML) and b"<html" in head):
-        return "a web page, not a picture"
+        return "a web page, not an image"
     if head.startswith(b"<svg") or (head.startswith(XML) and b"<svg" in head):
-        return "an SVG drawing, not a picture in a format that is read"
+        return "an SVG drawing, not an image in a format that is read"
     if head.startswith((XML, b"<error")):
-        return "an XML document, such as a server's error page, not a picture"
-    return "not a picture in a format that is known"
+        return "an XML document, such as a server's error page, not an image"
+    return "not an image in a format that is known"
 
 
 def opened(data: bytes) -> Image.Image:
-    """A picture in one of ``FORMATS``, its pixels not read yet."""
+    """An image in one of ``FORMATS``, its pixels not read yet."""
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         raise
     except OSError as error:
         if _is_cut_short(error):
-            raise DataError("the picture is cut short before its first line") from None
+            raise DataError("the image is cut short before its first line") from None
         raise
 
 
 def upright_pixels(data: bytes) -> tuple[NDArray[np.uint8], str]:
-    """Upright RGB pixels ``[H, W, 3]`` of any picture, and what was mended; call it within :func:`reading`."""
+    """Upright RGB pixels ``[H, W, 3]`` of any image, and what was mended; call it within :func:`reading`."""
     with opened(data) as image:
         if image.width * image.height > MOST_PIXELS:
-            raise DataError(f"the picture has {image.width:,} x {image.height:,} pixels, a decompression bomb")
+            raise DataError(f"the image has {image.width:,} x {image.height:,} pixels, a decompression bomb")
         jpeg, mended = image.format in ("JPEG", "MPO"), ""
         if jpeg and image.mode == "RGB" and turn(image) is None:
             try:
@@ -107,12 +107,12 @@ def upright_pixels(data: bytes) -> tuple[NDArray[np.uint8], str]:
             if not _is_cut_short(error):
                 raise
             if not jpeg:
-                raise DataError("the picture is cut short") from None
+                raise DataError("the image is cut short") from None
     return _as_far_as_it_goes(data), "cut short: its end is grey"
 
 
 def turn(image: Image.Image) -> Image.Transpose | None:
-    """What makes a picture upright, None if it is; damaged EXIF says nothing."""
+    """What makes an image upright, None if it is; damaged EXIF says nothing."""
     with contextlib.suppress(Exception):
         orientation = image.getexif().get(ORIENTATION)
         return TURNS.get(orientation) if isinstance(orientation, int) else None
@@ -134,7 +134,7 @@ def _as_far_as_it_goes(data: bytes) -> NDArray[np.uint8]:
             pixels = _upright(image)
         if (pixels != pixels[0, 0]).any():
             return pixels
-    raise DataError("the picture is cut short before its first line")
+    raise DataError("the image is cut short before its first line")
 
 
 def _is_cut_short(error: OSError) -> bool:

@@ -1,4 +1,4 @@
-"""The second half of preparing: all examples of a source, with the row of each one's picture."""
+"""The second half of preparing: all examples of a source, with the row of each one's image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mmeval.errors import DataError
 if TYPE_CHECKING:
     from mmeval.api.source import Source
     from mmeval.api.task import Task
-    from mmeval.data.prepare.images import Pictures
+    from mmeval.data.prepare.images import PreparedImages
 
 BATCH = 4096
 LONGEST_TEXT = 32_768
@@ -50,7 +50,7 @@ class Written:
     sha: hashlib._Hash = field(default_factory=hashlib.sha256)
 
 
-def write_examples(folder: Path, source: Source, pictures: Pictures, name: str) -> Written:
+def write_examples(folder: Path, source: Source, images: PreparedImages, name: str) -> Written:
     """Write ``examples-00000.arrow`` into ``folder``, in the format that ``datasets`` memory-maps.
 
     Raises:
@@ -63,7 +63,7 @@ def write_examples(folder: Path, source: Source, pictures: Pictures, name: str) 
     labels = {LABEL + task.name: pa.int32() for task in tasks}
     others = {PREFIXES[attribute] + column: pa.string() for attribute in PREFIXES for column in columns[attribute]}
     schema = pa.schema({**text, "image": pa.int32(), **labels, **others})
-    rows = _Rows(tasks, pictures, columns, written).of(source)
+    rows = _Rows(tasks, images, columns, written).of(source)
     with (
         progress(f"Writing {name}", None, "examples") as advance,
         pa.OSFile(str(folder / f"{EXAMPLES}-00000.arrow"), "wb") as sink,
@@ -73,7 +73,7 @@ def write_examples(folder: Path, source: Source, pictures: Pictures, name: str) 
             writer.write_batch(pa.RecordBatch.from_pylist(block, schema=schema))
             advance(len(block))
     if not written.count:
-        raise _all_set_aside(written.rejected[0])
+        raise _all_rejected(written.rejected[0])
     return written
 
 
@@ -83,15 +83,15 @@ def _first(source: Source) -> Example:
         if isinstance(one, Example):
             return one
         aside = aside or one
-    raise _all_set_aside(aside) if aside else DataError("The source has no examples.")
+    raise _all_rejected(aside) if aside else DataError("The source has no examples.")
 
 
-def _all_set_aside(shown: Rejected) -> DataError:
-    return DataError(f"All rows of the source were set aside, as {shown.where}: {shown.reason}.")
+def _all_rejected(shown: Rejected) -> DataError:
+    return DataError(f"All rows of the source were rejected, as {shown.where}: {shown.reason}.")
 
 
 def write_rejected(path: Path, rejected: list[Rejected]) -> None:
-    """Write what was set aside as a table with the columns where, id and reason."""
+    """Write what was rejected as a table with the columns where, id and reason."""
     rows = [{name: writable(getattr(one, name)) for name in REJECTED_SCHEMA.names} for one in rejected]
     pq.write_table(pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA), str(path))
 
@@ -100,11 +100,11 @@ class _Rows:
     """Turns examples into rows of the Store, and keeps account of them."""
 
     def __init__(
-        self, tasks: tuple[Task, ...], pictures: Pictures, columns: Mapping[str, list[str]], written: Written
+        self, tasks: tuple[Task, ...], images: PreparedImages, columns: Mapping[str, list[str]], written: Written
     ) -> None:
-        self.tasks, self.pictures, self.columns, self.written = tasks, pictures, columns, written
+        self.tasks, self.images, self.columns, self.written = tasks, images, columns, written
         self.indices = {task.name: {name: index for index, name in enumerate(task.classes)} for task in tasks}
-        self.picture_rows = pictures.rows()
+        self.all_image_rows = images.rows()
         self.ids: set[str] = set()
 
     def of(self, source: Source) -> Iterator[dict[str, Any]]:
@@ -160,11 +160,11 @@ class _Rows:
         for task, name in example.labels.items():
             if name not in self.indices.get(task, {}):
                 return f'"{name}" is no class of {task}'
-        if example.image is not None and example.image not in self.picture_rows:
-            reason = self.pictures.rejected.get(example.image)
+        if example.image is not None and example.image not in self.all_image_rows:
+            reason = self.images.rejected.get(example.image)
             if reason is None:
                 raise DataError(
-                    f'Example {example.id} names the picture "{example.image}", which the source does not have.'
+                    f'Example {example.id} names the image "{example.image}", which the source does not have.'
                 )
             return f"{example.image}: {reason}"
         return ""
@@ -192,7 +192,7 @@ class _Rows:
             "language": example.language,
             "split": example.split,
             "cluster": example.cluster or example.id,
-            "image": -1 if example.image is None else self.picture_rows[example.image],
+            "image": -1 if example.image is None else self.all_image_rows[example.image],
             **labels,
             **others,
         }

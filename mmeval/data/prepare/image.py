@@ -1,4 +1,4 @@
-"""One picture as a source has it -> the bytes that the Store keeps."""
+"""One image as a source has it -> the bytes that the Store keeps."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from mmeval.data.images import decode, is_jpeg, resize, rgb
 from mmeval.data.prepare.decoding import opened, reading, turn, upright_pixels
 from mmeval.errors import DataError
 from mmeval.protocol import IMAGE_LONGEST, IMAGE_SIDE
-from mmeval.protocol import PICTURE_RULE as RULE
+from mmeval.protocol import IMAGE_RULE as RULE
 
 if TYPE_CHECKING:
-    from mmeval.api.source import Picture
+    from mmeval.api.source import ImageData
 
 QUALITY = 95
 MOST_BYTES = 512 * 1024
-"""Of a picture that is kept as it came; more are metadata that nobody reads."""
+"""Of an image that is kept as it came; more are metadata that nobody reads."""
 
 OTHER_COLOURS = ("Gray", "CMYK", "YCCK")
 
 
 class Stored(NamedTuple):
-    """A picture that is ready for the Store."""
+    """An image that is ready for the Store."""
 
     data: bytes
     """JPEG or PNG."""
     digest: str
-    """SHA-256, 64 hex digits, of the picture as it came and of the rule it was made by: no JPEG library changes it."""
+    """SHA-256, 64 hex digits, of the image as it came and of the rule it was made by: no JPEG library changes it."""
     repaired: str
     """What was mended, in words; empty if nothing was broken."""
 
 
-def stored(picture: Picture) -> Stored:
-    """Make a picture as the Store keeps it: RGB, upright, its shorter side ``IMAGE_SIDE`` pixels at most.
+def stored(image: ImageData) -> Stored:
+    """Make an image as the Store keeps it: RGB, upright, its shorter side ``IMAGE_SIDE`` pixels at most.
 
     One that is so already is kept byte by byte, so that no quality is lost. Any other is decoded, turned as its EXIF
     orientation says, put on white where it is transparent, made smaller with antialias (never larger) and encoded as
@@ -46,24 +46,24 @@ def stored(picture: Picture) -> Stored:
     Raises:
         DataError: it can't be decoded, or is too large; the message is a few words.
     """
-    if not isinstance(picture, bytes):
-        pixels = _checked_pixels(picture)
+    if not isinstance(image, bytes):
+        pixels = _checked_pixels(image)
         sha = hashlib.sha256(f"{RULE} {pixels.shape}".encode())
         sha.update(np.ascontiguousarray(pixels).data)
         return Stored(_encoded(rgb(pixels)), sha.hexdigest(), "")
-    if not picture:
-        raise DataError("the picture has no bytes")
-    if _is_plain_jpeg(picture):
-        return Stored(picture, hashlib.sha256(picture).hexdigest(), "")
-    with reading(picture):
-        if _fits_as_it_is(picture):
-            return Stored(picture, hashlib.sha256(picture).hexdigest(), "")
-        pixels, repaired = upright_pixels(picture)
-    return Stored(_encoded(pixels), hashlib.sha256(RULE.encode() + picture).hexdigest(), repaired)
+    if not image:
+        raise DataError("the image has no bytes")
+    if _is_plain_jpeg(image):
+        return Stored(image, hashlib.sha256(image).hexdigest(), "")
+    with reading(image):
+        if _fits_as_it_is(image):
+            return Stored(image, hashlib.sha256(image).hexdigest(), "")
+        pixels, repaired = upright_pixels(image)
+    return Stored(_encoded(pixels), hashlib.sha256(RULE.encode() + image).hexdigest(), repaired)
 
 
 def _is_plain_jpeg(data: bytes) -> bool:
-    """As below, of what most pictures are: told without Pillow, and without silencing it."""
+    """As below, of what most images are: told without Pillow, and without silencing it."""
     if len(data) > MOST_BYTES or not is_jpeg(data) or _may_be_turned(data):
         return False
     try:
@@ -73,7 +73,7 @@ def _is_plain_jpeg(data: bytes) -> bool:
 
 
 def _fits_as_it_is(data: bytes) -> bool:
-    """Whether nothing need be done to a picture; it was decoded whole, so that it can be later."""
+    """Whether nothing need be done to an image; it was decoded whole, so that it can be later."""
     if len(data) > MOST_BYTES:
         return False
     try:
@@ -108,7 +108,7 @@ def _is_upright(jpeg: bytes) -> bool:
 
 def _checked_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if not isinstance(pixels, np.ndarray):
-        raise DataError(f"a picture must be bytes or uint8 pixels, it is of the type {type(pixels).__name__}")
+        raise DataError(f"an image must be bytes or uint8 pixels, it is of the type {type(pixels).__name__}")
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
     if pixels.dtype != np.uint8 or not shaped or 0 in pixels.shape:
         raise DataError(f"pixels must be uint8 [H, W, 3] or [H, W], they are {pixels.dtype} {list(pixels.shape)}")
@@ -116,7 +116,7 @@ def _checked_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _smaller(height: int, width: int) -> tuple[int, int] | None:
-    """The size that a picture is reduced to; None if it is small enough."""
+    """The size that an image is reduced to; None if it is small enough."""
     scale = min(IMAGE_SIDE / min(height, width), IMAGE_LONGEST / max(height, width))
     if scale >= 1:
         return None

@@ -1,4 +1,4 @@
-"""The first half of preparing: all pictures of a source, in shards that a killed process leaves whole."""
+"""The first half of preparing: all images of a source, in shards that a killed process leaves whole."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mmeval.console import Advance, progress
-from mmeval.data.fingerprint import of_pictures
+from mmeval.data.fingerprint import of_images
 from mmeval.data.prepare.shard import Given, facts, make_all, write_shard
-from mmeval.data.store_files import IMAGES, PICTURES, PictureFacts, again, read_facts, require_whole
+from mmeval.data.store_files import IMAGES, IMAGES_INFO, ImageFacts, again, read_facts, require_whole
 from mmeval.errors import DataError
 from mmeval.files import sweep, write_text
 from mmeval.integrity import DamageError, content_digest, read_sealed, sealed
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from mmeval.api.source import Source
 
 SHARD = 8192
-"""Pictures per shard. What is lost by a kill is one shard."""
+"""Images per shard. What is lost by a kill is one shard."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures of a data set, prepared."""
+class PreparedImages:
+    """The images of a data set, prepared."""
 
     folder: Path
     count: int
     digest: str
-    """SHA-256 over all pictures in their order."""
+    """SHA-256 over all images in their order."""
     shards: dict[str, str]
     """SHA-256 of each file, by its name."""
     rejected: dict[str, str]
@@ -49,37 +49,37 @@ class Pictures:
         return {key: row for row, key in enumerate(keys)}
 
 
-def prepare_pictures(source: Source, folder: Path, name: str) -> Pictures:
-    """Prepare the pictures of ``source`` in ``folder``, unless they are there; hold a lock around it.
+def prepare_images(source: Source, folder: Path, name: str) -> PreparedImages:
+    """Prepare the images of ``source`` in ``folder``, unless they are there; hold a lock around it.
 
     An attempt that was cut short goes on with the shard that it was at, or with the first that is damaged.
 
     Raises:
         DataError: a key comes twice, or what is there is damaged.
     """
-    fresh = not (folder / PICTURES).is_file()
+    fresh = not (folder / IMAGES_INFO).is_file()
     if fresh:
         if folder.exists():
-            raise DataError(f"{folder} lacks its {PICTURES}; remove the folder and run again.")
+            raise DataError(f"{folder} lacks its {IMAGES_INFO}; remove the folder and run again.")
         work = folder.with_name(f"{folder.name}.unfinished")
         work.mkdir(parents=True, exist_ok=True)
         sweep(work)
-        if not (work / PICTURES).is_file():
+        if not (work / IMAGES_INFO).is_file():
             _prepare(source, work, name)
         for sidecar in work.glob(f"{IMAGES}-*.json"):
             sidecar.unlink()
         work.replace(folder)
-    facts = read_facts(folder / PICTURES, PictureFacts, again(folder))
+    facts = read_facts(folder / IMAGES_INFO, ImageFacts, again(folder))
     if not fresh:
         shards = {path.name for path in _shards(folder)}
-        require_whole(folder, facts["shards"], shards, f"the pictures of {name}", again(folder))
-    return Pictures(folder, **{field: facts[field] for field in PictureFacts.model_fields})
+        require_whole(folder, facts["shards"], shards, f"the images of {name}", again(folder))
+    return PreparedImages(folder, **{field: facts[field] for field in ImageFacts.model_fields})
 
 
 def _prepare(source: Source, work: Path, name: str) -> None:
     given = _unique(source.images(), name)
     done, aside = 0, 0
-    with progress(f"Preparing {name}", source.size, "pictures") as advance:
+    with progress(f"Preparing {name}", source.size, "images") as advance:
         for known in _done(work):
             seen = facts([key for key, _ in itertools.islice(given, known["given"])])
             if seen != {fact: known[fact] for fact in seen}:
@@ -112,18 +112,18 @@ def _sum_up(work: Path) -> None:
         repaired |= one["repaired"]
         shards[path.name] = one["sha256"]
         digests += _table(path)["digest"].to_pylist()
-    known = {"count": len(digests), "digest": of_pictures(digests), "shards": shards}
+    known = {"count": len(digests), "digest": of_images(digests), "shards": shards}
     # From here on the sidecars aren't needed.
-    write_text(work / PICTURES, sealed(known | {"rejected": rejected, "repaired": repaired}))
+    write_text(work / IMAGES_INFO, sealed(known | {"rejected": rejected, "repaired": repaired}))
 
 
 def _unique(given: Iterator[Given], name: str) -> Iterator[Given]:
     seen: set[str] = set()
-    for key, picture in given:
+    for key, image in given:
         if key in seen:
-            raise DataError(f'{name}: the picture "{key}" comes twice.')
+            raise DataError(f'{name}: the image "{key}" comes twice.')
         seen.add(key)
-        yield key, picture
+        yield key, image
 
 
 def _show(advance: Advance, before: int, made: int, aside: int) -> None:
@@ -131,7 +131,7 @@ def _show(advance: Advance, before: int, made: int, aside: int) -> None:
 
 
 def _aside(count: int) -> dict[str, str]:
-    return {"set aside": f"{count:,}"} if count else {}
+    return {"rejected": f"{count:,}"} if count else {}
 
 
 def _shards(folder: Path) -> list[Path]:

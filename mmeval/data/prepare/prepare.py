@@ -1,4 +1,4 @@
-"""Source -> Store: its pictures, then its examples, and all held against the card."""
+"""Source -> Store: its images, then its examples, and all held against the card."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mmeval.errors import DataError
 from mmeval.files import atomic_folder, atomic_path, digest, lock, sweep
 from mmeval.home import stores
 from mmeval.integrity import content_digest, sealed
-from mmeval.protocol import PICTURE_RULE
+from mmeval.protocol import IMAGE_RULE
 
 if TYPE_CHECKING:
     from mmeval.api.source import Source
     from mmeval.api.spec import DatasetSpec
-    from mmeval.data.prepare.images import Pictures
+    from mmeval.data.prepare.images import PreparedImages
 
 SHOWN = 3
 """Rows that a message names; the rest is in rejected.parquet."""
@@ -36,9 +36,9 @@ def store_folder(spec: DatasetSpec, source: Source, *, released: bool = True) ->
     return stores(spec.name) / _short([*parts, *([] if released else ["not the release"])])
 
 
-def pictures_folder(spec: DatasetSpec, source: Source) -> Path:
-    """Where the pictures of this source are, which its variants share."""
-    return stores(spec.name) / "pictures" / _short([*_identity(spec, source), PICTURE_RULE])
+def images_folder(spec: DatasetSpec, source: Source) -> Path:
+    """Where the images of this source are, which its variants share."""
+    return stores(spec.name) / "pictures" / _short([*_identity(spec, source), IMAGE_RULE])
 
 
 def _identity(spec: DatasetSpec, source: Source) -> list[object]:
@@ -54,7 +54,7 @@ def prepare(spec: DatasetSpec, source: Source | None = None, *, released: bool =
     """Open the Store of a data set; build it first where there is none.
 
     Two processes may call this at once: one builds, the other waits. A process killed half-way leaves nothing that
-    is taken for a Store; the next one goes on with the pictures that are missing.
+    is taken for a Store; the next one goes on with the images that are missing.
 
     Args:
         spec: the data set.
@@ -100,19 +100,19 @@ def open_store(spec: DatasetSpec, folder: Path) -> Store:
 
 def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -> None:
     # Here, because it brings torch, which nobody needs who opens a Store.
-    from mmeval.data.prepare.images import prepare_pictures
+    from mmeval.data.prepare.images import prepare_images
 
     # Whatever a process that was killed left of this data set: it may hold gigabytes.
     sweep(folder.parent)
-    shelf = pictures_folder(spec, source)
+    shelf = images_folder(spec, source)
     shelf.parent.mkdir(parents=True, exist_ok=True)
     # Of its own: two variants may be prepared at once.
     with lock(shelf.parent / f"{shelf.name}.lock"):
-        pictures = prepare_pictures(source, shelf, spec.full_name)
+        images = prepare_images(source, shelf, spec.full_name)
     with atomic_folder(folder) as temporary:
-        written = write_examples(temporary, source, pictures, spec.full_name)
+        written = write_examples(temporary, source, images, spec.full_name)
         write_rejected(temporary / REJECTED, written.rejected)
-        facts = _facts(spec, source, pictures, written, released=released)
+        facts = _facts(spec, source, images, written, released=released)
         facts["files"] = {path.name: content_digest(path) for path in sorted(temporary.iterdir())}
         _write(temporary, facts | {"pictures": str(shelf)})
         store = Store(temporary)
@@ -121,27 +121,27 @@ def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -
             _require(spec, found, written, folder)
         facts |= {"spanning": spanning(store), "differences": [one.text for one in found]}
         _write(temporary, facts | {"pictures": f"../pictures/{shelf.name}"})
-    _say(spec, Store(folder), pictures, found)
+    _say(spec, Store(folder), images, found)
 
 
 def _facts(
-    spec: DatasetSpec, source: Source, pictures: Pictures, written: Written, *, released: bool
+    spec: DatasetSpec, source: Source, images: PreparedImages, written: Written, *, released: bool
 ) -> dict[str, Any]:
     tasks = [{"name": task.name, "classes": task.classes} for task in source.tasks]
     return {
         "schema": SCHEMA_VERSION,
-        "name": spec.full_name if released else f"{spec.full_name}-not-the-release",
-        "fingerprint": fingerprint(pictures.digest, written.sha.hexdigest(), tasks),
+        "name": spec.full_name if released else f"{spec.full_name}-mismatched",
+        "fingerprint": fingerprint(images.digest, written.sha.hexdigest(), tasks),
         "released": released,
         "identity": dict(source.identity),
         "tasks": tasks,
         "languages": sorted(written.languages),
         "splits": dict(written.splits),
-        "images": pictures.count,
+        "images": images.count,
         "rejected": len(written.rejected),
-        "repaired": len(pictures.repaired),
+        "repaired": len(images.repaired),
         "cut": written.cut,
-        "pictures_digest": pictures.digest,
+        "pictures_digest": images.digest,
         "unknown": {task: dict(sorted(names.items())) for task, names in sorted(written.unknown.items())},
         "left_out": {task: dict(sorted(names.items())) for task, names in sorted(written.left_out.items())},
         "attributes": {name: sorted(values) for name, values in written.attributes.items()},
@@ -153,7 +153,7 @@ def _write(folder: Path, info: dict[str, Any]) -> None:
 
 
 def _require(spec: DatasetSpec, found: list[Difference], written: Written, folder: Path) -> None:
-    """Refuse data that is not as its card says; what was set aside is kept beside, for its owner to look at."""
+    """Refuse data that is not as its card says; what was rejected is kept beside, for its owner to look at."""
     wrong = [one.text for one in found if one.verified]
     if not wrong:
         return
@@ -163,8 +163,8 @@ def _require(spec: DatasetSpec, found: list[Difference], written: Written, folde
         with atomic_path(kept) as path:
             write_rejected(path, written.rejected)
         shown = "; ".join(f"{one.where}: {one.reason}" for one in written.rejected[:SHOWN])
-        wrong.append(f"set aside were {shown}{'; ...' if len(written.rejected) > SHOWN else ''} (all in {kept})")
-    advice = " --not-the-release takes it nevertheless, and says so wherever it is scored." if spec.archive else ""
+        wrong.append(f"rejected were {shown}{'; ...' if len(written.rejected) > SHOWN else ''} (all in {kept})")
+    advice = " --allow-mismatch takes it nevertheless, and says so wherever it is scored." if spec.archive else ""
     raise DataError(f"{spec.full_name} is not as its data card says ({spec.card.name}): {'; '.join(wrong)}.{advice}")
 
 
@@ -184,11 +184,11 @@ def _few(names: Mapping[str, int]) -> str:
     return f"{few}{', ...' if len(names) > SHOWN else ''}"
 
 
-def _say(spec: DatasetSpec, store: Store, pictures: Pictures, found: list[Difference]) -> None:
+def _say(spec: DatasetSpec, store: Store, images: PreparedImages, found: list[Difference]) -> None:
     count = sum(store.split_sizes.values())
-    note(f"Prepared {spec.full_name}: {count:,} examples, {store.image_count:,} pictures, in {store.folder}")
+    note(f"Prepared {spec.full_name}: {count:,} examples, {store.image_count:,} images, in {store.folder}")
     if store.rejected_count:
-        note(f"Set aside: {store.rejected_count:,} rows, each with its reason in {store.folder / REJECTED}")
+        note(f"Rejected: {store.rejected_count:,} rows, each with its reason in {store.folder / REJECTED}")
     for task, names in store.unknown_labels.items():
         note(f"Without a label of {task}, because it is no class: {_few(names)}")
     for task, names in store.left_out_labels.items():
@@ -197,8 +197,8 @@ def _say(spec: DatasetSpec, store: Store, pictures: Pictures, found: list[Differ
     if store.cut_count:
         texts = f"{store.cut_count:,} text{'' if store.cut_count == 1 else 's'}"
         note(f"Cut after {LONGEST_TEXT:,} characters: {texts}")
-    if pictures.repaired:
-        note(f"Mended: {len(pictures.repaired):,} pictures that are cut short or damaged, as far as they go")
+    if images.repaired:
+        note(f"Mended: {len(images.repaired):,} images that are cut short or damaged, as far as they go")
     for splits, clusters in store.info["spanning"].items():
         where = " and ".join(splits.split("+"))
         note(f"In two splits: {clusters:,} clusters (rows that belong together) have examples in {where}")

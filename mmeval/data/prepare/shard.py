@@ -1,4 +1,4 @@
-"""One shard of pictures: made in threads, in the order in which they are given, and written whole or not at all."""
+"""One shard of images: made in threads, in the order in which they are given, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from mmeval.errors import DataError
 from mmeval.files import atomic_path, file_digest
 
 if TYPE_CHECKING:
-    from mmeval.api.source import Picture
+    from mmeval.api.source import ImageData
 
 SCHEMA = pa.schema({"key": pa.string(), "digest": pa.string(), "bytes": pa.binary()})
 TASK, AHEAD, BATCH = 32, 10, 1024
-"""Pictures per task of a thread, tasks that are under way, pictures per record batch."""
+"""Images per task of a thread, tasks that are under way, images per record batch."""
 
-Given = tuple[str, "Picture | Callable[[], Picture]"]
+Given = tuple[str, "ImageData | Callable[[], ImageData]"]
 
 
 Made = list[tuple[str, Stored | str]]
-"""Of one task: each key with its picture, or with why there is none."""
+"""Of one task: each key with its image, or with why there is none."""
 
 
 def make_all(given: Iterator[Given], size: int) -> Generator[Made, None, None]:
-    """Make pictures in threads, in the order in which they are given.
+    """Make images in threads, in the order in which they are given.
 
-    No task has pictures of two shards of ``size``, and threads work ahead of the shard that is being written.
+    No task has images of two shards of ``size``, and threads work ahead of the shard that is being written.
     """
 
     def tasks() -> Iterator[list[Given]]:
@@ -45,13 +45,13 @@ def make_all(given: Iterator[Given], size: int) -> Generator[Made, None, None]:
 
 
 def write_shard(shard: Path, made: Iterator[Made], size: int, tell: Callable[[int, int], None]) -> dict[str, Any]:
-    """Write the next ``size`` pictures that are made, or those that are left; returns what is to be known of them.
+    """Write the next ``size`` images that are made, or those that are left; returns what is to be known of them.
 
     Args:
         shard: the Arrow file.
         made: from :func:`make_all`.
         size: of a shard.
-        tell: is told how many more are done, and how many of the shard are set aside so far.
+        tell: is told how many more are done, and how many of the shard are rejected so far.
     """
     rejected: dict[str, str] = {}
     repaired: dict[str, str] = {}
@@ -80,24 +80,24 @@ def write_shard(shard: Path, made: Iterator[Made], size: int, tell: Callable[[in
 
 
 def facts(keys: Sequence[str]) -> dict[str, int | str]:
-    """By which another attempt knows the pictures of a shard again."""
+    """By which another attempt knows the images of a shard again."""
     return {"given": len(keys), "first": keys[0] if keys else "", "last": keys[-1] if keys else ""}
 
 
 def _make(part: list[Given]) -> Made:
-    return [(key, _made(key, picture)) for key, picture in part]
+    return [(key, _made(key, image)) for key, image in part]
 
 
-def _made(key: str, picture: Picture | Callable[[], Picture]) -> Stored | str:
-    """The picture for the Store, or why there is none."""
+def _made(key: str, image: ImageData | Callable[[], ImageData]) -> Stored | str:
+    """The image for the Store, or why there is none."""
     if not is_text(key):
         return "its name is no valid text"
     try:
-        return stored(picture() if callable(picture) else picture)
+        return stored(image() if callable(image) else image)
     except DataError as error:
         return str(error)
     except FileNotFoundError:
-        return "the picture's file is not there"
+        return "the image's file is not there"
 
 
 def _batch(rows: list[tuple[str, Stored]]) -> pa.RecordBatch:

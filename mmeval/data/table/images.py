@@ -1,4 +1,4 @@
-"""What a cell says of a row's picture: a path, an address whose file is on disk, bytes, or nothing."""
+"""What a cell says of a row's image: a path, an address whose file is on disk, bytes, or nothing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from mmeval.data.reading.files import read_picture
+from mmeval.data.reading.files import read_image
 from mmeval.errors import DataError
 
 SCHEMES = ("http", "https", "s3", "gs")
 
 
 class Reference(NamedTuple):
-    """A row's picture before it is read."""
+    """A row's image before it is read."""
 
     key: str
     """The same for rows that name the same file or hold the same bytes."""
@@ -30,17 +30,17 @@ class Reference(NamedTuple):
     data: bytes = b""
 
     def read(self) -> bytes:
-        """The picture's bytes.
+        """The image's bytes.
 
         Raises:
             DataError: it can't be read, or is too large.
             FileNotFoundError: there is no such file.
         """
-        return read_picture(Path(self.path)) if self.path else self.data
+        return read_image(Path(self.path)) if self.path else self.data
 
 
 class Finder:
-    """Finds the pictures that cells name, and remembers what it found: each file is asked after once."""
+    """Finds the images that cells name, and remembers what it found: each file is asked after once."""
 
     def __init__(self, folder: Path, *, beside: bool = True, inside: bool = False) -> None:
         """``folder``: where paths start, and where the files of addresses are.
@@ -52,7 +52,7 @@ class Finder:
         self._known: dict[tuple[str, str], Reference | str] = {}
 
     def find(self, cell: Any, beside: str) -> Reference | None:  # noqa: ANN401 - what a table holds
-        """The picture that a cell of a table in the folder ``beside`` (absolute) names; None if it names none.
+        """The image that a cell of a table in the folder ``beside`` (absolute) names; None if it names none.
 
         A cell is a path or address, bytes, a ``{"bytes", "path"}`` of ``datasets``, or a list of such: its first.
 
@@ -63,14 +63,14 @@ class Finder:
             cell = cell[0] if cell else None
         if isinstance(cell, dict):
             if not cell.keys() & {"bytes", "path"}:
-                raise DataError(f"the picture is an object with {' and '.join(cell) or 'nothing'}, not bytes and path")
+                raise DataError(f"the image is an object with {' and '.join(cell) or 'nothing'}, not bytes and path")
             cell = cell["bytes"] if cell.get("bytes") else cell.get("path")
         if isinstance(cell, bytes):
             return Reference(f"sha256:{hashlib.sha256(cell).hexdigest()}", data=cell) if cell else None
         if cell is None or cell != cell:  # NaN is how pandas writes nothing
             return None
         if not isinstance(cell, str):
-            raise DataError(f"the picture is a {type(cell).__name__}, neither a path nor bytes")
+            raise DataError(f"the image is a {type(cell).__name__}, neither a path nor bytes")
         if not (name := cell.strip()):
             return None
         base = beside if self._beside else self._folder
@@ -110,8 +110,8 @@ class Finder:
             if stat.S_ISREG(found.st_mode):
                 return Reference(self._key(path), path, found.st_size, found.st_mtime_ns)
         if "://" in name:
-            return f"the picture {name} is not on disk (as {Path(candidates[-1]).name} in the folder of pictures)"
-        return f"the picture's file {name} is not there"
+            return f"the image {name} is not on disk (as {Path(candidates[-1]).name} in the folder of images)"
+        return f"the image's file {name} is not there"
 
     def _key(self, path: str) -> str:
         below = f"{self._folder}/"
@@ -120,7 +120,7 @@ class Finder:
     def _of_path(self, name: str, base: str) -> list[str]:
         path = PurePosixPath(name.replace("\\", "/"))
         if self._inside and (path.is_absolute() or ".." in path.parts):
-            raise DataError(f"the picture's path {name} leaves the folder of the table")
+            raise DataError(f"the image's path {name} leaves the folder of the table")
         if not self._inside and path.parts[:1] == ("~",):
             path = PurePosixPath(Path(path).expanduser())
         return list(dict.fromkeys(os.path.normpath(Path(start, path)) for start in (base, self._folder)))
@@ -130,10 +130,10 @@ class Finder:
         try:
             parts = urlsplit(address)
         except ValueError:
-            raise DataError(f"the picture's address {address} can't be read") from None
+            raise DataError(f"the image's address {address} can't be read") from None
         if parts.scheme not in SCHEMES:
-            raise DataError(f"the picture's address {address} is of a kind that is not known")
+            raise DataError(f"the image's address {address} is of a kind that is not known")
         below = PurePosixPath(unquote(parts.path).replace("\\", "/").lstrip("/"))
         if ".." in (parts.netloc, *below.parts) or not below.name:
-            raise DataError(f"the picture's address {address} names no file")
+            raise DataError(f"the image's address {address} names no file")
         return [f"{self._folder}/{place}" for place in (f"{parts.netloc}/{below}", below, below.name)]

@@ -10,7 +10,7 @@ from mmeval.api.source import Source
 from mmeval.api.spec import DatasetSpec
 from mmeval.console import note
 from mmeval.data.prepare.prepare import prepare
-from mmeval.data.request import TABLE, TOML, Asked, Opened
+from mmeval.data.request import TABLE, TOML, Dataset, DatasetRequest
 from mmeval.data.table.options import HUB, Columns, TableOptions, name_of, parse_columns, read_options, write_options
 from mmeval.data.table.source import TableSource
 from mmeval.errors import DataError, UserError
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
     from mmeval.plugin.manager import Manager
 
 
-def open_table(asked: Asked, manager: Manager) -> Opened:
+def open_table(request: DatasetRequest, manager: Manager) -> Dataset:
     """Prepare a table, or open what was prepared of it.
 
     Raises:
         UserError: it is not there, or its columns can't be told.
     """
-    options, source = _opened(asked, manager)
+    options, source = _opened(request, manager)
     source.announce()
     spec = table_spec(options, source)
     store = prepare(spec, source)
-    if asked.name.endswith(TOML):
-        _name_it(_written(asked.name))
-    return Opened(spec, store, options.licence)
+    if request.name.endswith(TOML):
+        _name_it(_written(request.name))
+    return Dataset(spec, store, options.licence)
 
 
-def save_table(asked: Asked, path: Path, manager: Manager) -> str:
+def save_table(request: DatasetRequest, path: Path, manager: Manager) -> str:
     """Write all that is known of a table to ``path``, so that the name of that file is enough; returns it.
 
     Raises:
         UserError: not a table, not a toml file, or an option that doesn't fit.
     """
-    if not asked.is_table:
-        raise UserError(f"--save {path}: {asked.name} has a name already; only a table can be saved.")
+    if not request.is_table:
+        raise UserError(f"--save {path}: {request.name} has a name already; only a table can be saved.")
     if path.suffix != TOML:
         raise UserError(f"--save {path}: the file's name must end in .toml.")
-    options, source = _opened(asked, manager)
+    options, source = _opened(request, manager)
     options = options.model_copy(update={"columns": source.columns, "name": name_of(path.stem)})
     _refuse_taken(options.called, str(path), manager)
     write_options(path, options)
@@ -53,8 +53,8 @@ def save_table(asked: Asked, path: Path, manager: Manager) -> str:
     return str(path)
 
 
-def _opened(asked: Asked, manager: Manager) -> tuple[TableOptions, TableSource]:
-    options = table_options(asked, manager)
+def _opened(request: DatasetRequest, manager: Manager) -> tuple[TableOptions, TableSource]:
+    options = table_options(request, manager)
     if not options.is_hub:
         return options, TableSource(options, Path(options.source))
     from mmeval.data.table.repository import fetch
@@ -77,25 +77,25 @@ def _name_it(options: TableOptions) -> None:
     write_options(file, options)
 
 
-def table_options(asked: Asked, manager: Manager) -> TableOptions:
+def table_options(request: DatasetRequest, manager: Manager) -> TableOptions:
     """What is known of a table: its ``dataset.toml``, and what was typed on top of it.
 
     Raises:
         UserError: it is called as a plugin is, or an option doesn't fit.
     """
-    if asked.source:
-        raise UserError(f"--source {asked.source}: a table is its own source; leave --source out.")
-    if not asked.released:
-        raise UserError("--not-the-release: a table has no release; leave the option out.")
-    options = _written(asked.name)
-    typed = parse_columns(asked.columns)
+    if request.source:
+        raise UserError(f"--source {request.source}: a table is its own source; leave --source out.")
+    if request.allow_mismatch:
+        raise UserError("--allow-mismatch: a table has no release; leave the option out.")
+    options = _written(request.name)
+    typed = parse_columns(request.columns)
     merged = options.columns.model_dump() | {r: v for r, v in typed.model_dump().items() if v is not None}
     changes: dict[str, Any] = {"columns": Columns.model_validate(merged)}
-    changes |= {"language": asked.language} if asked.language else {}
-    changes |= {"images": str(asked.images)} if asked.images else {}
-    changes |= {"encoding": asked.encoding} if asked.encoding else {}
+    changes |= {"language": request.language} if request.language else {}
+    changes |= {"images": str(request.images)} if request.images else {}
+    changes |= {"encoding": request.encoding} if request.encoding else {}
     options = options.model_copy(update=changes)
-    _refuse_taken(options.called, asked.name, manager)
+    _refuse_taken(options.called, request.name, manager)
     return options
 
 

@@ -1,4 +1,4 @@
-"""One listing of Amazon Berkeley Objects: its names, its picture, and the values that may become labels."""
+"""One listing of Amazon Berkeley Objects: its names, its image, and the values that may become labels."""
 
 from __future__ import annotations
 

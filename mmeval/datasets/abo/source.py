@@ -35,7 +35,7 @@ class Survey:
     group: Mapping[str, str]
     """The least item_id of the listings that must stay together, by key."""
     images: tuple[str, ...]
-    """Main pictures, in the order in which they come."""
+    """Main images, in the order in which they come."""
     classes: Mapping[str, frozenset[str]]
     """By task."""
 
@@ -73,11 +73,11 @@ class AboSource:
 
     @property
     def size(self) -> int:
-        """Number of main pictures."""
+        """Number of main images."""
         return len(self.survey.images)
 
     def images(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Yield each main picture once: its image_id, and what reads its file."""
+        """Yield each main image once: its image_id, and what reads its file."""
         yield from self.files.readers(dict.fromkeys(self.survey.images))
 
     def examples(self) -> Iterator[Example | Rejected]:

@@ -27,6 +27,6 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
             summary="44,072 products, English; 7 tasks: three levels of category, gender, colour, season, usage",
             card=cards_folder() / f"{NAME}.md",
             archive=Archive(open=open_source, get=GET),
-            credit="Fashion Product Images (small) by Param Aggarwal, Kaggle; pictures: the products' sellers",
+            credit="Fashion Product Images (small) by Param Aggarwal, Kaggle; images: the products' sellers",
         )
     )

@@ -35,7 +35,7 @@ GET = (
 
 @dataclass(frozen=True)
 class Product:
-    """One row of the table, without its picture."""
+    """One row of the table, without its image."""
 
     id: str
     where: str
@@ -45,7 +45,7 @@ class Product:
 
 
 class FashionProductsSource:
-    """The source of ``fashion-product-images``. Pictures are read in one pass of their own, a batch at a time."""
+    """The source of ``fashion-product-images``. Images are read in one pass of their own, a batch at a time."""
 
     def __init__(self, path: Path) -> None:
         """``path``: a Parquet file, or a folder of shards.
@@ -80,7 +80,7 @@ class FashionProductsSource:
         return sum(map(parquet_rows, self.shards))
 
     def images(self) -> Iterator[tuple[str, bytes | Callable[[], bytes]]]:
-        """Yield the picture of each product under its id, as it stands in the table: JPEG, 60 x 80 pixels."""
+        """Yield the image of each product under its id, as it stands in the table: JPEG, 60 x 80 pixels."""
         seen: set[str] = set()
         for shard, row in self._rows("id", "image"):
             key = _text(row["id"])
@@ -89,9 +89,9 @@ class FashionProductsSource:
             seen.add(key)
             cell = row["image"]
             if not isinstance(cell, dict | None):
-                raise DataError(f"{shard}: the column image must hold bytes and path, as datasets writes pictures.")
+                raise DataError(f"{shard}: the column image must hold bytes and path, as datasets writes images.")
             data = (cell or {}).get("bytes")
-            yield key, data or b""  # said as of any picture without bytes
+            yield key, data or b""  # said as of any image without bytes
 
     def examples(self) -> Iterator[Example | Rejected]:
         """Yield one example per product, in the order of the table."""

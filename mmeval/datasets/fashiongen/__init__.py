@@ -1,4 +1,4 @@
-"""Fashion-Gen: product pictures from several sides, with stylists' descriptions and five tasks."""
+"""Fashion-Gen: product images from several sides, with stylists' descriptions and five tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     register(
         DatasetSpec(
             name="fashiongen",
-            summary="Fashion-Gen: 293,018 product pictures with descriptions; category, subcategory and 3 more",
+            summary="Fashion-Gen: 293,018 product images with descriptions; category, subcategory and 3 more",
             card=CARD,
             archive=Archive(open=FashionGenSource, get=GET),
             variants=VARIANTS,

@@ -1,4 +1,4 @@
-"""Reading the HDF5 files of Fashion-Gen: texts by the column, pictures by the block."""
+"""Reading the HDF5 files of Fashion-Gen: texts by the column, images by the block."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WIDEST, LARGEST_CHUNK, MOST_ROWS = 64 * 1024, 512 * 1024 * 1024, 4_000_000
 """What a file may declare: bytes of a text, bytes that are unpacked as one, rows. The published files have 400 and
 260,490."""
 FEWEST, MOST = 64, 512
-"""Pictures that are read at once, 12 to 100 MB: as many as a chunk of the file holds, which is unpacked as a whole."""
+"""Images that are read at once, 12 to 100 MB: as many as a chunk of the file holds, which is unpacked as a whole."""
 
 
 class FashionGenFile:
@@ -84,8 +84,8 @@ class FashionGenFile:
         except UnicodeDecodeError:
             raise DataError(f"{self.path.name} says that its {name} is UTF-8, which it is not; get it again.") from None
 
-    def pictures(self) -> Iterator[tuple[int, Callable[[], NDArray[np.uint8]]]]:
-        """Yield the number of each row and what reads its picture, uint8 ``[256, 256, 3]``, from any thread."""
+    def images(self) -> Iterator[tuple[int, Callable[[], NDArray[np.uint8]]]]:
+        """Yield the number of each row and what reads its image, uint8 ``[256, 256, 3]``, from any thread."""
         for start in range(0, self.rows, self._block):
             stop = min(start + self._block, self.rows)
             block = _Block(self, start, stop)
@@ -93,7 +93,7 @@ class FashionGenFile:
                 yield row, partial(block.take, row)
 
     def pixels(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Pictures ``[start, stop)``.
+        """Images ``[start, stop)``.
 
         Raises:
             DataError: the file is damaged there; the message is a few words.
@@ -107,13 +107,13 @@ class FashionGenFile:
         return pixels
 
     def one(self, row: int) -> NDArray[np.uint8]:
-        """A picture by itself."""
+        """An image by itself."""
         single: NDArray[np.uint8] = self.pixels(row, row + 1).reshape(SIDE, SIDE, 3)
         return single
 
 
 class _Block:
-    """Pictures that stand together in a file: read once, when the first is asked for, let go with the last."""
+    """Images that stand together in a file: read once, when the first is asked for, let go with the last."""
 
     def __init__(self, file: FashionGenFile, start: int, stop: int) -> None:
         self._file, self._start, self._stop = file, start, stop
@@ -122,7 +122,7 @@ class _Block:
         self._left: set[int] = set()
 
     def take(self, row: int) -> NDArray[np.uint8]:
-        """The picture of ``row``."""
+        """The image of ``row``."""
         with self._lock:
             if self._pixels is None:
                 try:

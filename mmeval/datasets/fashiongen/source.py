@@ -1,4 +1,4 @@
-"""Fashion-Gen: product pictures from several sides, with stylists' descriptions and five tasks."""
+"""Fashion-Gen: product images from several sides, with stylists' descriptions and five tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmeval.datasets.fashiongen.files import PRICE, PRODUCT, TEXTS, FashionGenFi
 from mmeval.errors import DataError
 
 if TYPE_CHECKING:
-    from mmeval.api.source import Picture
+    from mmeval.api.source import ImageData
 
 CARD = cards_folder() / "fashiongen.md"
 FILES = {"train": "fashiongen_256_256_train.h5", "validation": "fashiongen_256_256_validation.h5"}
@@ -27,7 +27,7 @@ RULES = "fashiongen-2"
 SALT, SHARES = "fashiongen-validation-1", {"validation": 0.05, "train": 0.95}
 VARIANTS = {
     "category45": "only the 45 categories that the test split has",
-    "category41": "only the 41 categories of which the test split has 10 pictures or more",
+    "category41": "only the 41 categories of which the test split has 10 images or more",
     "subcategory-as-found": "every subcategory that the files have, in place of the 121 known ones",
 }
 GET = (
@@ -57,7 +57,7 @@ class _Row(NamedTuple):
 
 
 class FashionGenSource:
-    """The source of ``fashiongen``: one example per picture; the text of a product stands with each of its views."""
+    """The source of ``fashiongen``: one example per image; the text of a product stands with each of its views."""
 
     def __init__(self, folder: Path, variant: str, card: Path = CARD) -> None:
         """Open both files; no row is read yet.
@@ -70,12 +70,12 @@ class FashionGenSource:
 
     @cached_property
     def identity(self) -> Mapping[str, str]:
-        """Names, sizes and times of change of the files, the same for each variant: they share the pictures."""
+        """Names, sizes and times of change of the files, the same for each variant: they share the images."""
         return {"rules": RULES, **{file.path.name: file.state for file in self._files.values()}}
 
     @property
     def size(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return sum(file.rows for file in self._files.values())
 
     @cached_property
@@ -83,10 +83,10 @@ class FashionGenSource:
         """Categories and subcategories as the card has them, all others as the files do, sorted."""
         return tuple(Task(name, self._listed(name) or self._found[name]) for name in TASKS)
 
-    def images(self) -> Iterator[tuple[str, Picture | Callable[[], Picture]]]:
-        """Yield each picture's file and row, ``train/0``, and what reads it."""
+    def images(self) -> Iterator[tuple[str, ImageData | Callable[[], ImageData]]]:
+        """Yield each image's file and row, ``train/0``, and what reads it."""
         for name, file in self._files.items():
-            for row, read in file.pictures():
+            for row, read in file.images():
                 yield f"{name}/{row}", read
 
     def examples(self) -> Iterator[Example]:

@@ -1,4 +1,4 @@
-"""UPMC Food-101: pictures of dishes and the titles of the web pages that show them. Not the set of ETHZ."""
+"""UPMC Food-101: images of dishes and the titles of the web pages that show them. Not the set of ETHZ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     register(
         DatasetSpec(
             name="food101",
-            summary="UPMC Food-101: 90,704 pictures of dishes with page titles; task dish (101 classes); English",
+            summary="UPMC Food-101: 90,704 images of dishes with page titles; task dish (101 classes); English",
             card=CARD,
             archive=Archive(open=Food101Source, get=GET),
             variants=VARIANTS,

@@ -1,4 +1,4 @@
-"""Names in UPMC Food-101: a class in the name of a picture's file, and in a title."""
+"""Names in UPMC Food-101: a class in the name of an image's file, and in a title."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ClassNames:
     def masked(self, title: str) -> str:
         """A title without the name of any class, white space as single spaces; itself where none stands in it.
 
-        All names go, not only that of the title's own class: else a name that is left would tell what the picture
+        All names go, not only that of the title's own class: else a name that is left would tell what the image
         does not show, and a title without a label could not be masked.
         """
         decomposed = left = unicodedata.normalize("NFD", title)

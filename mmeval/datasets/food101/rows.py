@@ -19,27 +19,27 @@ KAGGLE = {"train": "texts/train_titles.csv", "test": "texts/test_titles.csv"}
 MMBT = {"train": "train.jsonl", "validation": "dev.jsonl", "test": "test.jsonl"}
 HARD = "test_hard_gt.jsonl"
 """Of MMBT: which rows of the test split are hard. It need not be there."""
-PICTURES = ("images/test", "images/train")
+IMAGES = ("images/test", "images/train")
 
 
 @dataclass(frozen=True)
 class FoodRow:
-    """A row of a table of titles, or a picture that no table names."""
+    """A row of a table of titles, or an image that no table names."""
 
     split: str
     file: str
-    """Name of the picture's file, unique in the data set."""
+    """Name of the image's file, unique in the data set."""
     label: str
     title: str
     """As it stands in the file; empty where there is none."""
-    picture: str | None
-    """Path of the picture in the folder, with ``/``; None where it is not there."""
+    image: str | None
+    """Path of the image in the folder, with ``/``; None where it is not there."""
     where: str
 
 
 @dataclass(frozen=True)
-class PictureFile:
-    """A picture in the folder ``images``."""
+class ImageFile:
+    """An image in the folder ``images``."""
 
     path: str
     """In the folder, with ``/``: ``images/train/apple_pie/apple_pie_1.jpg``."""
@@ -48,17 +48,17 @@ class PictureFile:
 
     @property
     def complaint(self) -> str:
-        """Why it is no picture of the data set; empty if it is one."""
+        """Why it is no image of the data set; empty if it is one."""
         _, split, folder, file = self.path.split("/")
         if (label := class_of(file)) is None:
             return "not named CLASS_NUMBER.jpg"
         return "" if label == folder else f"stands in the folder {folder} of images/{split}"
 
 
-def picture_files(folder: Path) -> list[PictureFile]:
+def image_files(folder: Path) -> list[ImageFile]:
     """All ``.jpg`` files of ``images/{train,test}/CLASS``, by path; hidden ones, which some systems leave, are not."""
     found = []
-    for part in PICTURES:
+    for part in IMAGES:
         for one in _entries(folder / part):
             if not one.is_dir():
                 continue
@@ -66,7 +66,7 @@ def picture_files(folder: Path) -> list[PictureFile]:
                 if file.name.lower().endswith(".jpg") and file.is_file():
                     state = file.stat()
                     path = f"{part}/{one.name}/{file.name}"
-                    found.append(PictureFile(path, f"{state.st_size} {state.st_mtime_ns}"))
+                    found.append(ImageFile(path, f"{state.st_size} {state.st_mtime_ns}"))
     return sorted(found, key=lambda one: one.path)
 
 
@@ -75,11 +75,11 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from (entry for entry in entries if not entry.name.startswith("."))
 
 
-def kaggle_rows(folder: Path, pictures: Mapping[str, PictureFile]) -> Iterator[FoodRow | Rejected]:
-    """Rows of the Kaggle copy by split, then file name; pictures without a row of their own are among them.
+def kaggle_rows(folder: Path, images: Mapping[str, ImageFile]) -> Iterator[FoodRow | Rejected]:
+    """Rows of the Kaggle copy by split, then file name; images without a row of their own are among them.
 
     Raises:
-        DataError: a table can't be read, or names no picture that is there.
+        DataError: a table can't be read, or names no image that is there.
     """
     for split, table in KAGGLE.items():
         rows: list[FoodRow] = []
@@ -95,24 +95,24 @@ def kaggle_rows(folder: Path, pictures: Mapping[str, PictureFile]) -> Iterator[F
                     yield Rejected(where, complaint, file)
                     continue
                 path = f"images/{split}/{row.cells['class']}/{file}"
-                picture = path if path in pictures else None
-                rows.append(FoodRow(split, file, row.cells["class"], row.cells["title"], picture, where))
-        _require_pictures(rows, table, f"in images/{split}")
-        named = {row.picture for row in rows}
-        for path in pictures:
+                image = path if path in images else None
+                rows.append(FoodRow(split, file, row.cells["class"], row.cells["title"], image, where))
+        _require_images(rows, table, f"in images/{split}")
+        named = {row.image for row in rows}
+        for path in images:
             if path.startswith(f"images/{split}/") and path not in named:
                 _, _, label, file = path.split("/")
                 if file in contradicted:
-                    continue  # set aside with its row: nobody knows which of its classes is right
+                    continue  # rejected with its row: nobody knows which of its classes is right
                 rows.append(FoodRow(split, file, label, "", path, path))
         yield from sorted(rows, key=lambda row: row.file)
 
 
-def mmbt_rows(folder: Path, pictures: Mapping[str, PictureFile]) -> Iterator[FoodRow | Rejected]:
-    """Rows of MMBT's files by split, then file name; pictures that they don't name are not among them.
+def mmbt_rows(folder: Path, images: Mapping[str, ImageFile]) -> Iterator[FoodRow | Rejected]:
+    """Rows of MMBT's files by split, then file name; images that they don't name are not among them.
 
     Raises:
-        DataError: a file can't be read, or names no picture that is there.
+        DataError: a file can't be read, or names no image that is there.
     """
     for split, table in MMBT.items():
         rows: list[FoodRow] = []
@@ -125,14 +125,14 @@ def mmbt_rows(folder: Path, pictures: Mapping[str, PictureFile]) -> Iterator[Foo
             if complaint := _complaint(file, cells["label"]):
                 yield Rejected(where, complaint, file)
                 continue
-            picture = path if path in pictures else None
-            rows.append(FoodRow(split, file, cells["label"], cells["text"], picture, where))
-        _require_pictures(rows, table, "there")
+            image = path if path in images else None
+            rows.append(FoodRow(split, file, cells["label"], cells["text"], image, where))
+        _require_images(rows, table, "there")
         yield from sorted(rows, key=lambda row: row.file)
 
 
 def hard_files(folder: Path) -> dict[str, str] | None:
-    """Of MMBT's hard test rows, the name of the picture's file and where it stands; None without their table."""
+    """Of MMBT's hard test rows, the name of the image's file and where it stands; None without their table."""
     if not (folder / HARD).is_file():
         return None
     rows = _records(folder, HARD)
@@ -160,9 +160,9 @@ def _complaint(file: str, label: str) -> str:
     return "" if expected == label else f'its class is "{label}", but its file {file} is of "{expected}"'
 
 
-def _require_pictures(rows: list[FoodRow], table: str, where: str) -> None:
-    if rows and all(row.picture is None for row in rows):
+def _require_images(rows: list[FoodRow], table: str, where: str) -> None:
+    if rows and all(row.image is None for row in rows):
         raise DataError(
-            f"None of the {len(rows):,} pictures that {table} names is {where}, such as {rows[0].file}; "
-            "give the folder that has the pictures beside the titles."
+            f"None of the {len(rows):,} images that {table} names is {where}, such as {rows[0].file}; "
+            "give the folder that has the images beside the titles."
         )

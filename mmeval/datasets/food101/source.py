@@ -1,4 +1,4 @@
-"""UPMC Food-101: pictures of dishes and the titles of the web pages that show them. Not the set of ETHZ."""
+"""UPMC Food-101: images of dishes and the titles of the web pages that show them. Not the set of ETHZ."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING
 from mmeval.api.source import Example, Rejected
 from mmeval.api.task import Task
 from mmeval.data.card import cards_folder, read_card
-from mmeval.data.reading.files import read_picture
+from mmeval.data.reading.files import read_image
 from mmeval.data.split import carve
 from mmeval.datasets.food101.names import ClassNames, normalised
 from mmeval.datasets.food101.rows import (
     HARD,
+    IMAGES,
     KAGGLE,
     MMBT,
-    PICTURES,
     FoodRow,
-    PictureFile,
+    ImageFile,
     hard_files,
+    image_files,
     kaggle_rows,
     mmbt_rows,
-    picture_files,
 )
 from mmeval.errors import DataError
 from mmeval.files import digest
 
 if TYPE_CHECKING:
-    from mmeval.api.source import Picture
+    from mmeval.api.source import ImageData
 
 CARD = cards_folder() / "food101.md"
 TASK = "dish"
@@ -44,7 +44,7 @@ VARIANTS = {
     "mmbt-title-masked": "the same, with the names of all classes taken out of the titles",
 }
 GET = (
-    "UPMC Food-101 (90,704 pictures and titles; not the Food-101 of ETHZ, which has no text) can't be downloaded for "
+    "UPMC Food-101 (90,704 images and titles; not the Food-101 of ETHZ, which has no text) can't be downloaded for "
     "you: no licence is known. Its own site is gone; get the data set gianmarco96/upmcfood101 from Kaggle, unpack it "
     "(it holds images/train, images/test, texts/train_titles.csv and texts/test_titles.csv), then type "
     "`mmeval data prepare food101 --source FOLDER`."
@@ -52,7 +52,7 @@ GET = (
 
 
 class Food101Source:
-    """The source of ``food101``: one example per picture and title, and per one of them that lacks the other."""
+    """The source of ``food101``: one example per image and title, and per one of them that lacks the other."""
 
     def __init__(self, folder: Path, variant: str, card: Path = CARD) -> None:
         """Look at the folder; nothing is read yet.
@@ -68,36 +68,36 @@ class Food101Source:
         self.tasks = (Task(TASK, known),)
 
     @cached_property
-    def _files(self) -> list[PictureFile]:
-        return picture_files(self.folder)
+    def _files(self) -> list[ImageFile]:
+        return image_files(self.folder)
 
     @cached_property
-    def _pictures(self) -> dict[str, PictureFile]:
+    def _image_files(self) -> dict[str, ImageFile]:
         return {one.path: one for one in self._files if not one.complaint}
 
     @cached_property
     def identity(self) -> Mapping[str, str]:
-        """Names, sizes and times of change of all files, the same for each variant: they share the pictures."""
+        """Names, sizes and times of change of all files, the same for each variant: they share the images."""
         tables = {}
         for table in (*KAGGLE.values(), *MMBT.values(), HARD):
             if (path := self.folder / table).is_file():
                 state = path.stat()
                 tables[table] = f"{state.st_size} {state.st_mtime_ns}"
-        pictures = digest("\n".join(f"{one.path} {one.state}" for one in self._files))
-        return {"rules": RULES, **tables, "pictures": pictures}
+        images = digest("\n".join(f"{one.path} {one.state}" for one in self._files))
+        return {"rules": RULES, **tables, "pictures": images}
 
     @property
     def size(self) -> int:
-        """Number of pictures."""
-        return len(self._pictures)
+        """Number of images."""
+        return len(self._image_files)
 
-    def images(self) -> Iterator[tuple[str, Picture | Callable[[], Picture]]]:
-        """Yield the path of each picture in the folder, and what reads its file."""
-        for path in self._pictures:
-            yield path, partial(read_picture, self.folder / path)
+    def images(self) -> Iterator[tuple[str, ImageData | Callable[[], ImageData]]]:
+        """Yield the path of each image in the folder, and what reads its file."""
+        for path in self._image_files:
+            yield path, partial(read_image, self.folder / path)
 
     def examples(self) -> Iterator[Example | Rejected]:
-        """Yield the examples by split, then by file name, each after what of its table is set aside."""
+        """Yield the examples by split, then by file name, each after what of its table is rejected."""
         yield from (Rejected(one.path, one.complaint) for one in self._files if one.complaint)
         known = frozenset(self.tasks[0].classes)
         for row in self._rows:
@@ -105,8 +105,8 @@ class Food101Source:
                 yield row
             elif row.label not in known:
                 yield Rejected(row.where, f'"{row.label}" is no class of Food-101', row.file)
-            elif not row.title.strip() and row.picture is None:
-                yield Rejected(row.where, "has neither title nor picture", row.file)
+            elif not row.title.strip() and row.image is None:
+                yield Rejected(row.where, "has neither title nor image", row.file)
             else:
                 yield self._example(row)
         if self._hard:
@@ -117,7 +117,7 @@ class Food101Source:
 
     @cached_property
     def _rows(self) -> list[FoodRow | Rejected]:
-        return list((mmbt_rows if self._mmbt else kaggle_rows)(self.folder, self._pictures))
+        return list((mmbt_rows if self._mmbt else kaggle_rows)(self.folder, self._image_files))
 
     @cached_property
     def _hard(self) -> Mapping[str, str] | None:
@@ -147,7 +147,7 @@ class Food101Source:
         slices = {
             # All of the title as it was published, so that a row has the same ones in each variant.
             "class_name_in_title": _yes(self._names.stands_in(title, row.label)),
-            "modalities": "text only" if row.picture is None else "both" if title else "image only",
+            "modalities": "text only" if row.image is None else "both" if title else "image only",
             "title_seen_in_train": _yes(seen),
         }
         if self._hard is not None:
@@ -158,7 +158,7 @@ class Food101Source:
             language="en",
             split=split,
             labels={TASK: row.label},
-            image=row.picture,
+            image=row.image,
             cluster=digest(key)[:16] if title else row.file,
             slices=slices,
             where=row.where,
@@ -172,18 +172,18 @@ def _yes(value: bool) -> str:
 def _require_layout(folder: Path, tables: Mapping[str, str], variant: str) -> None:
     if folder.is_file():
         kind = "a zip file; unpack it and" if folder.suffix.lower() == ".zip" else "a file;"
-        raise DataError(f"{folder} is {kind} give the folder that has the pictures and the titles.")
+        raise DataError(f"{folder} is {kind} give the folder that has the images and the titles.")
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
     if (folder / "meta" / "classes.txt").is_file():
-        raise DataError(f"{folder} holds the Food-101 of ETHZ, other pictures without titles. {GET}")
-    missing = [f"the folder {part}" for part in PICTURES if not (folder / part).is_dir()]
+        raise DataError(f"{folder} holds the Food-101 of ETHZ, other images without titles. {GET}")
+    missing = [f"the folder {part}" for part in IMAGES if not (folder / part).is_dir()]
     missing += [f"the file {table}" for table in tables.values() if not (folder / table).is_file()]
     if not missing:
         return
     lacks = f"{folder} lacks {' and '.join(missing)}"
     other, name = (KAGGLE, variant.removeprefix("mmbt").strip("-")) if tables is MMBT else (MMBT, f"mmbt-{variant}")
-    if all((folder / path).exists() for path in (*PICTURES, *other.values())):
+    if all((folder / path).exists() for path in (*IMAGES, *other.values())):
         asked = ":".join(part for part in ("food101", name.strip("-")) if part)
         what = "MMBT's jsonl files" if other is MMBT else "the titles of the Kaggle copy"
         raise DataError(f"{lacks}; it has {what}, which {asked} reads.")

@@ -1,4 +1,4 @@
-"""Where the tables and pictures of GLAMI-1M are: in a zip file, or in the folder that it was unpacked into."""
+"""Where the tables and images of GLAMI-1M are: in a zip file, or in the folder that it was unpacked into."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval.data.reading.files import open_file, read_picture
+from mmeval.data.reading.files import open_file, read_image
 from mmeval.data.reading.zip_index import ZipIndex
 from mmeval.data.reading.zips import open_member, read_member
 from mmeval.errors import DataError
@@ -37,14 +37,14 @@ class Files(Protocol):
         """What the content depends on."""
 
     @property
-    def pictures(self) -> NDArray[np.int64]:
-        """The image_id of each picture, ascending."""
+    def image_ids(self) -> NDArray[np.int64]:
+        """The image_id of each image, ascending."""
 
     def table(self, split: str) -> AbstractContextManager[IO[bytes]]:
         """The table of a split as a stream."""
 
-    def picture(self, image: int) -> bytes:
-        """A picture as it stands in its file; from several threads if need be."""
+    def read_image(self, image: int) -> bytes:
+        """An image as it stands in its file; from several threads if need be."""
 
 
 def open_files(path: Path) -> Files:
@@ -78,21 +78,21 @@ class ZipFiles:
         return {"size": str(self._index.path.stat().st_size), "directory": self._index.digest}
 
     @property
-    def pictures(self) -> NDArray[np.int64]:
-        """The image_id of each picture, ascending."""
-        return self._pictures[0]
+    def image_ids(self) -> NDArray[np.int64]:
+        """The image_id of each image, ascending."""
+        return self._image_members[0]
 
     def table(self, split: str) -> AbstractContextManager[IO[bytes]]:
         """The table of a split as a stream."""
         return open_member(self._index, self._members[split])
 
-    def picture(self, image: int) -> bytes:
-        """A picture as it stands in its file."""
-        images, members = self._pictures
+    def read_image(self, image: int) -> bytes:
+        """An image as it stands in its file."""
+        images, members = self._image_members
         return read_member(self._index, int(members[np.searchsorted(images, image)]))
 
     @cached_property
-    def _pictures(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _image_members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         ids, members = array("q"), array("q")
         for image, member in self._numbered():
             ids.append(image)
@@ -102,7 +102,7 @@ class ZipFiles:
         return images, np.array(members)[::-1][where]
 
     def _numbered(self) -> Iterator[tuple[int, int]]:
-        """The image_id and the member of each picture."""
+        """The image_id and the member of each image."""
         folder, begin = self._folder, len(self._folder)
         for member, name in enumerate(self._index.raw_names()):
             if name.startswith(folder) and (image := _number(name[begin:])) is not None:
@@ -121,16 +121,16 @@ class FolderFiles:
 
     @property
     def identity(self) -> dict[str, str]:
-        """Sizes and times of the tables, names of the pictures, and when one last came or went."""
+        """Sizes and times of the tables, names of the images, and when one last came or went."""
         facts = {name: self._folder.joinpath(name).stat() for name in self.tables.values()}
         changed = (self._folder / IMAGES).stat().st_mtime_ns
-        digest = hashlib.sha256(self.pictures.astype("<i8").tobytes()).hexdigest()
+        digest = hashlib.sha256(self.image_ids.astype("<i8").tobytes()).hexdigest()
         tables = {name: f"{one.st_size} bytes, {one.st_mtime_ns}" for name, one in facts.items()}
         return tables | {IMAGES: f"{digest}, {changed}"}
 
     @cached_property
-    def pictures(self) -> NDArray[np.int64]:
-        """The image_id of each picture, ascending."""
+    def image_ids(self) -> NDArray[np.int64]:
+        """The image_id of each image, ascending."""
         return np.sort(np.array(array("q", self._numbers())))
 
     @contextlib.contextmanager
@@ -139,12 +139,12 @@ class FolderFiles:
         with open_file(self._folder / self.tables[split]) as stream:
             yield stream
 
-    def picture(self, image: int) -> bytes:
-        """A picture as it stands in its file."""
-        return read_picture(self._folder / IMAGES / f"{image}.jpg")
+    def read_image(self, image: int) -> bytes:
+        """An image as it stands in its file."""
+        return read_image(self._folder / IMAGES / f"{image}.jpg")
 
     def _numbers(self) -> Iterator[int]:
-        """The image_id of each picture."""
+        """The image_id of each image."""
         with contextlib.suppress(FileNotFoundError), os.scandir(self._folder / IMAGES) as entries:
             for entry in entries:
                 if (image := _number(os.fsencode(entry.name))) is not None:
@@ -170,12 +170,12 @@ def _tables(path: Path, names: list[str]) -> tuple[str, dict[str, str]]:
 
 
 def _number(name: bytes) -> int | None:
-    """The image_id in the name of a picture: ``488425.jpg``."""
+    """The image_id in the name of an image: ``488425.jpg``."""
     digits = name[:-4]
     good = name.endswith(b".jpg") and digits.isdigit() and len(digits) <= LONGEST_NUMBER
     return int(digits) if good and (digits[0] != 48 or digits == b"0") else None
 
 
-def _require_some(pictures: Iterator[object], path: Path) -> None:
-    if next(pictures, None) is None:
-        raise DataError(f"{path} holds no pictures {IMAGES}/NUMBER.jpg beside its tables; fetch or unpack it again.")
+def _require_some(images: Iterator[object], path: Path) -> None:
+    if next(images, None) is None:
+        raise DataError(f"{path} holds no images {IMAGES}/NUMBER.jpg beside its tables; fetch or unpack it again.")

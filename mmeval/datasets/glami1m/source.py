@@ -25,11 +25,11 @@ TASK = "category"
 TEST_ONLY, PAPER = "test-only", "paper"
 RULES = "glami1m-1"
 SALT, SHARES = "glami1m-validation-1", {"validation": 0.05, "train": 0.95}
-"""How the pictures of the published training split are divided, each with all its rows."""
+"""How the images of the published training split are divided, each with all its rows."""
 
 
 def training_split(image: int) -> str:
-    """``train`` or ``validation``, by the picture: whatever the order of the rows, and on every machine."""
+    """``train`` or ``validation``, by the image: whatever the order of the rows, and on every machine."""
     return carve(str(image), SHARES, SALT)
 
 
@@ -39,15 +39,15 @@ class Survey:
 
     categories: Categories
     shared: frozenset[int]
-    """image_id of the pictures that rows of both published splits have."""
+    """image_id of the images that rows of both published splits have."""
     test: NDArray[np.int64]
-    """image_id of the pictures of the test split, ascending."""
+    """image_id of the images of the test split, ascending."""
 
 
 class GlamiSource:
     """The source of ``glami1m``.
 
-    Pictures come in the order of their image_id, so that zip file and folder make the same Store. Nothing but the
+    Images come in the order of their image_id, so that zip file and folder make the same Store. Nothing but the
     directory and sets of numbers is held in memory.
     """
 
@@ -69,7 +69,7 @@ class GlamiSource:
 
     @property
     def identity(self) -> dict[str, str]:
-        """Of the files, of the rules in this package, and which pictures are taken."""
+        """Of the files, of the rules in this package, and which images are taken."""
         return {**self._files.identity, "rules": RULES, "of": "+".join(self._splits)}
 
     @property
@@ -79,26 +79,26 @@ class GlamiSource:
 
     @property
     def size(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self._taken)
 
     def images(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Yield each picture's image_id and a function that reads it."""
+        """Yield each image's image_id and a function that reads it."""
         for image in self._taken.tolist():
-            yield str(image), partial(self._files.picture, image)
+            yield str(image), partial(self._files.read_image, image)
 
     def examples(self) -> Iterator[Example | Rejected]:
         """Yield the rows of the tables in their order: train (with validation), then test."""
-        pictures, survey = array("q", self._files.pictures.tobytes()), self._survey
+        image_ids, survey = array("q", self._files.image_ids.tobytes()), self._survey
         for split in self._splits:
             for item in self._items(split):
                 if isinstance(item, Rejected):
                     yield item
                     continue
                 complaint = survey.categories.complaint(item.category, item.name)
-                at = bisect_left(pictures, item.image)
-                if not complaint and (at == len(pictures) or pictures[at] != item.image):
-                    complaint = f"there is no picture {item.image}.jpg"
+                at = bisect_left(image_ids, item.image)
+                if not complaint and (at == len(image_ids) or image_ids[at] != item.image):
+                    complaint = f"there is no image {item.image}.jpg"
                 yield Rejected(item.where, complaint, str(item.id)) if complaint else self._example(item, split)
 
     def _example(self, item: Item, split: str) -> Example:
@@ -127,9 +127,9 @@ class GlamiSource:
 
     @cached_property
     def _taken(self) -> NDArray[np.int64]:
-        """Which pictures there are to be prepared: those of the test split alone, where only that is asked for."""
-        pictures = self._files.pictures
-        return pictures if "train" in self._splits else np.intersect1d(pictures, self._survey.test)
+        """Which images there are to be prepared: those of the test split alone, where only that is asked for."""
+        image_ids = self._files.image_ids
+        return image_ids if "train" in self._splits else np.intersect1d(image_ids, self._survey.test)
 
     @cached_property
     def _survey(self) -> Survey:

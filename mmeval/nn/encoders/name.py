@@ -84,7 +84,7 @@ class Named:
         return [int(part) for part in parts]
 
     def pixels(self, default: int) -> int:
-        """``rest`` as the side of a square picture.
+        """``rest`` as the side of a square image.
 
         Raises:
             UserError: it is something else.

@@ -110,7 +110,7 @@ def _made(found: Source, size: int | None) -> Any:  # noqa: ANN401
 
 
 def _declared(model: Any, size: int | None) -> ImageInput:  # noqa: ANN401
-    """What ``timm`` resolves from the published configuration; its mode "squash" stretches the picture."""
+    """What ``timm`` resolves from the published configuration; its mode "squash" stretches the image."""
     from timm import data
 
     read: dict[str, Any] = data.resolve_model_data_config(model)  # type: ignore[attr-defined, no-untyped-call]

@@ -21,8 +21,8 @@ class Entry:
     """As typed."""
     inputs: Inputs
     request: Request
-    half: bool = False
-    """Whether this is one modality of a plugin that uses two."""
+    is_baseline: bool = False
+    """Whether this is a unimodal baseline: a model that uses two modalities, trained on one of them alone."""
 
     @property
     def folder(self) -> Path:
@@ -45,8 +45,10 @@ def plugins_of(text: str) -> list[str]:
     return names
 
 
-def entries_of(plugins: Sequence[str], base: Request, output: Path, manager: Manager, *, halves: bool) -> list[Entry]:
-    """Each plugin on all inputs that it uses and, if ``halves`` and it uses two, with one seed on each of them alone.
+def entries_of(
+    plugins: Sequence[str], base: Request, output: Path, manager: Manager, *, baselines: bool
+) -> list[Entry]:
+    """List the runs: each plugin on all inputs that it uses and, with ``baselines``, its unimodal baselines (one seed).
 
     Raises:
         UserError: a plugin can't be loaded.
@@ -55,12 +57,12 @@ def entries_of(plugins: Sequence[str], base: Request, output: Path, manager: Man
     for plugin in plugins:
         spec = manager.model(plugin)
         used = [Inputs("+".join(sorted(spec.inputs)))]
-        if halves and len(spec.inputs) > 1:
+        if baselines and len(spec.inputs) > 1:
             used += [Inputs.IMAGE, Inputs.TEXT]
         for inputs in used:
             folder = output / f"{Path(plugin).stem}-{inputs.value.replace('+', '-')}"
-            # A half is there to be beaten, not to be published: one seed of it tells enough.
+            # One seed is enough for a unimodal baseline.
             seeds = base.seeds if inputs is used[0] else 1
             request = replace(base, plugin=plugin, inputs=inputs, output=folder, seeds=seeds)
-            entries.append(Entry(plugin, inputs, request, half=inputs is not used[0]))
+            entries.append(Entry(plugin, inputs, request, is_baseline=inputs is not used[0]))
     return entries

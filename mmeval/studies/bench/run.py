@@ -20,11 +20,11 @@ from mmeval.studies.bench.table import Row, markdown, rows_of
 from mmeval.system_errors import trouble
 
 
-def walk(entries: Sequence[Entry], output: Path, command: str) -> tuple[list[Row], dict[str, str]]:
+def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> tuple[list[Row], dict[str, str]]:
     """Do each run that isn't done, then write ``README.md`` and ``scores.parquet`` into ``output``.
 
     Finished runs are left as they are, an unfinished one goes on: the same command again picks up where it stopped.
-    A plugin whose run on all inputs failed has no row, though its halves may be done.
+    A plugin whose run on all inputs failed has no row, though its baselines may be done.
 
     Returns:
         A row per plugin, and what went wrong by run.

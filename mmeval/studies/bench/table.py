@@ -36,15 +36,15 @@ class Row:
     seconds: float
     """Fitting and predicting with one seed, on average."""
     signature: str
-    halves: dict[Inputs, Number] = field(default_factory=dict)
+    baselines: dict[Inputs, Number] = field(default_factory=dict)
     """The same mean with one modality alone."""
     floor: Number | None = None
     """That of tf-idf, where it was run too."""
 
     @property
     def beaten_by(self) -> list[str]:
-        """Which of its halves, and tf-idf, are as good as it is or better: by the means, whatever the intervals say."""
-        rivals = {inputs.value: number for inputs, number in self.halves.items()}
+        """Names of the unimodal baselines, and tf-idf, whose mean is at least this model's mean."""
+        rivals = {inputs.value: number for inputs, number in self.baselines.items()}
         if self.floor and self.plugin != FLOOR:
             rivals[FLOOR] = self.floor
         return [name for name, number in rivals.items() if number.value >= self.mean.value]
@@ -52,28 +52,28 @@ class Row:
     @property
     def verdict(self) -> str:
         """``yes``, or what it doesn't beat."""
-        if self.plugin == FLOOR or not (self.halves or self.floor):
+        if self.plugin == FLOOR or not (self.baselines or self.floor):
             return "–"
         return f"no: {', '.join(self.beaten_by)}" if self.beaten_by else "yes"
 
     def cells(self) -> tuple[str, ...]:
         """As the table shows them."""
-        half = [str(self.halves[one]) if one in self.halves else "–" for one in (Inputs.IMAGE, Inputs.TEXT)]
+        baselines = [str(self.baselines[one]) if one in self.baselines else "–" for one in (Inputs.IMAGE, Inputs.TEXT)]
         worst = f"{self.worst} ({self.worst_language})" if self.worst_language else str(self.worst)
         spent = f"{self.seconds:.0f}"
-        return (self.plugin, self.preset, str(self.mean), self.mean.interval, worst, *half, self.verdict, spent)
+        return (self.plugin, self.preset, str(self.mean), self.mean.interval, worst, *baselines, self.verdict, spent)
 
 
 def rows_of(contents: Mapping[Entry, Content]) -> list[Row]:
     """A row per plugin that was run on all its inputs, best first. Scores are of the data set's first task."""
     rows: dict[str, Row] = {}
-    # Halves last: one whose whole failed has no row to stand in, and must not be taken for the model.
-    for entry, content in sorted(contents.items(), key=lambda pair: pair[0].half):
+    # Baselines last: without a run on all inputs there is no row for them, and none may be taken for the model.
+    for entry, content in sorted(contents.items(), key=lambda pair: pair[0].is_baseline):
         task = content.tasks[0]
         mean = content.number(task, MACRO, METRIC)
-        if entry.half:
+        if entry.is_baseline:
             if entry.plugin in rows:
-                rows[entry.plugin].halves[entry.inputs] = mean
+                rows[entry.plugin].baselines[entry.inputs] = mean
             continue
         facts = content.record.seeds.values()
         rows[entry.plugin] = Row(

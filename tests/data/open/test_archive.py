@@ -15,7 +15,7 @@ from mmeval import DatasetSpec
 from mmeval.data.open.archive import open_archive
 from mmeval.data.open.known import known
 from mmeval.data.open.write_card import card_of
-from mmeval.data.request import Asked, Opened
+from mmeval.data.request import Dataset, DatasetRequest
 from mmeval.data.store import Store
 from mmeval.datasets.fashion_product_images import source as fashion_products
 from mmeval.datasets.food101 import source as food101
@@ -47,7 +47,9 @@ def folder(tmp_path: Path) -> Path:
 
 def opened(spec: DatasetSpec, source: Path | None = None, *, released: bool = False, variant: str = "") -> Store:
     name = f"{spec.name}:{variant}" if variant else spec.name
-    return open_archive(replace(spec, variant=variant), Asked(name, source, released), download=False)
+    return open_archive(
+        replace(spec, variant=variant), DatasetRequest(name, source=source, allow_mismatch=not released), download=False
+    )
 
 
 def complaint(spec: DatasetSpec, source: Path | None = None, *, released: bool = True, variant: str = "") -> str:
@@ -58,7 +60,7 @@ def complaint(spec: DatasetSpec, source: Path | None = None, *, released: bool =
 
 def honest(spec: DatasetSpec, store: Store, path: Path, more: str = "") -> DatasetSpec:
     """The data set with a card that says what the small archive has."""
-    text = card_of(Opened(spec, store, "other")).replace("\nmmeval:\n", f"\nmmeval:\n{more}")
+    text = card_of(Dataset(spec, store, "other")).replace("\nmmeval:\n", f"\nmmeval:\n{more}")
     path.write_text(text, encoding="utf-8")
     return replace(spec, card=path)
 
@@ -82,27 +84,27 @@ def test_prepared_once_its_name_is_enough(spec: DatasetSpec, folder: Path, forbi
     assert opened(spec, released=True).folder == store.folder, "what is known by name is found by name"
 
 
-def test_taken_as_not_the_release_it_says_so_wherever_it_is_named(spec: DatasetSpec, folder: Path) -> None:
+def test_taken_as_allow_mismatch_it_says_so_wherever_it_is_named(spec: DatasetSpec, folder: Path) -> None:
     store = opened(spec, folder)
-    assert (store.released, store.name) == (False, "food101-not-the-release")
+    assert (store.released, store.name) == (False, "food101-mismatched")
     assert "examples in test: the card says 22716, the data has 30" in store.info["differences"]
     variant = opened(spec, variant="title-masked")
-    assert (variant.released, variant.name) == (False, "food101:title-masked-not-the-release")
+    assert (variant.released, variant.name) == (False, "food101:title-masked-mismatched")
 
 
-def test_what_is_not_the_release_is_refused_without_the_option(spec: DatasetSpec, folder: Path) -> None:
+def test_what_is_allow_mismatch_is_refused_without_the_option(spec: DatasetSpec, folder: Path) -> None:
     said = complaint(spec, folder)
     assert said.startswith("food101 is not as its data card says (food101.md): ")
     assert "examples in test: the card says 22716, the data has 30" in said
-    assert said.endswith(" --not-the-release takes it nevertheless, and says so wherever it is scored.")
+    assert said.endswith(" --allow-mismatch takes it nevertheless, and says so wherever it is scored.")
     assert known("food101") == {}
 
 
 def test_a_variant_is_prepared_from_the_path_that_is_known(spec: DatasetSpec, folder: Path) -> None:
-    """Its pictures are not prepared again."""
+    """Its images are not prepared again."""
     store = opened(spec, folder)
     variant = opened(spec, variant="title-masked")
-    assert (variant.folder != store.folder, variant.pictures) == (True, store.pictures)
+    assert (variant.folder != store.folder, variant.images) == (True, store.images_folder)
     assert set(known("food101")) == {"", "title-masked"}
 
 
@@ -120,7 +122,7 @@ def test_what_is_the_release_stays_it(spec: DatasetSpec, folder: Path, tmp_path:
     assert (store.released, store.name, store.info["differences"]) == (True, "food101", [])
     assert opened(true, released=True).folder == store.folder
     other = opened(true)
-    assert (other.released, other.name, other.fingerprint) == (False, "food101-not-the-release", store.fingerprint)
+    assert (other.released, other.name, other.fingerprint) == (False, "food101-mismatched", store.fingerprint)
     assert opened(true, folder, released=True).folder == store.folder
 
 
@@ -155,7 +157,7 @@ def test_a_file_is_held_against_its_published_digest(tmp_path: Path) -> None:
     other = hashlib.md5(path.read_bytes()).hexdigest()
     assert complaint(true, path) == (
         f"{path} is not the published file: its MD5 is {other}, the card says {md5}; a download that was cut short "
-        "looks like this: fetch it again, or take it as it is with --not-the-release."
+        "looks like this: fetch it again, or take it as it is with --allow-mismatch."
     )
     path.rename(tmp_path / "mine.parquet")
     path = tmp_path / "mine.parquet"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mmeval.data.open.resolve import open_data
-from mmeval.data.request import Asked, spec_of
+from mmeval.data.open.resolve import open_data, resolve_spec
+from mmeval.data.request import DatasetRequest
 from mmeval.errors import UserError
 from mmeval.plugin.manager import Manager
 from tests.archives import fashion_products, food
@@ -26,12 +26,12 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"name": "emoji14", "source": Path("x")}, "--source x: emoji14 is made of packages; leave --source out."),
         (
-            {"name": "emoji14", "released": False},
-            "--not-the-release: emoji14 is made of packages; leave the option out.",
+            {"name": "emoji14", "allow_mismatch": True},
+            "--allow-mismatch: emoji14 is made of packages; leave the option out.",
         ),
         ({"name": "food101", "columns": "text=title"}, f"--columns text=title: {ONLY}"),
         ({"name": "food101", "language": "en"}, f"--language en: {ONLY}"),
-        ({"name": "emoji14", "images": Path("pictures")}, f"--images pictures: {ONLY}"),
+        ({"name": "emoji14", "images": Path("images")}, f"--images images: {ONLY}"),
         ({"name": "emoji14:big"}, 'emoji14 has no variant "big"; it has no variants.'),
         (
             {"name": "food101:big"},
@@ -48,7 +48,7 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_option_that_does_not_fit_is_named(asked: dict[str, Any], said: str, tmp_path: Path) -> None:
     """Before anything is prepared."""
     with pytest.raises(UserError) as caught:
-        open_data(Asked(**asked), Manager())
+        open_data(DatasetRequest(**asked), Manager())
     assert str(caught.value) == said
     assert not (tmp_path / "home" / "stores").exists()
 
@@ -57,7 +57,7 @@ def test_a_file_of_ones_own_is_told_how_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "shop.csv"
     path.write_text("text,label\n")
     with pytest.raises(UserError) as caught:
-        open_data(Asked(str(path)), Manager())
+        open_data(DatasetRequest(str(path)), Manager())
     assert str(caught.value) == f"{path}: a file or folder of your own is written table:{path}."
 
 
@@ -66,9 +66,9 @@ def test_a_file_of_ones_own_is_told_how_it_is_written(tmp_path: Path) -> None:
     [("food101:title-masked", food.write, "unknown"), ("fashion-product-images", fashion_products.write, None)],
 )
 def test_a_data_set_comes_with_its_licence(name: str, make: Any, licence: str | None, tmp_path: Path) -> None:
-    """Which says whether its pictures may stand in a report."""
-    found = open_data(Asked(name, make(tmp_path / "archive"), released=False), Manager())
-    assert found.store.name == f"{name}-not-the-release"
+    """Which says whether its images may stand in a report."""
+    found = open_data(DatasetRequest(name, source=make(tmp_path / "archive"), allow_mismatch=True), Manager())
+    assert found.store.name == f"{name}-mismatched"
     assert found.spec.full_name == name
     assert found.licence
     assert licence is None or found.licence == licence
@@ -77,5 +77,5 @@ def test_a_data_set_comes_with_its_licence(name: str, make: Any, licence: str | 
 def test_the_default_form_may_be_called_by_its_name() -> None:
     """`food101:title` is what papers call it; under a name of its own its scores would be set beside nobody's."""
     manager = Manager()
-    assert spec_of("food101:title", manager) == spec_of("food101", manager)
-    assert spec_of("food101:title-masked", manager).full_name == "food101:title-masked"
+    assert resolve_spec("food101:title", manager) == resolve_spec("food101", manager)
+    assert resolve_spec("food101:title-masked", manager).full_name == "food101:title-masked"

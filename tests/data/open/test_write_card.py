@@ -17,7 +17,7 @@ from mmeval.data.card import read_card
 from mmeval.data.differences import differences
 from mmeval.data.open.write_card import card_of
 from mmeval.data.prepare.prepare import prepare
-from mmeval.data.request import Opened
+from mmeval.data.request import Dataset
 from mmeval.data.store import Store
 from mmeval.escaping import ACTIVE
 
@@ -50,9 +50,9 @@ class Given:
             yield Example(str(number), "text", language, split, labels)
 
 
-def made(source: Given, summary: str = "a summary", **spec: Any) -> Opened:
+def made(source: Given, summary: str = "a summary", **spec: Any) -> Dataset:
     found = DatasetSpec("given", summary, None, lambda: source, **spec)
-    return Opened(found, prepare(found), "unknown")
+    return Dataset(found, prepare(found), "unknown")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -87,12 +87,12 @@ def test_the_card_of_any_data_says_what_is_there(
         card = read_card(path)
         assert differences(card, data.store) == []
         assert card.tasks == {task.name: task.classes for task in data.store.tasks}
-        assert (card.images, card.set_aside, card.fingerprint) == (0, 0, data.store.fingerprint)
+        assert (card.images, card.rejected, card.fingerprint) == (0, 0, data.store.fingerprint)
 
 
 def test_the_hub_finds_what_it_looks_for(store: Store, colours: Callable[..., DatasetSpec]) -> None:
     """The header is what fills the Hub's search."""
-    text = card_of(Opened(colours(), store, "cc0-1.0"))
+    text = card_of(Dataset(colours(), store, "cc0-1.0"))
     header = yaml.safe_load(text.split("---\n")[1])
     assert {key: value for key, value in header.items() if key != "mmeval"} == {
         "pretty_name": "colours",
@@ -107,9 +107,9 @@ def test_the_hub_finds_what_it_looks_for(store: Store, colours: Callable[..., Da
 
 
 def test_its_prose_has_tables(store: Store, colours: Callable[..., DatasetSpec]) -> None:
-    body = card_of(Opened(colours(), store, "mit")).split("---\n", 2)[2].splitlines()
+    body = card_of(Dataset(colours(), store, "mit")).split("---\n", 2)[2].splitlines()
     assert body[:4] == ["", "# colours", "", "squares"]
-    assert "| language | train | validation | test | without picture | without text |" in body
+    assert "| language | train | validation | test | without image | without text |" in body
     assert "| de | 24 | 6 | 14 | 0 | 2 |" in body
     assert "| en | 24 | 6 | 14 | 2 | 0 |" in body
     assert "| colour | 3 | red (45) | blue (42) | 0 |" in body
@@ -131,14 +131,14 @@ def test_d7_no_class_is_markup_in_the_prose_of_a_card(tmp_path: Path, monkeypatc
     assert "\n&lt;img src=x&gt;\\\\u202e \\[x\\](http://x)\n" in body
 
 
-def test_in_what_it_is_not_the_release_is_listed(
+def test_in_what_it_is_allow_mismatch_is_listed(
     colours: Callable[..., DatasetSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who reads the card must not take the data for the published one."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     spec = colours(images=45)
-    text = card_of(Opened(spec, prepare(spec, released=False), "mit"))
-    assert "pretty_name: colours-not-the-release\n" in text
+    text = card_of(Dataset(spec, prepare(spec, released=False), "mit"))
+    assert "pretty_name: colours-mismatched\n" in text
     listed = "In what it differs from the published data:\n\n- images: the card says 45, the data has 44\n"
     assert text.endswith(listed)
     path = tmp_path / "card.md"

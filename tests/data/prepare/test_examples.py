@@ -27,7 +27,7 @@ GOOD = Example("1", "text", "de", "train", {"t": "a"}, slices={"s": "x"}, where=
 
 
 class Given:
-    """A source of examples, without pictures."""
+    """A source of examples, without images."""
 
     identity = {"given": "1"}  # noqa: RUF012
     tasks = (Task("t", ("a", "b")), Task("u", ("c",)))
@@ -43,10 +43,10 @@ class Given:
         return self.make()
 
 
-class NoPictures:
-    """Of a data set without pictures, but for one that is bad."""
+class NoImages:
+    """Of a data set without images, but for one that is bad."""
 
-    rejected = {"bad.jpg": "the picture has no bytes"}  # noqa: RUF012
+    rejected = {"bad.jpg": "the image has no bytes"}  # noqa: RUF012
 
     def rows(self) -> dict[str, int]:
         return {"good.jpg": 0}
@@ -54,8 +54,8 @@ class NoPictures:
 
 def write(folder: Path, *examples: Example | Rejected) -> Written:
     folder.mkdir(exist_ok=True)
-    pictures: Any = NoPictures()
-    return write_examples(folder, Given(lambda: iter(examples)), pictures, "given")
+    images: Any = NoImages()
+    return write_examples(folder, Given(lambda: iter(examples)), images, "given")
 
 
 def table(folder: Path) -> pa.Table:
@@ -70,13 +70,13 @@ def table(folder: Path) -> pa.Table:
         ({"language": "gap"}, 'the language "gap" is a word of the score table'),
         ({"labels": {"t": "mauve"}}, '"mauve" is no class of t'),
         ({"labels": {"v": "a"}}, '"a" is no class of v'),
-        ({"image": "bad.jpg"}, "bad.jpg: the picture has no bytes"),
+        ({"image": "bad.jpg"}, "bad.jpg: the image has no bytes"),
         ({"text": "Schuhe \ud83d"}, "its text holds half a character (a lone surrogate)"),
         ({"cluster": "\udcff"}, "its cluster holds half a character (a lone surrogate)"),
         ({"slices": {"s": "\udcff"}}, "its s holds half a character (a lone surrogate)"),
     ],
 )
-def test_a_bad_row_is_set_aside_with_its_place_and_reason(fields: dict[str, Any], reason: str, tmp_path: Path) -> None:
+def test_a_bad_row_is_rejected_with_its_place_and_reason(fields: dict[str, Any], reason: str, tmp_path: Path) -> None:
     """One bad row in a million must neither stop the work nor be lost silently."""
     written = write(tmp_path, replace(GOOD, id="0"), replace(GOOD, **fields), replace(GOOD, id="2", image="good.jpg"))
     assert written.rejected == [Rejected("shop.csv, row 1", reason, fields.get("id", "1"))]
@@ -84,7 +84,7 @@ def test_a_bad_row_is_set_aside_with_its_place_and_reason(fields: dict[str, Any]
     assert written.splits == {"train": 2}
 
 
-def test_what_is_set_aside_can_be_written_whatever_it_holds(tmp_path: Path) -> None:
+def test_what_is_rejected_can_be_written_whatever_it_holds(tmp_path: Path) -> None:
     """A file's name that is no UTF-8 is just what is wrong with it."""
     write_rejected(tmp_path / REJECTED, [Rejected("b\udcff.csv, row 1", 'no class: "\ud83d"', "Größe")])
     assert pq.read_table(tmp_path / REJECTED).to_pylist() == [
@@ -92,7 +92,7 @@ def test_what_is_set_aside_can_be_written_whatever_it_holds(tmp_path: Path) -> N
     ]
 
 
-def test_nothing_set_aside_is_an_empty_table(tmp_path: Path) -> None:
+def test_nothing_rejected_is_an_empty_table(tmp_path: Path) -> None:
     write_rejected(tmp_path / REJECTED, [])
     assert pq.read_table(tmp_path / REJECTED).schema.names == ["where", "id", "reason"]
 
@@ -111,7 +111,7 @@ def test_labels_that_are_no_class_are_counted_and_the_example_is_kept(tmp_path: 
     assert table(tmp_path)["label:u"].to_pylist() == [0, 0, 0, -1]
 
 
-def test_unknown_labels_of_rows_set_aside_do_not_count(tmp_path: Path) -> None:
+def test_unknown_labels_of_rows_rejected_do_not_count(tmp_path: Path) -> None:
     written = write(tmp_path, GOOD, replace(GOOD, unknown_labels={"t": "X"}))
     assert (len(written.rejected), written.unknown) == (1, {})
 
@@ -141,10 +141,10 @@ def test_all_that_is_known_of_an_example_has_its_column(tmp_path: Path) -> None:
     ("examples", "said"),
     [
         ([], "The source has no examples."),
-        ([Rejected("row 1", "bad")], "All rows of the source were set aside, as row 1: bad."),
+        ([Rejected("row 1", "bad")], "All rows of the source were rejected, as row 1: bad."),
         (
             [replace(GOOD, labels={"t": "z"}), replace(GOOD, labels={"t": "y"})],
-            'All rows of the source were set aside, as shop.csv, row 1: "z" is no class of t.',
+            'All rows of the source were rejected, as shop.csv, row 1: "z" is no class of t.',
         ),
         (
             [GOOD, replace(GOOD, id="2", slices={"s": "x", "u": "y"})],
@@ -153,7 +153,7 @@ def test_all_that_is_known_of_an_example_has_its_column(tmp_path: Path) -> None:
         ([GOOD, replace(GOOD, id="2", metadata={"m": ""})], "Example 2 has the metadata ['m'], others have []."),
         (
             [replace(GOOD, image="none.jpg")],
-            'Example 1 names the picture "none.jpg", which the source does not have.',
+            'Example 1 names the image "none.jpg", which the source does not have.',
         ),
         ([GOOD, replace(GOOD, id="2", slices={"s": 3})], "Example 2: its s must be a text, it is 3."),
         ([replace(GOOD, text=None)], "Example 1: its text must be a text, it is None."),
@@ -184,8 +184,8 @@ def test_a_hundred_thousand_examples_stream(tmp_path: Path) -> None:
 
     gc.collect()
     pa_before = pa.total_allocated_bytes()
-    pictures: Any = NoPictures()
-    written = write_examples(tmp_path, Given(make), pictures, "given")
+    images: Any = NoImages()
+    written = write_examples(tmp_path, Given(make), images, "given")
     assert written.count == 100_000
     assert most <= 2, "of 200 looked at"
     assert pa.total_allocated_bytes() - pa_before < 1_000_000
@@ -194,31 +194,31 @@ def test_a_hundred_thousand_examples_stream(tmp_path: Path) -> None:
     assert max(map(len, found["id"].chunks)) == 4096
 
 
-def test_a_picture_that_is_none_takes_its_examples_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text file, no bytes, a web page: each of the examples that share it is set aside, none is shown without it."""
+def test_a_image_that_is_none_takes_its_examples_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text file, no bytes, a web page: each of the examples that share it is rejected, none is shown without it."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
     good = simplejpeg.encode_jpeg(np.zeros((8, 8, 3), np.uint8))
-    pictures = {"good": good, "text": b"hello", "none": b"", "page": b"<html></html>"}
+    images = {"good": good, "text": b"hello", "none": b"", "page": b"<html></html>"}
 
-    class WithPictures(Given):
+    class WithImages(Given):
         def images(self) -> Iterator[Any]:
-            return iter(pictures.items())
+            return iter(images.items())
 
         def examples(self) -> Iterator[Example]:
-            for key in pictures:
+            for key in images:
                 for language in ("de", "en"):
                     yield Example(f"{key}/{language}", "", language, "train", {"t": "a"}, key, where=f"row {key}")
 
-    spec = DatasetSpec("given", "-", None, lambda: WithPictures(lambda: iter(())))
+    spec = DatasetSpec("given", "-", None, lambda: WithImages(lambda: iter(())))
     store = prepare(spec)
     assert store.examples["id"].to_pylist() == ["good/de", "good/en"]
     rows = pq.read_table(store.folder / REJECTED).to_pylist()
     assert [(row["where"], row["id"], row["reason"]) for row in rows] == [
         (f"row {key}", f"{key}/{language}", f"{key}: {reason}")
         for key, reason in {
-            "text": "not a picture in a format that is known",
-            "none": "the picture has no bytes",
-            "page": "a web page, not a picture",
+            "text": "not an image in a format that is known",
+            "none": "the image has no bytes",
+            "page": "a web page, not an image",
         }.items()
         for language in ("de", "en")
     ]

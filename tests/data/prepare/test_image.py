@@ -1,4 +1,4 @@
-"""Every kind of picture that a shop has: made fit, kept as it is, or refused in a few words."""
+"""Every kind of image that a shop has: made fit, kept as it is, or refused in a few words."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from mmeval.data.images import decode
 from mmeval.data.prepare.image import MOST_BYTES, RULE, Stored, stored
 from mmeval.errors import DataError
 
-SHORT = "the picture is cut short before its first line"
+SHORT = "the image is cut short before its first line"
 ORIENTATION = 0x0112
 TURNED = {
-    # How the pixels lie in a file of this orientation whose upright picture is `pixels`.
+    # How the pixels lie in a file of this orientation whose upright image is `pixels`.
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -74,14 +74,14 @@ def near(data: bytes, pixels: NDArray[np.uint8], most: float) -> bool:
     return found.shape == pixels.shape and float(np.abs(found - pixels).mean()) <= most
 
 
-def complaint(picture: Any) -> str:
+def complaint(image: Any) -> str:
     with pytest.raises(DataError) as caught:
-        stored(picture)
+        stored(image)
     return str(caught.value)
 
 
 def outcome(data: bytes) -> Stored | str:
-    """The picture, or the few words that say why not: a property test must not care which."""
+    """The image, or the few words that say why not: a property test must not care which."""
     try:
         return stored(data)
     except DataError as error:
@@ -93,7 +93,7 @@ def outcome(data: bytes) -> Stored | str:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "JPEG2000", *AVIF])
 @pytest.mark.parametrize("size", [(60, 80), (300, 400)])
-def test_every_format_shows_the_same_picture(kind: str, size: tuple[int, int]) -> None:
+def test_every_format_shows_the_same_image(kind: str, size: tuple[int, int]) -> None:
     made = stored(file(photo(*size), kind))
     wanted = photo(*size) if size[0] < 256 else np.asarray(Image.fromarray(photo(*size)).resize((341, 256)))
     assert made.repaired == ""
@@ -105,8 +105,8 @@ def test_every_format_shows_the_same_picture(kind: str, size: tuple[int, int]) -
     [(mode, kind) for mode in ("L", "1", "CMYK", "YCbCr") for kind in ("JPEG", "TIFF")]
     + [(mode, "PNG") for mode in ("L", "LA", "1", "P", "RGBA")],
 )
-def test_every_mode_shows_the_same_picture(mode: str, kind: str) -> None:
-    """Grey and CMYK pictures are in every shop's data; a model wants RGB."""
+def test_every_mode_shows_the_same_image(mode: str, kind: str) -> None:
+    """Grey and CMYK images are in every shop's data; a model wants RGB."""
     image = Image.fromarray(photo()).convert(mode)
     assert near(stored(file(image, kind)).data, np.asarray(image.convert("RGB")), {"1": 60, "P": 25}.get(mode, 4))
 
@@ -155,7 +155,7 @@ def test_inverted_cmyk_and_ycck_of_photoshop_have_their_colours() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", TURNED)
-def test_a_picture_is_turned_as_its_exif_says(kind: str, orientation: int) -> None:
+def test_a_image_is_turned_as_its_exif_says(kind: str, orientation: int) -> None:
     """A phone's portrait lies on its side in the file."""
     data = file(Image.fromarray(np.ascontiguousarray(TURNED[orientation](photo()))), kind, exif=exif(orientation))
     made = stored(data)
@@ -163,13 +163,13 @@ def test_a_picture_is_turned_as_its_exif_says(kind: str, orientation: int) -> No
     assert ORIENTATION not in Image.open(io.BytesIO(made.data)).getexif() or made.data == data, "or it is turned twice"
 
 
-def test_a_grey_picture_on_its_side_is_turned_too() -> None:
+def test_a_grey_image_on_its_side_is_turned_too() -> None:
     lying = np.ascontiguousarray(TURNED[6](photo()))
     data = file(Image.fromarray(lying).convert("L"), exif=exif(6))
     assert near(stored(data).data, np.asarray(Image.fromarray(photo()).convert("L").convert("RGB")), 4)
 
 
-def test_what_xmp_says_of_the_orientation_counts_for_small_pictures_as_for_large_ones() -> None:
+def test_what_xmp_says_of_the_orientation_counts_for_small_images_as_for_large_ones() -> None:
     xmp = b'http://ns.adobe.com/xap/1.0/\x00<x tiff:Orientation="3"/>'
     for size in ((60, 80), (300, 400)):
         plain = file(photo(*size))
@@ -198,8 +198,8 @@ def test_an_orientation_that_is_none_changes_nothing(orientation: int) -> None:
     ],
     ids=["JPEG", "progressive", "4:4:4", "strip", "PNG", "opaque RGBA", "upright", "one pixel"],
 )
-def test_a_picture_that_needs_nothing_is_kept_byte_by_byte(data: bytes) -> None:
-    """Else each preparation of prepared pictures loses quality."""
+def test_a_image_that_needs_nothing_is_kept_byte_by_byte(data: bytes) -> None:
+    """Else each preparation of prepared images loses quality."""
     made = stored(data)
     assert made == (data, hashlib.sha256(data).hexdigest(), "")
     assert stored(made.data) == made
@@ -224,7 +224,7 @@ def test_many_metadata_are_left_out() -> None:
 @example(5000, 3)
 @example(256, 1025)
 @example(545, 263)
-def test_a_picture_is_made_smaller_as_pillow_does_and_never_larger(height: int, width: int) -> None:
+def test_a_image_is_made_smaller_as_pillow_does_and_never_larger(height: int, width: int) -> None:
     """The shorter side is 256, the longer one 1024 at most; antialiased, so that no pattern moires."""
     pixels = photo(height, width, noise=8)
     made = pixels_of(stored(pixels).data)
@@ -245,7 +245,7 @@ def test_pixels_are_resized_within_a_level_of_pillow() -> None:
     assert np.abs(ours - np.asarray(Image.fromarray(pixels).resize((256, 341), Image.Resampling.BILINEAR))).max() <= 1
 
 
-def test_moving_pictures_show_their_first_frame() -> None:
+def test_moving_images_show_their_first_frame() -> None:
     red, blue = (Image.new("RGB", (60, 50), colour) for colour in ("red", "blue"))
     for kind in ("GIF", "WEBP", "TIFF", "PNG", "MPO"):
         data = file(red, kind, save_all=True, append_images=[blue])
@@ -276,34 +276,34 @@ PIXELS = "pixels must be uint8 [H, W, 3] or [H, W], they are"
 
 
 @pytest.mark.parametrize(
-    ("picture", "said"),
+    ("image", "said"),
     [
-        (b"", "the picture has no bytes"),
-        (b"not a picture", "not a picture in a format that is known"),
-        ("Gr\xfc\xdfe".encode("utf-16"), "not a picture in a format that is known"),
+        (b"", "the image has no bytes"),
+        (b"not an image", "not an image in a format that is known"),
+        ("Gr\xfc\xdfe".encode("utf-16"), "not an image in a format that is known"),
         (
             b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>',
-            "an XML document, such as a server's error page, not a picture",
+            "an XML document, such as a server's error page, not an image",
         ),
-        (b"\xef\xbb\xbf<?xml version='1.0'?><Error/>", "an XML document, such as a server's error page, not a picture"),
-        (b'<?xml version="1.0"?><svg xmlns="x"/>', "an SVG drawing, not a picture in a format that is read"),
-        (b"\n <!DOCTYPE html><html><title>404</title>", "a web page, not a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing, not a picture in a format that is read"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in a format that is known"),
-        (file(photo(), "PNG")[:500], "the picture is cut short"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><Error/>", "an XML document, such as a server's error page, not an image"),
+        (b'<?xml version="1.0"?><svg xmlns="x"/>', "an SVG drawing, not an image in a format that is read"),
+        (b"\n <!DOCTYPE html><html><title>404</title>", "a web page, not an image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing, not an image in a format that is read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in a format that is known"),
+        (file(photo(), "PNG")[:500], "the image is cut short"),
         (file(photo())[:300], SHORT),
         (np.zeros((9, 9, 4), np.uint8), f"{PIXELS} uint8 [9, 9, 4]"),
         (np.zeros((9, 9, 3), np.float32), f"{PIXELS} float32 [9, 9, 3]"),
         (np.zeros((0, 9, 3), np.uint8), f"{PIXELS} uint8 [0, 9, 3]"),
         (np.zeros(9, np.uint8), f"{PIXELS} uint8 [9]"),
-        ("shoe.jpg", "a picture must be bytes or uint8 pixels, it is of the type str"),
-        (None, "a picture must be bytes or uint8 pixels, it is of the type NoneType"),
+        ("shoe.jpg", "an image must be bytes or uint8 pixels, it is of the type str"),
+        (None, "an image must be bytes or uint8 pixels, it is of the type NoneType"),
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_is_no_picture_is_refused_in_a_few_words(picture: Any, said: str) -> None:
+def test_what_is_no_image_is_refused_in_a_few_words(image: Any, said: str) -> None:
     """The words stand beside the row in rejected.parquet. EPS would start Ghostscript on whatever a shop sends."""
-    assert complaint(picture) == said
+    assert complaint(image) == said
 
 
 def png(width: int, height: int) -> bytes:
@@ -323,9 +323,9 @@ def png(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("width", "height", "said"),
     [
-        (9000, 8000, "the picture has 9,000 x 8,000 pixels, a decompression bomb"),
-        (12000, 10000, "the picture has 12,000 x 10,000 pixels, a decompression bomb"),  # of which Pillow warns
-        (30000, 20000, "the picture is a decompression bomb"),  # which Pillow refuses
+        (9000, 8000, "the image has 9,000 x 8,000 pixels, a decompression bomb"),
+        (12000, 10000, "the image has 12,000 x 10,000 pixels, a decompression bomb"),  # of which Pillow warns
+        (30000, 20000, "the image is a decompression bomb"),  # which Pillow refuses
     ],
 )
 def test_a_decompression_bomb_is_refused_before_it_goes_off(width: int, height: int, said: str) -> None:
@@ -336,7 +336,7 @@ def test_a_decompression_bomb_is_refused_before_it_goes_off(width: int, height: 
     assert complaint(bytes(jpeg)) == said
 
 
-def test_a_large_picture_that_is_no_bomb_is_made_small() -> None:
+def test_a_large_image_that_is_no_bomb_is_made_small() -> None:
     assert Image.open(io.BytesIO(stored(png(3600, 3000)).data)).size == (307, 256)
     assert Image.open(io.BytesIO(stored(file(photo(1500, 2000))).data)).size == (341, 256)
 
@@ -364,7 +364,7 @@ def test_a_jpeg_that_is_cut_short_is_mended_or_refused(kind: str, large: bool, s
     assert made.repaired == ("" if cut == data else "cut short: its end is grey")
 
 
-def test_of_a_picture_cut_short_the_beginning_is_kept() -> None:
+def test_of_a_image_cut_short_the_beginning_is_kept() -> None:
     """It is said so, and Pillow's switch for the whole process stays off."""
     pixels = photo(300, 400, noise=8)
     for options in ({}, {"exif": exif(3)}):
@@ -380,7 +380,7 @@ def test_of_a_picture_cut_short_the_beginning_is_kept() -> None:
 
 
 def test_a_jpeg_with_a_hole_is_said_to_be_damaged() -> None:
-    """Its colours may be wrong from there on; the count of such pictures is shown."""
+    """Its colours may be wrong from there on; the count of such images is shown."""
     for options in ({}, {"restart_marker_blocks": 4}):
         data = bytearray(file(photo(300, 400, noise=8), **options))
         data[len(data) // 2 : len(data) // 2 + 400] = np.random.default_rng(1).bytes(400)
@@ -388,7 +388,7 @@ def test_a_jpeg_with_a_hole_is_said_to_be_damaged() -> None:
 
 
 def test_bytes_too_many_are_no_damage() -> None:
-    """Cameras and shops add them; every program shows such a picture."""
+    """Cameras and shops add them; every program shows such an image."""
     data = file(photo())
     for longer in (data + b"\0\0", data + b"thumbnail", data[:-2] + b"\0\0\0" + data[-2:]):
         made = stored(longer)
@@ -400,7 +400,7 @@ def test_bytes_too_many_are_no_damage() -> None:
 @given(
     st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\0", b"BM"])
 )
-def test_random_bytes_are_no_picture(data: bytes, head: bytes) -> None:
+def test_random_bytes_are_no_image(data: bytes, head: bytes) -> None:
     assert outcome(head + data)
 
 
@@ -410,7 +410,7 @@ def test_random_bytes_are_no_picture(data: bytes, head: bytes) -> None:
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4),
     st.booleans(),
 )
-def test_damaged_pictures_are_mended_or_refused(kind: str, changes: list[tuple[float, int]], at_front: bool) -> None:
+def test_damaged_images_are_mended_or_refused(kind: str, changes: list[tuple[float, int]], at_front: bool) -> None:
     """Of damaged EXIF, TIFF tags, palettes: Pillow has a warning or an exception for each."""
     data = bytearray(damaged_of(kind))
     for place, value in changes:
@@ -440,7 +440,7 @@ def test_pillows_warnings_are_heard_by_nobody_and_the_filters_stay() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert heard == ["the picture has 9,500 x 9,500 pixels, a decompression bomb"] * 80
+    assert heard == ["the image has 9,500 x 9,500 pixels, a decompression bomb"] * 80
     assert warnings.filters == before
 
 
@@ -450,7 +450,7 @@ def test_what_pillow_logs_does_not_reach_the_terminal() -> None:
 
 
 def test_bytes_behind_the_end_of_a_jpeg_are_no_harm() -> None:
-    """Cameras and shops append things; to decode such pictures by another library took twice as long."""
+    """Cameras and shops append things; to decode such images by another library took twice as long."""
     small, large = file(photo()), file(photo(600, 800))
     assert stored(small + b"added").data == small + b"added"
     kept = stored(large + b"added")

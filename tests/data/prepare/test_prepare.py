@@ -125,13 +125,13 @@ def test_a_card_that_lies_leaves_no_store(
     assert prepare(colours()).image_count == 44
 
 
-def test_a_label_that_is_no_class_is_set_aside_and_counted(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+def test_a_label_that_is_no_class_is_rejected_and_counted(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
     with pytest.raises(DataError) as caught:
         prepare(changed(colours(), labels={"colour": "mauve"}))
     (kept,) = (fresh / "stores" / "colours").glob("*.rejected.parquet")
     assert str(caught.value) == (
         "colours is not as its data card says (colours.md): examples in train: the card says 72, the data has 71; rows "
-        'set aside: the card allows 0, there are 1; set aside were train0/ja: "mauve" is no class of colour '
+        'rejected: the card allows 0, there are 1; rejected were train0/ja: "mauve" is no class of colour '
         f"(all in {kept})."
     )
     rows = pq.read_table(kept).to_pylist()
@@ -173,14 +173,14 @@ def test_other_data_has_another_fingerprint(
     assert prepare(spec).fingerprint != store.fingerprint
 
 
-def test_another_picture_makes_another_fingerprint(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+def test_another_image_makes_another_fingerprint(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
     spec = colours()
     source = spec.source()
 
     class Repainted(type(source)):
         def images(self) -> Iterator[tuple[str, bytes]]:
-            pictures = dict(super().images())
-            yield from (pictures | {"train0": pictures["train1"]}).items()
+            encoded = dict(super().images())
+            yield from (encoded | {"train0": encoded["train1"]}).items()
 
     plain = prepare(spec)
     (fresh / "stores").rename(fresh / "elsewhere")
@@ -189,7 +189,7 @@ def test_another_picture_makes_another_fingerprint(fresh: Path, colours: Callabl
 
 
 def test_another_identity_is_another_store(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
-    """A new version of a package must not be served with the pictures of the old one."""
+    """A new version of a package must not be served with the images of the old one."""
     spec = colours()
     one, other = spec.source(), spec.source()
     other.identity["colours"] = "2"
@@ -233,38 +233,38 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_a_store(
     assert store.folder == folder
     assert (folder / INFO).is_file()
     assert inside(folder.parent) == {folder.name, "pictures"}
-    assert inside(folder.parent / "pictures") == {store.pictures.name}
+    assert inside(folder.parent / "pictures") == {store.images_folder.name}
     assert store.image_count == len(store.images) == 44
 
 
-PICTURE = simplejpeg.encode_jpeg(np.zeros((8, 8, 3), np.uint8))
+IMAGE = simplejpeg.encode_jpeg(np.zeros((8, 8, 3), np.uint8))
 
 
 class Odd:
-    """A source of two pictures and two examples, to be spoilt."""
+    """A source of two images and two examples, to be corrupted."""
 
     identity = {"odd": "1"}  # noqa: RUF012
     tasks = (Task("t", ("a", "b")),)
     size = 2
 
-    def __init__(self, **spoilt: Any) -> None:
-        self.spoilt = spoilt
+    def __init__(self, **corrupted: Any) -> None:
+        self.corrupted = corrupted
 
     def images(self) -> Iterator[tuple[str, bytes]]:
-        yield from self.spoilt.get("images", [("x", PICTURE), ("y", PICTURE)])
+        yield from self.corrupted.get("images", [("x", IMAGE), ("y", IMAGE)])
 
     def examples(self) -> Iterator[Example]:
         good = [Example(key, "text", "de", "train", {"t": "a"}, key, slices={"s": "1"}) for key in ("x", "y")]
-        yield from self.spoilt.get("examples", lambda _: good)(good)
+        yield from self.corrupted.get("examples", lambda _: good)(good)
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "said"),
+    ("corrupted", "said"),
     [
-        ({"images": [("x", PICTURE), ("x", PICTURE), ("y", PICTURE)]}, 'odd: the picture "x" comes twice.'),
+        ({"images": [("x", IMAGE), ("x", IMAGE), ("y", IMAGE)]}, 'odd: the image "x" comes twice.'),
         (
             {"examples": lambda good: [replace(good[0], image="z")]},
-            'Example x names the picture "z", which the source does not have.',
+            'Example x names the image "z", which the source does not have.',
         ),
         ({"examples": lambda good: []}, "The source has no examples."),
         (
@@ -273,13 +273,13 @@ class Odd:
         ),
         (
             {"examples": lambda good: [replace(good[0], labels={"t": "c"})]},
-            'All rows of the source were set aside, as x: "c" is no class of t.',
+            'All rows of the source were rejected, as x: "c" is no class of t.',
         ),
     ],
 )
-def test_a_source_that_contradicts_itself_is_refused(spoilt: dict[str, Any], said: str, fresh: Path) -> None:
-    """Silently, each of these would put a wrong picture or a lost column under somebody's scores."""
-    spec = DatasetSpec("odd", "odd", Path("no-card.md"), lambda: Odd(**spoilt))
+def test_a_source_that_contradicts_itself_is_refused(corrupted: dict[str, Any], said: str, fresh: Path) -> None:
+    """Silently, each of these would put a wrong image or a lost column under somebody's scores."""
+    spec = DatasetSpec("odd", "odd", Path("no-card.md"), lambda: Odd(**corrupted))
     with pytest.raises(DataError) as caught:
         prepare(spec)
     assert str(caught.value) == said
@@ -317,22 +317,22 @@ def test_more_bad_rows_than_the_card_allows_are_an_error(
     """One bad row of a million is life; a tenth of them is another data set."""
     spec = changed(colours(train=71), labels={"colour": "mauve"})
     assert spec.card
-    spec.card.write_text(spec.card.read_text().replace("  images:", f"  set_aside: {allowed}\n  images:"))
+    spec.card.write_text(spec.card.read_text().replace("  images:", f"  rejected: {allowed}\n  images:"))
     if allowed:
         assert prepare(spec).rejected_count == 1
     else:
-        with pytest.raises(DataError, match="rows set aside: the card allows 0, there are 1"):
+        with pytest.raises(DataError, match="rows rejected: the card allows 0, there are 1"):
             prepare(spec)
 
 
-def test_what_is_not_the_release_is_taken_with_its_own_counts(
+def test_what_is_allow_mismatch_is_taken_with_its_own_counts(
     fresh: Path, colours: Callable[..., DatasetSpec], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Somebody else's export in the published format; nobody may take its scores for those of the release."""
     spec = changed(colours(train=71), labels={"colour": "mauve"})
     store = prepare(spec, released=False)
-    said = "rows set aside: the card allows 0, there are 1"
-    assert (store.name, store.released, store.split_sizes["train"]) == ("colours-not-the-release", False, 71)
+    said = "rows rejected: the card allows 0, there are 1"
+    assert (store.name, store.released, store.split_sizes["train"]) == ("colours-mismatched", False, 71)
     assert store.info["differences"] == [said]
     assert f"Not as the card says: {said}\n" in capsys.readouterr().err
     assert store.folder != store_folder(spec, spec.source())
@@ -366,7 +366,7 @@ def test_opening_what_was_checked_reads_the_description_and_not_the_data(
     store = Store(folder)
     assert (store.split_sizes, store.slices, store.image_count) == ({"train": 20_000}, ("s",), 2)
     assert store.examples["id"][19_999].as_py() == "19999"
-    assert store.image(1) == PICTURE
+    assert store.image(1) == IMAGE
     assert read() - before < 1_000_000
 
 

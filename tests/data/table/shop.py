@@ -20,7 +20,7 @@ WORDS = {"de": ("Schuh", "Hut", "Tasche", "Mantel"), "en": CLASSES, "sk": ("topÃ
 
 
 def jpeg(number: int) -> bytes:
-    """A square of the colour of class ``number % 4``; another number is another picture."""
+    """A square of the colour of class ``number % 4``; another number is another image."""
     colour = ((200, 30, 30), (30, 200, 30), (30, 30, 200), (180, 180, 20))[number % 4]
     noise = np.random.default_rng(number).normal(0, 15, (24, 24, 3))
     file = io.BytesIO()
@@ -75,7 +75,7 @@ def source(path: Path, columns: str = "", **options: str) -> TableSource:
 
 
 def read(path: Path, columns: str = "", **options: str) -> tuple[list[Example], list[Rejected]]:
-    """Examples, and what is set aside."""
+    """Examples, and what is rejected."""
     every = list(source(path, columns, **options).examples())
     return [one for one in every if isinstance(one, Example)], [one for one in every if isinstance(one, Rejected)]
 

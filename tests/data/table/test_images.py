@@ -1,4 +1,4 @@
-"""A cell names a picture as a path, an address on disk, bytes, or not at all."""
+"""A cell names an image as a path, an address on disk, bytes, or not at all."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from mmeval.data.table.images import Finder, Reference
 from mmeval.errors import DataError
 
-DATA = b"\xff\xd8 a picture"
+DATA = b"\xff\xd8 an image"
 SHA = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pictures below ``root``, and one beside it that a Hub table must not reach."""
+    """Images below ``root``, and one beside it that a Hub table must not reach."""
     root = tmp_path / "root"
     for name in ("a.jpg", "photos/b.jpg", "cdn.example/p/c d.jpg", "p/e.jpg", "train/a.jpg", "../secret.jpg"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def refusal(folder: Path, cell: Any, **options: bool) -> str:
         ("s3://bucket/some/where/a.jpg", "a.jpg"),
     ],
 )
-def test_a_picture_is_found_and_has_one_key(cell: object, key: str, folder: Path) -> None:
+def test_a_image_is_found_and_has_one_key(cell: object, key: str, folder: Path) -> None:
     """Else it is missing, or the same one stands in two splits."""
     found = find(folder, cell)
     assert found is not None
@@ -59,12 +59,12 @@ def test_a_picture_is_found_and_has_one_key(cell: object, key: str, folder: Path
 
 
 @pytest.mark.parametrize("cell", [None, "", "  ", b"", [], [None], float("nan"), {"bytes": None, "path": None}])
-def test_no_picture_is_no_mistake(cell: object, folder: Path) -> None:
+def test_no_image_is_no_mistake(cell: object, folder: Path) -> None:
     assert find(folder, cell) is None
 
 
 def test_paths_start_beside_their_table_then_at_the_top(folder: Path) -> None:
-    """Else an ImageFolder's metadata.csv, or a table in data/, finds none of its pictures."""
+    """Else an ImageFolder's metadata.csv, or a table in data/, finds none of its images."""
     assert find(folder, "a.jpg", "train") == find(folder, "train/a.jpg")
     assert find(folder, "photos/b.jpg", "train") == find(folder, "photos/b.jpg")
     assert find(folder, "a.jpg", "train", beside=False) == find(folder, "a.jpg")
@@ -76,21 +76,21 @@ def test_paths_start_beside_their_table_then_at_the_top(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("no.jpg", "the picture's file no.jpg is not there"),
-        ("photos", "the picture's file photos is not there"),
-        ("x" * 5000, f"the picture's file {'x' * 5000} is not there"),
-        ("a\0.jpg", "the picture's file a\0.jpg is not there"),
-        (7, "the picture is a int, neither a path nor bytes"),
-        ({"url": "a.jpg"}, "the picture is an object with url, not bytes and path"),
+        ("no.jpg", "the image's file no.jpg is not there"),
+        ("photos", "the image's file photos is not there"),
+        ("x" * 5000, f"the image's file {'x' * 5000} is not there"),
+        ("a\0.jpg", "the image's file a\0.jpg is not there"),
+        (7, "the image is a int, neither a path nor bytes"),
+        ({"url": "a.jpg"}, "the image is an object with url, not bytes and path"),
         (
             "https://cdn.example/q/no.jpg",
-            "the picture https://cdn.example/q/no.jpg is not on disk (as no.jpg in the folder of pictures)",
+            "the image https://cdn.example/q/no.jpg is not on disk (as no.jpg in the folder of images)",
         ),
-        ("ftp://a/b.jpg", "the picture's address ftp://a/b.jpg is of a kind that is not known"),
-        ("https://a/", "the picture's address https://a/ names no file"),
-        ("https://[a/b.jpg", "the picture's address https://[a/b.jpg can't be read"),
-        ("https://a/%2e%2e/secret.jpg", "the picture's address https://a/%2e%2e/secret.jpg names no file"),
-        ("https://../secret.jpg", "the picture's address https://../secret.jpg names no file"),
+        ("ftp://a/b.jpg", "the image's address ftp://a/b.jpg is of a kind that is not known"),
+        ("https://a/", "the image's address https://a/ names no file"),
+        ("https://[a/b.jpg", "the image's address https://[a/b.jpg can't be read"),
+        ("https://a/%2e%2e/secret.jpg", "the image's address https://a/%2e%2e/secret.jpg names no file"),
+        ("https://../secret.jpg", "the image's address https://../secret.jpg names no file"),
     ],
 )
 def test_what_can_not_be_had_is_said_in_a_few_words(cell: object, reason: str, folder: Path) -> None:
@@ -100,13 +100,13 @@ def test_what_can_not_be_had_is_said_in_a_few_words(cell: object, reason: str, f
 @pytest.mark.parametrize("cell", ["../secret.jpg", "/etc/passwd", "photos\\..\\..\\secret.jpg", "a/../../secret.jpg"])
 def test_a_table_from_elsewhere_reads_nothing_of_this_machine(cell: str, folder: Path) -> None:
     """Else whoever writes a Hub data set has files of its users' machines in reports."""
-    assert refusal(folder, cell, inside=True) == f"the picture's path {cell} leaves the folder of the table"
+    assert refusal(folder, cell, inside=True) == f"the image's path {cell} leaves the folder of the table"
     with pytest.raises(DataError, match=r"~/a\.jpg is not there"):
         find(folder, "~/a.jpg", inside=True)
 
 
 def test_a_finder_that_looks_again_sees_what_changed(folder: Path) -> None:
-    """Else a picture that was changed is not prepared anew."""
+    """Else an image that was changed is not prepared anew."""
     finder = Finder(folder)
     for cell in ("a.jpg", "photos/b.jpg"):
         finder.find(cell, str(folder))

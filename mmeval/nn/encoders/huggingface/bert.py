@@ -83,7 +83,7 @@ class BertEncoder(TextEncoder):
         """``LayerNorm(content + position + type)`` and dropout: BERT's embedding of any tokens.
 
         Args:
-            content: ``[B, T, D]``, from ``words`` or a picture.
+            content: ``[B, T, D]``, from ``words`` or an image.
             positions: int64 ``[T]`` or ``[B, T]``, counted from 0.
             types: int64 ``[T]`` or ``[B, T]``, or one type for all.
         """

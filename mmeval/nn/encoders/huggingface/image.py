@@ -27,9 +27,9 @@ def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made al
     pretrained.transformers(f"The image encoder {named.full}")
     config = pretrained.configuration(found)
     half = getattr(config, "vision_config", config)
-    # NaFlex reads pictures of any proportions, as rows of patches.
+    # NaFlex reads images of any proportions, as rows of patches.
     if hasattr(half, "num_patches") or not (hasattr(half, "image_size") or hasattr(half, "hidden_sizes")):
-        raise UserError(f'"{named.full}": {config.model_type} reads no pictures of a fixed size.')
+        raise UserError(f'"{named.full}": {config.model_type} reads no images of a fixed size.')
     read = pretrained.preprocessing(found, config)
     model = pretrained.weights(found, config)
     if hasattr(config, "vision_config") and not hasattr(model, "get_image_features"):
@@ -45,7 +45,7 @@ class HubImage(ImageEncoder):
     """A vision model of ``transformers``, or the image half of CLIP, SigLIP and their like.
 
     Tokens are patches or positions, without class and register tokens. ``pooled`` is what the model itself makes of
-    a picture: CLIP's and SigLIP's image features, ViT's class token behind the last norm, ResNet's average.
+    an image: CLIP's and SigLIP's image features, ViT's class token behind the last norm, ResNet's average.
     """
 
     def __init__(self, name: str, model: nn.Module, read: ImageInput) -> None:

@@ -118,7 +118,7 @@ def tokenizer(found: Source) -> Any:  # noqa: ANN401 - transformers' own class
 
 
 def preprocessing(found: Source, config: Any) -> ImageInput:  # noqa: ANN401
-    """How it wants its pictures, as its ``preprocessor_config.json`` says.
+    """How it wants its images, as its ``preprocessor_config.json`` says.
 
     Raises:
         UserError: there is none that can be read.
@@ -133,7 +133,7 @@ def preprocessing(found: Source, config: Any) -> ImageInput:  # noqa: ANN401
             # Pillow's variant: it is not called, and needs no torchvision.
             read = auto.from_pretrained(found.where, revision=found.revision, config=config, backend="pil", **NO_CODE)
         except (ValueError, ImportError) as error:
-            raise UserError(f'"{found.name}": it does not say how pictures are to be prepared.') from error
+            raise UserError(f'"{found.name}": it does not say how images are to be prepared.') from error
     return declared(read)
 
 
@@ -181,7 +181,7 @@ def checkpointed(model: Any) -> None:  # noqa: ANN401
 
 
 def declared(read: Any) -> ImageInput:  # noqa: ANN401
-    """What a published preprocessor says of the pictures that it makes."""
+    """What a published preprocessor says of the images that it makes."""
     height, width, crop = _size(read)
     # Pixels go through scale, mean and std there; here they come from 0 to 1.
     scale = 255 * read.rescale_factor if read.do_rescale else 255.0
@@ -197,7 +197,7 @@ def declared(read: Any) -> ImageInput:  # noqa: ANN401
 
 
 def _size(read: Any) -> tuple[int, int, float]:  # noqa: ANN401
-    """Height, width and crop. Where a picture would keep its proportions, the middle is cut out of it."""
+    """Height, width and crop. Where an image would keep its proportions, the middle is cut out of it."""
     size, cut = dict(read.size or {}), dict(getattr(read, "crop_size", None) or {})
     edge = size.get("shortest_edge")
     if edge and getattr(read, "crop_pct", None):  # ConvNeXT: from 384 on it is stretched
@@ -208,7 +208,7 @@ def _size(read: Any) -> tuple[int, int, float]:  # noqa: ANN401
     if edge:
         return edge, edge, 1.0
     if not size.get("height"):
-        raise UserError("it takes pictures of any size")
+        raise UserError("it takes images of any size")
     return size["height"], size["width"], 0.0
 
 

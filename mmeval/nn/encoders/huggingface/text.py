@@ -93,14 +93,14 @@ class HubText(TextEncoder):
 
 
 class TextTower(HubText):
-    """The text half of CLIP, SigLIP and their like; ``pooled`` lies in the space that pictures and texts share.
+    """The text half of CLIP, SigLIP and their like; ``pooled`` lies in the space that images and texts share.
 
     Tokens are brought there too, by the same projection, so that ``pooled`` is one of them: CLIP's end of text,
     SigLIP's last position.
     """
 
     def __init__(self, name: str, model: nn.Module, tokenizer: PublishedTokenizer, read: TextInput) -> None:
-        """``model`` holds both halves; that of pictures is dropped."""
+        """``model`` holds both halves; that of images is dropped."""
         super().__init__(name, model, tokenizer, read)
         pretrained.only(model, "text")
         self._places = by_layers(model)

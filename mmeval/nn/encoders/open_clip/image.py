@@ -26,7 +26,7 @@ def image_tower(name: str, visual: nn.Module, width: int, hidden: bool) -> OpenC
         hidden: whether states before the projection are wanted.
 
     Raises:
-        UserError: it is no tower that we know, or pictures are to be resized as we can't.
+        UserError: it is no tower that we know, or images are to be resized as we can't.
     """
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.timm_model import TimmModel
@@ -40,12 +40,12 @@ def image_tower(name: str, visual: nn.Module, width: int, hidden: bool) -> OpenC
 
 
 def _input(name: str, prepared: dict[str, Any]) -> ImageInput:
-    """What ``open_clip`` keeps beside a tower about its pictures, in our words."""
+    """What ``open_clip`` keeps beside a tower about its images, in our words."""
     size, mode = prepared["size"], prepared["resize_mode"]
     height, width = (size, size) if isinstance(size, int) else size
     if mode not in ("shortest", "squash"):
         raise UserError(
-            f'"{name}" wants pictures resized by "{mode}", which mmeval can\'t; it can by shortest or squash.'
+            f'"{name}" wants images resized by "{mode}", which mmeval can\'t; it can by shortest or squash.'
         )
     mean, std = ((float(r), float(g), float(b)) for r, g, b in (prepared["mean"], prepared["std"]))
     crop = 1.0 if mode == "shortest" else 0.0
@@ -202,7 +202,7 @@ class TimmTower(OpenClipImage):
             return head(trunk.get_classifier()(trunk.fc_norm(tokens))), pooled
         channels_last = getattr(trunk, "output_fmt", "NCHW") == "NHWC"
         flat = states.flatten(1, 2) if channels_last else states.flatten(2).transpose(1, 2)  # [B, N, C]
-        # Each place as if it were the whole picture: the mean of one is itself; norm and projection follow.
+        # Each place as if it were the whole image: the mean of one is itself; norm and projection follow.
         alone = flat.flatten(0, 1)
         alone = alone[:, None, None] if channels_last else alone[:, :, None, None]
         return head(trunk.forward_head(alone)).unflatten(0, flat.shape[:2]), pooled

@@ -36,7 +36,7 @@ def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made al
     """The image tower of ``open_clip:MODEL/TAG``, with the options ``space`` and ``weights``.
 
     Raises:
-        UserError: no such model, weights or option, weights that don't fit the model, or a way to resize pictures
+        UserError: no such model, weights or option, weights that don't fit the model, or a way to resize images
             that isn't ours.
         MissingWeightsError: the weights could not be had.
         MissingExtraError: the package isn't installed.

@@ -1,4 +1,4 @@
-"""Pictures nearly as they are: pixels, patches, or what one convolution makes of them (Perceiver's inputs)."""
+"""Images nearly as they are: pixels, patches, or what one convolution makes of them (Perceiver's inputs)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Patches(ImageEncoder):
     """
 
     def __init__(self, name: str, size: int, patch: int) -> None:
-        """``size`` is the side of the square picture in pixels, a multiple of ``patch``."""
+        """``size`` is the side of the square image in pixels, a multiple of ``patch``."""
         super().__init__()
         self.name, self.patch, self.width = name, patch, CHANNELS * patch**2
         self.input = ImageInput(size, size, mean=MEAN, std=STD)
@@ -62,7 +62,7 @@ class Patches(ImageEncoder):
         return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))
 
     def forward(self, batch: Batch) -> Encoded:
-        """As any image encoder; a batch without pictures gives one token, which the mask hides."""
+        """As any image encoder; a batch without images gives one token, which the mask hides."""
         if batch.images is None and batch.image_embeddings is None:
             nothing = torch.zeros(len(batch), self.width, device=batch.has_image.device)
             return Encoded(nothing[:, None], batch.has_image[:, None], nothing)
@@ -72,12 +72,12 @@ class Patches(ImageEncoder):
 class ConvStem(ImageEncoder):
     """7x7 convolution, batch norm, ReLU, 3x3 max pooling, each pass at stride 2 (arXiv 2107.14795, ImageNet).
 
-    Padded so that the grid is just a quarter of the picture. In training, the statistics of the norm are those of the
-    batch, blank pictures included.
+    Padded so that the grid is just a quarter of the image. In training, the statistics of the norm are those of the
+    batch, blank images included.
     """
 
     def __init__(self, name: str, size: int, width: int) -> None:
-        """``size`` is the side of the square picture in pixels, a multiple of 4; ``width`` features come out."""
+        """``size`` is the side of the square image in pixels, a multiple of 4; ``width`` features come out."""
         super().__init__()
         self.name, self.width, self.input = name, width, ImageInput(size, size, mean=MEAN, std=STD)
         self.conv = nn.Conv2d(CHANNELS, width, 7, stride=2, padding=3, bias=False)

@@ -27,7 +27,7 @@ def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made al
     """The image tower of ``st:OWNER/NAME``, or of a folder; on the Hub with the option ``revision``.
 
     Raises:
-        UserError: it takes no pictures, or as we can't give them; another option.
+        UserError: it takes no images, or as we can't give them; another option.
         MissingWeightsError: the weights could not be had.
         MissingExtraError: the package isn't installed.
     """
@@ -38,9 +38,7 @@ def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made al
         return SentenceImage(found.name, [_clip(found, architecture)])
     model = _load(found)
     if _kind(model) not in KINDS:
-        raise UserError(
-            f'"{found.name}": it has no image tower of CLIP or SigLIP; for pictures alone take hf: or timm:.'
-        )
+        raise UserError(f'"{found.name}": it has no image tower of CLIP or SigLIP; for images alone take hf: or timm:.')
     made = SentenceImage(found.name, list(model))
     made.published = found.published
     return made
@@ -71,7 +69,7 @@ def text(named: Named, frozen: bool) -> TextEncoder:  # noqa: ARG001 - made alik
 
 
 def _kind(model: Any) -> str:  # noqa: ANN401 - sentence_transformers' own class
-    """What a model that takes texts and pictures is called by transformers; empty where it doesn't."""
+    """What a model that takes texts and images is called by transformers; empty where it doesn't."""
     two = type(model[0]).__name__ in ("Transformer", "CLIPModel") and {"text", "image"} <= set(model.modalities)
     return str(model[0].model.config.model_type) if two else ""
 

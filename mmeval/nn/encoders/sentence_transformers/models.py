@@ -140,7 +140,7 @@ class SentenceImage(HubImage):
         """``parts`` are the modules of a ``SentenceTransformer``.
 
         Raises:
-            UserError: its pictures are prepared as we can't.
+            UserError: its images are prepared as we can't.
         """
         first: Any = parts[0]
         scaling = pretrained.scaling(first.model)

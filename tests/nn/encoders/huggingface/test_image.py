@@ -1,4 +1,4 @@
-"""Image encoders of transformers: each gives what its own model gives, on pictures prepared as it was published."""
+"""Image encoders of transformers: each gives what its own model gives, on images prepared as it was published."""
 
 from __future__ import annotations
 
@@ -90,25 +90,25 @@ def test_a_model_that_gives_features_as_a_tensor_is_read_too(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("family", ["vit", "dinov2", "resnet", "clip", "siglip"])
-def test_pictures_are_prepared_as_the_published_processor_prepares_them(family: str) -> None:
+def test_images_are_prepared_as_the_published_processor_prepares_them(family: str) -> None:
     """Size, crop, interpolation, mean and std; what is left is the rounding of pixels."""
     import transformers
 
     prepare = transformers.AutoImageProcessor.from_pretrained(tiny.folder(family), backend="pil")
     encoder = local(family)
     smooth = np.add.outer(np.arange(90), np.arange(90)) % 90 * 2
-    picture = Image.fromarray(np.stack([smooth, smooth[::-1], smooth // 2], 2).astype(np.uint8))
+    image = Image.fromarray(np.stack([smooth, smooth[::-1], smooth // 2], 2).astype(np.uint8))
     file = io.BytesIO()
-    picture.save(file, "PNG")
+    image.save(file, "PNG")
     read = encoder.input
     images = decode_batch([file.getvalue()], (read.height, read.width), read.interpolation, read.crop)
-    expected = prepare(picture, return_tensors="pt")["pixel_values"]
+    expected = prepare(image, return_tensors="pt")["pixel_values"]
     assert expected.shape == images.shape
     step = 1 / 255 / min(read.std)
     torch.testing.assert_close(read.normalise(images), expected, rtol=0, atol=1.01 * step)
 
 
-def test_what_is_declared_of_pictures_is_what_was_published() -> None:
+def test_what_is_declared_of_images_is_what_was_published() -> None:
     vit, dino, resnet, clip = (local(family).input for family in ("vit", "dinov2", "resnet", "clip"))
     assert (vit.interpolation, vit.crop, vit.mean) == ("bilinear", 0.0, (0.5, 0.5, 0.5))
     assert (dino.interpolation, dino.crop) == ("bicubic", 32 / 36)
@@ -198,7 +198,7 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pyte
     [
         ("vit", "?size=60", "size=60; write a multiple of its patches of 8 pixels"),
         ("vit", "?pool=cls", 'this encoder has no option "pool"; it has size, weights'),
-        ("bert", "", "bert reads no pictures of a fixed size"),
+        ("bert", "", "bert reads no images of a fixed size"),
         ("resnet", "?size=0", "size=0; write a whole number from 1 to 2048"),
     ],
 )
@@ -208,7 +208,7 @@ def test_what_it_cannot_do_is_said(family: str, options: str, sentence: str) -> 
     assert sentence in str(error.value)
 
 
-def test_a_folder_that_does_not_say_how_pictures_are_prepared_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_say_how_images_are_prepared_is_refused(tmp_path: Path) -> None:
     """Guessed, every figure would be a little wrong."""
     folder = tiny.copy("vit", tmp_path / "vit")
     (folder / "preprocessor_config.json").unlink()

@@ -78,7 +78,7 @@ MODELS["siglip"] |= {
     },
 }
 PLACES = {"clip": 16, "mean": 16, "resnet": 4, "coca": 255, "vit": 100, "vit-mean": 100, "convnext": 25, "siglip": 196}
-"""Tokens of a picture, without the class token."""
+"""Tokens of an image, without the class token."""
 IMAGE_TOWERS = [name for name in MODELS if name != "xlmr"]
 TEXT_TOWERS = ["clip", "coca", "siglip", "xlmr"]
 
@@ -155,7 +155,7 @@ def texts_of(folder: Path, options: str = "", **how: Any) -> TextEncoder:
     return text_encoder(f"open_clip:local-dir:{folder}{options}", **how).eval()
 
 
-def pictures(encoder: ImageEncoder, count: int = 2) -> torch.Tensor:
+def images(encoder: ImageEncoder, count: int = 2) -> torch.Tensor:
     shape = (count, 3, encoder.input.height, encoder.input.width)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -210,7 +210,7 @@ def test_clip_is_the_clip_of_transformers(models: dict[str, tuple[Path, Any]]) -
     folder, own = models["clip"]
     reference = hf_clip(own)
     images, texts = images_of(folder), texts_of(folder)
-    pixels, (ids, mask) = pictures(images), texts.tokenize(["a red dress", "shoes"])
+    pixels, (ids, mask) = images(images), texts.tokenize(["a red dress", "shoes"])
     with torch.no_grad():
         seen = reference.get_image_features(pixel_values=images.input.normalise(pixels))
         read = reference.get_text_features(input_ids=ids)
@@ -224,7 +224,7 @@ def test_an_image_tower_gives_open_clips_own_features(models: dict[str, tuple[Pa
     """Also not normalised: the zero-shot recipe adds embeddings before it scales them to length 1."""
     folder, reference = models[name]
     encoder = images_of(folder)
-    pixels = pictures(encoder)
+    pixels = images(encoder)
     how = {"normalize": False} if name == "coca" else {}
     with torch.no_grad():
         encoded = encoder.encode(pixels)
@@ -255,7 +255,7 @@ def test_every_parameter_of_a_tower_is_used(models: dict[str, tuple[Path, Any]],
     """One that isn't gets no gradient, and training over several devices stops; also none of the other tower's."""
     folder, _ = models[name]
     images, texts = images_of(folder, f"?space={space}").train(), texts_of(folder, f"?space={space}").train()
-    encoded = [images.encode(pictures(images)), texts.encode(*texts.tokenize(["red dress", "shoe"]))]
+    encoded = [images.encode(images(images)), texts.encode(*texts.tokenize(["red dress", "shoe"]))]
     sum(one.pooled.square().sum() for one in encoded).backward()
     for encoder, one in zip((images, texts), encoded, strict=True):
         assert not [name for name, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
@@ -267,7 +267,7 @@ def test_tokens_lie_where_the_pooled_vector_lies(models: dict[str, tuple[Path, A
     folder, reference = models["clip"]
     images, texts = images_of(folder), texts_of(folder)
     with torch.no_grad():
-        pixels = pictures(images)
+        pixels = images(images)
         visual = reference.visual
         states = visual.transformer(visual._embeds(images.input.normalise(pixels)))
         torch.testing.assert_close(images.encode(pixels).tokens, visual.ln_post(states)[:, 1:] @ visual.proj)
@@ -354,7 +354,7 @@ def test_coca_gives_the_queries_for_captions_as_tokens(models: dict[str, tuple[P
     """Query 0 is the contrastive one; the other 255 are what a decoder reads."""
     folder, reference = models["coca"]
     images, texts = images_of(folder, "?space=hidden"), texts_of(folder)
-    pixels = pictures(images)
+    pixels = images(images)
     with torch.no_grad():
         _, queries = reference.visual(images.input.normalise(pixels))
         encoded = images.encode(pixels)
@@ -394,7 +394,7 @@ def test_less_memory_gives_the_same_gradients(models: dict[str, tuple[Path, Any]
             for module in encoder.modules():
                 if isinstance(module, nn.Dropout):
                     module.p = 0.0
-            fed = [pictures(encoder)] if isinstance(encoder, ImageEncoder) else encoder.tokenize(["red dress"])
+            fed = [images(encoder)] if isinstance(encoder, ImageEncoder) else encoder.tokenize(["red dress"])
             encoder.encode(*fed).pooled.sum().backward()
             found += [p.grad for p in encoder.parameters()]
         return found
@@ -417,7 +417,7 @@ def test_adapters_and_frozen_layers_fit_both_towers(models: dict[str, tuple[Path
         assert all("lora" in n and "resblocks.1." in n for n in learns)
 
 
-def test_pictures_are_prepared_as_the_checkpoint_says(tmp_path: Path, models: dict[str, tuple[Path, Any]]) -> None:
+def test_images_are_prepared_as_the_checkpoint_says(tmp_path: Path, models: dict[str, tuple[Path, Any]]) -> None:
     """A wrong crop, mean or interpolation costs points that nothing else shows."""
     read = images_of(models["clip"][0]).input
     assert (read.height, read.width, read.interpolation, read.crop) == (32, 32, "bicubic", 1.0)
@@ -426,7 +426,7 @@ def test_pictures_are_prepared_as_the_checkpoint_says(tmp_path: Path, models: di
     read = images_of(tmp_path).input
     assert (read.interpolation, read.mean, read.std, read.crop) == ("bilinear", (0.5,) * 3, (0.5,) * 3, 0.0)
     write_model(tmp_path, MODELS["clip"], resize_mode="longest")
-    with pytest.raises(UserError, match='wants pictures resized by "longest", which mmeval can\'t'):
+    with pytest.raises(UserError, match='wants images resized by "longest", which mmeval can\'t'):
         images_of(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Pictures as pixels, patches or one convolution: the tokens that Perceiver IO's image models read."""
+"""Images as pixels, patches or one convolution: the tokens that Perceiver IO's image models read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmeval import Batch, UserError
 from mmeval.nn import image_encoder
 
 
-def pictures(size: int) -> torch.Tensor:
+def random_images(size: int) -> torch.Tensor:
     return torch.randint(256, (2, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
@@ -21,7 +21,7 @@ def test_patches_are_cut_as_in_the_reference(name: str, patch: int) -> None:
     from transformers.models.perceiver.modeling_perceiver import space_to_depth
 
     encoder = image_encoder(name)
-    images = pictures(16)
+    images = random_images(16)
     expected = space_to_depth(encoder.input.normalise(images), spatial_block_size=patch)  # type: ignore[no-untyped-call]
     encoded = encoder.encode(images)
     torch.testing.assert_close(encoded.tokens, expected.flatten(1, 2), rtol=0, atol=0)
@@ -40,7 +40,7 @@ def test_the_convolution_is_the_references() -> None:
     torch.nn.init.uniform_(reference.batchnorm.running_mean, -0.5, 0.5)
     encoder.conv.load_state_dict(reference.conv.state_dict())
     encoder.norm.load_state_dict(reference.batchnorm.state_dict())
-    images = pictures(32)
+    images = random_images(32)
     with torch.no_grad():
         expected = reference(encoder.input.normalise(images))
         found = encoder.encode(images).tokens.transpose(1, 2).unflatten(2, (8, 8))
@@ -48,8 +48,8 @@ def test_the_convolution_is_the_references() -> None:
 
 
 @pytest.mark.parametrize("name", ["pixels:16", "patches:16x4", "conv:16x8"])
-def test_a_batch_without_pictures_has_tokens_that_are_masked(name: str) -> None:
-    """A table without a single picture must not stop a run."""
+def test_a_batch_without_images_has_tokens_that_are_masked(name: str) -> None:
+    """A table without a single image must not stop a run."""
     nothing = torch.zeros(3, dtype=torch.bool)
     encoded = image_encoder(name)(Batch(nothing, nothing, ("en",) * 3, {}, torch.arange(3)))
     assert not encoded.mask.any()

@@ -75,8 +75,8 @@ def clip(folder: Path) -> None:
     ids = {"vocab_size": 40, "max_position_embeddings": 16, "eos_token_id": 39, "bos_token_id": 1, "pad_token_id": 0}
     vision = SMALL | {"image_size": 32, "patch_size": 8}
     CLIPModel(CLIPConfig(text_config=SMALL | ids, vision_config=vision, projection_dim=24)).save_pretrained(folder)
-    pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    CLIPProcessor(pictures, tokenizer(16)).save_pretrained(folder)
+    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    CLIPProcessor(images, tokenizer(16)).save_pretrained(folder)
 
 
 def siglip(folder: Path) -> None:
@@ -87,8 +87,8 @@ def siglip(folder: Path) -> None:
     ids |= {"eos_token_id": 39, "bos_token_id": 1, "pad_token_id": 0}
     vision = SMALL | {"image_size": 32, "patch_size": 8}
     SiglipModel(SiglipConfig(text_config=SMALL | ids, vision_config=vision)).save_pretrained(folder)
-    pictures = SiglipImageProcessor(size={"height": 32, "width": 32})
-    SiglipProcessor(pictures, tokenizer(64, framed=False)).save_pretrained(folder)
+    images = SiglipImageProcessor(size={"height": 32, "width": 32})
+    SiglipProcessor(images, tokenizer(64, framed=False)).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -175,13 +175,13 @@ def test_the_mean_of_the_tokens_is_the_pooled_vector(folders: dict[str, Path], n
 
 
 @pytest.mark.parametrize("name", TOWERS)
-def test_a_picture_gets_the_vector_that_the_library_gives_it(folders: dict[str, Path], name: str) -> None:
+def test_a_image_gets_the_vector_that_the_library_gives_it(folders: dict[str, Path], name: str) -> None:
     encoder, model = images_of(folders[name]), loaded(folders[name])
     images = pixels()
-    pictures = [Image.fromarray(np.ascontiguousarray(one.permute(1, 2, 0).numpy())) for one in images]
+    images = [Image.fromarray(np.ascontiguousarray(one.permute(1, 2, 0).numpy())) for one in images]
     with torch.no_grad():
         made = encoder.encode(images)
-    torch.testing.assert_close(made.pooled, torch.from_numpy(model.encode(pictures)), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(made.pooled, torch.from_numpy(model.encode(images)), rtol=1e-5, atol=1e-5)
     assert made.tokens.shape == (2, 16, encoder.width)  # without the class token
     read = encoder.input
     assert (read.height, read.width, read.interpolation) == (32, 32, "bicubic")
