@@ -1,4 +1,4 @@
-"""What model plugins are built from: encoders, heads, and the torch level of a model."""
+"""Building blocks of model plugins: encoders, heads, and the base class of torch models."""
 
 from mmeval.nn.build import bert, image_encoder, random_weights, text_encoder
 from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, ImageInput, TextEncoder, TextInput

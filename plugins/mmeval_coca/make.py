@@ -63,5 +63,5 @@ def _learn(encoder: Encoder, tuning: Tuning, what: str, *, published: bool) -> N
     else:
         encoder.freeze_blocks(tuning.frozen_layers)
         if tuning.checkpointing:
-            encoder.checkpoint()
-    encoder.settle()
+            encoder.enable_gradient_checkpointing()
+    encoder.record_frozen_parameters()

@@ -24,7 +24,7 @@ class Cleaned:
         self.special = inner.special
         self.size: int = inner.size
 
-    def cut(self, texts: Sequence[str]) -> list[list[int]]:
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, without special tokens, of any length."""
-        rows: list[list[int]] = self._inner.cut([clean(text) for text in texts])
+        rows: list[list[int]] = self._inner.tokenize([clean(text) for text in texts])
         return rows
