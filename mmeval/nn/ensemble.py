@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmeval.plugin.model import ModelContext
+from mmeval.api.task import ModelContext
 
 
 class EnsembleLinear(nn.Module):

@@ -8,7 +8,7 @@ from itertools import permutations
 import torch
 from torch import Tensor, nn
 
-from mmeval.plugin.model import ModelContext
+from mmeval.api.task import ModelContext
 
 MIN_NESTED = 0.999
 """Two tasks are nested if at least this share of the training examples fits: each fine class is assigned to the coarse

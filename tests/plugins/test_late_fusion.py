@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, Task
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_late_fusion import FINE_TUNED, build
 from mmeval_late_fusion.config import LateFusionConfig
 from mmeval_late_fusion.model import LateFusion

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from mmeval import FitContext, ModelContext, Task, UserError
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_late_fusion import build
 from mmeval_late_fusion.config import LateFusionConfig
 from mmeval_late_fusion.logistic import LogisticLateFusion
