@@ -111,7 +111,7 @@ class CmaClip(TorchModel):
         sequence = self._typed(texts, images)  # [B, 2 + n + m, D], text first
         shown = torch.cat([present[:, :1], text.mask, present[:, 1:], image.mask], 1)
         if self.config.position_embeddings:
-            # Counted over what is shown: where the picture's begin must not depend on a batch's padding.
+            # Counted over what is shown: where the image's begin must not depend on a batch's padding.
             sequence = sequence + self.positions((shown.long().cumsum(1) - 1).clamp(0, LONGEST - 1))
         # A row that shows nothing would have nothing to attend to; what comes of it is replaced by the prior.
         hidden = ~shown & shown.any(1, keepdim=True)

@@ -20,10 +20,10 @@ TEXT, IMAGE = 0, 1
 
 
 def grid_boxes(regions: int) -> Tensor:
-    """Boxes ``[R, 4]`` (x of the left, y of the top, x of the right, y of the bottom; shares of the picture) of tokens.
+    """Boxes ``[R, 4]`` (x of the left, y of the top, x of the right, y of the bottom; shares of the image) of tokens.
 
     Tokens are a square grid, row by row; those before the last square number of them (class, registers) see the whole
-    picture.
+    image.
     """
     side = isqrt(regions)
     low = torch.arange(side) / side
@@ -114,7 +114,7 @@ class ImageBERT(TorchModel):
         return Output(self.prior(logits, words.any(1) | regions.any(1)), losses)
 
     def features(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Features ``[B, R, D]`` of the regions, zero where there is no picture, and their mask ``[B, R]``."""
+        """Features ``[B, R, D]`` of the regions, zero where there is no image, and their mask ``[B, R]``."""
         assert self.image_encoder is not None
         encoded = self.image_encoder(batch)
         # What is missing is zeroed first: NaN times a mask of zero is NaN.

@@ -31,7 +31,7 @@ class WordHead(nn.Module):
 
 
 class Pretraining(nn.Module):
-    """Masked words, masked regions (L2) and image-text matching, in a second pass over the spoilt sequence.
+    """Masked words, masked regions (L2) and image-text matching, in a second pass over the corrupted sequence.
 
     Masked object classification, the paper's fourth task, needs a detector's labels and is left out.
     """
@@ -53,7 +53,7 @@ class Pretraining(nn.Module):
         """Losses by name; ``features`` ``[B, R, D]`` with mask ``regions``, ``words`` is the text's mask ``[B, T]``."""
         length, both = words.shape[1], words.any(1) & regions.any(1)
         features, matched = self._swap(features.detach(), both)
-        # The text must not be made to fit a picture that isn't its own.
+        # The text must not be made to fit an image that isn't its own.
         together = both & matched
         hidden = torch.rand(regions.shape, device=regions.device) < self.share
         ids, masked = self._mask(batch, words)
@@ -73,9 +73,9 @@ class Pretraining(nn.Module):
         return {f"pretraining {name}": self.weight * loss for name, loss in losses.items()}
 
     def _swap(self, features: Tensor, both: Tensor) -> tuple[Tensor, Tensor]:
-        """Image-text matching: half of the examples get the picture of their neighbour in the batch.
+        """Image-text matching: half of the examples get the image of their neighbour in the batch.
 
-        A neighbour that shows the same picture (in another language) matches.
+        A neighbour that shows the same image (in another language) matches.
         """
         swapped = both & both.roll(1) & (torch.rand(both.shape, device=both.device) < 0.5)
         changed = torch.where(swapped[:, None, None], features.roll(1, 0), features)

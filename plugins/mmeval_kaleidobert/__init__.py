@@ -20,7 +20,7 @@ FINE_TUNING = {
     "recipe.learning_rate": 2e-5,
     "recipe.weight_decay": 1e-4,
     "recipe.schedule": "linear",
-    "recipe.warmup": 0.1,
+    "recipe.warmup_ratio": 0.1,
     "recipe.label_smoothing": 0.0,
     "recipe.modality_dropout": 0.0,
     "dropout": 0.1,
@@ -42,7 +42,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
     register(
         ModelSpec(
             name="kaleidobert",
-            summary="text, then the picture cut into 1 + 4 + 9 + 16 + 25 patches, as one sequence through a BERT",
+            summary="text, then the image cut into 1 + 4 + 9 + 16 + 25 patches, as one sequence through a BERT",
             config=KaleidoBERTConfig,
             build=build,
             version=__version__,

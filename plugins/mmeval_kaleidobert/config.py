@@ -26,8 +26,8 @@ class KaleidoBERTConfig(TorchConfig):
     text_tuning: Tuning = Tuning(frozen=True)
     """How the text encoder learns, if there is one."""
     patch_source: Literal["crops", "grid"] = "grid"
-    """`crops`: each patch is cut out of the picture, resized to the encoder's input and encoded, as in the paper.
-    `grid`: the picture is encoded once and its token grid averaged within each patch. That is ours: up to 55 times
+    """`crops`: each patch is cut out of the image, resized to the encoder's input and encoded, as in the paper.
+    `grid`: the image is encoded once and its token grid averaged within each patch. That is ours: up to 55 times
     cheaper, but a patch then knows of its surroundings, and details finer than a token are lost."""
     levels: int = Field(default=3, ge=1, le=5)
     """Grids 1x1 to LxL; the paper has 5, which make 55 patches. Fewer are ours: 3 make 14."""
@@ -52,7 +52,7 @@ class KaleidoBERTConfig(TorchConfig):
         batch_size=256,
         learning_rate=2e-3,
         weight_decay=1e-2,
-        warmup=0.1,
+        warmup_ratio=0.1,
         label_smoothing=0.1,
         modality_dropout=0.3,
     )

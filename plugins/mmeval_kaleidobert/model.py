@@ -72,11 +72,11 @@ class KaleidoBERT(TorchModel):
         else:
             self.text_encoder = trunk
         crops, pretrains = config.patch_source == "crops", config.pretraining_weight > 0
-        picture = image_encoder(config.image_encoder, config.image_tuning, tokens=not crops)
+        image = image_encoder(config.image_encoder, config.image_tuning, tokens=not crops)
         variants = crops and pretrains
-        self.image_encoder = PatchEncoder(picture, config.levels, variants=variants) if crops else picture
-        self.patches = PatchEmbedding(picture.width, width, config.levels, config.dropout)
-        place = boxes(config.levels, picture.input.height, picture.input.width, shares=config.boxes == "shares")
+        self.image_encoder = PatchEncoder(image, config.levels, variants=variants) if crops else image
+        self.patches = PatchEmbedding(image.width, width, config.levels, config.dropout)
+        place = boxes(config.levels, image.input.height, image.input.width, shares=config.boxes == "shares")
         self.register_buffer("place", place, persistent=False)
         self.pooler = trunk.take_pooler()
         self.dropout = nn.Dropout(config.dropout)
@@ -87,7 +87,7 @@ class KaleidoBERT(TorchModel):
             nn.init.zeros_(layer.bias)
         self.prior = ClassPrior(context)
         if pretrains:
-            self.pretraining = Pretraining(trunk, config, picture.width)
+            self.pretraining = Pretraining(trunk, config, image.width)
 
     @property
     def trunk(self) -> BertEncoder:
@@ -108,7 +108,7 @@ class KaleidoBERT(TorchModel):
         return Output(self.prior(logits, words.any(1) | batch.has_image), losses)
 
     def features(self, batch: Batch) -> Tensor:
-        """Features ``[B, P, D]`` of the patches, and behind them those of variants; zero where there is no picture."""
+        """Features ``[B, P, D]`` of the patches, and behind them those of variants; zero where there is no image."""
         assert self.image_encoder is not None
         tokens = self.image_encoder(batch).tokens  # [B, P, D] of crops, [B, T, D] of a grid
         # What is missing is zeroed first: NaN times a mask of zero is NaN.

@@ -1,4 +1,4 @@
-"""A picture in patches: where they lie, and what an image encoder makes of each (paper, section 3.2)."""
+"""An image in patches: where they lie, and what an image encoder makes of each (paper, section 3.2)."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def start(level: int) -> int:
 
 
 def cells(level: int, height: int, width: int) -> list[Cell]:
-    """The ``level * level`` patches of a picture, row by row; sides that don't divide are cut at whole pixels."""
+    """The ``level * level`` patches of an image, row by row; sides that don't divide are cut at whole pixels."""
     x, y = ([side * i // level for i in range(level + 1)] for side in (width, height))
     return [Cell(x[c], x[c + 1], y[r], y[r + 1]) for r in range(level) for c in range(level)]
 
 
 def boxes(levels: int, height: int, width: int, *, shares: bool) -> Tensor:
-    """``[P, 5]``: (x1, x2, y1, y2, w * h) of every patch, in pixels or in shares of the picture."""
+    """``[P, 5]``: (x1, x2, y1, y2, w * h) of every patch, in pixels or in shares of the image."""
     rows = [
         (x1, x2, y1, y2, (x2 - x1) * (y2 - y1))
         for level in range(1, levels + 1)
@@ -68,10 +68,10 @@ def grid_weights(levels: int, tokens: int) -> Tensor:
 
 
 class PatchEncoder(ImageEncoder):
-    """An image encoder over patches cut out of the picture: token ``i`` is its pooled vector of patch ``i``.
+    """An image encoder over patches cut out of the image: token ``i`` is its pooled vector of patch ``i``.
 
     It is an encoder itself, so that what a frozen one makes of all patches is cached, as the paper's precomputed
-    features are. With ``variants``, 19 tokens follow for pre-training: the whole picture turned by 90, 180 and 270
+    features are. With ``variants``, 19 tokens follow for pre-training: the whole image turned by 90, 180 and 270
     degrees, and the patches of level 4 in grey.
     """
 
@@ -85,7 +85,7 @@ class PatchEncoder(ImageEncoder):
         self.frozen, self.keeps_tokens = encoder.frozen, True
 
     def encode(self, images: Tensor) -> Encoded:
-        """uint8 ``[B, 3, H, W]`` -> tokens ``[B, P, D]``; pooled is the first, that of the whole picture."""
+        """uint8 ``[B, 3, H, W]`` -> tokens ``[B, P, D]``; pooled is the first, that of the whole image."""
         size = len(images)
         parts = [self._read(torch.cat(crops)) for crops in _chunks(self._crops(images), max(1, AT_ONCE // size))]
         tokens = torch.cat([part.view(-1, size, self.width) for part in parts]).transpose(0, 1)
@@ -95,7 +95,7 @@ class PatchEncoder(ImageEncoder):
         return torch.cat([self.encoder.encode(part).pooled for part in torch.split(crops, AT_ONCE)])
 
     def _crops(self, images: Tensor) -> Iterator[Tensor]:
-        """Each patch of all pictures, resized: uint8 ``[B, 3, H, W]``."""
+        """Each patch of all images, resized: uint8 ``[B, 3, H, W]``."""
         height, width = images.shape[2:]
         for level in range(1, self.levels + 1):
             for cell in cells(level, height, width):

@@ -70,7 +70,7 @@ class Pretraining(nn.Module):
         """Losses by name.
 
         Args:
-            model: whose trunk reads the spoilt sequence.
+            model: whose trunk reads the corrupted sequence.
             batch: what was shown.
             features: ``[B, P + V, D]``, patches and variants.
             words: bool ``[B, T]``.
@@ -81,9 +81,9 @@ class Pretraining(nn.Module):
         shown, goals = self._spoil(features, batch.has_image)
         ids, masked = self._mask(batch, words, states.detach())
         text, words = model.embed_text(batch, ids)
-        spoilt, pooled = model.read(text, words, shown, batch.has_image)
+        corrupted, pooled = model.read(text, words, shown, batch.has_image)
         losses = {"matching": _classify(self.heads["matching"](pooled), matched.long(), both)}
-        patches = spoilt[:, length:]
+        patches = corrupted[:, length:]
         for name, level in (("rotation", 1), ("jigsaw", 2), ("camouflage", 3)):
             if name in goals:
                 own = patches[:, start(level) : start(level) + level**2].flatten(1)
@@ -96,16 +96,16 @@ class Pretraining(nn.Module):
                 losses[name] = _divergence(self.heads[name](_take(patches, at)), _take(features, at), together)
         if ids is not None and batch.text_ids is not None:
             masked = masked & together[:, None]
-            logits = self.heads["words"](spoilt[:, :length][masked], model.trunk.embeddings.word_embeddings.weight)
+            logits = self.heads["words"](corrupted[:, :length][masked], model.trunk.embeddings.word_embeddings.weight)
             losses["words"] = F.cross_entropy(logits.float(), batch.text_ids[masked], reduction="sum") / max(
                 1, int(masked.sum())
             )
         return {f"pretraining {name}": self.weight * loss for name, loss in losses.items()}
 
     def _swap(self, features: Tensor, both: Tensor) -> tuple[Tensor, Tensor]:
-        """Image-text matching: half of the examples get the picture of their neighbour in the batch.
+        """Image-text matching: half of the examples get the image of their neighbour in the batch.
 
-        A neighbour that shows the same picture (in another language) matches.
+        A neighbour that shows the same image (in another language) matches.
         """
         swapped = both & both.roll(1) & (torch.rand(both.shape, device=both.device) < 0.5)
         changed = torch.where(swapped[:, None, None], features.roll(1, 0), features)

@@ -1,4 +1,4 @@
-"""MMBT: regions of a picture are tokens of a BERT, beside the words (Kiela et al. 2019)."""
+"""MMBT: regions of an image are tokens of a BERT, beside the words (Kiela et al. 2019)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _OFFICIAL = {
     "recipe.epochs": 100,
     "recipe.patience": 5,
     "recipe.batch_size": 4,
-    "recipe.accumulate": 40,
+    "recipe.gradient_accumulation_steps": 40,
     "recipe.learning_rate": 5e-5,
     "recipe.weight_decay": 0.01,
     "recipe.schedule": "linear",
-    "recipe.warmup": 0.1,
+    "recipe.warmup_ratio": 0.1,
     "recipe.plateau_patience": 2,
     "recipe.label_smoothing": 0.0,
     "recipe.modality_dropout": 0.0,
@@ -44,7 +44,7 @@ _OFFICIAL = {
 _BERT_ADAM = {
     "recipe.optimizer": "bertadam",
     "recipe.epsilon": 1e-6,
-    "recipe.clip_norm": 1.0,
+    "recipe.max_grad_norm": 1.0,
     "recipe.grad_clip": "per-parameter",
     "recipe.schedule_steps": "per-parameter",
 }
@@ -64,7 +64,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
     register(
         ModelSpec(
             name="mmbt",
-            summary="a BERT that reads regions of the picture as tokens before the words; one stream, early fusion",
+            summary="a BERT that reads regions of the image as tokens before the words; one stream, early fusion",
             config=MMBTConfig,
             build=build,
             version=__version__,
@@ -87,8 +87,8 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                     "recipe.epochs": 10,
                     "recipe.patience": 3,
                     "recipe.batch_size": 32,
-                    "recipe.accumulate": 4,
-                    "recipe.clip_norm": 1.0,
+                    "recipe.gradient_accumulation_steps": 4,
+                    "recipe.max_grad_norm": 1.0,
                 },
                 "paper": {**_OFFICIAL, **_BERT_ADAM},
             },

@@ -33,7 +33,7 @@ class MMBTConfig(TorchConfig):
     """`official`: mean, deviation and crop of the authors' code in place of the encoder's own; the deviations are about
     half of ImageNet's."""
     missing_image: Literal["masked", "grey"] = "masked"
-    """Where there is no picture: its tokens are masked, or an even grey picture is encoded as in the authors' code; a
+    """Where there is no image: its tokens are masked, or an even grey image is encoded as in the authors' code; a
     frozen encoder knows masked alone."""
     clean_text: bool = False
     """Replace most ASCII punctuation by spaces and make all lower case, as the authors do for Food-101; only what the
@@ -50,7 +50,7 @@ class MMBTConfig(TorchConfig):
         batch_size=256,
         learning_rate=2e-3,
         weight_decay=0.01,
-        warmup=0.1,
+        warmup_ratio=0.1,
         label_smoothing=0.1,
         modality_dropout=0.3,
     )

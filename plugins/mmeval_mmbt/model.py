@@ -84,8 +84,8 @@ class MMBT(TorchModel):
         return trunk
 
     def forward(self, batch: Batch) -> Output:
-        """Logits of every task; the class shares of the training split where there is neither picture nor text."""
-        logits = self.heads(self.fuse(*self._picture(batch), *self._text(batch)))
+        """Logits of every task; the class shares of the training split where there is neither image nor text."""
+        logits = self.heads(self.fuse(*self._image(batch), *self._text(batch)))
         return Output(self.prior(logits, batch.has_image | batch.has_text))
 
     def fuse(self, image: Tensor, seen: Tensor, text: Tensor, mask: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class MMBT(TorchModel):
         pooled: Tensor = self.pooler(self.trunk.layers(x, torch.cat([one, seen[:, None].expand(-1, n), one, mask], 1)))
         return pooled
 
-    def _picture(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _image(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Regions ``[B, N, D_image]``, and whether they may be looked at, bool ``[B]``."""
         assert self.image_encoder is not None
         if self.config.missing_image == "grey":
@@ -125,7 +125,7 @@ class MMBT(TorchModel):
             images = blank if batch.images is None else torch.where(here, batch.images, blank)
             batch = replace(batch, images=images, has_image=torch.ones_like(batch.has_image))
         tokens = self.image_encoder(batch).tokens
-        # What stands where no picture is may be anything, and NaN times zero is NaN.
+        # What stands where no image is may be anything, and NaN times zero is NaN.
         tokens = torch.where(batch.has_image[:, None, None], tokens, 0)
         return regions(tokens, self.config.regions, self.config.region_pooling), batch.has_image
 
@@ -158,12 +158,12 @@ def _set_dropout(trunk: BertEncoder, p: float) -> None:
 def _refuse(config: MMBTConfig) -> None:
     if config.trunk_tuning.frozen:
         raise UserError(
-            "mmbt: a frozen trunk can't learn to read pictures; leave trunk_tuning.frozen out, or keep only its first "
+            "mmbt: a frozen trunk can't learn to read images; leave trunk_tuning.frozen out, or keep only its first "
             "N blocks with trunk_tuning.frozen_layers=N."
         )
     if config.missing_image == "grey" and config.image_tuning.frozen:
         raise UserError(
-            "mmbt: a frozen image encoder is asked once per picture and never of a grey one; set missing_image=masked."
+            "mmbt: a frozen image encoder is asked once per image and never of a grey one; set missing_image=masked."
         )
     if config.clean_text and config.text_encoder:
         raise UserError(

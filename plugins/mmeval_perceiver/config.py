@@ -13,14 +13,14 @@ class PerceiverConfig(TorchConfig):
     """Options of Perceiver IO; defaults are the preset ``tiny``."""
 
     image_input: Literal["encoder", "pixels", "patches", "conv"] = "encoder"
-    """What a picture is read as: the tokens of `image_encoder`; its pixels; squares of them; or what a 7x7 convolution
+    """What an image is read as: the tokens of `image_encoder`; its pixels; squares of them; or what a 7x7 convolution
     with pooling makes of them (all three are the paper's)."""
     image_encoder: str = "efficientnet-lite0:128"
     """Image encoder, by name; for the input `encoder`."""
     image_tuning: Tuning = Tuning(frozen=True)
     """How the image encoder learns; the other inputs learn whole."""
     image_size: int = Field(default=224, ge=1, le=1024)
-    """Side of the picture in pixels; for the inputs `pixels`, `patches` and `conv`."""
+    """Side of the image in pixels; for the inputs `pixels`, `patches` and `conv`."""
     patch_size: int = Field(default=4, ge=1, le=1024)
     """Side of a square in pixels; for the input `patches`. 4 as in the paper's multimodal autoencoder."""
     conv_width: int = Field(default=64, ge=1, le=4096)
@@ -39,9 +39,9 @@ class PerceiverConfig(TorchConfig):
     """Width to which the tokens of each modality are brought by a layer norm and a linear layer before their position
     code. Not in the paper (0 there: tokens are read as they are); encoders' tokens of 1280 and 384 are far apart."""
     bands: int = Field(default=4, ge=1, le=1024)
-    """Fourier bands per coordinate of a picture; 64 in the paper's ImageNet models."""
+    """Fourier bands per coordinate of an image; 64 in the paper's ImageNet models."""
     max_resolution: int = Field(default=0, ge=0, le=4096)
-    """Positions per side that the highest band just resolves; 0 means those of the picture's own grid of tokens."""
+    """Positions per side that the highest band just resolves; 0 means those of the image's own grid of tokens."""
     padding: int = Field(default=2, ge=1, le=4096)
     """Features by which the common width exceeds the widest modality's; they are learned, one vector per modality. The
     number is the default of `transformers`."""
@@ -89,5 +89,12 @@ class PerceiverConfig(TorchConfig):
     initial_scale: float = Field(default=0.02, gt=0, le=10)
     """Deviation of latents, queries, padding and mask vectors at the start: the paper's for latents, for the others
     unverified (1 in `transformers`)."""
-    recipe: Recipe = Recipe(epochs=5, patience=5, batch_size=256, learning_rate=2e-3, weight_decay=0.05, warmup=0.1)
+    recipe: Recipe = Recipe(
+        epochs=5,
+        patience=5,
+        batch_size=256,
+        learning_rate=2e-3,
+        weight_decay=0.05,
+        warmup_ratio=0.1,
+    )
     """How the model is trained."""

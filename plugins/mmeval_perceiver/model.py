@@ -14,16 +14,16 @@ from mmeval.nn import ClassPrior, Encoded, Heads, ImageEncoder, Output, TorchMod
 from mmeval_perceiver.config import PerceiverConfig
 
 DIMENSIONS = 2
-"""Coordinates of a picture's token: row, column."""
+"""Coordinates of an image's token: row, column."""
 
 
 def grid_of(tokens: int, height: int, width: int) -> tuple[int, int, int]:
-    """Rows and columns in which a picture's tokens lie, and how many stand before them (class token, registers).
+    """Rows and columns in which an image's tokens lie, and how many stand before them (class token, registers).
 
     Args:
         tokens: their number.
-        height: of the picture, in pixels; tokens lie in the same proportion.
-        width: of the picture, in pixels.
+        height: of the image, in pixels; tokens lie in the same proportion.
+        width: of the image, in pixels.
     """
     for before in range(tokens):
         rows = round(math.sqrt((tokens - before) * height / width))
@@ -204,11 +204,11 @@ class Decoder(nn.Module):
 
 
 class Perceiver(TorchModel):
-    """Picture and text as one array of tokens, read by latents, read by queries."""
+    """Image and text as one array of tokens, read by latents, read by queries."""
 
     config: PerceiverConfig
     image_code: Tensor
-    """Fourier features ``[T, 2 (2 bands + 1)]`` of a picture's tokens."""
+    """Fourier features ``[T, 2 (2 bands + 1)]`` of an image's tokens."""
 
     def __init__(self, config: PerceiverConfig, context: ModelContext) -> None:
         """Build what makes the tokens by name, then the Perceiver."""
@@ -256,7 +256,7 @@ class Perceiver(TorchModel):
     def _image(self, image: Encoded) -> Tensor:
         """Tokens ``[B, T, C]`` with their Fourier features behind them; those of no place have zeros there."""
         tokens: Tensor = self.image_tokens(_clean(image))
-        # A batch without any picture has a single token, which the mask hides.
+        # A batch without any image has a single token, which the mask hides.
         code = self.image_code[: tokens.shape[1]]
         return torch.cat([tokens, code.expand(len(tokens), -1, -1)], 2)
 
@@ -285,7 +285,7 @@ def _image_encoder(config: PerceiverConfig) -> ImageEncoder:
 
 
 def _code(encoder: ImageEncoder, config: PerceiverConfig) -> Tensor:
-    """Fourier features of the tokens that an encoder makes of a picture, zero before the grid: constant."""
+    """Fourier features of the tokens that an encoder makes of an image, zero before the grid: constant."""
     height, width, was = encoder.input.height, encoder.input.width, encoder.training
     with torch.no_grad():
         tokens = encoder.eval().encode(torch.zeros(1, 3, height, width, dtype=torch.uint8)).tokens.shape[1]
