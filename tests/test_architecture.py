@@ -44,7 +44,7 @@ def test_dependencies_point_in_one_direction(tmp_path: Path) -> None:
     tables = [("[tool.importlinter]", options), *(("[[tool.importlinter.contracts]]", one) for one in contracts)]
     config.write_text("\n".join(f"{header}\n{_toml(table)}" for header, table in tables), encoding="utf-8")
 
-    call = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--config", str(config)]
+    call = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", str(config)]
     result = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert f"{len(contracts)} kept, 0 broken" in result.stdout

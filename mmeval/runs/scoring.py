@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmeval.api.spec import MetricSpec
 from mmeval.console import note, progress
 from mmeval.data.open.resolve import resolve_spec
 from mmeval.data.request import DatasetRequest
@@ -16,7 +17,6 @@ from mmeval.metrics.scores import METRICS, Source, passes, read_scores, score, w
 from mmeval.plugin import onefile
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.onefile import SUFFIX
-from mmeval.api.spec import MetricSpec
 from mmeval.record import Record
 from mmeval.report.content import Content
 from mmeval.report.html import html

@@ -16,9 +16,9 @@ import mmeval
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.runs.folder import RunFolder
+from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 from mmeval.runs.scoring import write_report, write_scores_of
-from mmeval.runs.pipeline import run
 
 Ask = Callable[..., Request]
 Command = Callable[..., int]
