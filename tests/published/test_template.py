@@ -22,7 +22,7 @@ mmeval run --plugin my-model --dataset emoji14 --limit 600 --device cpu --output
 def test_from_plugins_new_to_a_finished_run_in_five_commands(shell: Callable[..., str], tmp_path: Path) -> None:
     said = shell(FIVE_COMMANDS, tmp_path)
     assert "20 of 21 passed, 1 not applicable" in said
-    record = RunFolder(tmp_path / "run").record()
+    record = RunFolder(tmp_path / "run").record
     assert record.plan.signature.endswith("|my-model:0.1.0")
     home = shell("python -c 'import mmeval, sys; print(mmeval.__file__.startswith(sys.prefix))'", tmp_path)
     assert home == "True\n", "the checkout has no part in it"
