@@ -118,7 +118,7 @@ def train_epoch(
     batch_count, group_size = math.ceil(len(order) / recipe.batch_size), recipe.gradient_accumulation_steps
     accumulated = backward_passes = 0  # since the last step of the optimizer, and in this epoch
     for index, collated in enumerate(batches(order, recipe.batch_size, collate)):
-        batch = drop_modality(collated, recipe.modality_dropout).to(accelerator.device)
+        batch = modality_dropout(collated, recipe.modality_dropout).to(accelerator.device)
         with accelerator.autocast():
             output = model(batch)
             check_logits(output, model.context.tasks, len(batch))
@@ -158,7 +158,7 @@ def task_loss(output: Output, labels: Mapping[str, Tensor], smoothing: float) ->
     return total
 
 
-def drop_modality(batch: Batch, probability: float) -> Batch:
+def modality_dropout(batch: Batch, probability: float) -> Batch:
     """Hide the image or the text of a random share of the examples that have both.
 
     This is modality dropout as in Neverova et al. 2016. Image and text are hidden equally often, never both.

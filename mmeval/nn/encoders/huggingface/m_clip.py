@@ -101,9 +101,7 @@ def _source(name: EncoderName) -> WeightsSource:
         return WeightsSource(name.full, str(folder), None, local=True, random=False)
     source = weights_source(name, "length")
     if source.random and source.location not in M_CLIP:
-        raise UserError(
-            f'"{name.full}": its sizes are not known without its weights; those of {", ".join(M_CLIP)} are.'
-        )
+        raise UserError(f'"{name.full}": weights=random is supported for {", ".join(M_CLIP)} only.')
     return source
 
 
@@ -169,8 +167,9 @@ def _load_weights(source: WeightsSource, folder: Path) -> tuple[_BaseModel, nn.L
 
 
 def _configuration(base: str, state: Mapping[str, Tensor]) -> Any:  # noqa: ANN401
-    """Return a config with sizes from the weights and the rest as in XLM-R or BERT, without using the base model's
-    repository.
+    """Return a config with sizes from the weights and the rest as in XLM-R or BERT.
+
+    The repository of the base model is not used.
     """
     import transformers
 

@@ -124,7 +124,7 @@ def _check_weights(name: EncoderName, model: str, tag: str) -> None:
     """Check that model and weights exist, and that the weights were trained with the model's activation.
 
     Raises:
-        UserError: they do not, or were trained with the other one.
+        UserError: the model or its weights do not exist, or the weights were trained with the other activation.
     """
     open_clip = _library(name)
     if model not in open_clip.list_models():
@@ -216,6 +216,7 @@ def _stand_in_tokenizer(spec: _Spec) -> Any:  # noqa: ANN401 - open_clip's token
 
 
 def _reason(error: Exception, source: WeightsSource) -> str:
+    """Return why the weights can't be loaded: a reason of the Hub's client, or open_clip's own error."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, client_errors()):
         cause = cause.__cause__ or cause.__context__

@@ -102,10 +102,7 @@ def _random_architecture(source: WeightsSource) -> Architecture | None:
     if not source.random:
         return None
     if source.location not in SENTENCE_TRANSFORMERS:
-        raise UserError(
-            f'"{source.name}": its sizes are not known without its weights; those of '
-            f"{', '.join(SENTENCE_TRANSFORMERS)} are."
-        )
+        raise UserError(f'"{source.name}": weights=random is supported for {", ".join(SENTENCE_TRANSFORMERS)} only.')
     return SENTENCE_TRANSFORMERS[source.location]
 
 

@@ -114,9 +114,9 @@ def test_folder_without_m_clips_files_is_refused(tmp_path: Path) -> None:
         ("m-clip:./nowhere", '"m-clip:./nowhere": there is no folder nowhere.'),
         (
             "m-clip:M-CLIP/Nobody?weights=random",
-            '"m-clip:M-CLIP/Nobody?weights=random": its sizes are not known without its weights; those of '
+            '"m-clip:M-CLIP/Nobody?weights=random": weights=random is supported for '
             "M-CLIP/XLM-Roberta-Large-Vit-B-32, M-CLIP/XLM-Roberta-Large-Vit-L-14, "
-            "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus are.",
+            "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus only.",
         ),
     ],
 )
