@@ -7,7 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, UserError
-from mmeval.nn import ClassPrior, Encoded, Heads, Output, TorchModel, image_encoder, text_encoder
+from mmeval.nn import (
+    ClassPrior,
+    Encoded,
+    FeatureDropout,
+    Heads,
+    Output,
+    TorchModel,
+    image_encoder,
+    text_encoder,
+)
 from mmeval_cma_clip.config import CmaClipConfig
 
 TEXT, IMAGE = 0, 1
@@ -122,14 +131,6 @@ class CmaClip(TorchModel):
         if self.config.type_embeddings:
             texts, images = texts + self.types[TEXT], images + self.types[IMAGE]
         return torch.cat([texts, images], 1)
-
-
-class FeatureDropout(nn.Dropout):
-    """Dropout of ``[B, T, D]`` that takes a feature from all tokens of an example: else its neighbours give it away."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
-        return x * super().forward(x.new_ones(len(x), 1, x.shape[2])) if self.training else x
 
 
 def _whole(encoded: Encoded, deep: bool) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext
-from mmeval.nn import ClassPrior, Heads, Output, TorchModel
+from mmeval.nn import ClassPrior, FeatureDropout, Heads, Output, TorchModel
 from mmeval_coca.config import CoCaConfig
 from mmeval_coca.layers import AttentionalPooler, Layer, causal
 from mmeval_coca.make import encoders
@@ -31,14 +31,6 @@ class Seen(NamedTuple):
     """bool ``[B, T]``."""
     cls: Tensor
     """``[B, width]``, the unimodal decoder's [CLS], before its LayerNorm."""
-
-
-class FeatureDropout(nn.Dropout):
-    """Dropout of ``[B, T, D]`` that leaves out a feature of all tokens of an example at once."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
-        return x * super().forward(x.new_ones(len(x), 1, x.shape[2])) if self.training and self.p else x
 
 
 class Poolers(nn.Module):

@@ -16,7 +16,7 @@ from mmeval.plugin.config import configure
 from mmeval_coca import build
 from mmeval_coca.config import CoCaConfig
 from mmeval_coca.layers import AttentionalPooler, Layer, causal
-from mmeval_coca.model import CoCa, Core, FeatureDropout, Multimodal, contrastive_loss
+from mmeval_coca.model import CoCa, Core, Multimodal, contrastive_loss
 from mmeval_coca.published import taken
 from mmeval_coca.towers import Bytes, TextDecoder, ViT
 
@@ -350,16 +350,6 @@ WEIGHTS = ("contrastive_weight=3", "caption_weight=0.5")  # 1 and 2 by default h
 def test_a_single_pair_has_nothing_to_be_contrasted_with() -> None:
     net = model().train()
     assert set(net(batch(net, has_image=torch.arange(6) == 2)).losses) == {"captioning"}
-
-
-def test_a_feature_is_dropped_of_all_tokens_of_an_example_at_once() -> None:
-    torch.manual_seed(0)
-    drop, x = FeatureDropout(0.25), torch.ones(40, 5, 50)
-    out = drop.train()(x)
-    assert torch.equal(out, out[:, :1].expand_as(x))
-    assert out.unique().tolist() == pytest.approx([0, 4 / 3])
-    assert (out[:, 0] == 0).float().mean() == pytest.approx(0.25, abs=0.03)
-    assert torch.equal(drop.eval()(x), x)
 
 
 def test_dropout_is_of_each_residual_branch() -> None:

