@@ -121,18 +121,23 @@ def _trials(folder: Path) -> list[Trial]:
     import torch
 
     from mmeval import RunFolder
-    from mmeval.data.named import open_data
+    from mmeval.data.open.resolve import open_data
+    from mmeval.data.request import DatasetRequest
     from mmeval.engine.embeddings import embeddings
     from mmeval.nn import image_encoder
     from mmeval.plugin.manager import Manager
-    from mmeval.run.request import Request
-    from mmeval.run.views import content_of, report_again, score_again
-    from mmeval.run.walk import run
+    from mmeval.runs.pipeline import run
+    from mmeval.runs.request import Request
+    from mmeval.runs.scoring import content_of, report_again, score_again
 
     table = write_table(folder / "shop", products=36)
     made = RunFolder(folder / "run")
     request = Request(
-        plugin="embracenet", dataset=f"table:{table}", changes=CHANGES, device="cpu", output=made.path, columns=COLUMNS
+        plugin="embracenet",
+        dataset=DatasetRequest(f"table:{table}", columns=COLUMNS),
+        changes=CHANGES,
+        device="cpu",
+        output=made.path,
     )
     run(request)
 
@@ -147,7 +152,7 @@ def _trials(folder: Path) -> list[Trial]:
         return content.scores.to_pylist(), content.gallery, content.record.plan
 
     def of_store(rng: random.Random) -> object:  # noqa: ARG001 - all of it is read each time
-        store = open_data(request.data, Manager()).store
+        store = open_data(request.dataset, Manager()).store
         sha = hashlib.sha256(repr((store.info, store.tasks, store.examples.to_pylist())).encode())
         for row in range(store.image_count):
             sha.update(store.image(row))
@@ -156,7 +161,7 @@ def _trials(folder: Path) -> list[Trial]:
     encoder = image_encoder("efficientnet-lite0:64", frozen=True)
 
     def of_embeddings(rng: random.Random) -> object:  # noqa: ARG001
-        store = open_data(request.data, Manager()).store
+        store = open_data(request.dataset, Manager()).store
         rows = np.arange(store.image_count)
         return embeddings(encoder, store, rows, torch.device("cpu")).gather(rows).tobytes()
 

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mmeval import Examples
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.engine.embeddings import embeddings
 from mmeval.nn import ImageEncoder, image_encoder
 from mmeval.plugin.manager import Manager
@@ -72,7 +72,7 @@ def text_log_probabilities(train: Examples, c: float, asked: Examples) -> np.nda
 
 
 def image_log_probabilities(train: Examples, size: int, c: float, asked: Examples) -> np.ndarray:
-    """One model for all languages, trained on each picture once; ``[n, classes]``."""
+    """One model for all languages, trained on each image once; ``[n, classes]``."""
     encoder = image_encoder(f"efficientnet-lite0:{size}", frozen=True)
     _, once = np.unique(train.image_rows, return_index=True)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
@@ -82,9 +82,9 @@ def image_log_probabilities(train: Examples, size: int, c: float, asked: Example
 
 
 def embedded(encoder: ImageEncoder, examples: Examples, rows: np.ndarray) -> np.ndarray:
-    """Embeddings of the pictures of some examples, from the cache."""
-    pictures = examples.image_rows[rows]
-    return embeddings(encoder, examples.store, pictures, torch.device("cpu")).gather(pictures)
+    """Embeddings of the images of some examples, from the cache."""
+    images = examples.image_rows[rows]
+    return embeddings(encoder, examples.store, images, torch.device("cpu")).gather(images)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import torch
 
     from mmeval import Batch, Examples
+    from mmeval.api.spec import DatasetSpec, ModelSpec
     from mmeval.data.store import Store
     from mmeval.nn import ImageEncoder, TorchModel
-    from mmeval.plugin.spec import DatasetSpec, ModelSpec
 
 GIB = 2**30
 BEGUN = time.monotonic()
@@ -72,7 +72,7 @@ class Bench:
     def data(self) -> Store:
         """The prepared data."""
         from mmeval.console import quiet
-        from mmeval.data.prepare import prepare
+        from mmeval.data.prepare.prepare import prepare
 
         with quiet():
             return prepare(dataset(tiny=self.tiny))
@@ -129,7 +129,7 @@ class Bench:
         """Keep the largest memory since the last :meth:`free`."""
         import torch
 
-        from mmeval.run.environment import peak_memory_bytes
+        from mmeval.runs.environment import peak_memory_bytes
 
         if self.cuda:
             self.row(of, "peak device memory", torch.cuda.max_memory_allocated() / GIB, "GiB")
@@ -142,7 +142,7 @@ def in_a_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
 
-# --- The data: products of a shop, pictures of 298 x 228 and texts in thirteen languages. ---
+# --- The data: products of a shop, images of 298 x 228 and texts in thirteen languages. ---
 
 HEIGHT, WIDTH, CLASSES = 298, 228, 191
 """Of GLAMI-1M."""
@@ -162,8 +162,8 @@ class Products:
         self.names = 1 if tiny else 8
         self.identity = {"benchmark": "gpu-1", "sizes": repr(self.sizes)}
         self.tasks = (Task("category", tuple(f"class {number}" for number in range(CLASSES))),)
-        self.pictures = sum(self.sizes.values())
-        self.size = self.pictures * self.names
+        self.image_count = sum(self.sizes.values())
+        self.size = self.image_count * self.names
 
     def images(self) -> Iterator[tuple[str, bytes]]:
         import numpy as np
@@ -172,7 +172,7 @@ class Products:
 
         rng = np.random.default_rng(0)
         noise = rng.normal(0, 10, (HEIGHT + 256, WIDTH + 256, 3)).astype(np.float32)
-        for number in range(self.pictures):
+        for number in range(self.image_count):
             coarse = Image.fromarray(rng.integers(0, 256, (16, 12, 3)).astype(np.uint8))
             y, x = rng.integers(0, 256, 2)
             smooth = np.asarray(coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), np.float32)
@@ -185,23 +185,23 @@ class Products:
         from mmeval import Example
         from mmeval.testing.data import WORDS
 
-        rng, languages, picture = np.random.default_rng(1), sorted(WORDS), 0
+        rng, languages, image = np.random.default_rng(1), sorted(WORDS), 0
         for split, count in self.sizes.items():
             for _ in range(count):
-                label = {"category": f"class {picture % CLASSES}"}
+                label = {"category": f"class {image % CLASSES}"}
                 for name in range(self.names):
-                    language = languages[(picture + name) % len(languages)]
+                    language = languages[(image + name) % len(languages)]
                     words = rng.choice(WORDS[language].split(), rng.integers(8, 41)).tolist()
                     yield Example(
-                        id=f"{picture}/{language}",
-                        text=" ".join([*words, str(picture)]),
+                        id=f"{image}/{language}",
+                        text=" ".join([*words, str(image)]),
                         language=language,
                         split=split,
                         labels=label,
-                        image=str(picture),
-                        cluster=str(picture),
+                        image=str(image),
+                        cluster=str(image),
                     )
-                picture += 1
+                image += 1
 
 
 def dataset(*, tiny: bool) -> DatasetSpec:
@@ -280,7 +280,7 @@ class Training:
         from mmeval.engine.device import accelerator
         from mmeval.engine.optim import optimizer, schedule
         from mmeval.engine.runner import TorchRunner, as_model
-        from mmeval.run.seed import context_of
+        from mmeval.runs.train import context_of
 
         self.bench, self.recipe = bench, config.recipe
         self.examples: Examples = Examples(bench.data(), "train", limit=limit)
@@ -394,7 +394,7 @@ def out_of_memory(error: RuntimeError) -> bool:
 
 def small(spec: ModelSpec) -> list[str]:
     """Changes of a plugin's default preset by which it is small, needs no weights and learns whole."""
-    from mmeval.plugin.config import defaults, options
+    from mmeval.api.config import defaults, options
 
     wanted = {
         "image_encoder": "small-cnn:32",
@@ -411,7 +411,7 @@ def small(spec: ModelSpec) -> list[str]:
 
 def configured(bench: Bench, spec: ModelSpec, preset: str, *changes: str) -> Any:  # noqa: ANN401
     """The config of a preset with random weights of the published sizes; of a small model in a dry run."""
-    from mmeval.plugin.config import configure
+    from mmeval.plugin.configure import configure
     from mmeval.testing import random_weights
 
     if bench.tiny:
@@ -443,7 +443,7 @@ def case_training(bench: Bench, case: Case) -> Training:
 
     spec = Manager().model(case.plugin)
     # A rate at which random weights don't diverge; no figure depends on it.
-    fixed = ("recipe.accumulate=1", "recipe.learning_rate=1e-5", "recipe.modality_dropout=0")
+    fixed = ("recipe.gradient_accumulation_steps=1", "recipe.learning_rate=1e-5", "recipe.modality_dropout=0")
 
     def make(size: int) -> Training:
         changes = () if bench.tiny else case.changes
@@ -582,23 +582,23 @@ def embedding(bench: Bench) -> None:
         found.append(package(rows))
     ours = statistics.median(found)
     rounds = f"rounds: {', '.join(f'{one:,.0f}' for one in found)}"
-    bench.row(of, "embedding pass, end to end", ours, "pictures/s", note=f"{len(rows):,} pictures; {rounds}")
+    bench.row(of, "embedding pass, end to end", ours, "images/s", note=f"{len(rows):,} images; {rounds}")
     decoded = rate(bench, (len(one) for one in batches(rows, IMAGES, make)), max(bench.left / 4, 0.1), 10**6)[0]
-    bench.row(of, "decoding and resizing alone", decoded, "pictures/s")
+    bench.row(of, "decoding and resizing alone", decoded, "images/s")
     most = bench.batch_size
     pixels = make(np.resize(rows, most)).to(bench.device)
     bare: dict[str, float] = {}
     for label, size, half in (("as the pass", IMAGES, False), ("at its best", most, bench.cuda)):
         bare[label] = _bare(bench, encoder, pixels[:size], half)
         note = f"batches of {min(size, most)}, {'bf16' if half else 'fp32'}"
-        bench.row(of, f"bare encoder, {label}", bare[label], "pictures/s", note=note)
+        bench.row(of, f"bare encoder, {label}", bare[label], "images/s", note=note)
     for label, value in bare.items():
         bench.row(of, f"embedding pass / bare encoder, {label}", ours / value, "", goal=0.9)
     bench.memory(of)
 
 
 def _bare(bench: Bench, encoder: ImageEncoder, pixels: torch.Tensor, half: bool) -> float:
-    """Pictures per second of an encoder alone."""
+    """Images per second of an encoder alone."""
     import torch
 
     def endless() -> Iterator[int]:
@@ -760,8 +760,8 @@ def _by_trainer(bench: Bench, training: Training, warm: int, most: int, seconds:
 
         def __getitem__(self, row: int) -> dict[str, Any]:
             (encoded,) = examples.encoded_images(examples.image_rows[row : row + 1])
-            with Image.open(io.BytesIO(encoded or b"")) as picture:
-                pixels = np.array(picture.convert("RGB").resize(side, Image.Resampling.BILINEAR))
+            with Image.open(io.BytesIO(encoded or b"")) as opened:
+                pixels = np.array(opened.convert("RGB").resize(side, Image.Resampling.BILINEAR))
             image = torch.from_numpy(pixels).permute(2, 0, 1)
             return {"image": image, "text": examples.texts[row], "label": int(labels[row])}
 
@@ -864,7 +864,7 @@ def _preset(bench: Bench, spec: ModelSpec, preset: str, of: str, end: float) -> 
         return
 
     def make(size: int) -> Training:
-        config = configured(bench, spec, preset, "recipe.accumulate=1", f"recipe.batch_size={size}")
+        config = configured(bench, spec, preset, "recipe.gradient_accumulation_steps=1", f"recipe.batch_size={size}")
         return Training(bench, spec, config, limit=8192)
 
     own, wanted = halving(bench, make, of), 4 if bench.tiny else 50

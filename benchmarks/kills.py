@@ -212,9 +212,9 @@ def _command() -> Callable[[], None]:
     import jinja2  # noqa: F401
     import torch
 
-    import mmeval.bench.walk
     import mmeval.cli.main
-    import mmeval.run.walk
+    import mmeval.runs.pipeline
+    import mmeval.studies.bench.run
 
     torch.set_num_threads(1)
     return mmeval.cli.main.main

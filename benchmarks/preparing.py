@@ -1,11 +1,11 @@
-"""`mmeval data prepare` at the full shape of GLAMI-1M, against a bare loop over the same pictures.
+"""`mmeval data prepare` at the full shape of GLAMI-1M, against a bare loop over the same images.
 
     python benchmarks/preparing.py [ROWS]
 
 Writes an archive of ROWS rows (1,108,532) in the exact published format, prepares it, again with a kill half-way, and
-prints: peak memory, pictures/s beside a bare loop that decodes, resizes and encodes with the same library on the same
+prints: peak memory, images/s beside a bare loop that decodes, resizes and encodes with the same library on the same
 cores, what was lost by the kill, how long the Store takes to open, and the time and memory of an audit of it. Then the
-same ratio where pictures are as large as the real ones (an eighth of the rows), and where they must be made smaller.
+same ratio where images are as large as the real ones (an eighth of the rows), and where they must be made smaller.
 Needs 15 GB of disk and a quarter of an hour.
 """
 
@@ -50,7 +50,7 @@ def main() -> None:
         print(f"audited in {seconds:.0f} s, peak memory {peak / 2**30:.2f} GiB, of which the mapped Store is a part")
     with home(rows // 8, grain=6) as (_, archive):
         whole_way(archive)
-    larger_pictures()
+    larger_images()
 
 
 @contextlib.contextmanager
@@ -66,19 +66,19 @@ def home(rows: int, grain: int = 0) -> Iterator[tuple[Path, Path]]:
 
 
 def command(archive: Path) -> list[str]:
-    return [MMEVAL, "data", "prepare", "glami1m", "--source", str(archive), "--not-the-release"]
+    return [MMEVAL, "data", "prepare", "glami1m", "--source", str(archive), "--allow-mismatch"]
 
 
 def whole_way(archive: Path) -> float:
-    """Prepare in one go, beside a bare loop over a sample of the same pictures; returns seconds."""
+    """Prepare in one go, beside a bare loop over a sample of the same images; returns seconds."""
     with zipfile.ZipFile(archive) as found:
         names = [name for name in found.namelist() if name.endswith(".jpg")]
         sample = [found.read(name) for name in names[:: max(1, len(names) // SAMPLE)][:SAMPLE]]
     size = sum(map(len, sample)) / len(sample) / 1000
     seconds, peak, _ = timed(command(archive))
-    print(f"{len(names):,} pictures of {size:.1f} kB: {seconds:.0f} s, peak memory {peak / 2**30:.2f} GiB")
+    print(f"{len(names):,} images of {size:.1f} kB: {seconds:.0f} s, peak memory {peak / 2**30:.2f} GiB")
     rate, bare = len(names) / seconds, bare_rate(sample)
-    print(f"{rate:,.0f} pictures/s, start and all work on the rows included; bare loop {bare:,.0f}: {rate / bare:.2f}")
+    print(f"{rate:,.0f} images/s, start and all work on the rows included; bare loop {bare:,.0f}: {rate / bare:.2f}")
     return seconds
 
 
@@ -105,8 +105,8 @@ def timed(call: list[str], kill_after: float | None = None) -> tuple[float, int,
     return time.perf_counter() - start, used.ru_maxrss * 1024, said
 
 
-def bare_rate(pictures: Sequence[bytes]) -> float:
-    """Pictures/s of two threads that decode, resize (where need be) and encode what is in memory already."""
+def bare_rate(images: Sequence[bytes]) -> float:
+    """Images/s of two threads that decode, resize (where need be) and encode what is in memory already."""
 
     def work(part: Sequence[bytes]) -> None:
         for data in part:
@@ -120,8 +120,8 @@ def bare_rate(pictures: Sequence[bytes]) -> float:
 
     start = time.perf_counter()
     with ThreadPoolExecutor(CORES) as pool:
-        list(pool.map(work, [pictures[core::CORES] for core in range(CORES)]))
-    return len(pictures) / (time.perf_counter() - start)
+        list(pool.map(work, [images[core::CORES] for core in range(CORES)]))
+    return len(images) / (time.perf_counter() - start)
 
 
 def opening() -> None:
@@ -142,8 +142,8 @@ print(f"{time.perf_counter() - start:.3f}")
     print(f"opening the Store: {said} s")
 
 
-def larger_pictures() -> None:
-    """The same ratio where pictures must be made smaller: 600 x 800 pixels, in a table of one's own."""
+def larger_images() -> None:
+    """The same ratio where images must be made smaller: 600 x 800 pixels, in a table of one's own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["MMEVAL_HOME"] = str(folder / "home")
@@ -157,7 +157,7 @@ def larger_pictures() -> None:
             made.append(file.getvalue())
         lines = ["image,text,label"]
         for number in range(LARGE):
-            # Bytes behind the end make a file of its own of the same picture.
+            # Bytes behind the end make a file of its own of the same image.
             (folder / "photos" / f"{number}.jpg").write_bytes(made[number % DIFFERENT] + str(number).encode())
             lines.append(f"photos/{number}.jpg,a{number},{number % 3}")
         (folder / "shop.csv").write_text("\n".join(lines))

@@ -1,6 +1,6 @@
 """How fast batches are read (decode, resize to 224, collate), beside a bare loop and beside the usual recipe.
 
-``python benchmarks/reading.py``; all on the same pictures and the same two cores, in turn, several times over.
+``python benchmarks/reading.py``; all on the same images and the same two cores, in turn, several times over.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from mmeval import DatasetSpec, Example, Examples, Task
 from mmeval.console import quiet
 from mmeval.data.images import decode_batch
 from mmeval.data.loader import batches
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 
-PICTURES, SIDE, BATCH, ROUNDS, CORES = 4096, 224, 64, 7, 2
+IMAGES, SIDE, BATCH, ROUNDS, CORES = 4096, 224, 64, 7, 2
 
 
-class Pictures:
-    """Photo-like pictures of 256 x 341 pixels, about 20 kB each, which a Store keeps as they are."""
+class Images:
+    """Photo-like images of 256 x 341 pixels, about 20 kB each, which a Store keeps as they are."""
 
     identity = {"benchmark": "reading-1"}  # noqa: RUF012
     tasks = (Task("t", ("a", "b")),)
-    size = PICTURES
+    size = IMAGES
 
     def images(self) -> Iterator[tuple[str, bytes]]:
         rng = np.random.default_rng(0)
-        for number in range(PICTURES):
+        for number in range(IMAGES):
             coarse = Image.fromarray(rng.integers(0, 256, (16, 12, 3)).astype(np.uint8))
             pixels = np.asarray(coarse.resize((256, 341), Image.Resampling.BICUBIC)) + rng.normal(0, 10, (341, 256, 3))
             file = io.BytesIO()
@@ -46,7 +46,7 @@ class Pictures:
             yield str(number), file.getvalue()
 
     def examples(self) -> Iterator[Example]:
-        for number in range(PICTURES):
+        for number in range(IMAGES):
             yield Example(str(number), "", "de", "train", {"t": "a"}, str(number))
 
 
@@ -96,10 +96,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["MMEVAL_HOME"] = name
         with quiet():
-            store = prepare(DatasetSpec("reading", "-", None, Pictures))
+            store = prepare(DatasetSpec("reading", "-", None, Images))
         examples = Examples(store, "train")
         files = []
-        for row in range(PICTURES):
+        for row in range(IMAGES):
             files.append(Path(name) / f"{row}.jpg")
             files[-1].write_bytes(store.image(row))
         loader = usual_loader(files)
@@ -112,9 +112,9 @@ def main() -> None:
         for round_ in range(ROUNDS + 1):
             for way, run in ways.items():
                 start = time.perf_counter()
-                assert run() == PICTURES
+                assert run() == IMAGES
                 # The first round warms up: pages, worker processes.
-                rates[way] += [PICTURES / (time.perf_counter() - start)] if round_ else []
+                rates[way] += [IMAGES / (time.perf_counter() - start)] if round_ else []
         middle = {way: statistics.median(found) for way, found in rates.items()}
         for way, rate in middle.items():
             print(f"{way:<14}{rate:>8,.0f} images/s   ({min(rates[way]):,.0f} to {max(rates[way]):,.0f})")

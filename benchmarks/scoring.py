@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 from mmeval.metrics.bootstrap import Judged, resampled
 from mmeval.metrics.counts import grouped_counts, macro_f1, weighted_f1
 from mmeval.metrics.per_example import top1, top5
-from mmeval.run.environment import peak_memory_bytes
+from mmeval.runs.environment import peak_memory_bytes
 
 ROWS, CLASSES, LANGUAGES, RESAMPLES = 116_004, 191, 13, 1000
 

@@ -2,7 +2,7 @@
 
     python benchmarks/select_preset.py "" width=512 "dropout=0.5 width=512"
 
-Each argument is one candidate: space-separated changes as for ``--set``. Folds go by picture. Prints top-1 of the first
+Each argument is one candidate: space-separated changes as for ``--set``. Folds go by image. Prints top-1 of the first
 task, averaged over languages and folds.
 """
 
@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mmeval.api.spec import ModelSpec
 from mmeval.data.examples import Examples
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.engine.device import resolve_device
+from mmeval.engine.model import FitContext, TrainableModel
 from mmeval.engine.runner import as_model
-from mmeval.metrics.selection import mean_language_top1
-from mmeval.plugin.config import configure
+from mmeval.metrics.per_example import mean_language_top1
+from mmeval.plugin.configure import configure
 from mmeval.plugin.manager import Manager
-from mmeval.plugin.model import FitContext, TrainableModel
-from mmeval.plugin.spec import ModelSpec
-from mmeval.run.seed import context_of
+from mmeval.runs.train import context_of
 
 
 def main() -> None:
@@ -49,9 +49,9 @@ def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int
     config = configure(spec.config, spec.name, spec.presets[spec.default_preset], changes)
     split = np.asarray(store.examples["split"].to_pylist())
     rows = np.flatnonzero(np.isin(split, ["train", "validation"]))
-    _, picture = np.unique(np.asarray(store.examples["cluster"].to_pylist())[rows], return_inverse=True)
+    _, image = np.unique(np.asarray(store.examples["cluster"].to_pylist())[rows], return_inverse=True)
     # Six parts, of which `folds` are used: training sets are then as large as the real one.
-    part = np.random.default_rng(0).permutation(int(np.max(picture)) + 1)[picture] % 6
+    part = np.random.default_rng(0).permutation(int(np.max(image)) + 1)[image] % 6
     scores = []
     for fold in range(folds):
         train = Examples.of_rows(store, rows[part != fold], "train")

@@ -16,17 +16,17 @@ from cogapp import Cog
 import mmeval
 import mmeval.nn
 import mmeval.testing
+from mmeval.api import hooks
+from mmeval.api.spec import ModelSpec
 from mmeval.nn.build import IMAGE, TEXT
-from mmeval.plugin import hooks
 from mmeval.plugin.listing import GROUPS, installed
 from mmeval.plugin.manager import Manager
-from mmeval.plugin.spec import ModelSpec
 
 HERE = Path(__file__).parent
 PLUGINS = HERE.parent / "plugins"
 OPEN = re.compile(r"unverified|leave(s)? open|is not|doesn't|is ours", re.IGNORECASE)
 """Headings of a model card under which stands what a paper does not say, or what was done otherwise."""
-KINDS = {"pictures": IMAGE, "texts": TEXT}
+KINDS = {"images": IMAGE, "texts": TEXT}
 PUBLIC = ("mmeval", "mmeval.nn", "mmeval.testing")
 HIDDEN_BASES = {"_Frozen", "StrEnum"}
 

@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 from mmeval.version import API_VERSION, __version__
 
 if TYPE_CHECKING:
+    from mmeval.api.config import Config, ModelConfig
+    from mmeval.api.hooks import hookimpl
+    from mmeval.api.recipe import Recipe, TorchConfig, Tuning
+    from mmeval.api.source import Example, Rejected, Source
+    from mmeval.api.spec import Archive, DatasetSpec, Download, MetricSpec, ModelSpec
+    from mmeval.api.task import ModelContext, Task
     from mmeval.console import progress
     from mmeval.data.batch import Batch
     from mmeval.data.card import cards_folder
@@ -19,50 +25,45 @@ if TYPE_CHECKING:
     from mmeval.data.images import decode
     from mmeval.data.split import Member, hash_split
     from mmeval.engine.embeddings import embed_images, embed_texts
+    from mmeval.engine.model import FitContext, Model, TrainableModel
     from mmeval.errors import DataError, MissingExtraError, MissingWeightsError, UserError
-    from mmeval.plugin.config import Config, ModelConfig
-    from mmeval.plugin.hooks import hookimpl
-    from mmeval.plugin.model import FitContext, Model, ModelContext, Task, TrainableModel
-    from mmeval.plugin.recipe import Recipe, TorchConfig, Tuning
-    from mmeval.plugin.source import Example, Rejected, Source
-    from mmeval.plugin.spec import Archive, DatasetSpec, Download, MetricSpec, ModelSpec
     from mmeval.record import Plan
-    from mmeval.run.folder import RunFolder
+    from mmeval.runs.folder import RunFolder
 
 _HOMES = {
-    "Archive": "mmeval.plugin.spec",
+    "Archive": "mmeval.api.spec",
     "Batch": "mmeval.data.batch",
-    "Config": "mmeval.plugin.config",
+    "Config": "mmeval.api.config",
     "DataError": "mmeval.errors",
-    "DatasetSpec": "mmeval.plugin.spec",
-    "Download": "mmeval.plugin.spec",
-    "Example": "mmeval.plugin.source",
+    "DatasetSpec": "mmeval.api.spec",
+    "Download": "mmeval.api.spec",
+    "Example": "mmeval.api.source",
     "Examples": "mmeval.data.examples",
-    "FitContext": "mmeval.plugin.model",
+    "FitContext": "mmeval.engine.model",
     "Member": "mmeval.data.split",
-    "MetricSpec": "mmeval.plugin.spec",
+    "MetricSpec": "mmeval.api.spec",
     "MissingExtraError": "mmeval.errors",
     "MissingWeightsError": "mmeval.errors",
-    "Model": "mmeval.plugin.model",
-    "ModelConfig": "mmeval.plugin.config",
-    "ModelContext": "mmeval.plugin.model",
-    "ModelSpec": "mmeval.plugin.spec",
+    "Model": "mmeval.engine.model",
+    "ModelConfig": "mmeval.api.config",
+    "ModelContext": "mmeval.api.task",
+    "ModelSpec": "mmeval.api.spec",
     "Plan": "mmeval.record",
-    "Recipe": "mmeval.plugin.recipe",
-    "RunFolder": "mmeval.run.folder",
-    "Rejected": "mmeval.plugin.source",
-    "Source": "mmeval.plugin.source",
-    "Task": "mmeval.plugin.model",
-    "TorchConfig": "mmeval.plugin.recipe",
-    "TrainableModel": "mmeval.plugin.model",
-    "Tuning": "mmeval.plugin.recipe",
+    "Recipe": "mmeval.api.recipe",
+    "RunFolder": "mmeval.runs.folder",
+    "Rejected": "mmeval.api.source",
+    "Source": "mmeval.api.source",
+    "Task": "mmeval.api.task",
+    "TorchConfig": "mmeval.api.recipe",
+    "TrainableModel": "mmeval.engine.model",
+    "Tuning": "mmeval.api.recipe",
     "UserError": "mmeval.errors",
     "cards_folder": "mmeval.data.card",
     "decode": "mmeval.data.images",
     "embed_images": "mmeval.engine.embeddings",
     "embed_texts": "mmeval.engine.embeddings",
     "hash_split": "mmeval.data.split",
-    "hookimpl": "mmeval.plugin.hooks",
+    "hookimpl": "mmeval.api.hooks",
     "progress": "mmeval.console",
 }
 

@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from mmeval.version import __version__
 
 IMAGE_SIDE = 256
-"""Pixels of the shorter side at which pictures are prepared; smaller ones stay as they are. Models resize further."""
+"""Pixels of the shorter side at which images are prepared; smaller ones stay as they are. Models resize further."""
 IMAGE_LONGEST = 1024
 """Pixels of the longer side, at most: it cuts only strips more than four times as long as wide."""
 
-PICTURE_RULE = "picture-1"
-"""Names how pictures are prepared; another rule makes other pixels, so another Store."""
+IMAGE_RULE = "picture-1"
+"""Names how images are prepared; another rule makes other pixels, so another Store."""
 
 
 LARGEST_SEED, MOST_SEEDS = 2**32 - 1, 1000
@@ -31,7 +31,7 @@ class Inputs(StrEnum):
 
     @property
     def image(self) -> bool:
-        """Whether pictures are shown."""
+        """Whether images are shown."""
         return self is not Inputs.TEXT
 
     @property
@@ -48,7 +48,7 @@ class Protocol(BaseModel):
     dataset: str
     """Name of the data set."""
     fingerprint: str
-    """SHA-256 of the prepared data: rows, splits, labels and pictures."""
+    """SHA-256 of the prepared data: rows, splits, labels and images."""
     split: str = "test"
     """The split that is scored; models are selected on `validation`, never on this one."""
     inputs: Inputs = Inputs.IMAGE_TEXT

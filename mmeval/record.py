@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal, Self
 
@@ -13,12 +14,37 @@ SCHEMA_VERSION: Literal[2] = 2
 """Schema 1 had no digests: its run folders are read, with their files unverified."""
 
 
+RENAMED_OPTIONS = {
+    "recipe": {
+        "accumulate": "gradient_accumulation_steps",
+        "clip_norm": "max_grad_norm",
+        "warmup": "warmup_ratio",
+    },
+    "tuning": {"rate": "lr_multiplier"},
+}
+"""Names of options in run folders that older versions wrote, by the last word of their group, and what they are now."""
+
+
+def with_current_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded config with the current names of its options."""
+
+    def renamed(group: str, value: object) -> object:
+        names = RENAMED_OPTIONS.get(group.rpartition("_")[2], {})
+        if not isinstance(value, Mapping) or not names:
+            return value
+        return {names.get(name, name): option for name, option in value.items()}
+
+    return {group: renamed(group, value) for group, value in config.items()}
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class PluginRecord(_Frozen):
-    """Which model, and what it states about itself."""
+    """The model plugin, as its spec describes it."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     name: str
     """The name that it registers."""
@@ -43,6 +69,11 @@ class Plan(_Frozen):
     """The preset that the options start from."""
     config: dict[str, Any]
     """Every option, resolved."""
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _with_current_names(cls, config: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        return with_current_names(config) if isinstance(config, dict) else config
 
     def difference(self, other: Plan) -> str | None:
         """The first thing in which two plans differ, in words; None if in nothing."""
@@ -142,12 +173,36 @@ class DataCheck(_Frozen):
     single_classes: dict[str, list[str]] = {}
     """Classes with 1 row in all splits together, by task."""
     rejected: RejectedRows
-    """Rows that were set aside when the data was prepared."""
+    """Rows that were rejected when the data was prepared."""
     majority: dict[str, Majority] = {}
     """The majority-class baseline by task; a task without training or scored labels has none."""
 
 
-class Record(_Frozen):
+class AsTyped(_Frozen):
+    """What the user typed."""
+
+    command: str
+    """The command line that repeats the run."""
+    plugin: str
+    """The model: a plugin's name, or the path of a Python file."""
+    dataset: str = ""
+    """The data set; empty in records that are older than this field."""
+    metric_plugins: list[str] = []
+    """The metric plugins: names, or paths of Python files."""
+
+
+class Environment(_Frozen):
+    """The software and hardware of a run."""
+
+    versions: dict[str, str]
+    """Versions of Python and of the packages that numbers can depend on."""
+    device: str
+    """The device's name."""
+    git_commit: str | None
+    """Commit of mmeval's checkout, followed by `+changes` if files differ from it; None for an installed package."""
+
+
+class Record(AsTyped, Environment):
     """The whole provenance of a finished run."""
 
     schema_version: Literal[1, 2] = SCHEMA_VERSION
@@ -160,10 +215,6 @@ class Record(_Frozen):
     """Name, fingerprint, identity of the sources, examples per split, licence."""
     seeds: dict[str, dict[str, Any]]
     """Per training seed: epochs, best epoch, validation score, speed."""
-    versions: dict[str, str]
-    """Python and the packages that numbers can depend on."""
-    device: str
-    """The device, as a person would name it."""
     started: str
     """ISO 8601, UTC."""
     wall_seconds: float = Field(ge=0, allow_inf_nan=False)
@@ -172,16 +223,6 @@ class Record(_Frozen):
     """Fitting and predicting, summed over seeds and devices."""
     peak_memory_bytes: int | None
     """Largest resident memory of the process, where the system tells."""
-    git_commit: str | None
-    """Commit of mmeval's checkout, `+changes` if files differ from it; None for an installed package."""
-    command: str
-    """The command line that makes this run again."""
-    plugin: str
-    """The plugin as typed: its name, or the path of a Python file."""
-    dataset: str = ""
-    """The data set as typed; empty in records that are older than this field."""
-    metric_plugins: list[str] = []
-    """The metrics as typed: their names, or the paths of Python files."""
     metric_origins: dict[str, str] = {}
     """Where each of them came from: package and version, or file and digest."""
     metrics: list[str] = []

@@ -1,4 +1,4 @@
-"""What all tests share: a cache folder of their own, and a small data set of every trap, made of real pictures."""
+"""What all tests share: a cache folder of their own, and a small data set of every trap, made of real images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmeval import DatasetSpec, Example, ModelContext, Task
 from mmeval.cli import main as cli
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
 
 LANGUAGES = ("de", "en", "ja")
@@ -41,7 +41,7 @@ mmeval:
 
 
 class ColourSource:
-    """Squares of a colour, named in three languages; two tasks, a picture or a text missing here and there."""
+    """Squares of a colour, named in three languages; two tasks, an image or a text missing here and there."""
 
     def __init__(self, per_split: dict[str, int]) -> None:
         self.per_split = per_split

@@ -15,16 +15,16 @@ import pytest
 import yaml
 
 from mmeval import DatasetSpec, Examples
-from mmeval.data.asked import Opened
 from mmeval.data.card import read_card
-from mmeval.data.prepare import prepare
+from mmeval.data.open.verify import verify
+from mmeval.data.prepare.prepare import prepare
+from mmeval.data.request import Dataset
 from mmeval.data.store import Store
-from mmeval.data.verify import verify
 from mmeval.errors import UserError
 from mmeval.integrity import with_seal
 from mmeval.nn import image_encoder, text_encoder
-from mmeval.run.folder import RunFolder
-from mmeval.run.views import report_again, score_again
+from mmeval.runs.folder import RunFolder
+from mmeval.runs.scoring import report_again, score_again
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -213,14 +213,14 @@ def test_no_field_of_store_json_makes_code_run(
 ) -> None:
     store = prepare(colours())
     shutil.copytree(store.folder, tmp_path / "stores" / "store")
-    shutil.copytree(store.pictures, tmp_path / "pictures" / store.pictures.name)
+    shutil.copytree(store.images_folder, tmp_path / "pictures" / store.images_folder.name)
     path = tmp_path / "stores" / "store" / "store.json"
     for document in hostile(json.loads(path.read_text(encoding="utf-8")), evil):
         path.write_text(json.dumps(document), encoding="utf-8")
         with contextlib.suppress(UserError):
             opened = Store(path.parent)
             list(zip(Examples(opened, "test").texts, opened.tasks, strict=False))
-            verify(Opened(colours(), opened, "cc0-1.0"))
+            verify(Dataset(colours(), opened, "cc0-1.0"))
         assert not marker.exists(), document
 
 

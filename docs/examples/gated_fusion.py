@@ -1,4 +1,4 @@
-"""A gated multimodal unit (Arevalo et al. 2017): a learned gate decides, per feature, between picture and text."""
+"""A gated multimodal unit (Arevalo et al. 2017): a learned gate decides, per feature, between image and text."""
 
 import mmeval
 
@@ -46,7 +46,7 @@ def register_models(register):
     register(
         mmeval.ModelSpec(
             name="gated-fusion",
-            summary="a gate per feature between picture and text",
+            summary="a gate per feature between image and text",
             config=GatedConfig,
             build=build,
             version="1.0",

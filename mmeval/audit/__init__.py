@@ -1,5 +1,5 @@
 """Store -> audit: leaks between splits, duplicates, and what else makes scores other than they should be."""
 
-from mmeval.audit.make import audit
+from mmeval.audit.audit import audit
 
 __all__ = ["audit"]

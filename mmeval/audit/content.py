@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Kind = Literal["picture", "text"]
+Kind = Literal["image", "text"]
 
 
 class Part(BaseModel):
@@ -43,14 +43,14 @@ class Share(Part):
 
 
 class Overlap(Part):
-    """What has a twin: the very same, or the same or nearly so."""
+    """What has a duplicate: the very same, or the same or nearly so."""
 
     same: Share
     near: Share
 
 
 class Between(Overlap):
-    """Examples of ``split`` whose picture or text has a twin in ``other``."""
+    """Examples of ``split`` whose image or text has a duplicate in ``other``."""
 
     split: str
     other: str
@@ -58,10 +58,10 @@ class Between(Overlap):
 
 
 class Conflict(Part):
-    """Examples with the same picture or text and different classes of a task."""
+    """Examples with the same image or text and different classes of a task."""
 
     sets: int
-    """Pictures or texts that have two classes or more."""
+    """Images or texts that have two classes or more."""
     rows: int
     """Examples of them."""
     wrong: int
@@ -71,17 +71,17 @@ class Conflict(Part):
 
 
 class Lookup(Part):
-    """Labels that a look into train gives away: the commonest class there of the same picture or text."""
+    """Labels that a look into train gives away: the commonest class there of the same image or text."""
 
     found: Share
     right: Share
 
 
-class Twins(Part):
-    """Duplicates among pictures or texts."""
+class Duplicates(Part):
+    """Duplicates among images or texts."""
 
     units: int
-    """Pictures, or examples with a text."""
+    """Images, or examples with a text."""
     distinct: int
     """Without exact repetitions."""
     same_sets: int
@@ -92,7 +92,7 @@ class Twins(Part):
     largest: int
     """Members of the largest set of near-duplicates."""
     within: dict[str, Overlap]
-    """By split: its units that have a twin in the same split."""
+    """By split: its units that have a duplicate in the same split."""
     between: list[Between]
     conflicts: dict[str, Conflict]
     lookups: dict[str, Lookup]
@@ -102,13 +102,13 @@ class Twins(Part):
 
 
 class Embedded(Part):
-    """Pictures compared by what a network sees in them."""
+    """Images compared by what a network sees in them."""
 
     encoder: str
     threshold: float
     split: str
-    twins: Share | None
-    """Pictures of ``split`` (all, or a sample by chance) with a cosine above the threshold to one of train."""
+    duplicates: Share | None
+    """Images of ``split`` (all, or a sample by chance) with a cosine above the threshold to one of train."""
     note: str
 
 
@@ -193,15 +193,15 @@ class Gap(Part):
 
     rows: int
     no_text: Share
-    no_picture: Share
+    no_image: Share
     no_label: dict[str, Share]
 
 
 class Gaps(Part):
-    """What is missing, and what was set aside."""
+    """What is missing, and what was rejected."""
 
     cells: dict[str, dict[str, Gap]]
-    set_aside: int
+    rejected: int
     reasons: list[tuple[str, int, str]]
     """Reason, how many rows, one of them."""
     unknown: dict[str, dict[str, int]]
@@ -231,9 +231,9 @@ class Audit(Part):
     examples: int
     splits: dict[str, int]
     languages: list[str]
-    pictures: Twins | None
+    images: Duplicates | None
     embedded: Embedded | None
-    texts: Twins | None
+    texts: Duplicates | None
     names: list[Names]
     foreign: dict[str, Foreign] | None
     foreign_note: str

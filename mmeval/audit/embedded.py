@@ -1,6 +1,6 @@
-"""Pictures held against train by what a network sees in them: crops, mirrored copies, the same thing taken again.
+"""Images held against train by what a network sees in them: crops, mirrored copies, the same thing taken again.
 
-Measured on the 1,906 drawings of emoji14 at 128 pixels: above the threshold are 90 to 99 % of the pictures encoded
+Measured on the 1,906 drawings of emoji14 at 128 pixels: above the threshold are 90 to 99 % of the images encoded
 again, halved, made brighter or cropped by 2 % at each edge, 64 % of the mirrored ones, and 159 of 1.8 million pairs
 of different drawings, most of them drawn alike.
 """
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mmeval.audit.columns import Rows
 from mmeval.audit.content import Embedded, Share
-from mmeval.audit.rows import Rows
 from mmeval.console import progress
 from mmeval.errors import MissingExtraError
 from mmeval.home import home
@@ -31,7 +31,7 @@ BLOCK = 1024
 
 
 def compare_embeddings(rows: Rows, encoder: str | None = None) -> Embedded:
-    """Compare pictures of the scored split with train's, from the embedding cache.
+    """Compare images of the scored split with train's, from the embedding cache.
 
     Args:
         rows: the examples.
@@ -43,27 +43,27 @@ def compare_embeddings(rows: Rows, encoder: str | None = None) -> Embedded:
     """
     split = rows.splits[rows.scored]
     if rows.scored == 0 or "train" not in rows.splits or not len(rows.store.images):
-        return _without(encoder or ENCODER, split, "there are no pictures in two splits")
+        return _without(encoder or ENCODER, split, "there are no images in two splits")
     train, scored = (np.unique(rows.image[(rows.split == index) & (rows.image >= 0)]) for index in (0, rows.scored))
     found = _computed(rows, encoder) if encoder else _cached(rows, np.union1d(train, scored))
     if found is None:
-        return _without(ENCODER, split, "no embeddings of these pictures are cached")
+        return _without(ENCODER, split, "no embeddings of these images are cached")
     name, embeddings = found
     most = max(int(MOST_WORK / max(len(train) * embeddings.width, 1)), 1)
     note = ""
     if len(scored) > most:
-        note = f"a sample by chance of {most:,} of {len(scored):,} pictures"
+        note = f"a sample by chance of {most:,} of {len(scored):,} images"
         scored = np.sort(np.random.default_rng(0).choice(scored, most, replace=False))
     best = nearest(embeddings, scored, train)
-    twins = Share(count=int((best >= LEAST_COSINE).sum()), n=len(best))
-    return Embedded(encoder=name, threshold=LEAST_COSINE, split=split, twins=twins, note=note)
+    duplicates = Share(count=int((best >= LEAST_COSINE).sum()), n=len(best))
+    return Embedded(encoder=name, threshold=LEAST_COSINE, split=split, duplicates=duplicates, note=note)
 
 
 def nearest(embeddings: Embeddings, some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The greatest cosine of each picture of ``some`` to any of ``others``."""
+    """The greatest cosine of each image of ``some`` to any of ``others``."""
     mine = _normed(embeddings.gather(some))
     best = np.full(len(some), -1, np.float32)
-    with progress("Comparing embeddings", len(others), "pictures") as advance:
+    with progress("Comparing embeddings", len(others), "images") as advance:
         for start in range(0, len(others), BLOCK):
             block = _normed(embeddings.gather(others[start : start + BLOCK]))
             for at in range(0, len(mine), 8 * BLOCK):
@@ -79,7 +79,7 @@ def _normed(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return normed
 
 
-def _cached(rows: Rows, pictures: NDArray[np.int64]) -> tuple[str, Embeddings] | None:
+def _cached(rows: Rows, images: NDArray[np.int64]) -> tuple[str, Embeddings] | None:
     if not any((home() / "embeddings").glob("*/part-*.npy")):
         return None
     from mmeval.engine.embeddings import cached_embeddings
@@ -92,7 +92,7 @@ def _cached(rows: Rows, pictures: NDArray[np.int64]) -> tuple[str, Embeddings] |
             return None
         for kind in KINDS:
             embeddings, has = cached_embeddings(encoder, rows.store, kind)
-            if has[pictures].all():
+            if has[images].all():
                 return encoder.name, embeddings
     return None
 
@@ -108,4 +108,4 @@ def _computed(rows: Rows, name: str) -> tuple[str, Embeddings]:
 
 
 def _without(encoder: str, split: str, why: str) -> Embedded:
-    return Embedded(encoder=encoder, threshold=LEAST_COSINE, split=split, twins=None, note=f"not computed: {why}")
+    return Embedded(encoder=encoder, threshold=LEAST_COSINE, split=split, duplicates=None, note=f"not computed: {why}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mmeval.audit.content import Audit, Between, Kind, Twins
+from mmeval.audit.content import Audit, Between, Duplicates, Kind
 
 BAD, LOOK, GOOD = "bad", "look", "good"
 MUCH = 0.01
@@ -24,7 +24,7 @@ class Finding(NamedTuple):
 
 def findings(audit: Audit) -> list[Finding]:
     """All that there is to say, the worst first."""
-    found = [*_twins(audit, "picture", audit.pictures), *_twins(audit, "text", audit.texts)]
+    found = [*_duplicates(audit, "image", audit.images), *_duplicates(audit, "text", audit.texts)]
     found += [*_named(audit), *_spoken(audit), *_mixed(audit), *_missing(audit)]
     order = {BAD: 0, LOOK: 1, GOOD: 2}
     return sorted(found, key=lambda one: order[one.level])
@@ -41,28 +41,32 @@ def verdict(audit: Audit) -> Finding:
     return Finding(GOOD, "Nothing was found that would move scores.")
 
 
-def leak(twins: Twins | None, audit: Audit) -> Between | None:
+def leak(duplicates: Duplicates | None, audit: Audit) -> Between | None:
     """Of the scored split in train, None where there is no such pair."""
     scored = list(audit.splits)[-1]
-    return next((one for one in twins.between if (one.split, one.other) == (scored, "train")), None) if twins else None
+    return (
+        next((one for one in duplicates.between if (one.split, one.other) == (scored, "train")), None)
+        if duplicates
+        else None
+    )
 
 
-def _twins(audit: Audit, kind: Kind, twins: Twins | None) -> list[Finding]:
-    if twins is None:
+def _duplicates(audit: Audit, kind: Kind, duplicates: Duplicates | None) -> list[Finding]:
+    if duplicates is None:
         return []
     found = []
-    for one in twins.between:
+    for one in duplicates.between:
         level = GOOD if not one.near.count else BAD if one.near.value >= MUCH and one.other == "train" else LOOK
         exact = f"; {one.same.percent} the very same" if one.near.count else ""
-        text = f"{kind.capitalize()} twins in {one.other}: {one.near.percent} of {one.split}"
+        text = f"{kind.capitalize()} duplicates in {one.other}: {one.near.percent} of {one.split}"
         found.append(Finding(level, f"{text} ({one.near.count:,} of {one.near.n:,} examples){exact}."))
-    for task, lookup in twins.lookups.items():
+    for task, lookup in duplicates.lookups.items():
         if lookup.found.n and lookup.found.value >= MUCH:
             text = (
                 f"Looking the {kind} up in train finds a {task} for {lookup.found.percent} of {list(audit.splits)[-1]}"
             )
             found.append(Finding(LOOK, f"{text}; it is right for {lookup.right} of those."))
-    for task, conflict in twins.conflicts.items():
+    for task, conflict in duplicates.conflicts.items():
         if conflict.sets:
             several = _count(conflict.sets, f"{kind} has", f"{kind}s have")
             noise = f"{conflict.wrong:,} of their {conflict.rows:,} labels, at least, can't be told from the {kind}"
@@ -119,11 +123,11 @@ def _mixed(audit: Audit) -> list[Finding]:
 
 def _missing(audit: Audit) -> list[Finding]:
     found = []
-    if audit.gaps.set_aside:
+    if audit.gaps.rejected:
         reason, count, _ = audit.gaps.reasons[0] if audit.gaps.reasons else ("", 0, "")
         most = f"; {count:,} of them: {reason}" if reason else ""
-        rows = _count(audit.gaps.set_aside, "row was", "rows were")
-        found.append(Finding(LOOK, f"{rows} set aside when it was prepared{most}."))
+        rows = _count(audit.gaps.rejected, "row was", "rows were")
+        found.append(Finding(LOOK, f"{rows} rejected when it was prepared{most}."))
     for task, names in audit.gaps.unknown.items():
         rows = _count(sum(names.values()), "example has", "examples have")
         found.append(Finding(LOOK, f"{rows} a {task} that is no class of it."))

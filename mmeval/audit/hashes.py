@@ -1,10 +1,10 @@
-"""What a picture looks like, in 64 bits and 768 bytes: a perceptual hash that finds, a small picture that confirms.
+"""What an image looks like, in 64 bits and 768 bytes: a perceptual hash that finds, a small image that confirms.
 
 Measured on the 1,906 drawings of emoji14, each changed and held against itself, and on all 1.8 million pairs of
 different ones. Found are all that were encoded again (JPEG of quality 90, 50, 30), halved, enlarged, made 15 % darker
 or flatter, 99.95 % of those halved and then encoded at quality 50, 87 % of those made 15 % brighter until their white
 is clipped, 53 % with 1 % cut off at every edge, none with 2 %, and no mirrored ones. Of the pairs of different
-drawings 29 are taken for twins (1 in 63,000): drawn alike but for a detail. By the hash alone they are 1,710.
+drawings 29 are taken for duplicates (1 in 63,000): drawn alike but for a detail. By the hash alone they are 1,710.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from mmeval.data.loader import cores, in_order
 from mmeval.data.store import Store
 
 SIDE, SMALL = 32, 16
-"""Pixels of the square that the cosine transform takes, and of the small picture."""
+"""Pixels of the square that the cosine transform takes, and of the small image."""
 TASK = 64
 BITS = 64
 DEAD_ZONE, FLOOR = 0.1, 4.0
-"""A bit is set by a frequency that is stronger than in the data set's median picture by more than this share of the
-picture's root mean square, or than JPEG's noise.
+"""A bit is set by a frequency that is stronger than in the data set's median image by more than this share of the
+image's root mean square, or than JPEG's noise.
 
-The usual hash compares the frequencies of one picture with each other. In a symmetric picture half of them are zero,
+The usual hash compares the frequencies of one image with each other. In a symmetric image half of them are zero,
 and half of its bits noise: of the drawings above it found 84 % again. And a thousand things photographed on white have
 nearly one hash, since what they share, the white, outweighs what they don't."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 MOST_BITS = 4
 """Bits in which the hashes of near-duplicates differ at most."""
 LEAST_CORRELATION = 0.99
-"""Of their small pictures."""
+"""Of their small images."""
 MOST_RESIDUE = 40.0
-"""Levels, of 255, that no value of the small pictures is off by once contrast and brightness are made equal: another
+"""Levels, of 255, that no value of the small images is off by once contrast and brightness are made equal: another
 face on the same drawing, another print on the same shirt."""
 MOST_CONTRAST = 1.6
 MOST_APART = 40.0
 """Levels by which they differ in the mean: a darker copy passes, white is not black."""
 
 
-class Looks(NamedTuple):
-    """Hashes ``[n]`` and small RGB pictures ``[n, 768]``."""
+class PerceptualHashes(NamedTuple):
+    """Hashes ``[n]`` and small RGB images ``[n, 768]``."""
 
     hashes: NDArray[np.uint64]
     small: NDArray[np.uint8]
 
 
-def looks(store: Store, rows: NDArray[np.int64]) -> Looks:
-    """Hash pictures ``rows`` of the Store, in threads."""
+def perceptual_hashes(store: Store, rows: NDArray[np.int64]) -> PerceptualHashes:
+    """Hash images ``rows`` of the Store, in threads."""
     waves = np.zeros((len(rows), BITS), np.float16)
     small = np.zeros((len(rows), 3 * SMALL * SMALL), np.uint8)
 
@@ -63,14 +63,14 @@ def looks(store: Store, rows: NDArray[np.int64]) -> Looks:
         waves[part], small[part] = _waves(squares), _small(squares)
         return len(squares)
 
-    with progress("Hashing pictures", len(rows), "pictures") as advance:
+    with progress("Hashing images", len(rows), "images") as advance:
         for done in in_order(range(0, len(rows), TASK), make, workers=cores()):
             advance(done)
-    return Looks(_hashes(waves), small)
+    return PerceptualHashes(_hashes(waves), small)
 
 
 def square(data: bytes) -> NDArray[np.uint8]:
-    """Encoded picture -> ``[SIDE, SIDE, 3]``. JPEGs are decoded at a reduced scale: fine here, never for a score."""
+    """Encoded image -> ``[SIDE, SIDE, 3]``. JPEGs are decoded at a reduced scale: fine here, never for a score."""
     if simplejpeg.is_jpeg(data):
         pixels = simplejpeg.decode_jpeg(
             data, colorspace="RGB", fastdct=True, fastupsample=True, min_height=2 * SIDE, min_width=2 * SIDE
@@ -80,9 +80,9 @@ def square(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def looks_of(squares: NDArray[np.uint8]) -> Looks:
-    """``[n, SIDE, SIDE, 3]`` -> hashes and small pictures."""
-    return Looks(_hashes(_waves(squares)), _small(squares))
+def perceptual_hashes_of(squares: NDArray[np.uint8]) -> PerceptualHashes:
+    """``[n, SIDE, SIDE, 3]`` -> hashes and small images."""
+    return PerceptualHashes(_hashes(_waves(squares)), _small(squares))
 
 
 def _waves(squares: NDArray[np.uint8]) -> NDArray[np.float16]:
@@ -106,7 +106,7 @@ def _small(squares: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def alike(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Which small pictures ``[n, 768]`` show the same, and their correlation; two of one flat colour have 1."""
+    """Which small images ``[n, 768]`` show the same, and their correlation; two of one flat colour have 1."""
     first, second = left.astype(np.float32), right.astype(np.float32)
     apart = np.abs(first - second).mean(-1)
     first, second = first - first.mean(-1, keepdims=True), second - second.mean(-1, keepdims=True)

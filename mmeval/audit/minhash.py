@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval.audit.near import Ints, Links, equal_pairs, longest_run
+from mmeval.audit.neighbours import Ints, Links, equal_pairs, longest_run
 from mmeval.console import progress
 from mmeval.data.loader import cores, in_order
 

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mmeval.audit.columns import Rows
 from mmeval.audit.content import Between, Conflict, Lookup, Overlap, Share
-from mmeval.audit.near import Ints, Links
-from mmeval.audit.rows import Rows
+from mmeval.audit.neighbours import Ints, Links
 
 FEW = 8
 
 
 class Coded(NamedTuple):
-    """Examples, or pictures, as codes: equal ``same`` is exactly alike, equal or linked ``node`` nearly so."""
+    """Examples, or images, as codes: equal ``same`` is exactly alike, equal or linked ``node`` nearly so."""
 
     same: Ints
     """``[n]``, -1 where there is none."""
@@ -27,7 +27,7 @@ class Coded(NamedTuple):
 
 
 def within(units: Coded, links: Links, splits: tuple[str, ...]) -> dict[str, Overlap]:
-    """By split: the units that have a twin there."""
+    """By split: the units that have a duplicate there."""
     around = links.around(_masks(units.node, units.split, links.nodes))
     found = {}
     for index, name in enumerate(splits):
@@ -40,7 +40,7 @@ def within(units: Coded, links: Links, splits: tuple[str, ...]) -> dict[str, Ove
 
 
 def between(rows: Rows, examples: Coded, links: Links) -> list[Between]:
-    """For each split and each that it may not see: how many examples have a twin there, by language too."""
+    """For each split and each that it may not see: how many examples have a duplicate there, by language too."""
     same = _masks(examples.same, examples.split, int(examples.same.max(initial=-1)) + 1)
     own = _masks(examples.node, examples.split, links.nodes)
     near = own | links.around(own)
@@ -85,7 +85,7 @@ def conflicts(rows: Rows, same: Ints, describe: Callable[[int], str]) -> dict[st
 
 
 def lookups(rows: Rows, same: Ints) -> dict[str, Lookup]:
-    """By task: what the commonest class in train of the same picture or text says on the scored split."""
+    """By task: what the commonest class in train of the same image or text says on the scored split."""
     if "train" not in rows.splits or rows.scored == 0:
         return {}
     found = {}

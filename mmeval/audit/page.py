@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmeval.audit.content import Audit, Share
 from mmeval.audit.findings import findings, leak, verdict
-from mmeval.audit.how import HOW
+from mmeval.audit.methods import HOW
 from mmeval.data.images import decode
 from mmeval.data.store import Store
 from mmeval.report.html import environment
@@ -19,14 +19,14 @@ MOST_MISSING = 12
 
 
 def page(audit: Audit, store: Store) -> str:
-    """Render the page; pictures are read from the Store."""
+    """Render the page; images are read from the Store."""
     pairs = [
         (one, _thumbnail(store, one.left_row), _thumbnail(store, one.right_row))
         for one in audit.shown
-        if one.kind == "picture"
+        if one.kind == "image"
     ]
     made = environment("mmeval.audit")
-    made.globals |= {"tint": tint, "leak": lambda twins: leak(twins, audit), "bare": bare}
+    made.globals |= {"tint": tint, "leak": lambda duplicates: leak(duplicates, audit), "bare": bare}
     return made.get_template("audit.html.jinja").render(
         audit=audit,
         scored=list(audit.splits)[-1],
@@ -43,9 +43,9 @@ def page(audit: Audit, store: Store) -> str:
 def tiles(audit: Audit) -> list[tuple[str, str, str]]:
     """The few numbers that matter: what, how much, of how many."""
     scored, found = list(audit.splits)[-1], []
-    for kind, twins in (("picture", audit.pictures), ("text", audit.texts)):
-        if (one := leak(twins, audit)) is not None:
-            found.append((f"{scored} examples whose {kind} has a twin in train", one.near.percent, bare(one.near)))
+    for kind, duplicates in (("image", audit.images), ("text", audit.texts)):
+        if (one := leak(duplicates, audit)) is not None:
+            found.append((f"{scored} examples whose {kind} has a duplicate in train", one.near.percent, bare(one.near)))
     if audit.names:
         best = max(audit.names, key=lambda one: one.right.value)
         found.append((f"{best.task} right by the class name in the text", best.right.percent, bare(best.right)))
@@ -68,8 +68,8 @@ def tint(ratio: float) -> str:
 
 
 def _thumbnail(store: Store, row: int) -> bytes:
-    picture = int(store.examples["image"][row].as_py())
-    image = Image.fromarray(np.asarray(decode(store.image(picture))))
+    image_row = int(store.examples["image"][row].as_py())
+    image = Image.fromarray(np.asarray(decode(store.image(image_row))))
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=QUALITY)

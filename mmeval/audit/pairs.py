@@ -1,4 +1,4 @@
-"""The pairs of twins: all of them as a table, a few of them to be looked at."""
+"""The pairs of duplicates: all of them as a table, a few of them to be looked at."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mmeval.audit.columns import Rows
 from mmeval.audit.content import Kind, Shown
-from mmeval.audit.near import Ints, Links
-from mmeval.audit.pictures import Compared
-from mmeval.audit.rows import Rows
+from mmeval.audit.images import Compared
+from mmeval.audit.neighbours import Ints, Links
 from mmeval.files import atomic_path
 
 SHOWN = 12
@@ -26,19 +26,19 @@ SCHEMA = pa.schema(
 
 
 class Pairs:
-    """Pairs of examples (rows of the Store) that are twins.
+    """Pairs of examples (rows of the Store) that are duplicates.
 
-    Of a set that is exactly alike, each is paired with its first one, and each split and picture stands once. A link
+    Of a set that is exactly alike, each is paired with its first one, and each split and image stands once. A link
     between two that are nearly alike is one pair, from two splits where there are such.
     """
 
     def __init__(self, rows: Rows, kind: Kind, found: Compared) -> None:
-        """Pairs of one kind of twins."""
+        """Pairs of one kind of duplicates."""
         self.rows, self.kind = rows, kind
         known = np.flatnonzero(found.examples.same >= 0)
         same, node, split = found.examples.same[known], found.examples.node[known], rows.split[known]
-        # One example of each picture (text: of each example) and split; of the first split, as a rule train.
-        unit = rows.image[known] if kind == "picture" else known
+        # One example of each image (text: of each example) and split; of the first split, as a rule train.
+        unit = rows.image[known] if kind == "image" else known
         _, first = np.unique(unit * len(rows.splits) + split, return_index=True)
         first = first[np.lexsort((known[first], split[first], same[first]))]
         code = same[first]
@@ -113,7 +113,7 @@ class Pairs:
 
     def _shown(self, pair: int, number: int) -> Shown:
         left, right = int(self.left[pair]), int(self.right[pair])
-        if self.kind == "picture":
+        if self.kind == "image":
             left, right = self._in_one_language(left, right, number)
         return Shown(
             kind=self.kind,
@@ -126,7 +126,7 @@ class Pairs:
         )
 
     def _in_one_language(self, left: int, right: int, number: int) -> tuple[int, int]:
-        """The same pictures and splits in a language that both have, another one for each ``number``."""
+        """The same images and splits in a language that both have, another one for each ``number``."""
         rows = self.rows
         sides = [
             {

@@ -51,8 +51,8 @@ def _verdict(audit: Audit) -> RenderableType:
 def _columns(audit: Audit) -> list[tuple[str, dict[str, str]]]:
     """Title and value by language of what differs between them."""
     scored, columns = list(audit.splits)[-1], []
-    for kind, twins in (("picture", audit.pictures), ("text", audit.texts)):
-        if (one := leak(twins, audit)) is not None:
+    for kind, duplicates in (("image", audit.images), ("text", audit.texts)):
+        if (one := leak(duplicates, audit)) is not None:
             columns.append((f"{scored} {kind}s in train", {name: _near(both) for name, both in one.languages.items()}))
     columns += [
         (f"{names.task} named", {name: one.right.percent for name, one in names.languages.items()})

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from mmeval.audit.content import Twins
-from mmeval.audit.fold import fold
+from mmeval.audit.columns import Rows
+from mmeval.audit.content import Duplicates
+from mmeval.audit.images import Compared
 from mmeval.audit.minhash import near_texts
-from mmeval.audit.near import Ints, Links
+from mmeval.audit.neighbours import Ints, Links
+from mmeval.audit.normalize import fold
 from mmeval.audit.overlap import Coded, between, conflicts, lookups, within
-from mmeval.audit.pictures import Compared
-from mmeval.audit.rows import Rows
 from mmeval.console import progress
 
 
@@ -27,7 +27,7 @@ def compare_texts(rows: Rows) -> Compared | None:
     spoken = np.where(same < 0, -1, same * languages + rows.language)
     members = np.bincount(links.sets())
     counts = np.bincount(same[same >= 0])
-    twins = Twins(
+    duplicates = Duplicates(
         units=int((same >= 0).sum()),
         distinct=len(distinct),
         same_sets=int((counts > 1).sum()),
@@ -41,7 +41,7 @@ def compare_texts(rows: Rows) -> Compared | None:
         limits="Of texts made from one template not all pairs were compared." if links.cut else "",
     )
     none = np.empty(0, np.int64)
-    return Compared(twins, examples, links, Links(len(distinct), none, none, np.empty(0, np.float32), False))
+    return Compared(duplicates, examples, links, Links(len(distinct), none, none, np.empty(0, np.float32), False))
 
 
 def _folded(rows: Rows) -> tuple[Ints, list[str]]:

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.data_options import Columns, Encoding, Images, Language, NotTheRelease, Source
+from mmeval.cli.options import takes_dataset
+from mmeval.data.request import DatasetRequest
 
 
+@takes_dataset()
 def bench(
-    dataset: Annotated[
-        str, typer.Argument(help="Data set: a name (`mmeval data`), table:PATH, FILE.toml or ./file.py.")
-    ],
+    dataset: DatasetRequest,
     plugins: Annotated[str, typer.Option(help="Models: all, or names with commas between them.")] = "all",
     preset: Annotated[str | None, typer.Option(help="Preset, the same of each plugin.", show_default="its own")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds; scores are means over them.")] = 1,
-    halves: Annotated[
-        bool, typer.Option(help="Also train each, with one seed, on the pictures alone and on the texts alone.")
+    baselines: Annotated[
+        bool, typer.Option(help="Also train each, with one seed, on the images alone and on the texts alone.")
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=1, help="Take N examples of each split: a trial.")] = None,
@@ -26,12 +26,6 @@ def bench(
         Path | None,
         typer.Option(help="Folder of the run folders; what is done in it stays.", show_default="runs/bench-DATASET"),
     ] = None,
-    source: Source = None,
-    not_the_release: NotTheRelease = False,
-    columns: Columns = "",
-    language: Language = "",
-    images: Images = None,
-    encoding: Encoding = "",
 ) -> None:
     """Run many models on one data set and set them side by side. The same command again goes on where it stopped.
 
@@ -41,29 +35,17 @@ def bench(
     import shlex
     import sys
 
-    from mmeval.bench.entries import entries_of, plugins_of
-    from mmeval.bench.table import terminal
-    from mmeval.bench.walk import walk
     from mmeval.console import cell, console
     from mmeval.plugin.manager import Manager
-    from mmeval.run.request import Request
+    from mmeval.runs.request import Request
+    from mmeval.studies.bench.entries import entries_of, plugins_of
+    from mmeval.studies.bench.run import run_benchmark
+    from mmeval.studies.bench.table import terminal
 
-    folder = output or Path("runs") / f"bench-{Path(dataset).stem.replace(':', '-')}"
-    base = Request(
-        dataset=dataset,
-        preset=preset,
-        device=device,
-        seeds=seeds,
-        limit=limit,
-        source=source,
-        released=not not_the_release,
-        columns=columns,
-        language=language,
-        images=images,
-        encoding=encoding,
-    )
-    entries = entries_of(plugins_of(plugins), base, folder, Manager(), halves=halves)
-    rows, failures = walk(entries, folder, shlex.join(["mmeval", *sys.argv[1:]]))
+    folder = output or Path("runs") / f"bench-{Path(dataset.name).stem.replace(':', '-')}"
+    base = Request(dataset=dataset, preset=preset, device=device, seeds=seeds, limit=limit)
+    entries = entries_of(plugins_of(plugins), base, folder, Manager(), baselines=baselines)
+    rows, failures = run_benchmark(entries, folder, shlex.join(["mmeval", *sys.argv[1:]]))
     screen = console()
     if rows:
         screen.print(terminal(rows))

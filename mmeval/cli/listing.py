@@ -34,7 +34,7 @@ def print_listing(*kinds: str, as_json: bool, then: str, timed: bool = False) ->
 
 
 def _tables() -> list[Listed]:
-    from mmeval.data.shelf import table_file, table_names, table_summary
+    from mmeval.home import table_file, table_names, table_summary
 
     return [Listed(name, "dataset", table_summary(name), "", "", str(table_file(name)), "ok") for name in table_names()]
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mmeval.cli import bench, data, plugins, report, run, score
+from mmeval.cli import bench, data, plugins, run, score
 from mmeval.console import replace_unprintable
 from mmeval.errors import Stopped, UserError
 from mmeval.escaping import one_line, visible
-from mmeval.trouble import trouble
+from mmeval.system_errors import trouble
 from mmeval.version import __version__
 
 
@@ -95,7 +95,7 @@ def _root(
 app.command("run")(run.run)
 app.command("bench")(bench.bench)
 app.command("score")(score.score)
-app.command("report")(report.report)
+app.command("report")(score.report)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(data.app, name="data")
 

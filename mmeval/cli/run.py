@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmeval.cli.data_options import Columns, Encoding, Images, Language, NotTheRelease, Source
-from mmeval.cli.show import show_result
+from mmeval.cli.options import OPTION, takes_dataset
+from mmeval.data.request import DatasetRequest
+
+if TYPE_CHECKING:
+    from mmeval.runs.folder import RunFolder
 
 
+EMOJI14 = DatasetRequest("emoji14")
+
+
+@takes_dataset(OPTION, default=EMOJI14.name)
 def run(
     plugin: Annotated[str, typer.Option(help="Model: a plugin's name (`mmeval plugins`) or ./file.py.")] = "embracenet",
-    dataset: Annotated[
-        str, typer.Option(help="Data set: a name (`mmeval data`), table:PATH, FILE.toml or ./file.py.")
-    ] = "emoji14",
+    dataset: DatasetRequest = EMOJI14,
     preset: Annotated[str | None, typer.Option(help="Preset of the plugin (`mmeval plugins show NAME`).")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change an option; may be repeated.")
@@ -33,34 +38,39 @@ def run(
     seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds; scores are means over them.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Take N examples of each split: a trial.")] = None,
     output: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run in it goes on.")] = None,
-    source: Source = None,
-    not_the_release: NotTheRelease = False,
-    columns: Columns = "",
-    language: Language = "",
-    images: Images = None,
-    encoding: Encoding = "",
 ) -> None:
     """Train a model, score it per language, write a run folder with a report."""
     from mmeval.errors import Stopped
-    from mmeval.run.request import Request
-    from mmeval.run.walk import run as walk
+    from mmeval.runs.pipeline import run as run_pipeline
+    from mmeval.runs.request import Request, parse_inputs
 
-    asked = None if inputs is None else _inputs(inputs)
-    options = (tuple(changes or ()), asked, device, seed, seeds, limit, output, tuple(metrics or ()))
-    of_data = (source, not not_the_release, columns, language, images, encoding)
-    request = Request(plugin, dataset, preset, *options, *of_data)
+    request = Request(
+        plugin=plugin,
+        dataset=dataset,
+        preset=preset,
+        changes=tuple(changes or ()),
+        inputs=None if inputs is None else parse_inputs(inputs),
+        device=device,
+        seed=seed,
+        seeds=seeds,
+        limit=limit,
+        output=output,
+        metrics=tuple(metrics or ()),
+    )
     try:
-        folder = walk(request)
+        folder = run_pipeline(request)
     except KeyboardInterrupt:
         raise Stopped("Stopped before the run began. Nothing half-written is left; repeat the command.") from None
     show_result(folder)
 
 
-def _inputs(text: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - Inputs, imported late
-    from mmeval.errors import UserError
-    from mmeval.protocol import Inputs
+def show_result(folder: RunFolder) -> None:
+    """Print the table per language, and where everything is."""
+    from mmeval.console import cell, console
+    from mmeval.report.terminal import terminal
+    from mmeval.runs.scoring import content_of
 
-    try:
-        return Inputs(text)
-    except ValueError:
-        raise UserError(f"--inputs {text}: write image+text, image or text.") from None
+    screen = console()
+    screen.print(terminal(content_of(folder, folder.record())))
+    screen.print(cell(f"Run folder: {folder.path}"), soft_wrap=True)
+    screen.print(cell(f"Report:     {folder.html_file}"), soft_wrap=True)

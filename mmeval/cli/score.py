@@ -1,4 +1,4 @@
-"""``mmeval score``."""
+"""``mmeval score`` and ``mmeval report``: make the scores and the report of a finished run again."""
 
 from __future__ import annotations
 
@@ -25,10 +25,24 @@ def score(
     Every file of the run folder is held against the digests in run.json first. Files with code that the run folder
     names are not run: name those that you trust.
     """
-    from mmeval.cli.show import show_result
-    from mmeval.run.folder import RunFolder
-    from mmeval.run.views import Named, score_again
+    from mmeval.cli.run import show_result
+    from mmeval.runs.folder import RunFolder
+    from mmeval.runs.scoring import Named, score_again
 
     folder = RunFolder(run)
     score_again(folder, Named(tuple(metrics or ()), plugin, dataset))
+    show_result(folder)
+
+
+def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+    """Make the report of a run again, from its scores.
+
+    Every file of the run folder is held against the digests in run.json first.
+    """
+    from mmeval.cli.run import show_result
+    from mmeval.runs.folder import RunFolder
+    from mmeval.runs.scoring import report_again
+
+    folder = RunFolder(run)
+    report_again(folder)
     show_result(folder)

@@ -27,7 +27,7 @@ class Batch:
     seeds: Tensor
     """int64 ``[B]``: a random seed per example, made of what is shown of it: the same in every batch and order."""
     images: Tensor | None = None
-    """uint8 ``[B, 3, H, W]``, RGB; None where embeddings take their place or no picture is shown."""
+    """uint8 ``[B, 3, H, W]``, RGB; None where embeddings take their place or no image is shown."""
     image_embeddings: Tensor | None = None
     """float32 ``[B, D]`` from the cache of a frozen image encoder."""
     image_tokens: Tensor | None = None
@@ -41,7 +41,7 @@ class Batch:
     text_tokens: Tensor | None = None
     """float32 ``[B, T, D]`` from the same, if the encoder keeps tokens; ``text_mask`` goes with them."""
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
-    """int64 ``[B]`` by name: inputs beside picture and text, which only few data sets have; the index of the value in
+    """int64 ``[B]`` by name: inputs beside image and text, which only few data sets have; the index of the value in
     ``ModelContext.attributes``, -1 for one that training never had."""
 
     def __len__(self) -> int:

@@ -25,7 +25,7 @@ _FREE = _references([np.empty(1, np.uint8)])[0]
 class Buffers:
     """Tensors that live in arrays of earlier batches.
 
-    Fresh memory costs a page fault every 4 kB, which for pictures is a fifth of the time of decoding them. A tensor
+    Fresh memory costs a page fault every 4 kB, which for images is a fifth of the time of decoding them. A tensor
     holds a reference to the array that it lives in, as do its views; an array without one is free.
     """
 

@@ -54,8 +54,8 @@ class Card:
     """Per cent of the examples by split, then language; ``within`` is by how many points they may be off."""
     per_class: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     """Examples by task, then split, then class."""
-    set_aside: int = 0
-    """Most rows that may be set aside as bad."""
+    rejected: int = 0
+    """Most rows that may be rejected as bad."""
     fingerprint: str = ""
     """SHA-256 of the prepared data, if somebody has seen it."""
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -127,7 +127,7 @@ def _card(path: Path, header: Mapping[str, Any], ours: Mapping[str, Any], body: 
         per_language=ours.get("per_language", {}),
         shares=shares,
         per_class=ours.get("per_class", {}),
-        set_aside=ours.get("set_aside", 0),
+        rejected=ours.get("rejected", 0),
         fingerprint=ours.get("fingerprint", ""),
         sources=ours.get("sources", {}),
         class_names=_class_names(ours.get("class_names", {}), tasks, languages),

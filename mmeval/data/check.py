@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmeval.api.task import Task
 from mmeval.data.examples import Examples, rows_of
+from mmeval.data.reading.text import without_folders
 from mmeval.data.store import LABEL, Store
 from mmeval.data.store_files import REJECTED
-from mmeval.data.words import without_folders
-from mmeval.plugin.model import Task
 from mmeval.record import DataCheck, Majority, RejectedRows
 
 FEW_ROWS = 30
@@ -83,7 +83,7 @@ def lines(check: DataCheck | None) -> list[str]:
             "; ".join(f"{reason} ({_rows(count)})" for reason, count in rejected.reasons) or "see rejected.parquet"
         )
         share = _percent(100 * rejected.rows / max(rejected.total, 1))
-        found.append(f"{rejected.rows:,} of {rejected.total:,} rows were set aside ({share}): {reasons}.")
+        found.append(f"{rejected.rows:,} of {rejected.total:,} rows were rejected ({share}): {reasons}.")
     for task, names in check.single_classes.items():
         found.append(f"Classes of {task} with 1 row in all splits together: {_some(list(map(_name, names)))}.")
     for task, by_split in check.rare_classes.items():

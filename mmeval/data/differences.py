@@ -99,8 +99,8 @@ def _differences(card: Card, store: Store) -> Iterator[tuple[str, str]]:
         yield "images", f"images: the card says {card.images}, the data has {store.image_count}"
     yield from _per_language(card, store)
     yield from _per_class(card, store)
-    if store.rejected_count > card.set_aside:
-        yield "set_aside", f"rows set aside: the card allows {card.set_aside}, there are {store.rejected_count}"
+    if store.rejected_count > card.rejected:
+        yield "rejected", f"rows rejected: the card allows {card.rejected}, there are {store.rejected_count}"
     if card.fingerprint:
         yield from compare("fingerprint", "fingerprint", card.fingerprint, store.fingerprint)
 

@@ -71,14 +71,14 @@ class Examples:
         return self._strings("cluster")
 
     @cached_property
-    def picture_rows(self) -> NDArray[np.int64]:
-        """Rows in ``store.images``, -1 where there is no picture; whatever the protocol shows."""
+    def all_image_rows(self) -> NDArray[np.int64]:
+        """Rows in ``store.images``, -1 where there is no image; whatever the protocol shows."""
         return self._numbers("image")
 
     @cached_property
     def image_rows(self) -> NDArray[np.int64]:
-        """As ``picture_rows``, but -1 throughout where the protocol shows no pictures."""
-        return self.picture_rows if self.inputs.image else np.full(len(self), -1)
+        """As ``all_image_rows``, but -1 throughout where the protocol shows no images."""
+        return self.all_image_rows if self.inputs.image else np.full(len(self), -1)
 
     def labels(self, task: str) -> NDArray[np.int64]:
         """Class indices of a task ``[n]``, -1 where there is no label."""
@@ -89,7 +89,7 @@ class Examples:
         return self._strings(SLICE + name)
 
     def attribute(self, name: str) -> list[str]:
-        """Values of an input beside picture and text."""
+        """Values of an input beside image and text."""
         return self._strings(ATTRIBUTE + name)
 
     def class_counts(self) -> dict[str, tuple[int, ...]]:
@@ -101,11 +101,11 @@ class Examples:
         }
 
     def encoded_images(self, rows: Sequence[int] | NDArray[np.int64]) -> list[bytes | None]:
-        """Encoded pictures of ``image_rows`` values; None for -1."""
+        """Encoded images of ``image_rows`` values; None for -1."""
         return [None if row < 0 else self.store.image(int(row)) for row in rows]
 
     def image_digests(self, rows: NDArray[np.int64]) -> list[str]:
-        """SHA-256 of the encoded pictures of ``image_rows`` values; empty for -1."""
+        """SHA-256 of the encoded images of ``image_rows`` values; empty for -1."""
         known = iter(self.store.images["digest"].take(pa.array(rows[rows >= 0])).to_pylist())
         return [next(known) if row >= 0 else "" for row in rows]
 

@@ -18,13 +18,13 @@ ROWS = 4096
 """Rows that are Python objects at once."""
 
 
-def fingerprint(pictures: str, rows: str, tasks: Sequence[Mapping[str, object]]) -> str:
-    """SHA-256 over pictures, rows (each by its digest) and tasks (``name`` and ``classes``, in this order)."""
-    return digest(pictures, rows, json.dumps(tasks))
+def fingerprint(images: str, rows: str, tasks: Sequence[Mapping[str, object]]) -> str:
+    """SHA-256 over images, rows (each by its digest) and tasks (``name`` and ``classes``, in this order)."""
+    return digest(images, rows, json.dumps(tasks))
 
 
-def of_pictures(digests: Iterable[str]) -> str:
-    """SHA-256 over the digests of all pictures, in their order."""
+def of_images(digests: Iterable[str]) -> str:
+    """SHA-256 over the digests of all images, in their order."""
     sha = hashlib.sha256()
     for one in digests:
         sha.update(one.encode())
@@ -55,7 +55,7 @@ def recompute(store: Store, advance: Callable[[int], None] = lambda _: None) -> 
             splits[row["split"]] += 1
         advance(batch.num_rows)
     chunks = store.images["digest"].chunks if any(store.shards(IMAGES)) else []
-    pictures = of_pictures(one for chunk in chunks for one in chunk.to_pylist())
+    images = of_images(one for chunk in chunks for one in chunk.to_pylist())
     tasks = [{"name": task.name, "classes": task.classes} for task in store.tasks]
-    found = fingerprint(pictures, sha.hexdigest(), tasks)
+    found = fingerprint(images, sha.hexdigest(), tasks)
     return Recomputed(found, dict(splits), sorted(languages), sum(map(len, chunks)))

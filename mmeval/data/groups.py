@@ -1,4 +1,4 @@
-"""Rows that must stand in one split, because they share an id, a picture or a group."""
+"""Rows that must stand in one split, because they share an id, an image or a group."""
 
 from __future__ import annotations
 

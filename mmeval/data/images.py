@@ -1,4 +1,4 @@
-"""Encoded picture -> pixels at the size that an encoder wants."""
+"""Encoded image -> pixels at the size that an encoder wants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BUFFERS = Buffers()
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Whether a picture begins as a JPEG. simplejpeg's test also refuses bytes behind the end, which cameras add."""
+    """Whether an image begins as a JPEG. simplejpeg's test also refuses bytes behind the end, which cameras add."""
     return data[:3] == b"\xff\xd8\xff"
 
 
@@ -33,11 +33,11 @@ def decode(data: bytes) -> NDArray[np.uint8]:
 
 
 def rgb(image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture of any mode, or grey pixels ``[H, W]`` -> ``[H, W, 3]`` uint8 RGB, transparency on white."""
+    """An image of any mode, or grey pixels ``[H, W]`` -> ``[H, W, 3]`` uint8 RGB, transparency on white."""
     if isinstance(image, np.ndarray):
         return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
     if image.mode.startswith("I;16"):
-        # Pillow clips sixteen bits to eight, which makes such a picture white.
+        # Pillow clips sixteen bits to eight, which makes such an image white.
         return rgb((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         white = Image.new("RGBA", image.size, "white")
@@ -55,7 +55,7 @@ def decode_batch(
 ) -> Tensor:
     """Encoded images -> uint8 ``[B, 3, height, width]``, channels last in memory; a missing one is all zero.
 
-    ``crop``: 0 stretches the whole picture to ``size``; else it is cut out of the middle after the picture was resized,
+    ``crop``: 0 stretches the whole image to ``size``; else it is cut out of the middle after the image was resized,
     in its own proportions, so that it just covers ``size / crop``.
     """
     batch = _BUFFERS.take(len(encoded), *size, 3).permute(0, 3, 1, 2)

@@ -28,7 +28,7 @@ class Shown:
     others: dict[str, str]
     """Slices, metadata, attributes."""
     image: int
-    """Row of the picture, -1 for none."""
+    """Row of the image, -1 for none."""
 
 
 def sample(

@@ -62,7 +62,7 @@ class Stats:
 
 
 def stats(store: Store) -> Stats:
-    """Count; reads the examples once, and no picture."""
+    """Count; reads the examples once, and no image."""
     table = store.examples
     languages, codes = _codes(table["language"])
     splits, split_codes = _codes(table["split"])

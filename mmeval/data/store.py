@@ -11,14 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmeval.api.task import Task
 from mmeval.data.store_files import (
     EXAMPLES,
     IMAGES,
+    IMAGES_INFO,
     INFO,
-    PICTURES,
     REJECTED,
     SCHEMA_VERSION,
-    PictureFacts,
+    ImageFacts,
     StoreFacts,
     again,
     read_facts,
@@ -26,7 +27,6 @@ from mmeval.data.store_files import (
     schema_of,
 )
 from mmeval.errors import DataError
-from mmeval.plugin.model import Task
 
 LABEL, SLICE, METADATA, ATTRIBUTE = "label:", "slice:", "metadata:", "attribute:"
 """Prefixes of columns: labels (int32, -1 for none), slices, what else is known, other inputs (strings)."""
@@ -36,9 +36,9 @@ class Store:
     """A prepared data set.
 
     Two tables of Arrow shards that ``datasets`` opens as they are: ``examples-*.arrow`` (id, text, language, split,
-    cluster, image, ``label:*``, ``slice:*``, ``metadata:*``, ``attribute:*``) and, in the folder of pictures that the
+    cluster, image, ``label:*``, ``slice:*``, ``metadata:*``, ``attribute:*``) and, in the folder of images that the
     variants of a data set share, ``images-*.arrow`` (key, digest, bytes). ``image`` is a row of the second table, -1
-    where there is none: a picture that several examples share is stored once. ``rejected.parquet`` has what was set
+    where there is none: an image that several examples share is stored once. ``rejected.parquet`` has what was set
     aside, and why.
     """
 
@@ -60,9 +60,9 @@ class Store:
             self.info: dict[str, Any] = read_facts(folder / INFO, StoreFacts, again(folder))
         except FileNotFoundError:
             raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.") from None
-        self.pictures = (folder / self.info["pictures"]).resolve()
-        if not self.pictures.is_dir():
-            raise DataError(f"{folder} lacks its pictures ({self.pictures}); remove both and prepare it again.")
+        self.images_folder = (folder / self.info["pictures"]).resolve()
+        if not self.images_folder.is_dir():
+            raise DataError(f"{folder} lacks its images ({self.images_folder}); remove both and prepare it again.")
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ class Store:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over all rows and pictures, 64 hex digits."""
+        """SHA-256 over all rows and images, 64 hex digits."""
         return str(self.info["fingerprint"])
 
     @property
@@ -103,12 +103,12 @@ class Store:
 
     @property
     def image_count(self) -> int:
-        """Number of different pictures."""
+        """Number of different images."""
         return int(self.info["images"])
 
     @property
     def rejected_count(self) -> int:
-        """Rows and pictures that were set aside."""
+        """Rows and images that were rejected."""
         return int(self.info["rejected"])
 
     @property
@@ -128,7 +128,7 @@ class Store:
 
     @property
     def released(self) -> bool:
-        """Whether the data was held to its card, and not taken with ``--not-the-release``."""
+        """Whether the data was held to its card, and not taken with ``--allow-mismatch``."""
         return bool(self.info["released"])
 
     @property
@@ -138,7 +138,7 @@ class Store:
 
     @property
     def attributes(self) -> dict[str, tuple[str, ...]]:
-        """Inputs beside picture and text: the values of each, sorted, by its name."""
+        """Inputs beside image and text: the values of each, sorted, by its name."""
         return {name: tuple(values) for name, values in self.info["attributes"].items()}
 
     def columns(self, prefix: str) -> tuple[str, ...]:
@@ -152,11 +152,11 @@ class Store:
 
     @cached_property
     def images(self) -> pa.Table:
-        """The table of pictures, memory-mapped: ``key``, ``digest`` (64 hex digits), ``bytes``."""
+        """The table of images, memory-mapped: ``key``, ``digest`` (64 hex digits), ``bytes``."""
         return self._table(IMAGES)
 
     def image(self, row: int) -> bytes:
-        """Encoded bytes of picture ``row``."""
+        """Encoded bytes of image ``row``."""
         number = bisect.bisect_right(self._image_starts, row) - 1
         offsets, data = self._image_chunks[number]
         at = row - self._image_starts[number]
@@ -169,7 +169,7 @@ class Store:
 
     @cached_property
     def _image_chunks(self) -> list[tuple[memoryview, memoryview]]:
-        """Of each chunk, where its pictures begin and end, and their bytes: a picture is found in a microsecond."""
+        """Of each chunk, where its images begin and end, and their bytes: an image is found in a microsecond."""
         found = []
         for chunk in self.images["bytes"].chunks:
             _, offsets, data = chunk.buffers()
@@ -179,7 +179,7 @@ class Store:
 
     def shards(self, table: str) -> Iterator[Path]:
         """The Arrow files of ``examples`` or ``images``, for ``datasets.Dataset.from_file``."""
-        yield from sorted((self.pictures if table == IMAGES else self.folder).glob(f"{table}-*.arrow"))
+        yield from sorted((self.images_folder if table == IMAGES else self.folder).glob(f"{table}-*.arrow"))
 
     def require_whole(self, table: str) -> None:
         """Hold the files of ``examples`` (and all else in the Store's folder) or ``images`` against their digests.
@@ -192,21 +192,23 @@ class Store:
             others = {name for name in (REJECTED,) if (self.folder / name).is_file()}
             require_whole(self.folder, self.info["files"], shards | others, self.name, again(self.folder))
             return
-        path, mend = self.pictures / PICTURES, again(self.folder, self.pictures)
+        path, mend = self.images_folder / IMAGES_INFO, again(self.folder, self.images_folder)
         try:
-            facts = read_facts(path, PictureFacts, mend)
+            facts = read_facts(path, ImageFacts, mend)
         except FileNotFoundError:
             raise DataError(f"{path} is damaged (it is not there); {mend}.") from None
         if (facts["digest"], facts["count"]) != (self.info["pictures_digest"], self.info["images"]):
-            raise DataError(f"{self.pictures} holds the pictures of other data than {self.folder}; {mend}.")
-        require_whole(self.pictures, facts["shards"], shards, f"the pictures of {self.name}", mend)
+            raise DataError(f"{self.images_folder} holds the images of other data than {self.folder}; {mend}.")
+        require_whole(self.images_folder, facts["shards"], shards, f"the images of {self.name}", mend)
 
     def _table(self, name: str) -> pa.Table:
         self.require_whole(name)
         try:
             parts = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in self.shards(name)]
         except pa.ArrowInvalid as error:
-            raise DataError(f"{self.folder} can't be read ({error}); {again(self.folder, self.pictures)}.") from None
+            raise DataError(
+                f"{self.folder} can't be read ({error}); {again(self.folder, self.images_folder)}."
+            ) from None
         if not parts:
             raise DataError(f"{self.folder} lacks its {name} shards; remove the folder and run again.")
         return pa.concat_tables(parts)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from mmeval.data.whole import changed
+from mmeval.data.store_digests import changed
 from mmeval.errors import DataError
 from mmeval.integrity import SEAL, DamageError, read_sealed
 
@@ -18,8 +18,8 @@ SCHEMA_VERSION: Literal[3] = 3
 OLDER_SCHEMAS = (1, 2)
 """Written without a seal."""
 INFO, EXAMPLES, IMAGES, REJECTED = "store.json", "examples", "images", "rejected.parquet"
-PICTURES = "pictures.json"
-"""Beside the pictures: their number, digests, and which were set aside."""
+IMAGES_INFO = "pictures.json"
+"""Beside the images: their number, digests, and which were rejected."""
 
 Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -43,7 +43,7 @@ class StoreFacts(_Facts):
     name: str
     """The data set, with its variant."""
     fingerprint: Digest
-    """SHA-256 over pictures, rows and tasks."""
+    """SHA-256 over images, rows and tasks."""
     released: bool
     """Whether the data was held to its card."""
     identity: dict[str, str]
@@ -55,11 +55,11 @@ class StoreFacts(_Facts):
     splits: dict[str, Count]
     """Examples by split."""
     images: Count
-    """Number of different pictures."""
+    """Number of different images."""
     rejected: Count
-    """Rows and pictures that were set aside."""
+    """Rows and images that were rejected."""
     repaired: Count
-    """Pictures that were mended."""
+    """Images that were mended."""
     cut: Count
     """Texts that were cut because they are too long."""
     unknown: dict[str, dict[str, Count]]
@@ -67,9 +67,9 @@ class StoreFacts(_Facts):
     left_out: dict[str, dict[str, Count]]
     """Rows by task and label whose class the variant leaves out."""
     attributes: dict[str, list[str]]
-    """Values of the inputs beside picture and text."""
+    """Values of the inputs beside image and text."""
     pictures: str
-    """The folder of pictures, from the Store's."""
+    """The folder of images, from the Store's."""
     pictures_digest: Digest
     """The ``digest`` of its ``pictures.json``."""
     files: dict[str, Digest]
@@ -80,13 +80,13 @@ class StoreFacts(_Facts):
     """In what the data is not as its card says."""
 
 
-class PictureFacts(_Facts):
+class ImageFacts(_Facts):
     """The content of ``pictures.json``."""
 
     count: Count
-    """Number of pictures."""
+    """Number of images."""
     digest: Digest
-    """SHA-256 over all pictures in their order."""
+    """SHA-256 over all images in their order."""
     shards: dict[str, Digest]
     """SHA-256 of each file, by its name."""
     rejected: dict[str, str]
@@ -154,7 +154,7 @@ def again(*folders: Path) -> str:
 
 
 def require_whole(folder: Path, expected: Mapping[str, str], there: set[str], what: str, mend: str) -> None:
-    """Hold the files of a folder against their digests, as :func:`mmeval.data.whole.changed` does.
+    """Hold the files of a folder against their digests, as :func:`mmeval.data.store_digests.changed` does.
 
     Args:
         folder: where the files are.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmeval.console import note
-from mmeval.data.whole import CHECKED, changed
+from mmeval.data.store_digests import CHECKED, changed
 from mmeval.files import LockedError, atomic_path, digest, lock, write_text
 from mmeval.integrity import DamageError, read_sealed, sealed
 
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 
 class Embeddings:
-    """The embeddings of some pictures or texts."""
+    """The embeddings of some images or texts."""
 
     def __init__(self, parts: list[Part], part_of: NDArray[np.int64], row_of: NDArray[np.int64]) -> None:
         """``part_of[i]``, ``row_of[i]``: where number ``i`` stands in ``parts``; part -1: nowhere."""
@@ -120,7 +120,7 @@ def _whole_parts(folder: Path) -> list[Path]:
     if damaged or _left(folder):
         # Unless another process writes there now: the next one will.
         with contextlib.suppress(LockedError, OSError), lock(_lock_of(folder), wait=False):
-            # Asked again: what seemed damaged may have been half of what was being written.
+            # DatasetRequest again: what seemed damaged may have been half of what was being written.
             whole, damaged = _examined(folder)
             _sweep(folder, damaged)
     return whole

@@ -47,12 +47,12 @@ class Collate:
             languages=tuple(self._languages[row] for row in rows),
             labels={name: values[rows] for name, values in self._labels.items()},
             seeds=self._seeds[rows],
-            **self._picture_fields(image_rows),
+            **self._image_fields(image_rows),
             **self._text_fields(rows, texts),
             attributes={name: values[rows] for name, values in self._attributes.items()},
         )
 
-    def _picture_fields(self, image_rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+    def _image_fields(self, image_rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
         encoder, cached = self.model.image_encoder, self._images
         if encoder is None:
             return {}
@@ -85,7 +85,7 @@ class Collate:
         encoder, rows = self.model.image_encoder, self._image_rows
         if encoder is None or not encoder.frozen or not (rows >= 0).any():
             return None
-        if encoder.keeps_tokens and not fits(encoder, len(np.unique(rows)), _tokens_of_a_picture(encoder, device)):
+        if encoder.keeps_tokens and not fits(encoder, len(np.unique(rows)), _tokens_of_a_image(encoder, device)):
             return None
         return embeddings(encoder, self.examples.store, rows, device)
 
@@ -104,7 +104,7 @@ def _distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     return list(number), np.array([number.get(text, -1) for text in texts], np.int64)
 
 
-def _tokens_of_a_picture(encoder: ImageEncoder, device: torch.device) -> int:
+def _tokens_of_a_image(encoder: ImageEncoder, device: torch.device) -> int:
     # Moved outside of inference mode: weights that come to a device within it can't be loaded or trained any more.
     encoder.to(device)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What a frozen encoder makes of a picture or a text is computed once, ever."""
+"""What a frozen encoder makes of an image or a text is computed once, ever."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, TextEncoder
 
 PART = 8192
 IMAGES, TEXTS = 32, 128
-"""Pictures and texts that are encoded at once."""
+"""Images and texts that are encoded at once."""
 MOST_TOKENS = 4 << 30
 """Bytes of tokens that are kept at most for one data set; beyond them a frozen encoder is asked anew each time."""
 
@@ -36,10 +36,10 @@ Make = Callable[[NDArray[np.int64]], Encoded]
 
 
 def embed_images(examples: Examples, encoder: str, device: str = "cpu") -> NDArray[np.float32]:
-    """What a frozen encoder makes of the examples' pictures, for models that aren't torch's.
+    """What a frozen encoder makes of the examples' images, for models that aren't torch's.
 
     Args:
-        examples: any examples; one that shows no picture gives zeros.
+        examples: any examples; one that shows no image gives zeros.
         encoder: an image encoder with weights of its own, by name: ``efficientnet-lite0:128``.
         device: where it is computed; what was computed once is taken from the cache.
 
@@ -89,10 +89,10 @@ def _alike(encoder: str) -> Iterator[None]:
 
 
 def embeddings(encoder: ImageEncoder, store: Store, rows: NDArray[np.int64], device: torch.device) -> Embeddings:
-    """The embeddings of pictures ``rows`` of a Store; what the cache lacks is computed on ``device`` and added to it.
+    """The embeddings of images ``rows`` of a Store; what the cache lacks is computed on ``device`` and added to it.
 
     The key is encoder (name, weights), preprocessing, kind of device and image content, so that another data set with
-    the same picture finds it too. Parts are written whole: a process killed half-way loses at most one part.
+    the same image finds it too. Parts are written whole: a process killed half-way loses at most one part.
     """
     digests = np.asarray(store.images["digest"].to_pylist(), dtype="S64")
     wanted = np.unique(rows[rows >= 0])
@@ -105,7 +105,7 @@ def embeddings(encoder: ImageEncoder, store: Store, rows: NDArray[np.int64], dev
     def encode(images: torch.Tensor) -> Encoded:
         return encoder.encode(images.to(device))
 
-    return _complete(encoder, digests, wanted, device, make, encode, IMAGES, "pictures")
+    return _complete(encoder, digests, wanted, device, make, encode, IMAGES, "images")
 
 
 def text_embeddings(encoder: TextEncoder, texts: Sequence[str], device: torch.device) -> Embeddings:
@@ -124,13 +124,13 @@ def text_embeddings(encoder: TextEncoder, texts: Sequence[str], device: torch.de
 
 
 def cached_embeddings(encoder: ImageEncoder, store: Store, kind: str) -> tuple[Embeddings, NDArray[np.bool_]]:
-    """What the cache has of a Store's pictures, and of which; nothing is computed. ``kind``: ``cpu``, ``cuda``, ..."""
+    """What the cache has of a Store's images, and of which; nothing is computed. ``kind``: ``cpu``, ``cuda``, ..."""
     found = find(_folder(encoder, kind), np.asarray(store.images["digest"].to_pylist(), dtype="S64"))
     return found, found.has
 
 
 def fits(encoder: Encoder, count: int, tokens: int) -> bool:
-    """Whether the tokens of ``count`` pictures or texts of ``tokens`` each may be kept."""
+    """Whether the tokens of ``count`` images or texts of ``tokens`` each may be kept."""
     return count * tokens * encoder.width * 2 <= MOST_TOKENS
 
 

@@ -25,7 +25,7 @@ from mmeval.engine.optim import clip_each, optimizer, schedule
 from mmeval.engine.predict import logits_of, predict
 from mmeval.errors import PluginError, UserError
 from mmeval.files import atomic_path
-from mmeval.metrics.selection import mean_language_top1
+from mmeval.metrics.per_example import mean_language_top1
 from mmeval.nn.model import Output, TorchModel
 from mmeval.nn.tuning import hold
 
@@ -53,7 +53,7 @@ def fit(
     torch.manual_seed(seed)
     learn = Collate(train, model, device, labels=True)
     check = Collate(validation, model, device, labels=False)
-    steps = recipe.epochs * -(-len(train) // (recipe.batch_size * recipe.accumulate))
+    steps = recipe.epochs * -(-len(train) // (recipe.batch_size * recipe.gradient_accumulation_steps))
     model, optim = accelerator.prepare(model, optimizer(model, recipe))
     rate = schedule(optim.optimizer, recipe, steps)
     started, trained, best, best_epoch, stale = time.perf_counter(), 0, -1.0, 0, 0
@@ -68,7 +68,7 @@ def fit(
             score = _validate(model, check, accelerator)
             if score > best:
                 best, best_epoch, stale = score, epoch, 0
-                keep(model, folder / CHECKPOINT)
+                save_checkpoint(model, folder / CHECKPOINT)
             elif epoch - best_epoch >= recipe.patience:
                 break
             else:
@@ -78,7 +78,7 @@ def fit(
         seconds = time.perf_counter() - started
         advance(0, validation=f"{best:.3f}", **{"examples/s": f"{trained / seconds:,.0f}"})
     hold(model, recipe.epochs + 1)
-    restore(model, folder / CHECKPOINT)
+    load_checkpoint(model, folder / CHECKPOINT)
     (folder / CHECKPOINT).unlink()
     return {
         "epochs": epoch,
@@ -102,7 +102,7 @@ def task_loss(output: Output, labels: Mapping[str, Tensor], smoothing: float) ->
 
 
 def one_modality(batch: Batch, probability: float) -> Batch:
-    """Hide picture or text of some of the examples that have both (modality dropout as of Neverova et al. 2016)."""
+    """Hide image or text of some of the examples that have both (modality dropout as of Neverova et al. 2016)."""
     if not probability:
         return batch
     draw = torch.rand(len(batch))
@@ -114,7 +114,7 @@ def one_modality(batch: Batch, probability: float) -> Batch:
     )
 
 
-def restore(model: TorchModel, path: Path) -> None:
+def load_checkpoint(model: TorchModel, path: Path) -> None:
     """Load what ``learned_state`` saved.
 
     Raises:
@@ -127,7 +127,7 @@ def restore(model: TorchModel, path: Path) -> None:
     model.load_state_dict(state, strict=False)
 
 
-def keep(model: TorchModel, path: Path) -> None:
+def save_checkpoint(model: TorchModel, path: Path) -> None:
     """Save ``learned_state`` atomically."""
     with atomic_path(path) as temporary:
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in model.learned_state().items()}, str(temporary))
@@ -145,9 +145,11 @@ def _steps(
     """One epoch; yields batch size and loss of each step."""
     recipe = model.config.recipe
     order, taken = epoch_order(len(collate.examples), seed, epoch), 0
+    steps_per_update = recipe.gradient_accumulation_steps
     parts, pending = -(-len(order) // recipe.batch_size), 0
     for part, made in enumerate(batches(order, recipe.batch_size, collate)):
-        group = min(recipe.accumulate, parts - part // recipe.accumulate * recipe.accumulate)
+        # The last group of an epoch may be smaller.
+        group = min(steps_per_update, parts - part // steps_per_update * steps_per_update)
         batch = one_modality(made, recipe.modality_dropout).to(accelerator.device)
         with accelerator.autocast():
             output = model(batch)
@@ -158,17 +160,17 @@ def _steps(
             _check_finite(output.logits, epoch, taken)
             raise UserError(
                 f"The loss became {value} in epoch {epoch} (seed {seed}); "
-                "try a lower --set recipe.learning_rate or --set recipe.clip_norm=1."
+                "try a lower --set recipe.learning_rate or --set recipe.max_grad_norm=1."
             )
         if loss.requires_grad:  # else no example of the batch has a label
             accelerator.backward(loss / group)
             pending += 1
             taken += 1
-        if pending and ((part + 1) % recipe.accumulate == 0 or part + 1 == parts):
-            if recipe.clip_norm and recipe.grad_clip == "per-parameter":
-                clip_each(model, recipe.clip_norm)
-            elif recipe.clip_norm:
-                accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        if pending and ((part + 1) % steps_per_update == 0 or part + 1 == parts):
+            if recipe.max_grad_norm and recipe.grad_clip == "per-parameter":
+                clip_each(model, recipe.max_grad_norm)
+            elif recipe.max_grad_norm:
+                accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
             optim.step()
             rate.step()
             optim.zero_grad()

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 
+from mmeval.api.recipe import Recipe
 from mmeval.nn.tuning import encoders, rates
-from mmeval.plugin.recipe import Recipe
 
 BETAS = (0.9, 0.999)
 
@@ -80,7 +80,7 @@ def clip_each(model: nn.Module, largest: float) -> None:
 
 def schedule(optim: torch.optim.Optimizer, recipe: Recipe, steps: int) -> LambdaLR:
     """Linear warm-up, then constant, or down to zero at step ``steps`` in a line or half a cosine."""
-    warm = int(recipe.warmup * steps)
+    warm = int(recipe.warmup_ratio * steps)
 
     def factor(step: int) -> float:
         if step < warm:

@@ -10,12 +10,12 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmeval.api.task import Task
 from mmeval.console import Advance
 from mmeval.data.loader import batches
 from mmeval.engine.collate import Collate
 from mmeval.errors import PluginError
 from mmeval.nn.model import Output, TorchModel
-from mmeval.plugin.model import Task
 
 Block = dict[str, NDArray[np.float32]]
 

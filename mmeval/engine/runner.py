@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmeval.api.recipe import TorchConfig
 from mmeval.console import progress
 from mmeval.data.examples import Examples
 from mmeval.engine.collate import Collate
 from mmeval.engine.device import accelerator, resolve_device
-from mmeval.engine.fit import fit, keep, restore
+from mmeval.engine.fit import fit, load_checkpoint, save_checkpoint
+from mmeval.engine.model import FitContext, Model
 from mmeval.engine.predict import Block, predict
 from mmeval.errors import PluginError
 from mmeval.nn.model import TorchModel
-from mmeval.plugin.model import FitContext, Model
-from mmeval.plugin.recipe import TorchConfig
 
 WEIGHTS = "model.safetensors"
 
@@ -43,11 +43,11 @@ class TorchRunner:
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors``."""
-        keep(self.model, folder / WEIGHTS)
+        save_checkpoint(self.model, folder / WEIGHTS)
 
     def load(self, folder: Path) -> None:
         """Take back the weights."""
-        restore(self.model, folder / WEIGHTS)
+        load_checkpoint(self.model, folder / WEIGHTS)
 
 
 def as_model(built: object) -> Model:

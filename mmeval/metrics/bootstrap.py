@@ -50,7 +50,7 @@ def resampled(
     """Yield, block of resamples by block, the statistics of each group of rows.
 
     Whole clusters are drawn with replacement from all clusters of the split (Field and Welsh 2007): examples that
-    share a picture are not independent, neither within a language nor between two. The same ``seed`` draws the same
+    share an image are not independent, neither within a language nor between two. The same ``seed`` draws the same
     clusters, so that seeds and models can be paired.
 
     Args:

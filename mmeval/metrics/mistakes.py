@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmeval.api.task import Task
 from mmeval.metrics.predictions import probabilities
-from mmeval.plugin.model import Task
 
 
 class Mistake(NamedTuple):
@@ -25,7 +25,7 @@ class Mistake(NamedTuple):
 def confident_mistakes(path: Path, task: Task, count: int) -> list[Mistake]:
     """The ``count`` most confident mistakes of one task, the surest first, one per cluster.
 
-    One per cluster, because a picture that is wrong in one language tends to be wrong in all, and would fill the page.
+    One per cluster, because an image that is wrong in one language tends to be wrong in all, and would fill the page.
     """
     best: dict[str, Mistake] = {}
     for batch, matrix in probabilities(path, task):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,22 @@ def top1(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArr
 def top5(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     """1 where the true class is among the five most probable ones: ``[n]``."""
     return np.asarray(rank_of_label(labels, probabilities) < 5, np.float64)
+
+
+def mean_language_top1(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float32], languages: Sequence[str]
+) -> float:
+    """Top-1 of each language, averaged over languages; examples without a label don't count.
+
+    Raises:
+        ValueError: no example has a label.
+    """
+    known = labels >= 0
+    if not known.any():
+        raise ValueError("no example has a label")
+    _, group = np.unique(np.asarray(languages)[known], return_inverse=True)
+    hit = probabilities[known].argmax(1) == labels[known]
+    return float((np.bincount(group, hit) / np.bincount(group)).mean())
 
 
 BUILT_IN = {"top1": top1, "top5": top5}

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mmeval.api.spec import MetricSpec
+from mmeval.api.task import Task
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.bootstrap import Judged
 from mmeval.metrics.per_example import BUILT_IN
-from mmeval.plugin.model import Task
-from mmeval.plugin.spec import MetricSpec
 
 SLICE, PROBABILITIES, METADATA = "slice:", ":probabilities", b"mmeval"
 TEXT_COLUMNS = ("id", "language", "cluster")

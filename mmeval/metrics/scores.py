@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mmeval.api.spec import MetricSpec
 from mmeval.errors import RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.bootstrap import Judged, Statistics, resampled
 from mmeval.metrics.counts import FROM_COUNTS, grouped_counts
 from mmeval.metrics.per_example import BUILT_IN
 from mmeval.metrics.predictions import Predictions, readable
-from mmeval.plugin.spec import MetricSpec
 
 ALL = "all"
 """In the columns language and slice: everything together."""

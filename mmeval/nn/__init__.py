@@ -1,10 +1,9 @@
 """Building blocks of model plugins: encoders, heads, single-stream and pre-training parts, and the torch model."""
 
 from mmeval.nn.build import bert, image_encoder, random_weights, text_encoder
-from mmeval.nn.draws import uniform
 from mmeval.nn.dropout import FeatureDropout
 from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, ImageInput, TextEncoder, TextInput
-from mmeval.nn.encoders.bert import BertEncoder
+from mmeval.nn.encoders.huggingface.bert import BertEncoder
 from mmeval.nn.heads import ClassPrior, Heads
 from mmeval.nn.model import Output, TorchModel
 from mmeval.nn.pretraining import (
@@ -15,6 +14,7 @@ from mmeval.nn.pretraining import (
     masked_word_loss,
     swap_images,
 )
+from mmeval.nn.random import uniform
 from mmeval.nn.single_stream import FirstPass, ProjectedText, SingleStream, replace_words
 from mmeval.nn.tuning import tuned
 

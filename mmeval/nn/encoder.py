@@ -1,4 +1,4 @@
-"""The two interfaces of encoders: a picture or a text becomes tokens and one vector."""
+"""The two interfaces of encoders: an image or a text becomes tokens and one vector."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from mmeval.api.recipe import Tuning
 from mmeval.data.batch import Batch
 from mmeval.errors import UserError
 from mmeval.files import digest
-from mmeval.plugin.recipe import Tuning
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class ImageInput:
-    """How an image encoder wants its pictures; the engine decodes and resizes to it."""
+    """How an image encoder wants its images; the engine decodes and resizes to it."""
 
     height: int
     """Pixels."""
@@ -44,7 +44,7 @@ class ImageInput:
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     """What the rest is divided by."""
     crop: float = 0.0
-    """0: the whole picture is stretched to the size. Else its shorter side is resized to ``side / crop`` and the middle
+    """0: the whole image is stretched to the size. Else its shorter side is resized to ``side / crop`` and the middle
     is cut out: 1 for CLIP, 0.875 for 224 of 256."""
 
     def normalise(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -176,7 +176,7 @@ class ImageEncoder(Encoder):
         """uint8 ``[B, 3, H, W]`` -> :class:`Encoded`; the encoder normalises."""
 
     def forward(self, batch: Batch) -> Encoded:
-        """Encode a batch, or take what the cache has. Where there is no picture, mask and ``pooled`` are 0."""
+        """Encode a batch, or take what the cache has. Where there is no image, mask and ``pooled`` are 0."""
         present = batch.has_image[:, None]
         if batch.image_embeddings is not None:
             pooled = batch.image_embeddings
@@ -189,22 +189,22 @@ class ImageEncoder(Encoder):
         return Encoded(encoded.tokens, encoded.mask & present, torch.where(present, encoded.pooled, 0))
 
     def pool(self, batch: Batch) -> Tensor:
-        """Only the pooled vectors ``[B, D]``; zero where there is no picture."""
+        """Only the pooled vectors ``[B, D]``; zero where there is no image."""
         encoded: Encoded = self(batch)
         return encoded.pooled
 
     def try_out(self) -> None:
-        """Encode a blank picture.
+        """Encode a blank image.
 
         Raises:
-            UserError: the model can't take pictures of this size.
+            UserError: the model can't take images of this size.
         """
         was = self.training
         try:
             with torch.no_grad():
                 self.eval().encode(torch.zeros(1, 3, self.input.height, self.input.width, dtype=torch.uint8))
         except (ValueError, RuntimeError, AssertionError) as error:
-            raise UserError(f'"{self.name}": it takes no pictures of {self.input.height} pixels.') from error
+            raise UserError(f'"{self.name}": it takes no images of {self.input.height} pixels.') from error
         self.train(was)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mmeval.plugin.model import ModelContext
+from mmeval.api.task import ModelContext
 
 
 class Heads(nn.Module):

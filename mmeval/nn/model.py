@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from mmeval.api.recipe import TorchConfig
+from mmeval.api.task import ModelContext
 from mmeval.data.batch import Batch
 from mmeval.nn.encoder import Encoder, ImageEncoder, TextEncoder
-from mmeval.plugin.model import ModelContext
-from mmeval.plugin.recipe import TorchConfig
 
 
 @dataclass(frozen=True)

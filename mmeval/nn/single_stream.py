@@ -8,14 +8,14 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mmeval.api.recipe import TorchConfig, Tuning
+from mmeval.api.task import ModelContext
 from mmeval.data.batch import Batch
 from mmeval.nn.build import text_encoder
 from mmeval.nn.encoder import ImageEncoder, TextEncoder
-from mmeval.nn.encoders.bert import BertEncoder
+from mmeval.nn.encoders.huggingface.bert import BertEncoder
 from mmeval.nn.heads import ClassPrior, Heads
 from mmeval.nn.model import Output, TorchModel
-from mmeval.plugin.model import ModelContext
-from mmeval.plugin.recipe import TorchConfig, Tuning
 
 
 class ProjectedText(NamedTuple):

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from torch import nn
 
+from mmeval.api.recipe import Tuning
 from mmeval.errors import MissingExtraError, UserError
 from mmeval.nn.encoder import Encoder
-from mmeval.plugin.recipe import Tuning
 
 E = TypeVar("E", bound=Encoder)
 
@@ -41,9 +41,9 @@ def rates(encoder: Encoder) -> dict[nn.Parameter, float]:
     Layer-wise decay as in Clark et al. 2020 (ELECTRA, arXiv 2003.10555, appendix A): the top has ``rate`` itself.
     """
     tuning, blocks = encoder.tuning, encoder.blocks()
-    factors = dict.fromkeys(encoder.parameters(), tuning.rate)
+    factors = dict.fromkeys(encoder.parameters(), tuning.lr_multiplier)
     for depth, block in enumerate(blocks):
-        factors |= dict.fromkeys(block.parameters(), tuning.rate * tuning.layer_decay ** (len(blocks) - depth))
+        factors |= dict.fromkeys(block.parameters(), tuning.lr_multiplier * tuning.layer_decay ** (len(blocks) - depth))
     return factors
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmeval.plugin import api
+from mmeval.plugin import compat as api
 
 GROUPS = {
     "model": "mmeval.models",

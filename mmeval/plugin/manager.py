@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 
 import pluggy
 
+from mmeval.api import hooks
+from mmeval.api.spec import DatasetSpec, MetricSpec, ModelSpec
 from mmeval.errors import PluginError, UnknownNameError, UserError
-from mmeval.plugin import api, hookcheck, hooks, onefile
+from mmeval.plugin import compat as api
+from mmeval.plugin import onefile
 from mmeval.plugin.guard import guarded
 from mmeval.plugin.listing import entry_points, origin, stated_api
-from mmeval.plugin.registry import KINDS, Offer, Registry, Spec
-from mmeval.plugin.spec import DatasetSpec, MetricSpec, ModelSpec
+from mmeval.plugin.registry import KINDS, Offer, Registry, Spec, hook_complaint
 
 LISTING = {"model": "mmeval plugins", "dataset": "mmeval data", "metric": "mmeval plugins"}
 WORDS = {"model": "model", "dataset": "data set", "metric": "metric"}
@@ -85,7 +87,7 @@ class Manager:
             PluginError: a hook that there isn't, a bad spec, a name that is taken; nothing of it is kept then.
         """
         label = f"{name} ({distribution})" if distribution else name
-        if wrong := hookcheck.complaint(plugin):
+        if wrong := hook_complaint(plugin):
             raise PluginError(f"Plugin {label}: {wrong}")
         try:
             # Not by ``name``: a model and a data set of two packages may share one.

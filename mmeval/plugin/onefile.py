@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mmeval.errors import PluginError
 from mmeval.files import digest
-from mmeval.plugin import api
+from mmeval.plugin import compat as api
 from mmeval.plugin.guard import guarded
 from mmeval.plugin.listing import stated_api_of
 

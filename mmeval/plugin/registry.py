@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import inspect
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, TypeVar
 
+from mmeval.api import hooks
+from mmeval.api.spec import DatasetSpec, MetricSpec, ModelSpec
 from mmeval.errors import PluginError
-from mmeval.plugin.spec import DatasetSpec, MetricSpec, ModelSpec
 
 Spec = ModelSpec | DatasetSpec | MetricSpec
 S = TypeVar("S", ModelSpec, DatasetSpec, MetricSpec)
+HOOKS: dict[str, Any] = {name: spec for name, spec in vars(hooks).items() if hasattr(spec, f"{hooks.PROJECT}_spec")}
 KINDS: tuple[type[Spec], ...] = (ModelSpec, DatasetSpec, MetricSpec)
 
 
@@ -70,3 +75,25 @@ class Offer:
         if self._code and not isinstance(spec, ModelSpec):
             changes["code"] = self._code
         return dataclasses.replace(spec, **changes)
+
+
+def hook_complaint(plugin: object) -> str | None:
+    """What is wrong with the hooks of a plugin, in one sentence; None if nothing is.
+
+    An implementation may leave out arguments, but not have others; a function that bears a hook's name but not its
+    mark would silently do nothing.
+    """
+    for name in dir(plugin):
+        function = inspect.getattr_static(plugin, name, None)
+        if hasattr(function, f"{hooks.PROJECT}_impl"):
+            if name not in HOOKS:
+                near = difflib.get_close_matches(name, HOOKS, n=1)
+                guess = f'did you mean "{near[0]}"?' if near else f"the hooks are {', '.join(HOOKS)}."
+                return f'there is no hook "{name}"; {guess}'
+            takes = list(inspect.signature(HOOKS[name]).parameters)
+            own = [argument for argument in inspect.signature(function).parameters if argument != "self"]
+            if unknown := [argument for argument in own if argument not in takes]:
+                return f'its {name} takes "{unknown[0]}"; the arguments of this hook are: {", ".join(takes)}.'
+        elif name in HOOKS and isinstance(plugin, ModuleType) and inspect.isfunction(function):
+            return f"its {name} lacks the mark @mmeval.hookimpl, so it would never be called."
+    return None

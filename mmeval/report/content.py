@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from mmeval.data.check import lines, majority_lines
-from mmeval.data.words import without_folders, word_without_folders
+from mmeval.data.reading.text import without_folders, word_without_folders
 from mmeval.metrics.scores import ALL, GAP, MACRO, MEAN, METRICS, WORST
 from mmeval.record import Record
 

@@ -1,4 +1,4 @@
-"""A page of examples with their pictures, to look at a data set."""
+"""A page of examples with their images, to look at a data set."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def examples_page(store: Store, shown: Sequence[Shown], credit: str = "") -> str:
     """Render examples as one HTML file."""
-    pictures = [store.image(one.image) if one.image >= 0 else None for one in shown]
+    images = [store.image(one.image) if one.image >= 0 else None for one in shown]
     return (
         environment()
         .get_template("examples.html.jinja")
-        .render(store=store, examples=list(zip(shown, pictures, strict=True)), credit=credit)
+        .render(store=store, examples=list(zip(shown, images, strict=True)), credit=credit)
     )

@@ -57,6 +57,6 @@ def html(content: Content) -> str:
 
 
 def data_uri(image: bytes) -> str:
-    """An encoded picture as a ``data:`` address."""
+    """An encoded image as a ``data:`` address."""
     kind = "jpeg" if image.startswith(b"\xff\xd8") else "webp" if image[8:12] == b"WEBP" else "png"
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

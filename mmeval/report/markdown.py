@@ -23,7 +23,7 @@ def markdown(content: Content) -> str:
     for one in content.notes:
         lines += [plain(one), ""]
     lines += [
-        "In brackets: 95 % bootstrap intervals over the pictures of the test split. They speak of other test examples, "
+        "In brackets: 95 % bootstrap intervals over the images of the test split. They speak of other test examples, "
         f"not of other training seeds. {ENDS if len(content.languages) > 1 else ''}"
         "`report.html` has charts and the most confident mistakes.",
         "",

@@ -1,10 +1,9 @@
 """The contract that every model plugin keeps: as a table (``mmeval plugins check``), as tests, as data."""
 
 from mmeval.testing.check import Check, Result, Verdict
-from mmeval.testing.examine import check_plugin
+from mmeval.testing.examine import CHECKS, check_plugin
 from mmeval.testing.parametrise import BoundCheck, contract
 from mmeval.testing.presets import Trial, random_weights, try_preset
-from mmeval.testing.rules import CHECKS
 
 __all__ = [
     "CHECKS",

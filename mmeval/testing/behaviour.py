@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from mmeval.data.examples import Examples
 from mmeval.data.store import LABEL, SLICE
-from mmeval.testing.check import Broken, NotApplicable, rule
+from mmeval.testing.check import rule
 from mmeval.testing.data import ELSEWHERE
+from mmeval.testing.outcome import Broken, NotApplicable
 from mmeval.testing.subject import Subject, altered, same
 
 SHUFFLE = 20
@@ -28,11 +29,11 @@ def trains(subject: Subject) -> None:
 
 @rule(
     "missing-image",
-    "an example without a picture gets a prediction, in training and after it",
+    "an example without an image gets a prediction, in training and after it",
     "a run would fail hours later, at the first product without a photo",
 )
 def missing_image(subject: Subject) -> None:
-    """Predict without pictures, and train with some missing."""
+    """Predict without images, and train with some missing."""
     _without(subject, image=True)
 
 
@@ -49,7 +50,7 @@ def missing_text(subject: Subject) -> None:
 @rule(
     "missing-both",
     "an example that shows nothing still gets a distribution over the classes",
-    "one empty row of a catalogue would spoil a run, or the row would be left out of the score",
+    "one empty row of a catalogue would corrupt a run, or the row would be left out of the score",
 )
 def missing_both(subject: Subject) -> None:
     """Predict without either, and train with some missing."""
@@ -123,7 +124,7 @@ def forbidden_columns(subject: Subject) -> None:
 @rule(
     "declared-inputs",
     "a model uses no modality but those that its spec declares",
-    "a score of `--inputs text` would be one of texts and pictures",
+    "a score of `--inputs text` would be one of texts and images",
 )
 def declared_inputs(subject: Subject) -> None:
     """Take away what isn't declared."""
@@ -159,7 +160,7 @@ def _without(subject: Subject, *, image: bool = False, text: bool = False) -> No
 def _blanked(examples: Examples, rows: NDArray[np.bool_], image: bool, text: bool) -> Examples:
     columns: dict[str, list[object]] = {}
     if image:
-        columns["image"] = [-1 if gone else int(row) for gone, row in zip(rows, examples.picture_rows, strict=True)]
+        columns["image"] = [-1 if gone else int(row) for gone, row in zip(rows, examples.all_image_rows, strict=True)]
     if text:
         own = examples.table["text"].to_pylist()
         columns["text"] = ["" if gone else value for gone, value in zip(rows, own, strict=True)]

@@ -11,14 +11,6 @@ if TYPE_CHECKING:
     from mmeval.testing.subject import Subject
 
 
-class Broken(AssertionError):  # noqa: N818 - reads as what it says
-    """A plugin breaks a rule; the message says how, in one sentence."""
-
-
-class NotApplicable(Exception):  # noqa: N818 - not an error
-    """A rule has nothing to say about this plugin; the message says why."""
-
-
 @dataclass(frozen=True)
 class Check:
     """One rule of the contract."""

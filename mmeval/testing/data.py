@@ -10,9 +10,9 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmeval.plugin.model import Task
-from mmeval.plugin.source import Example
-from mmeval.plugin.spec import DatasetSpec
+from mmeval.api.source import Example
+from mmeval.api.spec import DatasetSpec
+from mmeval.api.task import Task
 
 COLOURS = MappingProxyType(
     {"red": (208, 40, 36), "green": (36, 160, 64), "blue": (36, 72, 208), "yellow": (232, 200, 24)}
@@ -41,7 +41,7 @@ PIXELS = 64
 
 
 class ShapesSource:
-    """Each picture comes once per language; picture and text tell both tasks, every example has both."""
+    """Each image comes once per language; image and text tell both tasks, every example has both."""
 
     identity: Mapping[str, str] = {"shapes": "2"}
     # The second name has a dot, as columns of real tables do; torch's module names must not.
@@ -49,7 +49,7 @@ class ShapesSource:
     size = sum(SIZES.values())
 
     def images(self) -> Iterator[tuple[str, bytes]]:
-        """Yield every picture as PNG."""
+        """Yield every image as PNG."""
         for key, _, colour, shape, number in _things():
             yield key, _draw(colour, shape, number)
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from mmeval.api.config import Config, options
 from mmeval.errors import MissingExtraError, MissingWeightsError
-from mmeval.plugin import api
-from mmeval.plugin.config import Config, configure, options
+from mmeval.plugin import compat as api
+from mmeval.plugin.configure import configure
 from mmeval.plugin.listing import entry_points, stated_api, stated_api_of
-from mmeval.testing.check import Broken, NotApplicable, rule
+from mmeval.testing.check import rule
+from mmeval.testing.outcome import Broken, NotApplicable
 from mmeval.testing.presets import Trial, tried
 from mmeval.testing.subject import Subject
 from mmeval.version import API_VERSION

@@ -9,12 +9,20 @@ from functools import cached_property
 import torch
 
 from mmeval.errors import UnknownNameError, UserError
-from mmeval.testing.check import Broken, Check, NotApplicable, Result, Verdict
-from mmeval.testing.rules import CHECKS
+from mmeval.testing import behaviour, declaration, persistence, training
+from mmeval.testing.check import Check, Result, Verdict
+from mmeval.testing.outcome import Broken, NotApplicable
 from mmeval.testing.subject import Subject
 from mmeval.testing.threads import computing_with, threads_for
 from mmeval.testing.training import step_of
 
+CHECKS: dict[str, Check] = {
+    value.name: value
+    for room in (declaration, behaviour, persistence, training)
+    for value in vars(room).values()
+    if isinstance(value, Check)
+}
+"""By name, in the order in which they are checked."""
 TRAINS = "trains"
 ALONE = {"metadata", "unknown-options", "documented-options", "presets", TRAINS}
 """Checks that need no trained model."""

@@ -9,11 +9,11 @@ import numpy as np
 
 from mmeval.data.examples import Examples
 from mmeval.data.store import Store
+from mmeval.engine.model import FitContext
 from mmeval.plugin.manager import Manager
-from mmeval.plugin.model import FitContext
 from mmeval.protocol import Inputs
-from mmeval.run.folder import RunFolder
-from mmeval.run.seed import load_model
+from mmeval.runs.folder import RunFolder
+from mmeval.runs.train import load_model
 
 
 def main(plugin: str, inputs: str, run: str, store: str, output: str) -> None:

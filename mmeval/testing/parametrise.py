@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmeval.testing.check import Check, Verdict
-from mmeval.testing.examine import Examination
-from mmeval.testing.rules import CHECKS
+from mmeval.testing.examine import CHECKS, Examination
 
 if TYPE_CHECKING:
     import pytest

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from mmeval.errors import UserError
-from mmeval.run.blame import blamed
-from mmeval.testing.check import Broken, rule
+from mmeval.runs.attribution import attributed
+from mmeval.testing.check import rule
 from mmeval.testing.network import no_network
+from mmeval.testing.outcome import Broken
 from mmeval.testing.subject import Subject, same
 
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -32,10 +33,10 @@ def save_load(subject: Subject) -> None:
     before = subject.predict(model, subject.test)
     folder = subject.folder / "saved"
     folder.mkdir(exist_ok=True)
-    with blamed(subject.spec, "when it was saved"):
+    with attributed(subject.spec, "when it was saved"):
         model.save(folder)
     again = subject.build(seed=1)
-    with blamed(subject.spec, "when it was loaded"):
+    with attributed(subject.spec, "when it was loaded"):
         again.load(folder)
     same(subject.predict(again, subject.test), before, "after saving and loading")
 

@@ -14,9 +14,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmeval.api.config import Config, ModelConfig
+from mmeval.api.spec import ModelSpec
 from mmeval.data.examples import Examples
+from mmeval.data.request import DatasetRequest
 from mmeval.engine.collate import Collate
 from mmeval.engine.fit import task_loss
+from mmeval.engine.model import Model, TrainableModel
 from mmeval.engine.optim import optimizer
 from mmeval.engine.predict import logits_of
 from mmeval.engine.runner import TorchRunner, as_model
@@ -26,12 +30,10 @@ from mmeval.nn.build import image_encoder, text_encoder
 from mmeval.nn.build import random_weights as renamed
 from mmeval.nn.encoders.weights import offline
 from mmeval.nn.model import TorchModel
-from mmeval.plugin.config import Config, ModelConfig, configure
-from mmeval.plugin.model import Model, TrainableModel
-from mmeval.plugin.spec import ModelSpec
-from mmeval.run.blame import blamed
-from mmeval.run.request import Request, configured
-from mmeval.testing.check import Broken
+from mmeval.plugin.configure import configure
+from mmeval.runs.attribution import attributed
+from mmeval.runs.request import Request, configured
+from mmeval.testing.outcome import Broken
 from mmeval.testing.subject import Subject
 
 C = TypeVar("C", bound=Config)
@@ -85,7 +87,9 @@ def random_weights(spec: ModelSpec, preset: str | None = None, changes: Sequence
     Raises:
         UserError: no such preset or option.
     """
-    _, config = configured(spec, Request(plugin=spec.name, dataset="", preset=preset, changes=tuple(changes)))
+    _, config = configured(
+        spec, Request(plugin=spec.name, dataset=DatasetRequest(""), preset=preset, changes=tuple(changes))
+    )
     return _drawn(config)
 
 
@@ -118,7 +122,7 @@ def tried(subject: Subject, preset: str, config: ModelConfig, *, bounded: bool) 
 
     Nothing is downloaded: what the Hub's cache lacks is not here.
     """
-    with blamed(subject.spec, f"when its preset {preset} was built"), offline(), torch.random.fork_rng(devices=[]):
+    with attributed(subject.spec, f"when its preset {preset} was built"), offline(), torch.random.fork_rng(devices=[]):
         try:
             model = as_model(subject.spec.build(config, subject.context()))
         except MissingWeightsError:
@@ -136,7 +140,7 @@ def tried(subject: Subject, preset: str, config: ModelConfig, *, bounded: bool) 
 def _run(subject: Subject, trial: Trial, config: ModelConfig) -> Trial:
     with _own_cache(subject.folder), offline(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        with blamed(subject.spec, f"when its preset {trial.preset} was built"):
+        with attributed(subject.spec, f"when its preset {trial.preset} was built"):
             model = as_model(subject.spec.build(config, subject.context()))
         return replace(trial, ran=True, loss=_exercised(subject, trial.preset, model))
 
@@ -146,7 +150,7 @@ def _exercised(subject: Subject, preset: str, model: Model) -> float | None:
     rows = np.flatnonzero(np.all([train.labels(task.name) >= 0 for task in subject.store.tasks], axis=0))[:SHOWN]
     two = Examples.of_table(subject.store, train.table.take(rows), "train", train.inputs)
     try:
-        with blamed(subject.spec, f"when its preset {preset} was trained"):
+        with attributed(subject.spec, f"when its preset {preset} was trained"):
             if isinstance(model, TorchRunner):
                 return _step(subject, preset, model.model, two)
             if not isinstance(model, TrainableModel):

@@ -14,26 +14,28 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from mmeval.api.recipe import TorchConfig
+from mmeval.api.task import ModelContext, Task
 from mmeval.data.examples import Examples
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
+from mmeval.data.request import DatasetRequest
 from mmeval.data.store import Store
 from mmeval.engine.device import resolve_device
+from mmeval.engine.model import FitContext, Model, TrainableModel
 from mmeval.engine.runner import TorchRunner, as_model
 from mmeval.files import lock, scratch_folder
 from mmeval.home import home
 from mmeval.metrics.predictions import check_block
 from mmeval.nn.model import TorchModel
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval.plugin.manager import Manager
-from mmeval.plugin.model import FitContext, Model, ModelContext, Task, TrainableModel
-from mmeval.plugin.recipe import TorchConfig
 from mmeval.record import Plan
-from mmeval.run.blame import blamed
-from mmeval.run.folder import RunFolder
-from mmeval.run.request import Request, configured, plan
-from mmeval.run.seed import context_of, load_model, run_seed
-from mmeval.testing.check import Broken, NotApplicable
+from mmeval.runs.attribution import attributed
+from mmeval.runs.folder import RunFolder
+from mmeval.runs.request import Request, configured, make_plan
+from mmeval.runs.train import context_of, load_model, run_seed
 from mmeval.testing.data import contract_data
+from mmeval.testing.outcome import Broken, NotApplicable
 
 Probabilities = dict[str, NDArray[np.float32]]
 TOLERANCE = 1e-4
@@ -53,7 +55,9 @@ class Subject:
         """
         self.plugin, self.device = plugin, resolve_device(device)
         self.spec = Manager().model(plugin)
-        self.request = Request(plugin=plugin, dataset="shapes", preset=preset, changes=tuple(changes), device=device)
+        self.request = Request(
+            plugin=plugin, dataset=DatasetRequest("shapes"), preset=preset, changes=tuple(changes), device=device
+        )
         self.preset, self.config = configured(self.spec, self.request)
         if isinstance(self.config, TorchConfig):
             # The contract is about what happens, not about how well: one pass over the data is enough.
@@ -61,7 +65,7 @@ class Subject:
             self.config = configure(
                 self.spec.config, self.spec.name, self.spec.presets[self.preset], (*changes, *short)
             )
-        # Asked before any rule, so that a cache folder that can't be written isn't blamed on the plugin.
+        # DatasetRequest before any rule, so that a cache folder that can't be written isn't attributed on the plugin.
         with lock(home() / "locks" / "contract.lock"):
             pass
         self.folder, remove = scratch_folder("mmeval-contract-")
@@ -75,7 +79,7 @@ class Subject:
     @cached_property
     def plan(self) -> Plan:
         """The plan of the training."""
-        return plan(self.request, self.spec, self.preset, self.config, self.store)
+        return make_plan(self.request, self.spec, self.preset, self.config, self.store)
 
     def examples(self, split: str) -> Examples:
         """A split, as the plugin's inputs are shown."""
@@ -104,7 +108,7 @@ class Subject:
     def build(self, tasks: int | None = None, seed: int = 0) -> Model:
         """An untrained model."""
         torch.manual_seed(seed)
-        with blamed(self.spec, "when it was built"):
+        with attributed(self.spec, "when it was built"):
             return as_model(self.spec.build(self.config, self.context(tasks)))
 
     def torch_model(self) -> TorchModel:
@@ -151,7 +155,7 @@ class Subject:
         """
         if not isinstance(model, TrainableModel):
             raise NotApplicable("a model that isn't trained")
-        with blamed(self.spec, "while it was trained"):
+        with attributed(self.spec, "while it was trained"):
             model.fit(train, validation, self.fit_context("fit"))
 
     def predict(self, model: Model, examples: Examples, tasks: Sequence[Task] = ()) -> Probabilities:
@@ -161,7 +165,7 @@ class Subject:
             PluginError: they are not as they must be.
         """
         tasks, blocks, rows = tasks or self.store.tasks, [], 0
-        with blamed(self.spec, "while it predicted"):
+        with attributed(self.spec, "while it predicted"):
             for block in model.predict(examples, self.fit_context("predict")):
                 rows += check_block(block, tasks, rows)
                 blocks.append(block)

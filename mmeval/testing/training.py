@@ -12,13 +12,14 @@ from mmeval.data.batch import Batch
 from mmeval.data.examples import Examples
 from mmeval.engine.collate import Collate
 from mmeval.engine.fit import task_loss
+from mmeval.engine.model import TrainableModel
 from mmeval.engine.optim import optimizer
 from mmeval.engine.predict import logits_of
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn.model import TorchModel
-from mmeval.plugin.model import TrainableModel
-from mmeval.run.blame import blamed
-from mmeval.testing.check import Broken, NotApplicable, rule
+from mmeval.runs.attribution import attributed
+from mmeval.testing.check import rule
+from mmeval.testing.outcome import Broken, NotApplicable
 from mmeval.testing.subject import Probabilities, Subject
 
 EIGHT, STEPS, ENOUGH, NEEDED = 8, 100, 0.5, 0.9
@@ -61,7 +62,7 @@ def multi_task(subject: Subject) -> None:
     model = subject.build(tasks=1)
     with contextlib.suppress(NotApplicable):
         subject.fit(model, subject.examples("train"), subject.examples("validation"))
-    with blamed(subject.spec, "while it predicted"):
+    with attributed(subject.spec, "while it predicted"):
         found = next(iter(model.predict(subject.test, subject.fit_context("predict"))))
     if set(found) != {task.name}:
         raise Broken(f"built for the task {task.name} alone it predicts {', '.join(found) or 'none'}")
@@ -94,7 +95,7 @@ def gradients(subject: Subject) -> None:
 def bf16(subject: Subject) -> None:
     """The same model in float32 and under autocast, then one step."""
     model, batch = subject.torch_model().eval(), _batch(subject, subject.test, labels=False)
-    with blamed(subject.spec, "under bf16 autocast"):
+    with attributed(subject.spec, "under bf16 autocast"):
         with torch.inference_mode():
             plain = _probabilities(subject, model(batch), len(batch))
             with torch.autocast(subject.device.type, torch.bfloat16):
@@ -153,7 +154,7 @@ def _steps(subject: Subject, model: TorchModel, examples: Examples, count: int) 
     model.train()
     optim, batch = optimizer(model, recipe), _batch(subject, examples, labels=True)
     for _ in range(count):
-        with blamed(subject.spec, "while it was trained"):
+        with attributed(subject.spec, "while it was trained"):
             optim.zero_grad()
             output = model(batch)
             logits_of(output, subject.store.tasks, len(batch))

@@ -37,7 +37,7 @@ _XLMR = "open_clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"
 _SIGLIP2 = "open_clip:ViT-B-16-SigLIP2-256/webli"
 _OPENAI = "open_clip:ViT-B-32-quickgelu/openai"
 _LEARNS = {"modality_dropout": 0.0, "recipe.label_smoothing": 0.0, "recipe.weight_decay": 0.0}
-_TOWERS = {"image_tuning.rate": 0.01, "text_tuning.rate": 0.01}
+_TOWERS = {"image_tuning.lr_multiplier": 0.01, "text_tuning.lr_multiplier": 0.01}
 
 PRESETS = {
     # Chosen by cross-validation on train + validation of emoji14 (README.md beside this file).

@@ -31,7 +31,7 @@ class ClipConfig(TorchConfig):
     domain: Literal["generic", "fashion", "food", "emoji"] = "generic"
     """Which templates of a language's file make the ensemble; `glami` has its own."""
     fusion: Literal["sum", "normalised-sum"] = "sum"
-    """Zero-shot with picture and text: sum of the embeddings as the towers give them, so that the longer one weighs
+    """Zero-shot with image and text: sum of the embeddings as the towers give them, so that the longer one weighs
     more (as GLAMI-1M's baseline does), or of those of length 1."""
     logit_scale: float | None = Field(default=None, gt=0, le=1000)
     """Factor on the cosines; `none`: that of the towers' checkpoint, and 100 where it has none (CLIP, section 2.5, lets
@@ -46,8 +46,14 @@ class ClipConfig(TorchConfig):
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout of what the head and the projections see; not in the paper (0 there)."""
     modality_dropout: float = Field(default=0.5, ge=0, le=1)
-    """Probability, per training example, that just one of picture and text is shown; not in the paper (0 there)."""
+    """Probability, per training example, that just one of image and text is shown; not in the paper (0 there)."""
     recipe: Recipe = Recipe(
-        epochs=8, patience=8, batch_size=256, learning_rate=1e-3, weight_decay=1e-2, warmup=0.1, label_smoothing=0.1
+        epochs=8,
+        patience=8,
+        batch_size=256,
+        learning_rate=1e-3,
+        weight_decay=1e-2,
+        warmup_ratio=0.1,
+        label_smoothing=0.1,
     )
     """How the model is trained; zero-shot takes its batch size alone."""

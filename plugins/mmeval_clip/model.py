@@ -80,8 +80,8 @@ class ClipClassifier(TorchModel):
     def _contrast(self, image: Tensor, text: Tensor, both: Tensor, same: Tensor) -> Tensor:
         """CLIP's symmetric cross-entropy (figure 3) over the rows that have both.
 
-        ``same`` ``[B, B]``: rows that show one picture, as the names of it in several languages do. They are left out
-        of each other's comparison, in which CLIP would hold that only one of the texts is the picture's.
+        ``same`` ``[B, B]``: rows that show one image, as the names of it in several languages do. They are left out
+        of each other's comparison, in which CLIP would hold that only one of the texts is the image's.
         """
         if not both.any():
             return self.log_scale * 0

@@ -25,7 +25,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class ZeroShot:
-    """A plain model without ``fit``. What the frozen towers make of pictures, texts and prompts is cached."""
+    """A plain model without ``fit``. What the frozen towers make of images, texts and prompts is cached."""
 
     def __init__(self, config: ClipConfig, context: ModelContext) -> None:
         """Load the towers once, to see that they fit together and with what scale.
@@ -110,7 +110,7 @@ def class_vectors(
 
 
 def fused(images: Floats, texts: Floats, fusion: str) -> Floats:
-    """Embeddings ``[n, D]`` of picture and text, zeros where missing -> one of length 1, or zero if both are missing.
+    """Embeddings ``[n, D]`` of image and text, zeros where missing -> one of length 1, or zero if both are missing.
 
     ``sum`` adds them as they are: they aren't normalised first, so the longer one counts more.
     """

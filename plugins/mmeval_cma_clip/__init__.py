@@ -28,10 +28,10 @@ CLIP: dict[str, Any] = {
     "recipe.batch_size": 64,
     "recipe.learning_rate": 1e-4,
     "recipe.weight_decay": 0.01,
-    "recipe.warmup": 0.1,
+    "recipe.warmup_ratio": 0.1,
     "recipe.label_smoothing": 0.0,
     "recipe.modality_dropout": 0.0,
-    "recipe.clip_norm": 1.0,
+    "recipe.max_grad_norm": 1.0,
 }
 """Options that fine-tune both towers of a CLIP; the recipe is ours, because the paper's is unknown (README.md)."""
 
@@ -45,7 +45,7 @@ def build(config: CmaClipConfig, context: ModelContext) -> CmaClip:
 
 def _clip(name: str) -> dict[str, Any]:
     # The pretrained towers learn a hundred times more slowly than the new layers.
-    rates = {"image_tuning.rate": 0.01, "text_tuning.rate": 0.01}
+    rates = {"image_tuning.lr_multiplier": 0.01, "text_tuning.lr_multiplier": 0.01}
     return CLIP | rates | {"image_encoder": name, "text_encoder": name}
 
 

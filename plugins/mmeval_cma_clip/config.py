@@ -56,7 +56,7 @@ class CmaClipConfig(TorchConfig):
         batch_size=256,
         learning_rate=3e-3,
         weight_decay=0.05,
-        warmup=0.1,
+        warmup_ratio=0.1,
         label_smoothing=0.1,
         modality_dropout=0.5,
     )

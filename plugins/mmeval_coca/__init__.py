@@ -1,4 +1,4 @@
-"""CoCa: contrast of picture and text, and a decoder over the text that sees the picture (Yu et al. 2022)."""
+"""CoCa: contrast of image and text, and a decoder over the text that sees the image (Yu et al. 2022)."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ PAPER = {
     "modality_dropout": 0.0,
     "recipe.epochs": 40,
     "recipe.batch_size": 64,
-    "recipe.accumulate": 16,
+    "recipe.gradient_accumulation_steps": 16,
     "recipe.learning_rate": 8e-4,
     "recipe.weight_decay": 0.01,
     "recipe.schedule": "linear",
-    "recipe.warmup": 0.02,
-    "recipe.clip_norm": 1.0,
+    "recipe.warmup_ratio": 0.02,
+    "recipe.max_grad_norm": 1.0,
 }
 BASE = {
     "weights": "open_clip:coca_ViT-B-32/laion2b_s13b_b90k",
     "image_tuning.frozen": False,
-    "image_tuning.rate": 0.1,
+    "image_tuning.lr_multiplier": 0.1,
     "text_tuning.frozen": False,
-    "text_tuning.rate": 0.1,
+    "text_tuning.lr_multiplier": 0.1,
     "contrastive_weight": 0.5,
     "caption_weight": 0.5,
     "input_dropout": 0.0,
@@ -63,7 +63,7 @@ BASE = {
     "recipe.batch_size": 128,
     "recipe.learning_rate": 1e-4,
     "recipe.weight_decay": 0.05,
-    "recipe.clip_norm": 1.0,
+    "recipe.max_grad_norm": 1.0,
 }
 
 
@@ -73,7 +73,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
     register(
         ModelSpec(
             name="coca",
-            summary="contrastive captioner: a text decoder whose upper half sees the picture; its [CLS] is classified",
+            summary="contrastive captioner: a text decoder whose upper half sees the image; its [CLS] is classified",
             config=CoCaConfig,
             build=build,
             version=__version__,

@@ -48,7 +48,7 @@ class CoCaConfig(TorchConfig):
     pooler_heads: int = Field(default=4, ge=1)
     """Attention heads of the poolers."""
     embedding: int = Field(default=128, ge=1)
-    """Features in which picture and text are contrasted."""
+    """Features in which image and text are contrasted."""
     contrastive_weight: float = Field(default=1.0, ge=0)
     """Weight of the contrastive loss beside the classification's 1 (paper: 1, unverified); 0 leaves it out."""
     caption_weight: float = Field(default=0.0, ge=0)
@@ -58,7 +58,7 @@ class CoCaConfig(TorchConfig):
     """Temperature of the contrast at the start; it is learned (paper: 0.07, unverified)."""
     classify: Literal["multimodal-cls", "unimodal+pooled", "both"] = "multimodal-cls"
     """What is classified: [CLS] behind the multimodal decoder; the paper's pooler for image classification (one query,
-    new) beside the unimodal [CLS]; or all of them. The first is what the paper does where text comes with the picture,
+    new) beside the unimodal [CLS]; or all of them. The first is what the paper does where text comes with the image,
     as far as is known (unverified)."""
     input_dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout of the encoders' features, before poolers and decoder, one draw for all tokens of an example; not in the
@@ -66,7 +66,14 @@ class CoCaConfig(TorchConfig):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of each residual branch of the decoders, and of what is classified; not in the paper."""
     modality_dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Probability, per training example, that its picture or else its text is hidden, either as likely; not in the
-    paper, which has no example without a picture."""
-    recipe: Recipe = Recipe(epochs=5, patience=5, batch_size=256, learning_rate=2e-3, weight_decay=0.01, warmup=0.1)
+    """Probability, per training example, that its image or else its text is hidden, either as likely; not in the
+    paper, which has no example without an image."""
+    recipe: Recipe = Recipe(
+        epochs=5,
+        patience=5,
+        batch_size=256,
+        learning_rate=2e-3,
+        weight_decay=0.01,
+        warmup_ratio=0.1,
+    )
     """How the model is trained."""

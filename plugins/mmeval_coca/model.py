@@ -19,7 +19,7 @@ from mmeval_coca.towers import TextDecoder, Unimodal
 
 
 class Seen(NamedTuple):
-    """What the towers make of ``B`` examples; a missing picture or text is a zero vector wherever it should be."""
+    """What the towers make of ``B`` examples; a missing image or text is a zero vector wherever it should be."""
 
     image: Tensor
     """``[B, K, source]``, the image encoder's output."""
@@ -116,10 +116,10 @@ class Core(nn.Module):
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Tensor:
-    """L_Con (section 3.1): each picture finds its text among the batch's and each text its picture; unit vectors.
+    """L_Con (section 3.1): each image finds its text among the batch's and each text its image; unit vectors.
 
-    ``same`` bool ``[B, B]``: rows that show one picture, as its names in several languages do. They are left out of
-    each other's comparison, in which only one text would be the picture's; the paper's batches have no such rows.
+    ``same`` bool ``[B, B]``: rows that show one image, as its names in several languages do. They are left out of
+    each other's comparison, in which only one text would be the image's; the paper's batches have no such rows.
     The sum of both directions is halved, as in CLIP and open_clip; whether the paper does so is unverified.
     """
     logits = scale * image @ text.T

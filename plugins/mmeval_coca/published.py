@@ -69,7 +69,7 @@ class Published:
     state: Mapping[str, Tensor]
     """Its weights by the names that :class:`mmeval_coca.model.CoCa` has for them."""
     read: ImageInput
-    """How it wants its pictures."""
+    """How it wants its images."""
     vocabulary: int
     """Words that it knows."""
     random: bool = False

@@ -1,4 +1,4 @@
-"""The paper's own encoders: a ViT over pictures, and the unimodal text decoder."""
+"""The paper's own encoders: a ViT over images, and the unimodal text decoder."""
 
 from __future__ import annotations
 

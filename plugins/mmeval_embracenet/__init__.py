@@ -30,7 +30,7 @@ GLAMI = {
     "recipe.learning_rate": 1e-3,
     "recipe.weight_decay": 0.0,
     "recipe.schedule": "constant",
-    "recipe.warmup": 0.0,
+    "recipe.warmup_ratio": 0.0,
     "recipe.batch_size": 64,
     "recipe.epochs": 2,
 }

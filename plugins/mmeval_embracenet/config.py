@@ -21,7 +21,7 @@ class EmbraceNetConfig(TorchConfig):
     text_tuning: Tuning = Tuning()
     """How the text encoder learns."""
     image_size: str = Field(default="", pattern=r"^([1-9][0-9]{1,3}x[1-9][0-9]{1,3})?$")
-    """HEIGHTxWIDTH in pixels, to which the whole picture is stretched; empty: as the encoder was published."""
+    """HEIGHTxWIDTH in pixels, to which the whole image is stretched; empty: as the encoder was published."""
     image_normalised: bool = True
     """Normalise pixels as the encoder was published; False: only divide them by 255, as GLAMI-1M's authors do."""
     text_flat: bool = False
@@ -39,5 +39,12 @@ class EmbraceNetConfig(TorchConfig):
     authors do in arXiv 2004.13918; or the expected fused vector, which is not the paper's."""
     ensemble_size: int = Field(default=16, ge=1, le=1000)
     """Draws of the mode `ensemble`."""
-    recipe: Recipe = Recipe(epochs=12, patience=6, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, warmup=0.1)
+    recipe: Recipe = Recipe(
+        epochs=12,
+        patience=6,
+        batch_size=256,
+        learning_rate=2e-3,
+        weight_decay=1e-4,
+        warmup_ratio=0.1,
+    )
     """How the model is trained."""

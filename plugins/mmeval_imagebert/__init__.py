@@ -20,7 +20,7 @@ FINE_TUNING = {
     "recipe.learning_rate": 5e-5,
     "recipe.weight_decay": 0.01,
     "recipe.schedule": "linear",
-    "recipe.warmup": 0.1,
+    "recipe.warmup_ratio": 0.1,
     "recipe.label_smoothing": 0.0,
     "recipe.modality_dropout": 0.0,
     "dropout": 0.1,

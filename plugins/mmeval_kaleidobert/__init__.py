@@ -20,7 +20,7 @@ FINE_TUNING = {
     "recipe.learning_rate": 2e-5,
     "recipe.weight_decay": 1e-4,
     "recipe.schedule": "linear",
-    "recipe.warmup": 0.1,
+    "recipe.warmup_ratio": 0.1,
     "recipe.label_smoothing": 0.0,
     "recipe.modality_dropout": 0.0,
     "dropout": 0.1,

@@ -53,7 +53,7 @@ class KaleidoBERTConfig(TorchConfig):
         batch_size=256,
         learning_rate=2e-3,
         weight_decay=1e-2,
-        warmup=0.1,
+        warmup_ratio=0.1,
         label_smoothing=0.1,
         modality_dropout=0.3,
     )

@@ -26,13 +26,13 @@ PLAIN = {
     "recipe.epochs": 10,
     "recipe.patience": 3,
     "recipe.batch_size": 32,
-    "recipe.accumulate": 2,
+    "recipe.gradient_accumulation_steps": 2,
     "recipe.learning_rate": 5e-5,
     "recipe.weight_decay": 0.01,
     "recipe.schedule": "linear",
-    "recipe.warmup": 0.1,
+    "recipe.warmup_ratio": 0.1,
     "recipe.label_smoothing": 0.0,
-    "recipe.clip_norm": 1.0,
+    "recipe.max_grad_norm": 1.0,
 }
 """Both encoders learn, under a single linear layer."""
 

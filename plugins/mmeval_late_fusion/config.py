@@ -43,6 +43,12 @@ class LateFusionConfig(TorchConfig):
     c: float = Field(default=0.003, gt=0)
     """Inverse strength of the regularisation of the head `logistic`."""
     recipe: Recipe = Recipe(
-        epochs=8, patience=8, batch_size=256, learning_rate=1e-3, weight_decay=0.05, warmup=0.1, label_smoothing=0.1
+        epochs=8,
+        patience=8,
+        batch_size=256,
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        warmup_ratio=0.1,
+        label_smoothing=0.1,
     )
     """How the model is trained; the head `logistic` has no use for it."""

@@ -41,7 +41,7 @@ class Logistic:
             raise MissingExtraError("The head logistic", "scikit-learn", "demo") from None
         self.config, self.context = config, context
         self.arrays: dict[str, Array] = {}
-        """``0.mean``, ``0.deviation`` of the pictures, 1 of the texts; ``0.0.weight`` of a voter and a task."""
+        """``0.mean``, ``0.deviation`` of the images, 1 of the texts; ``0.0.weight`` of a voter and a task."""
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> Mapping[str, Any]:  # noqa: ARG002
         """Fit on ``train``; nothing is chosen on ``validation``."""
@@ -135,7 +135,7 @@ class Logistic:
 
 
 def _shown(examples: Examples) -> NDArray[np.bool_]:
-    """Bool ``[n, 2]``: whether there is a picture, and a text."""
+    """Bool ``[n, 2]``: whether there is an image, and a text."""
     return np.stack([examples.image_rows >= 0, np.array([bool(text.strip()) for text in examples.texts], bool)], 1)
 
 

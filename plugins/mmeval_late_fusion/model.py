@@ -133,7 +133,7 @@ class LateFusion(TorchModel):
         return said
 
     def _vectors(self, batch: Batch, shown: Tensor) -> list[Tensor]:
-        """Normalised vectors of picture and text; 0, which is the mean, where there is none."""
+        """Normalised vectors of image and text; 0, which is the mean, where there is none."""
         assert self.image_encoder is not None
         assert self.text_encoder is not None
         found = []

@@ -51,7 +51,7 @@ class MMBTConfig(TorchConfig):
         batch_size=256,
         learning_rate=2e-3,
         weight_decay=0.01,
-        warmup=0.1,
+        warmup_ratio=0.1,
         label_smoothing=0.1,
         modality_dropout=0.3,
     )

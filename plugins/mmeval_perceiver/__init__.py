@@ -27,9 +27,9 @@ _AS_PUBLISHED = {
     "dropout": 0.0,
     "modality_dropout": 0.0,
     "heads": 8,
-    "recipe.warmup": 0.05,
+    "recipe.warmup_ratio": 0.05,
     "recipe.weight_decay": 0.1,
-    "recipe.clip_norm": 10.0,
+    "recipe.max_grad_norm": 10.0,
 }
 
 
@@ -62,7 +62,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                     "recipe.epochs": 110,
                     "recipe.patience": 20,
                     "recipe.batch_size": 16,
-                    "recipe.accumulate": 64,
+                    "recipe.gradient_accumulation_steps": 64,
                     "recipe.learning_rate": 5e-4,
                 },
                 "base": {
@@ -70,10 +70,10 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                     # Without SigLIP's pooling head: the Perceiver reads only tokens, so that the head would not learn.
                     "image_encoder": "timm:vit_base_patch16_siglip_gap_224.v2_webli",
                     "image_tuning.frozen": False,
-                    "image_tuning.rate": 0.1,
+                    "image_tuning.lr_multiplier": 0.1,
                     "text_encoder": "hf:intfloat/multilingual-e5-base",
                     "text_tuning.frozen": False,
-                    "text_tuning.rate": 0.1,
+                    "text_tuning.lr_multiplier": 0.1,
                     "dropout": 0.1,
                     "modality_dropout": 0.1,
                     "bands": 16,
@@ -84,9 +84,9 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                     "recipe.epochs": 10,
                     "recipe.patience": 3,
                     "recipe.batch_size": 64,
-                    "recipe.accumulate": 2,
+                    "recipe.gradient_accumulation_steps": 2,
                     "recipe.learning_rate": 2e-4,
-                    "recipe.clip_norm": 1.0,
+                    "recipe.max_grad_norm": 1.0,
                 },
                 # Sized for two CPU cores; see README.md.
                 "tiny": {},

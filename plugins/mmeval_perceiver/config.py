@@ -90,5 +90,12 @@ class PerceiverConfig(TorchConfig):
     initial_scale: float = Field(default=0.02, gt=0, le=10)
     """Initial standard deviation of latents, queries, padding and stand-ins of missing modalities: as in the paper for
     latents, unverified for the others (1 in `transformers`)."""
-    recipe: Recipe = Recipe(epochs=5, patience=5, batch_size=256, learning_rate=2e-3, weight_decay=0.05, warmup=0.1)
+    recipe: Recipe = Recipe(
+        epochs=5,
+        patience=5,
+        batch_size=256,
+        learning_rate=2e-3,
+        weight_decay=0.05,
+        warmup_ratio=0.1,
+    )
     """How the model is trained."""

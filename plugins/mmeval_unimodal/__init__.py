@@ -23,8 +23,8 @@ FINE = {
     "recipe.learning_rate": 2e-5,
     "recipe.weight_decay": 0.01,
     "recipe.schedule": "linear",
-    "recipe.warmup": 0.1,
-    "recipe.clip_norm": 1.0,
+    "recipe.warmup_ratio": 0.1,
+    "recipe.max_grad_norm": 1.0,
 }
 """The whole encoder learns."""
 
@@ -42,7 +42,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
     register(
         ModelSpec(
             name="unimodal",
-            summary="one encoder alone, of texts (BERT, XLM-R, e5) or of pictures (ViT, ResNet), under a linear layer",
+            summary="one encoder alone, of texts (BERT, XLM-R, e5) or of images (ViT, ResNet), under a linear layer",
             config=UnimodalConfig,
             build=build,
             version=__version__,

@@ -26,5 +26,12 @@ class UnimodalConfig(TorchConfig):
     """Whether a BERT's own pooler, tanh(W x + b) of the first token, stands before dropout, as in its paper."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout before the linear layer (BERT, arXiv 1810.04805: 0.1)."""
-    recipe: Recipe = Recipe(epochs=20, patience=6, batch_size=256, learning_rate=2e-3, weight_decay=0.01, warmup=0.1)
+    recipe: Recipe = Recipe(
+        epochs=20,
+        patience=6,
+        batch_size=256,
+        learning_rate=2e-3,
+        weight_decay=0.01,
+        warmup_ratio=0.1,
+    )
     """How the model is trained."""

@@ -21,7 +21,7 @@ from mmeval_unimodal.config import UnimodalConfig
 
 
 class Unimodal(TorchModel):
-    """A classifier of texts or of pictures."""
+    """A classifier of texts or of images."""
 
     config: UnimodalConfig
 

@@ -82,7 +82,7 @@ def write_lines(folder: Path, number: str, lines: list[str]) -> Path:
 
 
 def write_images(folder: Path, images: dict[str, str], columns: tuple[str, ...] = COLUMNS) -> Path:
-    """Write the table of pictures."""
+    """Write the table of images."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(columns)
@@ -129,10 +129,10 @@ def name(tag: str, kind: str, number: int) -> dict[str, str]:
 def trapped(records: list[dict[str, Any]]) -> tuple[list[str], dict[str, str]]:
     """Lines of listings that are each bad or odd in one way, and rows of images.csv for them.
 
-    Can be used: T1 (the item_id of record 0 elsewhere), T2 (its picture), T3 (no picture), T4 and T5 (German alone),
+    Can be used: T1 (the item_id of record 0 elsewhere), T2 (its image), T3 (no image), T4 and T5 (German alone),
     T6 (several colours), T7 (a rare colour), T8 (two English names, one of them twice; several types). Can't be:
     T10 (no name), T11 (a tag that is none), T12 (an empty name), record 1 again, T13 (no text), two that are no JSON
-    object, T14 (a picture that images.csv lacks), T15 (one that leaves the folder), T16 (one whose file isn't there).
+    object, T14 (an image that images.csv lacks), T15 (one that leaves the folder), T16 (one whose file isn't there).
     """
     base = records[0] | {"item_name": [{"language_tag": "en_US", "value": "A trap"}]}
 
@@ -171,7 +171,7 @@ def trapped(records: list[dict[str, Any]]) -> tuple[list[str], dict[str, str]]:
 
 
 def jpeg(rng: np.random.Generator, colour: tuple[int, int, int]) -> bytes:
-    """A picture of 64 x 64 pixels, another one each time."""
+    """An image of 64 x 64 pixels, another one each time."""
     pixels = np.clip(np.array(colour) + rng.normal(0, 12, (64, 64, 3)), 0, 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=90)

@@ -64,7 +64,7 @@ def write(folder: Path, *, rows: int = 240, seed: int = 0, traps: bool = True) -
 
 
 def write_shard(path: Path, products: Sequence[dict[str, Any]], schema: pa.Schema = SCHEMA) -> Path:
-    """Write rows as one Parquet file, in row groups of 100 as pictures have."""
+    """Write rows as one Parquet file, in row groups of 100 as images have."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(list(products), schema=schema), path, row_group_size=100)
     return path
@@ -92,11 +92,11 @@ def product(rng: np.random.Generator, number: int) -> dict[str, Any]:
 
 
 def trapped(rng: np.random.Generator, products: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with what the real table may hold; the last two are an id that comes twice and a missing picture."""
+    """Rows with what the real table may hold; the last two are an id that comes twice and a missing image."""
 
     def like(first: dict[str, Any], number: int, **changes: Any) -> dict[str, Any]:
-        picture = {"bytes": jpeg(rng, (90, 90, 90)), "path": f"{number}.jpg"}
-        return first | {"id": number, "image": picture} | changes
+        image = {"bytes": jpeg(rng, (90, 90, 90)), "path": f"{number}.jpg"}
+        return first | {"id": number, "image": image} | changes
 
     one, two, three = products[:3]
     return [
@@ -109,12 +109,12 @@ def trapped(rng: np.random.Generator, products: list[dict[str, Any]]) -> list[di
         like(three, 50007, year=None, productDisplayName='Sushilã "Tee",\nblue\u00a0'),
         like(three, 50008, image={"bytes": jpeg(rng, (9, 9, 200), mode="L"), "path": None}),
         like(three, one["id"], productDisplayName="The id of another"),
-        like(three, 50009, productDisplayName="No picture at all", image={"bytes": None, "path": "50009.jpg"}),
+        like(three, 50009, productDisplayName="No image at all", image={"bytes": None, "path": "50009.jpg"}),
     ]
 
 
 def jpeg(rng: np.random.Generator, colour: tuple[int, int, int], mode: str = "RGB") -> bytes:
-    """A picture of 60 x 80 pixels, another one each time."""
+    """An image of 60 x 80 pixels, another one each time."""
     pixels = np.clip(np.array(colour) + rng.normal(0, 12, (80, 60, 3)), 0, 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(file, "JPEG", quality=90)

@@ -42,9 +42,9 @@ def write(
         folder: where; made if it is not there.
         products: in the training file; two of them are in the other one too.
         validation_products: in the validation file, 4 or more.
-        seed: changes pictures and texts.
+        seed: changes images and texts.
         vlen: texts of any length, as h5py writes Python's strings (UTF-8), in place of ``S400`` and others in latin-1.
-        chunk: pictures in a chunk that is compressed as one.
+        chunk: images in a chunk that is compressed as one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -83,7 +83,7 @@ def _write(path: Path, products: list[dict[str, Any]], rng: np.random.Generator,
     rows = [one | {"input_pose": f"id_gridfs_{view + 1}"} for one in products for view in range(one["views"])]
     pixels = np.empty((len(rows), 256, 256, 3), np.uint8)
     for number, row in enumerate(rows):
-        # A frame per view, and a mark per row: no two pictures are alike, and all compress well.
+        # A frame per view, and a mark per row: no two images are alike, and all compress well.
         pixels[number] = row["colour"]
         pixels[number, 8 * (number % 30) : 8 * (number % 30) + 8, :64] = rng.integers(0, 255, 3)
     with h5py.File(path, "w") as file:

@@ -37,14 +37,14 @@ def write(folder: Path, form: str = "kaggle", *, train: int = 240, test: int = 6
     """Write a folder in the published form and return it.
 
     In it are words that pandas would take for missing values, a comma, quotes and a line break in titles, a title of
-    many rows, ``-2`` in file names, a picture without a title and a title without a picture, in both splits.
+    many rows, ``-2`` in file names, an image without a title and a title without an image, in both splits.
 
     Args:
         folder: where; made if it is not there.
         form: ``kaggle``; ``mmbt``, with ``dev.jsonl`` (every eighth row of train) and ``test_hard_gt.jsonl``.
-        train: pictures of the training split.
-        test: pictures of the test split.
-        seed: changes titles and pictures.
+        train: images of the training split.
+        test: images of the test split.
+        seed: changes titles and images.
     """
     rng = np.random.default_rng(seed)
     tables = {split: _split(folder, split, count, rng) for split, count in {"train": train, "test": test}.items()}
@@ -77,7 +77,7 @@ def write_mmbt(path: Path, rows: Sequence[tuple[str, str, str]], split: str) -> 
 
 
 def _split(folder: Path, split: str, count: int, rng: np.random.Generator) -> list[tuple[str, str, str]]:
-    """Write the pictures of a split; returns its rows in the order of the file, which is not sorted."""
+    """Write the images of a split; returns its rows in the order of the file, which is not sorted."""
     rows = []
     first = 0 if split == "train" else 500
     for number in range(count):
@@ -85,7 +85,7 @@ def _split(folder: Path, split: str, count: int, rng: np.random.Generator) -> li
         file = f"{label}_{first + number}{'-2' if number % 20 == 3 else ''}.jpg"
         path = folder / "images" / split / label / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture(label, rng))
+        path.write_bytes(image(label, rng))
         words = rng.choice(WORDS.split(), size=6).tolist()
         name = label.replace("_", " ").title()
         title = " ".join([*words[:3], name, *words[3:]] if rng.random() < 0.735 else words)
@@ -101,7 +101,7 @@ def _split(folder: Path, split: str, count: int, rng: np.random.Generator) -> li
     return rows[::-1]
 
 
-def picture(label: str, rng: np.random.Generator) -> bytes:
+def image(label: str, rng: np.random.Generator) -> bytes:
     """A small JPEG in the colour of the class."""
     pixels = np.clip(np.array(COLOURS[label]) + rng.normal(0, 25, (40, 56, 3)), 0, 255).astype(np.uint8)
     file = io.BytesIO()

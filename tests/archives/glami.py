@@ -47,7 +47,7 @@ KNOWN = (
 )
 IN_TEST = 0.3
 SMALL = 5000
-"""From here on pictures repeat, and are stored without compression."""
+"""From here on images repeat, and are stored without compression."""
 
 
 @functools.cache
@@ -75,15 +75,15 @@ def write(
     Args:
         folder: where to.
         rows: of train and test together, traps not counted.
-        seed: other rows and pictures.
+        seed: other rows and images.
         form: ``zip``, ``test-only`` (a zip file with a member per row) or ``folder``.
-        traps: with :func:`kept` and :func:`bad`, and their pictures.
+        traps: with :func:`kept` and :func:`bad`, and their images.
         number_of_classes: 191 if None and there are many rows, else few.
         columns: in the order of the file; others than the published ones are filled with an address.
         top: name of the top folder; may be empty.
-        extra: further rows by split, as cells by column; their pictures are written too.
+        extra: further rows by split, as cells by column; their images are written too.
         without: names of files to leave out.
-        grain: noise on the pictures, in levels; with 6 they are as large as those of the real data set, 11 kB.
+        grain: noise on the images, in levels; with 6 they are as large as those of the real data set, 11 kB.
     """
     count = number_of_classes or (191 if rows >= SMALL else 6)
     sizes = {"test": round(IN_TEST * rows) if rows < SMALL else max(1, round(rows * 116_004 / 1_108_532))}
@@ -116,7 +116,7 @@ def write(
                 if form != "test-only" and key in seen:
                     continue
                 seen.add(key)
-                if (data := _picture(row, count, rows, grain)) is not None:
+                if (data := _image(row, count, rows, grain)) is not None:
                     _put(put, inside, f"images/{key}.jpg", without, data)
     return path
 
@@ -134,9 +134,9 @@ def kept(number_of_classes: int = 6) -> list[dict[str, str]]:
         plain | {"item_id": "9000004", "image_id": "9000004", "name": 'Šaty "Eva", dlhé', "description": "a\nb\r\nc"},
         plain | {"item_id": "9000005", "image_id": "9000005", "name": "", "description": "Len popis"},
         plain | {"item_id": "9000006", "image_id": "9000006", "name": "", "description": ""},
-        plain | {"item_id": "9000007", "image_id": "9000007", "name": "Šedá", "picture": "grey"},
-        plain | {"item_id": "9000008", "image_id": "9000008", "name": "Tisk", "picture": "CMYK"},
-        plain | {"item_id": "9000009", "image_id": "9000009", "name": "Průhledná", "picture": "RGBA"},
+        plain | {"item_id": "9000007", "image_id": "9000007", "name": "Šedá", "image": "grey"},
+        plain | {"item_id": "9000008", "image_id": "9000008", "name": "Tisk", "image": "CMYK"},
+        plain | {"item_id": "9000009", "image_id": "9000009", "name": "Průhledná", "image": "RGBA"},
         plain
         | {"item_id": "9000010", "image_id": "9000010", "name": "Dámské boty", "description": "Topánky s podpätkom"},
         plain
@@ -151,7 +151,7 @@ def kept(number_of_classes: int = 6) -> list[dict[str, str]]:
 
 
 def bad(number_of_classes: int = 6) -> list[dict[str, str]]:
-    """Rows that are to be set aside; ``why`` is what is said of them."""
+    """Rows that are to be rejected; ``why`` is what is said of them."""
     known = classes(number_of_classes)
     (one, first), (_, second) = known[0], known[1]
     plain = {"split": "train", "geo": "cz", "name": "Bota", "description": "", "category": str(one)}
@@ -162,9 +162,9 @@ def bad(number_of_classes: int = 6) -> list[dict[str, str]]:
         plain | {"geo": "de", "why": 'geo is "de", which is none of the 13 markets'},
         plain | {"name": "Bo\0ta", "why": "holds a NUL byte"},
         plain | {"item_id": "9000001", "why": 'the id "9000001" stands for another example already'},
-        plain | {"picture": "text", "why": "9100004: a web page, not a picture"},
-        plain | {"picture": "empty", "why": "9100005: the picture has no bytes"},
-        plain | {"picture": "missing", "why": "there is no picture 9100006.jpg"},
+        plain | {"image": "text", "why": "9100004: a web page, not an image"},
+        plain | {"image": "empty", "why": "9100005: the image has no bytes"},
+        plain | {"image": "missing", "why": "there is no image 9100006.jpg"},
         plain | {"category": "6.0", "why": 'category is "6.0", no whole number'},
         plain | {"category_name": " ", "why": "category_name is empty"},
         plain | {"label_source": "guess", "why": 'label_source is "guess", which is none of the published ones'},
@@ -176,7 +176,7 @@ def bad(number_of_classes: int = 6) -> list[dict[str, str]]:
 
 
 def _items(split: str, count: int, number_of_classes: int, seed: int) -> Iterator[dict[str, str]]:
-    """Rows that are as they should be: about every eighth shares its picture with the one before, in another market."""
+    """Rows that are as they should be: about every eighth shares its image with the one before, in another market."""
     rng = np.random.default_rng((seed, split == "test"))
     number = max(1, round(0.873 * count))
     products = np.sort(np.concatenate([np.arange(number), rng.integers(0, number, count - number)]))
@@ -190,7 +190,7 @@ def _items(split: str, count: int, number_of_classes: int, seed: int) -> Iterato
     for n, product in enumerate(products.tolist()):
         market = (market + 1) % len(geos) if product == before else int(markets[n])
         before = product
-        # Every hundredth product of the test split (of a small one, every tenth) has its picture in train too.
+        # Every hundredth product of the test split (of a small one, every tenth) has its image in train too.
         again = split == "test" and product % (10 if count < SMALL else 100) == 9
         seen = product % number_of_classes  # the first products of train have these labels
         category, slug = known[seen if again else int(labels[product])]
@@ -213,8 +213,8 @@ def _places(number_of_classes: int) -> dict[str, int]:
     return {str(category): n for n, (category, _) in enumerate(classes(number_of_classes))}
 
 
-def _picture(row: Mapping[str, str], number_of_classes: int, rows: int, grain: int) -> bytes | None:
-    what = row.get("picture", "")
+def _image(row: Mapping[str, str], number_of_classes: int, rows: int, grain: int) -> bytes | None:
+    what = row.get("image", "")
     if what in ("text", "empty", "missing"):
         return {"text": b"<html>404 Not Found</html>", "empty": b""}.get(what)
     kind = _places(number_of_classes).get(row["category"], 0) / number_of_classes
@@ -223,7 +223,7 @@ def _picture(row: Mapping[str, str], number_of_classes: int, rows: int, grain: i
 
 @functools.lru_cache(1024)
 def _drawn(hue: float, number: int, what: str, grain: int) -> bytes:
-    """A picture whose colour tells the category, and a rectangle on it the product."""
+    """An image whose colour tells the category, and a rectangle on it the product."""
     colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.7, 0.9))
     image = Image.new("RGB", (WIDTH, HEIGHT), colour)
     x, y = number % 149, number // 149 % 199

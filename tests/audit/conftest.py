@@ -11,23 +11,23 @@ import pytest
 from PIL import Image
 
 from mmeval import DatasetSpec, Example, Task
-from mmeval.data.prepare import prepare
+from mmeval.api.source import Rejected
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
-from mmeval.plugin.source import Rejected
 
 Given = Sequence[Example | Rejected]
 
 
 class Planted:
-    """A source of whatever examples and pictures it is given."""
+    """A source of whatever examples and images it is given."""
 
-    def __init__(self, examples: Given, pictures: Mapping[str, bytes], tasks: tuple[Task, ...]) -> None:
-        self.given, self.pictures, self.tasks, self.size = examples, pictures, tasks, len(pictures)
-        content = [*map(repr, examples), repr(tasks), *(hashlib.sha256(one).hexdigest() for one in pictures.values())]
+    def __init__(self, examples: Given, images: Mapping[str, bytes], tasks: tuple[Task, ...]) -> None:
+        self.given, self.encoded, self.tasks, self.size = examples, images, tasks, len(images)
+        content = [*map(repr, examples), repr(tasks), *(hashlib.sha256(one).hexdigest() for one in images.values())]
         self.identity = {"content": hashlib.sha256("\n".join(content).encode()).hexdigest()}
 
     def images(self) -> Iterator[tuple[str, bytes]]:
-        yield from self.pictures.items()
+        yield from self.encoded.items()
 
     def examples(self) -> Iterator[Example | Rejected]:
         yield from self.given
@@ -35,17 +35,17 @@ class Planted:
 
 @pytest.fixture
 def planted() -> Callable[..., Store]:
-    """Prepares a Store of examples, pictures and tasks."""
+    """Prepares a Store of examples, images and tasks."""
 
-    def make(examples: Given, pictures: Mapping[str, bytes] | None = None, tasks: tuple[Task, ...] = ()) -> Store:
-        source = Planted(examples, pictures or {}, tasks)
+    def make(examples: Given, images: Mapping[str, bytes] | None = None, tasks: tuple[Task, ...] = ()) -> Store:
+        source = Planted(examples, images or {}, tasks)
         return prepare(DatasetSpec("planted", "defects", None, lambda: source))
 
     return make
 
 
 def scene(seed: int, side: int = 200) -> Image.Image:
-    """A picture of soft blotches: a different one for each seed."""
+    """An image of soft blotches: a different one for each seed."""
     blotches = np.random.default_rng(seed).integers(0, 255, (6, 5, 3), dtype=np.uint8)
     return Image.fromarray(blotches).resize((side, side + 20), Image.Resampling.BICUBIC)
 

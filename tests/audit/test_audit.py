@@ -16,12 +16,12 @@ from PIL import Image
 from rich.console import Console
 
 from mmeval import Example, Task
+from mmeval.api.source import Rejected
 from mmeval.audit import audit
 from mmeval.audit.content import Audit, Share
 from mmeval.audit.findings import findings, verdict
 from mmeval.audit.terminal import terminal
 from mmeval.data.store import Store
-from mmeval.plugin.source import Rejected
 from tests.audit.conftest import jpeg, scene
 
 Make = Callable[..., Store]
@@ -65,7 +65,7 @@ def rows() -> Iterator[Example | Rejected]:
     yield Rejected("file.csv, row 9", '"stew" is no class of dish', "bad2")
 
 
-def pictures() -> dict[str, bytes]:
+def images() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for one in rows():
         if isinstance(one, Example) and one.image:
@@ -79,7 +79,7 @@ def pictures() -> dict[str, bytes]:
 
 @pytest.fixture
 def store(planted: Make) -> Store:
-    return planted(list(rows()), pictures(), (TASK,))
+    return planted(list(rows()), images(), (TASK,))
 
 
 @pytest.fixture
@@ -91,18 +91,18 @@ def share(count: int, n: int) -> Share:
     return Share(count=count, n=n)
 
 
-def test_twins_of_pictures_are_counted(made: Audit) -> None:
+def test_twins_of_images_are_counted(made: Audit) -> None:
     """Identical, encoded again and halved, and nothing else."""
-    assert made.pictures is not None
-    test_train = made.pictures.between[0]
+    assert made.images is not None
+    test_train = made.images.between[0]
     assert (test_train.split, test_train.other) == ("test", "train")
     assert (test_train.same, test_train.near) == (share(1, 19), share(3, 19))
     assert test_train.languages["en"].near == share(3, 11)
     assert test_train.languages["cs"].near == share(0, 8)
-    assert [one.near.count for one in made.pictures.between[1:]] == [0, 0]
-    assert (made.pictures.units, made.pictures.distinct, made.pictures.same_sets) == (34, 33, 1)
-    assert (made.pictures.near_sets, made.pictures.near_members, made.pictures.limits) == (2, 4, "")
-    assert {split: one.near.count for split, one in made.pictures.within.items()} == dict.fromkeys(made.splits, 0)
+    assert [one.near.count for one in made.images.between[1:]] == [0, 0]
+    assert (made.images.units, made.images.distinct, made.images.same_sets) == (34, 33, 1)
+    assert (made.images.near_sets, made.images.near_members, made.images.limits) == (2, 4, "")
+    assert {split: one.near.count for split, one in made.images.within.items()} == dict.fromkeys(made.splits, 0)
 
 
 def test_twins_of_texts_are_counted(made: Audit) -> None:
@@ -159,9 +159,9 @@ def test_mixes_are_held_against_each_other(made: Audit) -> None:
     assert 0 < mix.shift.chance < mix.shift.value
 
 
-def test_what_is_missing_and_was_set_aside_is_told(made: Audit) -> None:
+def test_what_is_missing_and_was_rejected_is_told(made: Audit) -> None:
     cell = made.gaps.cells["test"]["cs"]
-    assert (cell.rows, cell.no_text, cell.no_picture) == (9, share(1, 9), share(1, 9))
+    assert (cell.rows, cell.no_text, cell.no_image) == (9, share(1, 9), share(1, 9))
     assert made.gaps.cells["test"]["en"].no_label["dish"] == share(1, 14)
     assert made.gaps.reasons == [('"…" is no class of dish', 2, "file.csv, row 7")]
 
@@ -177,19 +177,17 @@ def test_pairs_stand_in_the_table_with_their_splits(made: Audit, tmp_path: Path)
     table = pq.read_table(tmp_path / "duplicates.parquet").to_pylist()
     pairs = {(one["kind"], one["same"], frozenset((one["left_id"], one["right_id"]))) for one in table}
     expected = {
-        ("picture", True, frozenset(("s0", "t0"))),
-        ("picture", False, frozenset(("s1", "t1"))),
-        ("picture", False, frozenset(("s2", "t2"))),
+        ("image", True, frozenset(("s0", "t0"))),
+        ("image", False, frozenset(("s1", "t1"))),
+        ("image", False, frozenset(("s2", "t2"))),
         ("text", True, frozenset(("s0", "t0"))),
         ("text", False, frozenset(("s1", "t1"))),
         ("text", True, frozenset(("s2", "t2"))),
         ("text", True, frozenset(("noise1", "noise2"))),
     }
     assert expected <= pairs
-    assert {one for one in pairs if one[0] == "picture"} == {one for one in expected if one[0] == "picture"}
-    assert all(
-        {one["left_split"], one["right_split"]} == {"train", "test"} for one in table if one["kind"] == "picture"
-    )
+    assert {one for one in pairs if one[0] == "image"} == {one for one in expected if one[0] == "image"}
+    assert all({one["left_split"], one["right_split"]} == {"train", "test"} for one in table if one["kind"] == "image")
     shown = {(one.kind, frozenset((one.left["id"], one.right["id"]))) for one in made.shown}
     assert shown >= {(kind, one) for kind, _, one in expected if one != frozenset(("noise1", "noise2"))}
 
@@ -202,7 +200,7 @@ def test_the_record_is_read_again_as_it_was_written(made: Audit, tmp_path: Path)
 
 def test_the_worst_comes_first_and_is_said_in_words(made: Audit) -> None:
     found = findings(made)
-    assert found[0].text == "Picture twins in train: 15.8 % of test (3 of 19 examples); 5.3 % the very same."
+    assert found[0].text == "Image duplicates in train: 15.8 % of test (3 of 19 examples); 5.3 % the very same."
     assert [one.level for one in found] == sorted((one.level for one in found), key=["bad", "look", "good"].index)
     assert verdict(made).text.startswith("2 findings can move scores; ")
 
@@ -211,13 +209,13 @@ def test_the_terminal_shows_the_main_findings_and_a_row_per_language(made: Audit
     screen = Console(width=100, record=True, file=io.StringIO())
     screen.print(terminal(made))
     text = screen.export_text()
-    assert "Picture twins in train: 15.8 % of test (3 of 19 examples)" in text
+    assert "Image duplicates in train: 15.8 % of test (3 of 19 examples)" in text
     assert "27.3 %" in text
     assert len(text.splitlines()) < 45
 
 
 SMALL: dict[str, list[Example]] = {
-    "no pictures": [
+    "no images": [
         Example(f"{i}", f"some text {i}", "en", s, {"dish": "rice"}) for i, s in enumerate(("train", "test"))
     ],
     "no texts": [Example(f"{i}", "", "en", s, {"dish": "rice"}, "p") for i, s in enumerate(("train", "test"))],
@@ -238,9 +236,9 @@ def test_a_data_set_that_lacks_something_is_audited_all_the_same(
     kind: str, tasks: tuple[Task, ...], planted: Make, tmp_path: Path
 ) -> None:
     given = SMALL[kind] if tasks else [replace(one, labels={}) for one in SMALL[kind]]
-    pictured = {"p": jpeg(scene(1))} if any(one.image for one in given) else {}
-    made = audit(planted(given, pictured, tasks), tmp_path)
-    assert (made.pictures is None) == (not pictured)
+    imaged = {"p": jpeg(scene(1))} if any(one.image for one in given) else {}
+    made = audit(planted(given, imaged, tasks), tmp_path)
+    assert (made.images is None) == (not imaged)
     assert made.examples == len(given)
     page = (tmp_path / "audit.html").read_text()
     assert "nan" not in page.replace("nan,", "")
@@ -248,24 +246,24 @@ def test_a_data_set_that_lacks_something_is_audited_all_the_same(
     terminal(made)
 
 
-def test_one_picture_of_two_splits_leaks_without_any_copy(planted: Make, tmp_path: Path) -> None:
+def test_one_image_of_two_splits_leaks_without_any_copy(planted: Make, tmp_path: Path) -> None:
     """GLAMI-1M: rows of several languages share an image_id, perhaps across splits."""
     given = [
         Example(f"{i}", f"text {i}", lang, s, {}, "p") for i, (lang, s) in enumerate((("sk", "train"), ("cs", "test")))
     ]
     made = audit(planted(given, {"p": jpeg(scene(1))}), tmp_path)
-    assert made.pictures is not None
-    assert made.pictures.between[0].same == share(1, 1)
-    assert made.pictures.same_sets == 0
+    assert made.images is not None
+    assert made.images.between[0].same == share(1, 1)
+    assert made.images.same_sets == 0
     assert made.shown[0].left["language"] == "sk"
 
 
-def test_a_picture_that_no_example_has_is_no_twin(planted: Make, tmp_path: Path) -> None:
-    """Rows that are set aside leave their pictures behind; an archive may have some that no row names."""
+def test_a_image_that_no_example_has_is_no_twin(planted: Make, tmp_path: Path) -> None:
+    """Rows that are rejected leave their images behind; an archive may have some that no row names."""
     examples = [Example(f"e{n}", "", "de", ("train", "test")[n], {"t": "a"}, f"p{n}") for n in range(2)]
-    pictures = {f"p{n}": jpeg(scene(n)) for n in range(2)}
-    left_over = {"q0": jpeg(scene(0), 60), "q1": jpeg(scene(1), 60), "q2": pictures["p0"]}
-    found = audit(planted(examples, left_over | pictures, (Task("t", ("a", "b")),)), tmp_path).pictures
+    images = {f"p{n}": jpeg(scene(n)) for n in range(2)}
+    left_over = {"q0": jpeg(scene(0), 60), "q1": jpeg(scene(1), 60), "q2": images["p0"]}
+    found = audit(planted(examples, left_over | images, (Task("t", ("a", "b")),)), tmp_path).images
     assert found is not None
     assert (found.units, found.same_sets, found.near_sets) == (2, 0, 0)
 
@@ -287,25 +285,25 @@ def test_embeddings_are_taken_from_the_cache_and_never_computed(store: Store, tm
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     made = audit(store, tmp_path)
     assert made.embedded is not None
-    assert (made.embedded.twins, made.embedded.note) == (
+    assert (made.embedded.duplicates, made.embedded.note) == (
         None,
-        "not computed: no embeddings of these pictures are cached",
+        "not computed: no embeddings of these images are cached",
     )
     assert not (tmp_path / "home" / "embeddings").exists()
     computed = audit(store, tmp_path, encoder="efficientnet-lite0:64").embedded
     assert computed is not None
-    assert computed.twins is not None
-    assert computed.twins.n == 11
-    assert computed.twins.count >= 3
+    assert computed.duplicates is not None
+    assert computed.duplicates.n == 11
+    assert computed.duplicates.count >= 3
     assert audit(store, tmp_path).embedded == computed
 
 
-def test_where_all_pictures_are_too_many_a_sample_is_compared(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
+def test_where_all_images_are_too_many_a_sample_is_compared(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("mmeval.audit.embedded.MOST_WORK", 19 * 1280 * 5)
     found = audit(store, tmp_path, encoder="efficientnet-lite0:64").embedded
     assert found is not None
-    assert found.twins is not None
-    assert (found.twins.n, found.note) == (5, "a sample by chance of 5 of 11 pictures")
+    assert found.duplicates is not None
+    assert (found.duplicates.n, found.note) == (5, "a sample by chance of 5 of 11 images")
 
 
 @pytest.mark.parametrize(
@@ -323,18 +321,18 @@ def test_a_share_never_rounds_to_none_or_all(count: int, n: int, shown: str) -> 
     assert share(count, n).percent == shown
 
 
-@pytest.mark.slow  # draws the 1,906 pictures, unless another test has
+@pytest.mark.slow  # draws the 1,906 images, unless another test has
 def test_emoji14_has_its_33_sets_of_twins_and_none_across_splits(tmp_path: Path) -> None:
-    """As its data card says; near twins do stand in different splits."""
+    """As its data card says; near duplicates do stand in different splits."""
     pytest.importorskip("resvg_py", reason="emoji14 is drawn by the packages of the extra demo")
-    from mmeval.data.prepare import prepare
+    from mmeval.data.prepare.prepare import prepare
     from mmeval.plugin.manager import Manager
 
     made = audit(prepare(Manager().dataset("emoji14")), tmp_path)
-    assert made.pictures is not None
-    assert (made.pictures.units, made.pictures.distinct, made.pictures.same_sets) == (1906, 1872, 33)
-    assert [one.same.count for one in made.pictures.between] == [0, 0, 0]
-    assert 0 < made.pictures.between[0].near.value < 0.03
+    assert made.images is not None
+    assert (made.images.units, made.images.distinct, made.images.same_sets) == (1906, 1872, 33)
+    assert [one.same.count for one in made.images.between] == [0, 0, 0]
+    assert 0 < made.images.between[0].near.value < 0.03
     assert made.mixes[1].missing["train"] == ["animal-amphibian"]
     assert np.all([one.foreign.value < 0.01 for one in (made.foreign or {}).values() if one.judged.count])
     assert (tmp_path / "audit.html").stat().st_size < 1_000_000

@@ -1,4 +1,4 @@
-"""A picture encoded again is the same picture; another one of the same kind is not."""
+"""An image encoded again is the same image; another one of the same kind is not."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from mmeval.audit.hashes import MOST_BITS, Looks, alike, looks_of, square
-from mmeval.audit.pictures import link_pictures
+from mmeval.audit.hashes import MOST_BITS, PerceptualHashes, alike, perceptual_hashes_of, square
+from mmeval.audit.images import link_images
 from tests.audit.conftest import jpeg, scene
 
 MANY = 60
 
 
-def looks_at(pictures: list[bytes]) -> Looks:
-    return looks_of(np.stack([square(picture) for picture in pictures]))
+def looks_at(images: list[bytes]) -> PerceptualHashes:
+    return perceptual_hashes_of(np.stack([square(image) for image in images]))
 
 
 def found(changed: list[bytes], original: list[bytes]) -> float:
@@ -47,18 +47,18 @@ CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("kind", ["any", "symmetric"])
-def test_a_changed_picture_is_found_again(change: str, kind: str) -> None:
+def test_a_changed_image_is_found_again(change: str, kind: str) -> None:
     images = [symmetric(scene(i)) if kind == "symmetric" else scene(i) for i in range(MANY)]
     assert found([CHANGES[change](image) for image in images], [jpeg(image) for image in images]) >= 0.98
 
 
-def test_different_pictures_are_no_twins() -> None:
-    links, node, _ = link_pictures(looks_at([jpeg(scene(i)) for i in range(4 * MANY)]))
+def test_different_images_are_no_twins() -> None:
+    links, node, _ = link_images(looks_at([jpeg(scene(i)) for i in range(4 * MANY)]))
     assert len(links.left) == 0
     assert len(set(node.tolist())) == 4 * MANY
 
 
-def test_another_detail_on_the_same_drawing_is_another_picture() -> None:
+def test_another_detail_on_the_same_drawing_is_another_image() -> None:
     """Zodiac signs on one purple square; a print on one shirt."""
     images = []
     for shape in ("ellipse", "line"):
@@ -67,32 +67,32 @@ def test_another_detail_on_the_same_drawing_is_another_picture() -> None:
         draw.rectangle((8, 8, 88, 88), fill=(130, 90, 190))
         getattr(draw, shape)((38, 38, 58, 58), fill="white", **({"width": 6} if shape == "line" else {}))
         images.append(jpeg(image))
-    assert len(link_pictures(looks_at(images))[0].left) == 0
+    assert len(link_images(looks_at(images))[0].left) == 0
 
 
 @pytest.mark.parametrize("colours", [("white", "black"), ("red", "blue")])
-def test_blank_pictures_are_twins_only_in_one_colour(colours: tuple[str, str]) -> None:
-    pictures = [jpeg(Image.new("RGB", (64, 80), colour), quality) for colour in colours for quality in (95, 60)]
-    links, node, _ = link_pictures(looks_at(pictures))
+def test_blank_images_are_twins_only_in_one_colour(colours: tuple[str, str]) -> None:
+    images = [jpeg(Image.new("RGB", (64, 80), colour), quality) for colour in colours for quality in (95, 60)]
+    links, node, _ = link_images(looks_at(images))
     sets = links.sets()[node]
     assert sets[0] == sets[1] != sets[2] == sets[3]
 
 
-def test_ten_thousand_blank_pictures_are_one_node() -> None:
+def test_ten_thousand_blank_images_are_one_node() -> None:
     """Not fifty million pairs."""
     small = np.full((10_000, 768), 255, np.uint8)
-    links, node, _ = link_pictures(Looks(np.zeros(len(small), np.uint64), small))
+    links, node, _ = link_images(PerceptualHashes(np.zeros(len(small), np.uint64), small))
     assert (links.nodes, set(node.tolist())) == (1, {0})
 
 
-def test_different_pictures_of_one_hash_stay_apart_however_many() -> None:
+def test_different_images_of_one_hash_stay_apart_however_many() -> None:
     small = np.random.default_rng(0).integers(0, 255, (200, 768)).astype(np.uint8)
-    links, node, _ = link_pictures(Looks(np.zeros(len(small), np.uint64), small))
+    links, node, _ = link_images(PerceptualHashes(np.zeros(len(small), np.uint64), small))
     assert len(set(node.tolist())) == 200
     assert links.cut
 
 
-def test_png_and_jpeg_of_one_picture_look_the_same() -> None:
+def test_png_and_jpeg_of_one_image_look_the_same() -> None:
     image = scene(3)
     file = io.BytesIO()
     image.save(file, "PNG")

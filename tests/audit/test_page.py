@@ -23,8 +23,8 @@ def text(planted: Callable[..., Store], tmp_path: Path) -> str:
         Example(f"{EVIL}{i}", f"{EVIL} {i // 2}", ("en", "ar")[i // 2 % 2], split, {EVIL: TASK.classes[i % 2]}, f"p{i}")
         for i, split in enumerate(("train", "test") * 4)
     ]
-    pictures = {f"p{i}": jpeg(scene(i // 2), 90 - i) for i in range(8)}
-    audit(planted(given, pictures, (TASK,)), tmp_path, credit=EVIL)
+    images = {f"p{i}": jpeg(scene(i // 2), 90 - i) for i in range(8)}
+    audit(planted(given, images, (TASK,)), tmp_path, credit=EVIL)
     return (tmp_path / "audit.html").read_text(encoding="utf-8")
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmeval.audit.fold import fold
 from mmeval.audit.minhash import GRAM, LEAST_JACCARD, LEAST_LENGTH, gram_sets, jaccard, near_texts
+from mmeval.audit.normalize import fold
 
 ALPHABET = st.text(alphabet="abcdéßあ漢 ", min_size=LEAST_LENGTH, max_size=30)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mmeval import __version__
+from mmeval.api.config import options
 from mmeval.cli.main import main
-from mmeval.plugin.config import options
 from mmeval.plugin.manager import Manager
 
 Command = Callable[..., int]

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from mmeval.data.card import cards_folder, read_card
-from mmeval.data.shelf import table_file
 from mmeval.data.table.options import TableOptions
+from mmeval.home import table_file
 from tests.archives import fashion_products, food
 
 Command = Callable[..., int]
@@ -26,10 +26,10 @@ SLOW = """
 import os, time
 from pathlib import Path
 import mmeval
-from tests.data.test_pictures import Given as Pictures
+from tests.data.test_images import Given as Images
 
 
-class Given(Pictures):
+class Given(Images):
     def examples(self):
         yield mmeval.Example("1", "text", "de", "train", {"t": "a"})
 
@@ -87,21 +87,21 @@ Output = Callable[..., str]
 
 def test_a_data_set_is_prepared_from_its_files_and_found_by_name(fresh: Path, output: Output) -> None:
     source = food.write(fresh / "food", train=60, test=30)
-    assert output("prepare", "food101", "--source", source, "--not-the-release") == (
-        "food101-not-the-release is ready: 90 examples in 1 language, 88 pictures.\n"
+    assert output("prepare", "food101", "--source", source, "--allow-mismatch") == (
+        "food101-mismatched is ready: 90 examples in 1 language, 88 images.\n"
         "Next: mmeval data stats food101, or mmeval run --dataset food101\n"
     )
     shutil.rmtree(source)
-    assert output("stats", "food101").startswith("food101-not-the-release: 90 examples, 88 pictures\n")
-    assert output("prepare", "food101").startswith("food101-not-the-release is ready: ")
+    assert output("stats", "food101").startswith("food101-mismatched: 90 examples, 88 images\n")
+    assert output("prepare", "food101").startswith("food101-mismatched is ready: ")
 
 
-def test_what_is_not_the_release_is_refused_with_what_differs(fresh: Path, refused: Output) -> None:
+def test_what_is_allow_mismatch_is_refused_with_what_differs(fresh: Path, refused: Output) -> None:
     source = food.write(fresh / "food", train=60, test=30)
     assert refused("prepare", "food101", "--source", source) == (
         "food101 is not as its data card says (food101.md): examples in test: the card says 22716, the data has 30; "
         "examples in train+validation: the card says 67988, the data has 60; images: the card says 90704, the data "
-        "has 88. --not-the-release takes it nevertheless, and says so wherever it is scored."
+        "has 88. --allow-mismatch takes it nevertheless, and says so wherever it is scored."
     )
 
 
@@ -146,7 +146,7 @@ def test_files_that_nobody_named_come_with_where_to_get_them(fresh: Path, refuse
 def clothes(fresh: Path, output: Output) -> Path:
     """Fashion Product Images, prepared from a small archive with every trap."""
     source = fashion_products.write(fresh / "clothes", rows=60)
-    output("prepare", "fashion-product-images", "--source", source, "--not-the-release")
+    output("prepare", "fashion-product-images", "--source", source, "--allow-mismatch")
     return fresh
 
 
@@ -156,12 +156,12 @@ NAME = "fashion-product-images"
 def test_verify_says_what_is_good_and_what_is_not(clothes: Path, output: Output, capsys: Capture) -> None:
     """Its exit status is for scripts."""
     lines = output("verify", NAME).splitlines()
-    assert lines[0].startswith(f"{NAME}-not-the-release in {clothes / 'home' / 'stores' / NAME}")
+    assert lines[0].startswith(f"{NAME}-mismatched in {clothes / 'home' / 'stores' / NAME}")
     assert lines[1] == "✓ whole: 3 files are as they were written"
     assert (
         "! examples in train+validation+test: the card says 44072, the data has 68 (taken as not the release)" in lines
     )
-    assert lines[-1].startswith("! 2 rows were set aside: ")
+    assert lines[-1].startswith("! 2 rows were rejected: ")
     (shard,) = (clothes / "home" / "stores" / NAME / "pictures").glob("*/images-00000.arrow")
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
@@ -200,19 +200,19 @@ def test_stats_fit_a_terminal_of_eighty_columns(installed: None, fresh: Path) ->
     call = [*MMEVAL, "data", "stats", "colours"]
     ran = subprocess.run(call, capture_output=True, text=True, env=os.environ | {"COLUMNS": "80"}, check=True)
     lines = ran.stdout.splitlines()
-    assert "language  train  validation  test  no picture  no text  length  classes" in lines[1]
+    assert "language  train  validation  test  no image  no text  length  classes" in lines[1]
     assert max(map(len, lines)) <= 80
     assert "…" not in ran.stdout
 
 
-def test_stats_say_how_to_see_what_was_set_aside(clothes: Path, output: Output) -> None:
+def test_stats_say_how_to_see_what_was_rejected(clothes: Path, output: Output) -> None:
     """With the name that can be typed, which the Store's name may not be."""
-    assert output("stats", NAME).endswith(f"2 rows were set aside: `mmeval data show {NAME} --set-aside`\n")
-    shown = output("show", NAME, "--set-aside")
-    assert "50009: the picture has no bytes" in shown
+    assert output("stats", NAME).endswith(f"2 rows were rejected: `mmeval data show {NAME} --rejected`\n")
+    shown = output("show", NAME, "--rejected")
+    assert "50009: the image has no bytes" in shown
     assert "has the id of train-00000-of-00002" in shown
     assert shown.splitlines()[-1].startswith("2 of 2; all in ")
-    rows = json.loads(output("show", NAME, "--set-aside", "--json", "-n", "1"))
+    rows = json.loads(output("show", NAME, "--rejected", "--json", "-n", "1"))
     assert [row["id"] for row in rows] == ["1163"]
 
 
@@ -223,7 +223,7 @@ def test_examples_are_shown_here_and_on_a_page(installed: None, fresh: Path, out
     assert len(rows) == 3
     assert all("緑の" in row and "green" in row and "number: " in row for row in rows)
     page = fresh / "home" / "pages" / "colours.html"
-    assert last == f"With their pictures: {page}"
+    assert last == f"With their images: {page}"
     assert page.read_text(encoding="utf-8").count("data:image/png;base64,") == 3
     output("show", "colours", "--page", fresh / "mine.html", "--seed", "1")
     assert (fresh / "mine.html").is_file()
@@ -233,8 +233,8 @@ def test_examples_are_shown_here_and_on_a_page(installed: None, fresh: Path, out
     ] * 2
 
 
-def test_nothing_set_aside_is_said(installed: None, fresh: Path, output: Output) -> None:
-    assert output("show", "colours", "--set-aside") == "No row was set aside.\n"
+def test_nothing_rejected_is_said(installed: None, fresh: Path, output: Output) -> None:
+    assert output("show", "colours", "--rejected") == "No row was rejected.\n"
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_a_full_disk_is_said_and_with_room_it_goes_on(fresh: Path, command: Comm
         pytest.skip("this user may mount nothing")
     try:
         source = food.write(fresh / "food", train=240, test=60)
-        words = ("data", "prepare", "food101", "--source", source, "--not-the-release")
+        words = ("data", "prepare", "food101", "--source", source, "--allow-mismatch")
         assert command(*words) == 1
         said = capsys.readouterr().err.splitlines()[-1]
         assert said.startswith("error: The disk is full (")
@@ -320,6 +320,6 @@ def test_a_full_disk_is_said_and_with_room_it_goes_on(fresh: Path, command: Comm
         assert not list(disk.rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         assert command(*words) == 0
-        assert "food101-not-the-release is ready: 300 examples" in capsys.readouterr().out
+        assert "food101-mismatched is ready: 300 examples" in capsys.readouterr().out
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mmeval.run.folder import RunFolder
+from mmeval.runs.folder import RunFolder
 from tests.archives import abo, fashion_products, fashiongen, food, glami
 
 Command = Callable[..., int]
@@ -45,12 +45,12 @@ def test_from_the_archive_to_the_report(
     """The path that everybody goes; each command but the first knows the data set by its name alone."""
     (fresh / "given").mkdir()
     source = WRITERS[name](fresh / "given")
-    assert command("data", "prepare", name, "--source", source, "--not-the-release") == 0
+    assert command("data", "prepare", name, "--source", source, "--allow-mismatch") == 0
     assert command("data", "verify", name) == 0
     capsys.readouterr()
     assert command("data", "stats", name, "--json") == 0
     counted = json.loads(capsys.readouterr().out)
-    assert counted["name"] == f"{name}-not-the-release"
+    assert counted["name"] == f"{name}-mismatched"
     assert set(counted["splits"]) == {"train", "validation", "test"}
     assert all(sum(one["splits"][split] for one in counted["languages"]) > 10 for split in ("train", "test"))
     assert command("data", "show", name) == 0
@@ -62,7 +62,7 @@ def test_from_the_archive_to_the_report(
     assert command("report", fresh / "run") == 0
     folder = RunFolder(fresh / "run")
     record = folder.record()
-    assert record.plan.signature.startswith(f"{name}-not-the-release:")
+    assert record.plan.signature.startswith(f"{name}-mismatched:")
     assert any("is not the published data" in one for one in record.data["warnings"])
     scores = pq.read_table(folder.scores_file)
     assert set(scores["task"].to_pylist()) == {one["task"] for one in counted["tasks"]}
@@ -75,7 +75,7 @@ def test_who_labelled_a_row_reaches_a_model_only_where_the_user_says_so(
     """An input that no real use has must not slip into anybody's scores, and must be said where it does."""
     (fresh / "given").mkdir()
     source = glami.write(fresh / "given")
-    assert command("data", "prepare", "glami1m", "--source", source, "--not-the-release") == 0
+    assert command("data", "prepare", "glami1m", "--source", source, "--allow-mismatch") == 0
     words = [word for one in FAST for word in ("--set", one)]
     for name in ("glami1m", "glami1m:paper"):
         run = ["--dataset", name, *words, "--limit", 40, "--device", "cpu", "--output", fresh / name.replace(":", "-")]

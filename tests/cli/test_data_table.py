@@ -41,16 +41,16 @@ def test_a_table_is_prepared_shown_counted_and_checked(table: str, command: Comm
     options = ("--columns", COLUMNS)
     assert command("data", "prepare", table, *options) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("shop is ready: 178 examples in 2 languages, 89 pictures.")
+    assert out.startswith("shop is ready: 178 examples in 2 languages, 89 images.")
     assert f"Next: mmeval run --dataset table:shop.csv --columns {COLUMNS}, or this again with --save" in out
     assert "shop.csv is separated by semicolons, as its header line is\n" in err
-    assert "Set aside: 2 rows" in err
+    assert "Rejected: 2 rows" in err
     assert command("data", "stats", table, *options, "--json") == 0
     assert json.loads(capsys.readouterr().out)["examples"] == 178
     assert command("data", "show", table, *options, "-n", "5", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 5
-    assert command("data", "show", table, *options, "--set-aside") == 0
-    assert "the picture's file 7.png is not there" in capsys.readouterr().out
+    assert command("data", "show", table, *options, "--rejected") == 0
+    assert "the image's file 7.png is not there" in capsys.readouterr().out
     assert command("data", "verify", table, *options) == 0
     assert "whole: 3 files are as they were written" in capsys.readouterr().out
     assert command("data", "card", table, *options) == 0
@@ -67,7 +67,7 @@ def test_a_saved_table_is_listed_and_has_a_name(table: str, command: Command, ca
 def test_a_mistake_is_one_sentence(table: str, command: Command, capsys: Capture) -> None:
     assert command("data", "prepare", table) == 2
     assert capsys.readouterr().err == (
-        "error: shop.csv: which columns hold texts or pictures and the class? Say it: "
+        "error: shop.csv: which columns hold texts or images and the class? Say it: "
         "--columns text=NAME,image=NAME,label=NAME. Its columns are Artikel, Foto, Titel, Sprache, Farbe.\n"
     )
 
@@ -108,7 +108,7 @@ def test_a_run_says_before_and_after_what_its_data_lacks(
     assert "Languages of shop.csv: corrected Latvian -> lv, cz -> cs (from country codes and names)\n" in err
     latvian, rejected = (
         "No test rows, so no score: lv (3 rows in other splits).",
-        "20 of 223 rows were set aside (9.0 %)",
+        "20 of 223 rows were rejected (9.0 %)",
     )
     assert f"Data check: {latvian}" in err
     assert err.index("Data check: ") < err.index("Bootstrap")

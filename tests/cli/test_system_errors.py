@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmeval.home import home
-from mmeval.trouble import REASONS, trouble
+from mmeval.system_errors import REASONS, trouble
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]

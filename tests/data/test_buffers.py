@@ -1,4 +1,4 @@
-"""Memory is used again only when nobody looks at it: else a model would see the pictures of another batch."""
+"""Memory is used again only when nobody looks at it: else a model would see the images of another batch."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ def test_threads_never_share_memory() -> None:
     assert wrong == []
 
 
-def test_a_batch_without_pictures_is_empty() -> None:
+def test_a_batch_without_images_is_empty() -> None:
     assert Buffers().take(0, 8, 8, 3).shape == (0, 8, 8, 3)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mmeval.data.check import data_check, lines, majority_lines
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
-from mmeval.data.table.named import table_spec
 from mmeval.data.table.options import TableOptions, parse_columns
+from mmeval.data.table.resolve import table_spec
 from mmeval.data.table.source import TableSource
 from tests.data.table.shop import write
 
@@ -88,12 +88,12 @@ def test_rejected_rows_are_counted_with_their_most_frequent_reasons(tmp_path: Pa
     check = data_check(store(tmp_path, good + bad, "image=photo"))
     assert (check.rejected.rows, check.rejected.total) == (14, len(good) + 14)
     assert check.rejected.reasons == [
-        ("the picture's file … is not there", 9),
+        ("the image's file … is not there", 9),
         ('the language "xx", "zz", "??" is neither an ISO 639 code such as de or pt-BR nor a known name', 4),
         ("no label in label", 1),
     ]
     (line,) = lines(check)
-    assert line.startswith("14 of 194 rows were set aside (7.2 %): the picture's file … is not there (9 rows);")
+    assert line.startswith("14 of 194 rows were rejected (7.2 %): the image's file … is not there (9 rows);")
 
 
 def test_the_majority_baseline_is_that_of_the_training_classes(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from mmeval import DatasetSpec
 from mmeval.data.card import About, agrees, read_card
 from mmeval.data.differences import Difference, differences
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
 from mmeval.errors import DataError
 
@@ -138,7 +138,7 @@ def test_a_fingerprint_is_held_against_the_card(said: Said, store: Store) -> Non
         (["splits.train", "split", "image"], [True] * 6),
         (["tasks.colour"], [False, True, True, True, True, True]),
         (["per_language", "per_class.colour"], [True, True, True, False, False, True]),
-        (["per_language.test", "per_class.colour.test", "set_aside"], [True, True, True, False, False, True]),
+        (["per_language.test", "per_class.colour.test", "rejected"], [True, True, True, False, False, True]),
         (["fingerprint"], [True] * 5 + [False]),
     ],
 )
@@ -172,15 +172,15 @@ def test_a_variant_overrides_what_the_card_says_in_general(said: Said) -> None:
     assert found == Difference("images: the card says 22, the data has 44", False)
 
 
-def test_rows_set_aside_and_labels_that_are_no_class_are_counted(store: Store, tmp_path: Path) -> None:
+def test_rows_rejected_and_labels_that_are_no_class_are_counted(store: Store, tmp_path: Path) -> None:
     """More than the card allows is an error; the labels are named."""
     card = read_card(tmp_path / "colours.md")
     store.info |= {"rejected": 3, "unknown": {"colour": {"mauve": 2, "ochre": 1}}}
     wrong = "labels of colour: 3 rows have mauve, ochre, which the card lacks"
-    aside = "rows set aside: the card allows 2, there are 3"
-    assert [one.text for one in differences(replace(card, set_aside=2), store)] == [wrong, aside]
-    assert [one.text for one in differences(replace(card, set_aside=3), store)] == [wrong]
-    unverified = replace(card, set_aside=0, unverified=("set_aside", "tasks.colour"))
+    aside = "rows rejected: the card allows 2, there are 3"
+    assert [one.text for one in differences(replace(card, rejected=2), store)] == [wrong, aside]
+    assert [one.text for one in differences(replace(card, rejected=3), store)] == [wrong]
+    unverified = replace(card, rejected=0, unverified=("rejected", "tasks.colour"))
     assert [one.verified for one in differences(unverified, store)] == [False, False]
 
 
@@ -191,7 +191,7 @@ def test_an_empty_label_is_shown_in_quotes(store: Store, tmp_path: Path) -> None
     assert found.text == 'labels of colour: 2 rows have "", which the card lacks'
 
 
-def test_less_than_half_of_what_an_unverified_card_says_is_not_the_release(store: Store, tmp_path: Path) -> None:
+def test_less_than_half_of_what_an_unverified_card_says_is_allow_mismatch(store: Store, tmp_path: Path) -> None:
     card = replace(read_card(tmp_path / "colours.md"), unverified=("splits",))
     total = sum(store.split_sizes.values())
     for says, refused in ((2 * total + 1, True), (2 * total, False)):

@@ -25,18 +25,18 @@ def test_a_split_is_itself_in_the_stores_order(store: Store) -> None:
 
 @pytest.mark.parametrize("inputs", Inputs)
 def test_the_other_modality_is_hidden(store: Store, inputs: Inputs) -> None:
-    """Else "text only" is a score with pictures."""
+    """Else "text only" is a score with images."""
     whole, seen = Examples(store, "test"), Examples(store, "test", inputs)
     assert seen.texts == (whole.texts if inputs is not Inputs.IMAGE else [""] * 42)
-    rows = whole.picture_rows if inputs is not Inputs.TEXT else np.full(42, -1)
+    rows = whole.all_image_rows if inputs is not Inputs.TEXT else np.full(42, -1)
     assert np.array_equal(seen.image_rows, rows)
-    assert np.array_equal(seen.picture_rows, whole.picture_rows)
+    assert np.array_equal(seen.all_image_rows, whole.all_image_rows)
     assert (seen.ids, seen.languages, seen.clusters) == (whole.ids, whole.languages, whole.clusters)
     assert set(seen.encoded_images(seen.image_rows)) == {None} or inputs is not Inputs.TEXT
 
 
 def test_what_is_missing_is_empty_or_minus_one(store: Store) -> None:
-    """Two things of the test split lack their text in German, their picture in English, a label in Japanese."""
+    """Two things of the test split lack their text in German, their image in English, a label in Japanese."""
     examples = Examples(store, "test")
     languages = np.array(examples.languages)
     bare = np.array([int(cluster.removeprefix("test")) in (5, 12) for cluster in examples.clusters])
@@ -55,7 +55,7 @@ def test_classes_are_counted_without_what_has_no_label(store: Store) -> None:
     assert (sum(counts["colour"]), sum(counts["shade"])) == (42, 40)
 
 
-def test_pictures_come_by_row(store: Store) -> None:
+def test_images_come_by_row(store: Store) -> None:
     examples = Examples(store, "train")
     first, missing, again = examples.encoded_images([0, -1, 0])
     assert first == again == store.image(0)
@@ -81,7 +81,7 @@ def test_a_limit_takes_the_same_examples_each_time(store: Store, limit: int) -> 
 def test_a_limit_takes_from_all_over_the_split(store: Store) -> None:
     """Sources are often sorted by class: the first examples would be of one class."""
     some = Examples(store, "train", limit=24)
-    assert np.histogram(some.picture_rows, bins=3, range=(0, 24))[0].min() >= 4
+    assert np.histogram(some.all_image_rows, bins=3, range=(0, 24))[0].min() >= 4
     assert set(some.languages) == {"de", "en", "ja"}
 
 
@@ -96,8 +96,8 @@ def test_any_rows_make_a_split(store: Store) -> None:
 
 
 @pytest.mark.parametrize("rows", [[3, -1, 3, 0], [-1, -1], []], ids=str)
-def test_pictures_are_told_apart_by_their_content(store: Store, rows: list[int]) -> None:
-    """A row that shows no picture has no digest, whatever the rows around it show."""
+def test_images_are_told_apart_by_their_content(store: Store, rows: list[int]) -> None:
+    """A row that shows no image has no digest, whatever the rows around it show."""
     expected = [hashlib.sha256(store.image(row)).hexdigest() if row >= 0 else "" for row in rows]
     assert Examples(store, "train").image_digests(np.array(rows, np.int64)) == expected
 

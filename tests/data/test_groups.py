@@ -23,7 +23,7 @@ def test_groups_are_the_connected_components(rows: list[set[int]]) -> None:
 
 
 def test_a_key_can_be_learnt_later() -> None:
-    """As the digest of a picture is, after all rows are read."""
+    """As the digest of an image is, after all rows are read."""
     groups = Groups()
     for key in "abc":
         groups.add(key)

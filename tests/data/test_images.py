@@ -12,7 +12,7 @@ from PIL import Image
 from mmeval.data.images import decode, decode_batch, resize
 
 
-def picture(height: int = 61, width: int = 47) -> Image.Image:
+def noise(height: int = 61, width: int = 47) -> Image.Image:
     """Smooth shapes with some noise, like a photograph."""
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (7, 6, 3)).astype(np.uint8)).resize((width, height), Image.BICUBIC)
@@ -35,32 +35,32 @@ def pillow(data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_jpeg_has_pillows_pixels(mode: str, options: dict[str, int]) -> None:
     """Two decoders must not make two benchmarks."""
-    data = encoded(picture().convert(mode), "JPEG", **options)
+    data = encoded(noise().convert(mode), "JPEG", **options)
     pixels = decode(data)
     assert (pixels.shape, pixels.dtype) == ((61, 47, 3), np.uint8)
     assert np.array_equal(pixels, pillow(data))
 
 
 def test_a_jpeg_for_print_has_pillows_colours() -> None:
-    """CMYK pictures occur among product photos; inverted they'd be noise. The two round differently, by one level."""
-    data = encoded(picture().convert("CMYK"), "JPEG")
+    """CMYK images occur among product photos; inverted they'd be noise. The two round differently, by one level."""
+    data = encoded(noise().convert("CMYK"), "JPEG")
     assert np.abs(decode(data) - pillow(data)).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
 def test_a_png_without_transparency_has_pillows_pixels(mode: str) -> None:
-    data = encoded(picture().convert(mode), "PNG")
+    data = encoded(noise().convert(mode), "PNG")
     assert decode(data).dtype == np.uint8
     assert np.array_equal(decode(data), pillow(data))
 
 
 def test_transparency_is_white() -> None:
     """Cut-out product photos stand on white, not on whatever colour lies under the transparency."""
-    image = picture().convert("RGBA")
+    image = noise().convert("RGBA")
     alpha = np.linspace(0, 255, 61 * 47).round().astype(np.uint8).reshape(61, 47)
     image.putalpha(Image.fromarray(alpha))
     share = alpha[..., None] / 255
-    expected = np.asarray(picture()) * share + 255 * (1 - share)
+    expected = np.asarray(noise()) * share + 255 * (1 - share)
     pixels = decode(encoded(image, "PNG"))
     assert np.abs(pixels - expected).max() <= 1
     assert (pixels[0, 0] == 255).all()
@@ -79,20 +79,20 @@ def test_transparency_of_grey_and_of_a_palette_is_white() -> None:
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 50), (100, 80), (7, 64)])
 def test_resizing_is_pillows_within_one_level(size: tuple[int, int]) -> None:
-    """Encoders were trained on pictures that Pillow resized, with antialiasing."""
-    image = picture()
+    """Encoders were trained on images that Pillow resized, with antialiasing."""
+    image = noise()
     small = resize(np.asarray(image), size)
     assert (small.dtype, tuple(small.shape)) == (torch.uint8, (3, *size))
     expected = np.asarray(image.resize(size[::-1], Image.BILINEAR)).astype(int)
     assert np.abs(small.permute(1, 2, 0).numpy() - expected).max() <= 1
 
 
-def test_a_picture_of_the_right_size_is_left_as_it_is() -> None:
-    pixels = np.asarray(picture())
+def test_a_image_of_the_right_size_is_left_as_it_is() -> None:
+    pixels = np.asarray(noise())
     assert np.array_equal(resize(pixels, (61, 47)).permute(1, 2, 0), pixels)
 
 
-def test_a_missing_picture_is_zero() -> None:
+def test_a_missing_image_is_zero() -> None:
     """And stands in its place: the others keep their rows."""
     red, blue = (encoded(Image.new("RGB", (9, 9), colour), "PNG") for colour in ("red", "blue"))
     batch = decode_batch([red, None, blue], (4, 5))

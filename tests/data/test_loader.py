@@ -31,7 +31,7 @@ def test_batches_come_in_order_and_whole(size: int, batch_size: int, workers: in
     assert all(0 < len(batch) <= batch_size for batch in found)
 
 
-def test_a_broken_picture_stops_the_run_where_it_stands() -> None:
+def test_a_broken_image_stops_the_run_where_it_stands() -> None:
     """Batches before it are given out; then the thread's own error comes."""
 
     def make(rows: NDArray[np.int64]) -> int:

@@ -23,7 +23,7 @@ def members(draw: st.DrawFn, singletons: bool = False) -> list[Member]:
 
 @given(members(), st.text(max_size=3))
 def test_a_cluster_never_stands_in_two_splits(some: list[Member], salt: str) -> None:
-    """Else a model is tested on a picture that it was trained on."""
+    """Else a model is tested on an image that it was trained on."""
     splits = hash_split(some, SHARES, salt)
     assert set(splits) == {member.id for member in some}
     assert set(splits.values()) <= set(SHARES)
@@ -60,7 +60,7 @@ def test_a_tiny_split_is_as_it_always_was() -> None:
 
 
 def test_a_cluster_across_strata_goes_with_most_of_its_members() -> None:
-    """Flag and flag-like emoji of one picture are cut once, not once per group."""
+    """Flag and flag-like emoji of one image are cut once, not once per group."""
     some = [Member("1", "c", "x"), Member("2", "c", "x"), Member("3", "c", "y"), Member("4", "d", "y")]
     # "d" is then alone in its stratum, so that its middle decides: half of the way, which is the second share.
     assert hash_split(some, {"first": 0.4, "second": 0.6}, "") == dict.fromkeys("1234", "second")

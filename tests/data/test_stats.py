@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from mmeval import DatasetSpec, Example, Task
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.stats import LanguageStats, TaskStats, stats
 from mmeval.data.store import Store
 
 ROWS = (
-    # id, language, split, text, labels, picture, slice
+    # id, language, split, text, labels, image, slice
     ("1", "de", "train", "rot", {"t": "a", "u": "x"}, "p", "new"),
     ("2", "de", "train", "grün", {"t": "a"}, None, "new"),
     ("3", "de", "test", "", {"t": "b"}, "p", "old"),
@@ -75,7 +75,7 @@ def test_the_sums_are_those_of_the_store(store: Store) -> None:
     assert asdict(found)["tasks"][0]["commonest"] == ("red", 45)
 
 
-def test_no_picture_is_read(seven: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_image_is_read(seven: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """GLAMI-1M has 14 GB of them."""
-    monkeypatch.setattr(Store, "images", property(lambda self: pytest.fail("the pictures were opened")))
+    monkeypatch.setattr(Store, "images", property(lambda self: pytest.fail("the images were opened")))
     assert stats(Store(seven.folder)).images == 2

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmeval import DatasetSpec, Task, integrity
-from mmeval.data import whole
+from mmeval.data import store_digests as whole
 from mmeval.data.images import decode
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
-from mmeval.data.store_files import EXAMPLES, IMAGES, INFO, PICTURES, REJECTED, SCHEMA_VERSION, StoreFacts
+from mmeval.data.store_files import EXAMPLES, IMAGES, IMAGES_INFO, INFO, REJECTED, SCHEMA_VERSION, StoreFacts
 from mmeval.errors import DataError
 from mmeval.files import file_digest
 from mmeval.integrity import read_sealed, sealed
@@ -85,13 +85,13 @@ def test_a_field_of_another_type_raises_data_error(field: str, value: object, ow
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"", b"\xff", b'{"count": "7"}'])
-def test_what_is_not_pictures_json_raises_data_error(content: bytes, own: Store) -> None:
+def test_what_is_not_images_json_raises_data_error(content: bytes, own: Store) -> None:
     """D5: `[]` was a traceback."""
-    path = own.pictures / PICTURES
+    path = own.images_folder / IMAGES_INFO
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
         Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
-    mend = f"type `rm -r {own.folder} {own.pictures}` and run again: what is removed is prepared anew"
+    mend = f"type `rm -r {own.folder} {own.images_folder}` and run again: what is removed is prepared anew"
     assert str(caught.value).startswith(f"{path} is damaged (")
     assert str(caught.value).endswith(f"); {mend}.")
 
@@ -102,18 +102,18 @@ def test_a_store_that_lost_its_shards_is_refused(own: Store) -> None:
     assert complaint(own.folder).startswith(f"{shard} is damaged (it is not there); type `rm -r ")
 
 
-def test_a_store_that_lost_its_pictures_is_refused(own: Store) -> None:
+def test_a_store_that_lost_its_images_is_refused(own: Store) -> None:
     """They stand in a folder of their own, which somebody may have taken for rubbish."""
-    shutil.rmtree(own.pictures)
-    said = f"{own.folder} lacks its pictures ({own.pictures}); remove both and prepare it again."
+    shutil.rmtree(own.images_folder)
+    said = f"{own.folder} lacks its images ({own.images_folder}); remove both and prepare it again."
     assert complaint(own.folder) == said
 
 
-def test_the_pictures_of_other_data_are_refused(own: Store) -> None:
-    """Whole in themselves, and the wrong ones: every example would show another picture."""
-    facts = read_sealed(own.pictures / PICTURES)
-    (own.pictures / PICTURES).write_text(sealed(facts | {"digest": "0" * 64}))
-    with pytest.raises(DataError, match="holds the pictures of other data than"):
+def test_the_images_of_other_data_are_refused(own: Store) -> None:
+    """Whole in themselves, and the wrong ones: every example would show another image."""
+    facts = read_sealed(own.images_folder / IMAGES_INFO)
+    (own.images_folder / IMAGES_INFO).write_text(sealed(facts | {"digest": "0" * 64}))
+    with pytest.raises(DataError, match="holds the images of other data than"):
         Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
 
 
@@ -123,7 +123,7 @@ def everything(folder: Path) -> object:
     return (
         *(store.name, store.fingerprint, store.tasks, store.languages, store.split_sizes, store.image_count),
         *(store.rejected_count, store.cut_count, store.unknown_labels, store.released, store.attributes),
-        *({**store.info, "pictures": str(store.pictures)}, store.examples.to_pydict(), store.images.to_pydict()),
+        *({**store.info, "pictures": str(store.images_folder)}, store.examples.to_pydict(), store.images.to_pydict()),
     )
 
 
@@ -139,10 +139,10 @@ def refusal(folder: Path, expected: object = None) -> str:
 
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@pytest.mark.parametrize("name", [INFO, PICTURES, REJECTED, "examples-00000.arrow", "images-00000.arrow"])
+@pytest.mark.parametrize("name", [INFO, IMAGES_INFO, REJECTED, "examples-00000.arrow", "images-00000.arrow"])
 def test_a_flipped_bit_is_refused_or_changes_nothing(name: str, place: float, bit: int, own: Store) -> None:
     """D3: a failing disk, a copy that broke off. A number is never silently another, and nothing is a traceback."""
-    path = (own.pictures if name in (PICTURES, "images-00000.arrow") else own.folder) / name
+    path = (own.images_folder if name in (IMAGES_INFO, "images-00000.arrow") else own.folder) / name
     whole = path.read_bytes()
     before = everything(own.folder)
     damaged = bytearray(whole)
@@ -150,7 +150,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(name: str, place: float, bi
     path.write_bytes(damaged)
     said = refusal(own.folder, before)
     path.write_bytes(whole)
-    assert (str(path) in said and "`rm -r " in said) if said else name in (INFO, PICTURES)
+    assert (str(path) in said and "`rm -r " in said) if said else name in (INFO, IMAGES_INFO)
 
 
 def test_a_file_is_read_once_by_a_process_unless_it_changes(
@@ -174,7 +174,7 @@ def test_a_file_is_read_once_by_a_process_unless_it_changes(
 def test_large_shards_are_read_once_and_then_only_if_their_stamps_change(
     own: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """10 GB of pictures, and a report that shows four of them."""
+    """10 GB of images, and a report that shows four of them."""
     monkeypatch.setattr(integrity, "SETTLED_NS", -1)
     monkeypatch.setattr(whole, "LARGE", 1)
     integrity._digests.clear()
@@ -184,7 +184,7 @@ def test_large_shards_are_read_once_and_then_only_if_their_stamps_change(
         Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
         integrity._digests.clear()  # as another process begins
     assert read == ["images-00000.arrow"]
-    assert "Checking the pictures of colours: " in capsys.readouterr().err
+    assert "Checking the images of colours: " in capsys.readouterr().err
     (shard,) = own.shards(IMAGES)
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
@@ -196,9 +196,9 @@ def test_large_shards_are_read_once_and_then_only_if_their_stamps_change(
 
 
 def test_a_store_gives_back_what_the_source_gave(store: Store, colours: Callable[..., DatasetSpec]) -> None:
-    """Rows, labels, slices and pictures; each picture once, though three texts share it."""
+    """Rows, labels, slices and images; each image once, though three texts share it."""
     source = colours().source()
-    pictures = dict(source.images())
+    images = dict(source.images())
     assert store.name == "colours"
     assert store.tasks == (Task("colour", ("red", "green", "blue")), Task("shade", ("dark", "light")))
     assert store.languages == ("de", "en", "ja")
@@ -215,10 +215,10 @@ def test_a_store_gives_back_what_the_source_gave(store: Store, colours: Callable
         if example.image is None:
             assert row["image"] == -1
         else:
-            assert store.image(row["image"]) == pictures[example.image]
+            assert store.image(row["image"]) == images[example.image]
 
 
-def test_pictures_are_named_by_their_content(store: Store) -> None:
+def test_images_are_named_by_their_content(store: Store) -> None:
     digests = store.images["digest"].to_pylist()
     assert digests == [hashlib.sha256(store.image(row)).hexdigest() for row in range(store.image_count)]
 
@@ -233,6 +233,6 @@ def test_datasets_opens_the_shards_as_they_are(store: Store) -> None:
     assert examples[:] == store.examples.to_pydict()
     assert len(examples.filter(lambda row: row["language"] == "ja", keep_in_memory=True)) == 44
     (shard,) = store.shards(IMAGES)
-    pictures = datasets.Dataset.from_file(str(shard))
-    assert len(pictures) == 44
-    assert np.array_equal(decode(pictures[3]["bytes"]), decode(store.image(3)))
+    images = datasets.Dataset.from_file(str(shard))
+    assert len(images) == 44
+    assert np.array_equal(decode(images[3]["bytes"]), decode(store.image(3)))

@@ -12,7 +12,7 @@ import pytest
 import mmeval
 import mmeval.nn
 import mmeval.testing
-from mmeval.run.folder import RunFolder
+from mmeval.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"

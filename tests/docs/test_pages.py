@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmeval.plugin import hooks
+from mmeval.api import hooks
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

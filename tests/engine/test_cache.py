@@ -19,8 +19,8 @@ from mmeval.engine.embeddings import text_embeddings
 from mmeval.errors import DataError
 from mmeval.files import lock
 from mmeval.home import home
-from mmeval.nn.encoders.named import Named
-from mmeval.nn.encoders.small_bert import text
+from mmeval.nn.encoders.name import Named
+from mmeval.nn.encoders.scratch.small_bert import text
 from mmeval.nn.tuning import tuned
 
 ROWS, WIDTH = 6, 4
@@ -154,7 +154,7 @@ def test_large_parts_are_read_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Gigabytes of vectors of a million texts: the second run trusts size, inode and times."""
-    monkeypatch.setattr("mmeval.data.whole.LARGE", 1)
+    monkeypatch.setattr("mmeval.data.store_digests.LARGE", 1)
     monkeypatch.setattr("mmeval.integrity.SETTLED_NS", -1)
     read = _count_reads(monkeypatch)
     for _ in range(3):

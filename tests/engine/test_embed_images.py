@@ -1,4 +1,4 @@
-"""Pictures as vectors for models that aren't torch's: the encoder's own, in order, and computed once."""
+"""Images as vectors for models that aren't torch's: the encoder's own, in order, and computed once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mmeval import Examples, UserError, embed_images
 from mmeval.data.images import decode_batch
 from mmeval.data.store import Store
 from mmeval.nn import image_encoder
-from mmeval.nn.encoders.lite0 import EfficientNetLite0Encoder
+from mmeval.nn.encoders.packaged.efficientnet_lite0 import EfficientNetLite0Encoder
 from mmeval.protocol import Inputs
 
 ENCODER = "efficientnet-lite0:32"
 
 
 def test_the_vectors_are_the_encoders(store: Store) -> None:
-    """Row for row: a picture that three texts share stands three times, none is zero where a picture is."""
+    """Row for row: an image that three texts share stands three times, none is zero where an image is."""
     examples = Examples(store, "test")
     found = embed_images(examples, ENCODER)
     assert (found.shape, found.dtype) == ((42, 1280), np.float32)
@@ -34,7 +34,7 @@ def test_the_vectors_are_the_encoders(store: Store) -> None:
 
 
 @pytest.mark.parametrize("hidden", ["by the protocol", "by the data"])
-def test_where_there_is_no_picture_at_all_there_are_zeros(store: Store, hidden: str) -> None:
+def test_where_there_is_no_image_at_all_there_are_zeros(store: Store, hidden: str) -> None:
     """Of the encoder's width, so that a model of texts alone is built like any other; nothing is computed."""
     examples = Examples(store, "test", Inputs.TEXT if hidden == "by the protocol" else Inputs.IMAGE_TEXT)
     if hidden == "by the data":

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from mmeval import Examples, ModelContext, UserError
+from mmeval.api.recipe import Recipe
 from mmeval.data.images import decode_batch
 from mmeval.data.store import Store
 from mmeval.engine import embeddings as cache
 from mmeval.engine.collate import Collate
 from mmeval.engine.device import accelerator, precision, resolve_device
+from mmeval.engine.model import FitContext
 from mmeval.engine.optim import schedule
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn import image_encoder
-from mmeval.plugin.config import configure
-from mmeval.plugin.model import FitContext
-from mmeval.plugin.recipe import Recipe
+from mmeval.plugin.configure import configure
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
 
@@ -133,7 +133,7 @@ def test_masks_say_what_is_missing(store: Store, context: ModelContext) -> None:
     assert (batch.images[~batch.has_image] == 0).all()
 
 
-def test_each_picture_is_embedded_once_whatever_shares_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_image_is_embedded_once_whatever_shares_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three languages, three splits, two runs: one pass."""
     torch.manual_seed(5)
     encoder, counted = image_encoder("small-cnn:32", frozen=True), []
@@ -203,8 +203,8 @@ def test_a_text_encoder_that_knows_nothing_cannot_be_frozen(context: ModelContex
         runner(context, "text_tuning.frozen=true")
 
 
-def test_a_missing_picture_is_masked_whether_embedded_or_not(store: Store, context: ModelContext) -> None:
-    """An encoder's answer to a black square must not pass for a picture."""
+def test_a_missing_image_is_masked_whether_embedded_or_not(store: Store, context: ModelContext) -> None:
+    """An encoder's answer to a black square must not pass for an image."""
     model, test = runner(context).model, Examples(store, "test")
     encoded = model.image_encoder(Collate(test, model, CPU, labels=False)(np.arange(len(test))))  # type: ignore[misc]
     missing = torch.from_numpy(test.image_rows < 0)
@@ -218,7 +218,7 @@ def test_learning_rates_follow_the_recipe() -> None:
     parameter = torch.nn.Parameter(torch.zeros(2, 2))
     for kind, last in (("cosine", 0.0), ("constant", 1.0)):
         optim = torch.optim.SGD([parameter], lr=1.0)
-        rate = schedule(optim, Recipe(warmup=0.2, schedule=kind), steps=10)
+        rate = schedule(optim, Recipe(warmup_ratio=0.2, schedule=kind), steps=10)
         seen = []
         for _ in range(10):
             seen.append(optim.param_groups[0]["lr"])

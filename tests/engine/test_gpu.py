@@ -17,7 +17,7 @@ from mmeval.data.store import Store
 from mmeval.engine.embeddings import embeddings
 from mmeval.engine.runner import TorchRunner, as_model
 from mmeval.nn import image_encoder
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval.plugin.manager import Manager
 from mmeval.testing import Verdict, check_plugin
 

@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmeval import Batch
-from mmeval.engine.collate import Collate, _tokens_of_a_picture
+from mmeval.engine.collate import Collate, _tokens_of_a_image
 from mmeval.engine.fit import task_loss
 from mmeval.nn import image_encoder
 from mmeval.nn.model import TorchModel
@@ -67,7 +67,7 @@ def test_a_tensor_that_was_left_on_the_cpu_is_found() -> None:
 def test_a_frozen_encoder_that_came_to_a_device_can_still_be_loaded() -> None:
     """Else a run on a GPU ends when the best weights of a model with frozen tokens are loaded."""
     encoder = image_encoder("small-cnn:32").freeze()
-    assert _tokens_of_a_picture(encoder, torch.device("meta")) == 4
+    assert _tokens_of_a_image(encoder, torch.device("meta")) == 4
     assert not any(value.is_inference() for value in encoder.state_dict().values())
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from mmeval import Examples, ModelContext, Recipe, Tuning
 from mmeval.data.store import Store
+from mmeval.engine.model import FitContext
 from mmeval.engine.optim import clip_each, optimizer, schedule
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn import bert
-from mmeval.plugin.config import configure
-from mmeval.plugin.model import FitContext
+from mmeval.plugin.configure import configure
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
 
@@ -29,7 +29,7 @@ SMALL = [
     "dropout=0",
     "modality_dropout=0",
     "recipe.epochs=1",
-    "recipe.warmup=0",
+    "recipe.warmup_ratio=0",
     "recipe.schedule=constant",
 ]
 
@@ -50,7 +50,7 @@ def test_accumulated_batches_are_one_batch(
     for optim in ("adam", "adamw"):
         whole, parts = (
             trained(store, context, tmp_path, f"recipe.optimizer={optim}", "recipe.learning_rate=0.001", *how)
-            for how in (["recipe.batch_size=72"], ["recipe.batch_size=18", "recipe.accumulate=4"])
+            for how in (["recipe.batch_size=72"], ["recipe.batch_size=18", "recipe.gradient_accumulation_steps=4"])
         )
         for (name, one), other in zip(whole.model.named_parameters(), parts.model.parameters(), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
@@ -58,7 +58,7 @@ def test_accumulated_batches_are_one_batch(
 
 def test_a_linear_schedule_ends_at_zero() -> None:
     optim = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    rate = schedule(optim, Recipe(schedule="linear", warmup=0.2), 10)
+    rate = schedule(optim, Recipe(schedule="linear", warmup_ratio=0.2), 10)
     seen = []
     for _ in range(10):
         seen.append(rate.get_last_lr()[0])
@@ -136,10 +136,10 @@ def bert_adam(
 ) -> list[NDArray[Any]]:
     """One parameter tensor under BertAdam: its value after each step; None where it has no gradient."""
     p, m, v, taken, seen = start.copy(), 0.0, 0.0, 0, []
-    warm = int(recipe.warmup * steps)
+    warm = int(recipe.warmup_ratio * steps)
     for g in gradients:
         if g is not None:
-            g = g * min(1.0, recipe.clip_norm / np.sqrt((g**2).sum()))
+            g = g * min(1.0, recipe.max_grad_norm / np.sqrt((g**2).sum()))
             m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
             factor = (taken + 1) / (warm + 1) if taken < warm else (steps - taken) / (steps - warm)
             decay = recipe.weight_decay * p if p.ndim > 1 else 0.0
@@ -154,11 +154,11 @@ def test_bertadam_is_that_of_a_computation_by_hand() -> None:
     recipe = Recipe(
         optimizer="bertadam",
         epsilon=1e-3,
-        clip_norm=1.0,
+        max_grad_norm=1.0,
         grad_clip="per-parameter",
         schedule_steps="per-parameter",
         schedule="linear",
-        warmup=0.3,
+        warmup_ratio=0.3,
         learning_rate=0.1,
         weight_decay=0.1,
     )
@@ -179,7 +179,7 @@ def test_bertadam_is_that_of_a_computation_by_hand() -> None:
         for name, p in params.items():
             gradient = gradients[name][step]
             p.grad = None if gradient is None else torch.from_numpy(gradient)
-        clip_each(model, recipe.clip_norm)
+        clip_each(model, recipe.max_grad_norm)
         optim.step()
         rate.step()
         for name, p in params.items():
@@ -217,7 +217,7 @@ def test_clip_norm_bounds_all_gradients_together_or_each(
         monkeypatch,
         lambda optim: [float(p.grad.norm()) for g in optim.param_groups for p in g["params"] if p.grad is not None],
     )
-    trained(store, context, tmp_path, "recipe.clip_norm=0.001", f"recipe.grad_clip={how}", "recipe.batch_size=36")
+    trained(store, context, tmp_path, "recipe.max_grad_norm=0.001", f"recipe.grad_clip={how}", "recipe.batch_size=36")
     assert norms
     for step in norms:
         if how == "global":
@@ -240,7 +240,7 @@ def test_what_is_released_later_begins_its_own_warm_up_if_so_asked(
         return {names[shape]: rate for shape, rate in pairs if shape in names}
 
     seen = watched_steps(monkeypatch, rates_of)
-    options = ["recipe.epochs=2", "recipe.warmup=0.75", "recipe.batch_size=36", "recipe.learning_rate=0.04"]
+    options = ["recipe.epochs=2", "recipe.warmup_ratio=0.75", "recipe.batch_size=36", "recipe.learning_rate=0.04"]
     trained(store, context, tmp_path, *options, "image_tuning.frozen_epochs=1", f"recipe.schedule_steps={how}")
     assert [step["text"] for step in seen] == pytest.approx([0.01, 0.02, 0.03, 0.04])
     released = [step["image"] for step in seen[2:]]

@@ -12,7 +12,7 @@ import torch
 from mmeval import Examples, ModelContext
 from mmeval.data.store import Store
 from mmeval.engine.collate import Collate
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval.protocol import Inputs
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
@@ -53,7 +53,7 @@ def test_what_is_not_shown_does_not_count(store: Store, seeds: Any, column: str)
     ("column", "other"), [("text", "something else"), ("language", "mt"), ("image", 1), ("image", -1)]
 )
 def test_what_is_shown_counts(store: Store, seeds: Any, column: str, other: object) -> None:
-    """Else all languages of one picture would be drawn alike, and their errors would come together."""
+    """Else all languages of one image would be drawn alike, and their errors would come together."""
     examples = Examples(store, "train")
     values = examples.table[column].to_pylist()
     before, after = seeds(examples), seeds(changed(examples, column, [other, *values[1:]]))
@@ -69,9 +69,9 @@ def test_a_seed_is_the_same_in_every_batch(store: Store, seeds: Any) -> None:
 
 
 def test_what_the_protocol_hides_does_not_count(store: Store, seeds: Any) -> None:
-    """With `--inputs text`, three pictures beside one text are one example."""
+    """With `--inputs text`, three images beside one text are one example."""
     examples = Examples(store, "train", Inputs.TEXT)
-    pictures = examples.table["image"].to_pylist()
-    assert seeds(changed(examples, "image", pictures[::-1])) == seeds(examples)
+    images = examples.table["image"].to_pylist()
+    assert seeds(changed(examples, "image", images[::-1])) == seeds(examples)
     hidden = Examples(store, "train", Inputs.IMAGE)
     assert seeds(changed(hidden, "text", ["other"] * len(hidden))) == seeds(hidden)

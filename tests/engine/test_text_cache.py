@@ -15,8 +15,8 @@ from mmeval.engine import embeddings
 from mmeval.engine.collate import Collate
 from mmeval.engine.embeddings import text_embeddings
 from mmeval.nn import Heads, Output, TextEncoder, TorchModel, image_encoder
-from mmeval.nn.encoders.named import Named
-from mmeval.nn.encoders.small_bert import text
+from mmeval.nn.encoders.name import Named
+from mmeval.nn.encoders.scratch.small_bert import text
 from mmeval.nn.tuning import tuned
 from mmeval.protocol import Inputs
 

@@ -124,7 +124,7 @@ def mt5(folder: Path) -> Path:
 
 
 TOWER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
-PICTURE = {"image_size": 32, "patch_size": 8}
+IMAGE = {"image_size": 32, "patch_size": 8}
 
 
 def clip(folder: Path) -> Path:
@@ -132,7 +132,7 @@ def clip(folder: Path) -> Path:
     t, cut = _transformers(), tokenizer("<|startoftext|>", "<|endoftext|>", "<|endoftext|>", lower=True, length=24)
     config = t.CLIPConfig(
         text_config={**TOWER, **_ids(cut), "vocab_size": len(cut), "max_position_embeddings": 24},
-        vision_config={**TOWER, **PICTURE},
+        vision_config={**TOWER, **IMAGE},
         projection_dim=20,
     )
     prepare = t.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
@@ -143,7 +143,7 @@ def metaclip2(folder: Path) -> Path:
     t, cut = _transformers(), tokenizer("<s>", "</s>", length=24)
     config = t.MetaClip2Config(
         text_config={**TOWER, **_ids(cut), "vocab_size": len(cut), "max_position_embeddings": 24},
-        vision_config={**TOWER, **PICTURE},
+        vision_config={**TOWER, **IMAGE},
         projection_dim=20,
     )
     prepare = t.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
@@ -155,7 +155,7 @@ def siglip(folder: Path, side: str = "right") -> Path:
     t, cut = _transformers(), tokenizer("", "</s>", length=64, side=side)
     config = t.SiglipConfig(
         text_config={**TOWER, **_ids(cut), "vocab_size": len(cut), "max_position_embeddings": 64},
-        vision_config={**TOWER, **PICTURE},
+        vision_config={**TOWER, **IMAGE},
     )
     prepare = t.SiglipImageProcessorPil(size={"height": 32, "width": 32})
     return _save(folder, t.SiglipModel(config), cut, prepare)
@@ -164,13 +164,13 @@ def siglip(folder: Path, side: str = "right") -> Path:
 def vit(folder: Path) -> Path:
     """ViT without a pooler, as those that were fine-tuned on ImageNet are."""
     t = _transformers()
-    model = t.ViTModel(t.ViTConfig(**SIZES, **PICTURE), add_pooling_layer=False)
+    model = t.ViTModel(t.ViTConfig(**SIZES, **IMAGE), add_pooling_layer=False)
     return _save(folder, model, t.ViTImageProcessorPil(size={"height": 32, "width": 32}))
 
 
 def dinov2(folder: Path) -> Path:
     t = _transformers()
-    config = t.Dinov2WithRegistersConfig(**{**SIZES, **PICTURE}, num_register_tokens=3)
+    config = t.Dinov2WithRegistersConfig(**{**SIZES, **IMAGE}, num_register_tokens=3)
     prepare = t.BitImageProcessorPil(size={"shortest_edge": 36}, crop_size={"height": 32, "width": 32})
     return _save(folder, t.Dinov2WithRegistersModel(config), prepare)
 

@@ -1,4 +1,4 @@
-"""Intervals: right where theory knows the answer, the same each time, and honest about shared pictures."""
+"""Intervals: right where theory knows the answer, the same each time, and honest about shared images."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_the_interval_of_an_accuracy_has_the_width_that_theory_gives() -> None:
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(accuracy * (1 - accuracy) / 2000), rel=0.12)
 
 
-def test_examples_that_share_a_picture_widen_the_interval() -> None:
-    """Fourteen texts of one picture are not fourteen independent examples."""
+def test_examples_that_share_a_image_widen_the_interval() -> None:
+    """Fourteen texts of one image are not fourteen independent examples."""
     one = judged(150, 0.7)
     copied = Judged(*(np.repeat(part, 14, axis=0) for part in one[:3]), one.classes)
     independent = interval(predictions(copied, [str(i) for i in range(2100)]))

@@ -1,4 +1,4 @@
-"""The gallery's choice: wrong and sure, each picture once."""
+"""The gallery's choice: wrong and sure, each image once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TASK = Task("t", ("cat", "dog"))
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Six examples of four pictures: probability of the dog, and the truth."""
+    """Six examples of four images: probability of the dog, and the truth."""
     rows = [
         ("a/en", "en", "a", 0.9, 0),  # wrong
         ("a/de", "de", "a", 0.95, 0),  # wrong and surer
@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-def test_mistakes_come_surest_first_and_each_picture_once(path: Path) -> None:
+def test_mistakes_come_surest_first_and_each_image_once(path: Path) -> None:
     found = confident_mistakes(path, TASK, 10)
     assert [mistake[:4] for mistake in found] == [
         ("a/de", "de", "cat", "dog"),

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from mmeval import UserError
 from mmeval.errors import MissingExtraError
 from mmeval.nn import image_encoder, text_encoder
-from mmeval.nn.draws import uniform
-from mmeval.nn.encoders.char_ngrams import CharNgrams
-from mmeval.nn.encoders.efficientnet_lite import EfficientNetLite0, folded
+from mmeval.nn.encoders.packaged.efficientnet_lite import EfficientNetLite0, folded
+from mmeval.nn.encoders.scratch.char_ngrams import CharNgrams
+from mmeval.nn.random import uniform
 
 
 def test_lite0_is_the_reference_implementation() -> None:

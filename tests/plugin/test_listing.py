@@ -34,12 +34,12 @@ def test_the_plugins_that_mmeval_ships_are_listed() -> None:
     }
     assert {(one.status, one.distribution) for one in models} == {("ok", "mmeval-multilingual")}
     assert {one.name: one.module for one in datasets} == {
-        "abo": "mmeval.data.sources.abo",
+        "abo": "mmeval.datasets.abo.source",
         "emoji14": "mmeval_emoji",
-        "fashion-product-images": "mmeval.data.sources.fashion_products",
-        "fashiongen": "mmeval.data.sources.fashiongen",
-        "food101": "mmeval.data.sources.food101",
-        "glami1m": "mmeval.data.sources.glami1m",
+        "fashion-product-images": "mmeval.datasets.fashion_product_images.source",
+        "fashiongen": "mmeval.datasets.fashiongen.source",
+        "food101": "mmeval.datasets.food101.source",
+        "glami1m": "mmeval.datasets.glami1m",
     }
     assert {one.status for one in datasets} == {"ok"}
     assert listed("embracenet").summary.startswith("EmbraceNet: ")

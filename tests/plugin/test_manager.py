@@ -14,9 +14,9 @@ import typer
 from typer.testing import CliRunner
 
 from mmeval import DatasetSpec, ModelSpec, UserError
-from mmeval.data.prepare import prepare
+from mmeval.api import hooks
+from mmeval.data.prepare.prepare import prepare
 from mmeval.errors import MissingExtraError, PluginError, UnknownNameError
-from mmeval.plugin import hooks
 from mmeval.plugin.manager import Manager
 
 Install = Callable[..., None]

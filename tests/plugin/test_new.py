@@ -15,7 +15,7 @@ import yaml
 
 from mmeval import UserError
 from mmeval.plugin import new
-from mmeval.plugin.api import declared
+from mmeval.plugin.compat import declared
 from mmeval.plugin.new import new_plugin
 from mmeval.version import API_VERSION, __version__
 

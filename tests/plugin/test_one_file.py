@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mmeval import DatasetSpec
-from mmeval.data.prepare import prepare, store_folder
+from mmeval.data.prepare.prepare import prepare, store_folder
 from mmeval.errors import PluginError
 from mmeval.plugin.manager import Manager
 

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.nn.encoders.test_m_clip import published
 from torch import Tensor
 
 from mmeval import Batch, Examples, FitContext, ModelContext, Task, UserError, cards_folder
 from mmeval.data.card import read_card
 from mmeval.data.images import decode_batch
 from mmeval.data.store import Store
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval.protocol import Inputs
 from mmeval.testing import CHECKS, Verdict
 from mmeval.testing.examine import Examination
@@ -28,7 +29,6 @@ from mmeval_clip.config import ClipConfig
 from mmeval_clip.model import ClipClassifier
 from mmeval_clip.prompts import FOLDER, glami, languages, names, readable, sentences, templates
 from mmeval_clip.zero_shot import ZeroShot, class_vectors, fused, unit
-from tests.nn.encoders.test_m_clip import published
 
 SIZES: dict[str, Any] = {
     "embed_dim": 24,
@@ -116,7 +116,7 @@ def direct(towers: str, examples: Examples, prompts: dict[str, list[list[str]]],
 def test_zero_shot_is_what_open_clip_computes(
     towers: str, store: Store, context: ModelContext, tmp_path: Path, inputs: Inputs, fusion: str
 ) -> None:
-    """Embeddings, ensembles of prompts in each language, scale and softmax, with a picture or a text missing."""
+    """Embeddings, ensembles of prompts in each language, scale and softmax, with an image or a text missing."""
     examples = Examples(store, "test", inputs)
     shown = (examples.image_rows >= 0) | np.array([bool(text) for text in examples.texts])
     examples = Examples.of_table(store, examples.table.filter(shown), "test", inputs)
@@ -375,7 +375,7 @@ def test_prompts_are_native_or_english_as_asked() -> None:
     assert native["cs"][0][0] == "Na fotografii: ponožky, druh módního zboží."
     english = sentences(configure(ClipConfig, "clip", {}, ["prompt=english"]), NAMED)["kind"]
     assert list(english) == ["en"]
-    assert english["en"][2] == ["a photo of a apple pie.", "a picture of a apple pie.", "an image showing a apple pie."]
+    assert english["en"][2] == ["a photo of a apple pie.", "an image of a apple pie.", "an image showing a apple pie."]
 
 
 def classifier(towers: str, context: ModelContext = NAMED, *changes: str) -> ClipClassifier:
@@ -543,7 +543,7 @@ def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_mi
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_only_equal_pictures_are_one(towers: str, cached: bool) -> None:
+def test_only_equal_images_are_one(towers: str, cached: bool) -> None:
     """To the pixel, or to the cached embedding; an encoder may put others as close as it likes."""
     b = batch(classifier(towers))
     assert b.images is not None
@@ -555,8 +555,8 @@ def test_only_equal_pictures_are_one(towers: str, cached: bool) -> None:
     assert torch.equal(Batch(**(vars(b) | shown)).same_image(), expected)  # type: ignore[arg-type]
 
 
-def test_names_of_one_picture_are_not_held_against_each_other(towers: str) -> None:
-    """Fourteen names of one picture in a batch are all its own."""
+def test_names_of_one_image_are_not_held_against_each_other(towers: str) -> None:
+    """Fourteen names of one image in a batch are all its own."""
     net = classifier(towers, NAMED, "contrastive_weight=1", "mode=fine-tune").train()
     b = batch(net, 4)
     assert b.images is not None

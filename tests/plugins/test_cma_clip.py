@@ -15,7 +15,7 @@ from torch import Tensor
 import mmeval.testing
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import Encoded
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_cma_clip import build, register_models
 from mmeval_cma_clip.config import CmaClipConfig
 from mmeval_cma_clip.model import CmaClip, KeylessAttention
@@ -293,11 +293,11 @@ def test_paper_has_the_recipe_that_its_card_says() -> None:
     config = configure(CmaClipConfig, "cma-clip", specs[0].presets["paper"])
     recipe = config.recipe
     assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size, recipe.epochs) == ("adamw", 1e-4, 64, 20)
-    assert (recipe.weight_decay, recipe.warmup, recipe.clip_norm) == (0.01, 0.1, 1.0)
+    assert (recipe.weight_decay, recipe.warmup_ratio, recipe.max_grad_norm) == (0.01, 0.1, 1.0)
     assert (recipe.label_smoothing, recipe.modality_dropout, config.input_dropout) == (0, 0, 0)
     assert (config.layers, config.heads, config.dropout, config.width, config.mlp_width) == (2, 8, 0.1, 512, 512)
     for tuning in (config.image_tuning, config.text_tuning):
-        assert (tuning.frozen, tuning.rate) == (False, 0.01)
+        assert (tuning.frozen, tuning.lr_multiplier) == (False, 0.01)
 
 
 def test_in_clips_joint_space_states_are_taken_as_they_are() -> None:

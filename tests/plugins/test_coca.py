@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, MissingExtraError, MissingWeightsError, ModelContext, Task, UserError
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_coca import build
 from mmeval_coca.config import CoCaConfig
 from mmeval_coca.layers import AttentionalPooler, Layer, causal
@@ -254,7 +254,7 @@ def test_cls_sees_its_text_and_no_padding() -> None:
 
 
 def test_no_state_sees_the_words_to_come() -> None:
-    """Neither decoder may: captioning would be copying. And only the multimodal one sees the picture."""
+    """Neither decoder may: captioning would be copying. And only the multimodal one sees the image."""
     net = model().eval()
     ids, mask = torch.randint(3, 200, (1, 8)), torch.ones(1, 8, dtype=torch.bool)
     other = ids.clone()
@@ -279,7 +279,7 @@ def test_no_state_sees_the_words_to_come() -> None:
 
 
 def test_losses_over_the_batch_are_of_pairs_and_of_training_alone() -> None:
-    """In evaluation neighbours mustn't count; an example without a picture has nothing to be contrasted with."""
+    """In evaluation neighbours mustn't count; an example without an image has nothing to be contrasted with."""
     net = model().train()
     half = torch.tensor([True, True, True, False, False, False])
     b = batch(net, has_image=half)
@@ -301,8 +301,8 @@ def test_contrast_prefers_the_own_text() -> None:
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_names_of_one_picture_are_not_held_against_each_other(cached: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Perfect embeddings of 8 pictures in 14 languages have no loss; as each other's negatives they had log 14."""
+def test_names_of_one_image_are_not_held_against_each_other(cached: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perfect embeddings of 8 images in 14 languages have no loss; as each other's negatives they had log 14."""
     net = model("caption_weight=0").train()
     b = batch(net, 112)
     assert b.images is not None
@@ -317,12 +317,12 @@ def test_names_of_one_picture_are_not_held_against_each_other(cached: bool, monk
     monkeypatch.setattr(net.core, "embed_text", lambda _: perfect)
     assert net(b).losses["contrastive"] < 1e-6
     monkeypatch.setattr(net.core, "embed_text", lambda _: perfect.roll(14, 0))
-    # Each text of the other picture at 100, which the scale is clipped at, against the own one at 0.
+    # Each text of the other image at 100, which the scale is clipped at, against the own one at 0.
     assert net(b).losses["contrastive"].item() == pytest.approx(100 + math.log(14), abs=0.01)
 
 
-def test_only_rows_with_equal_pixels_show_one_picture() -> None:
-    """A picture of another shade is another one, however close an encoder puts it."""
+def test_only_rows_with_equal_pixels_show_one_image() -> None:
+    """An image of another shade is another one, however close an encoder puts it."""
     net = model()
     b = batch(net)
     assert b.images is not None
@@ -502,7 +502,7 @@ def test_only_what_is_used_is_built(poolers: str, mode: str, weights: str) -> No
 
 
 def test_modality_dropout_hides_one_of_two() -> None:
-    """Never the only one; as often the picture as the text; not in evaluation."""
+    """Never the only one; as often the image as the text; not in evaluation."""
     net = model("modality_dropout=0.4").train()
     torch.manual_seed(0)
     b = batch(net, 6)
@@ -559,7 +559,7 @@ def test_bytes_are_cut_between_begin_and_end() -> None:
 
 
 def test_published_weights_that_are_frozen_are_not_saved_again(offline: Any) -> None:
-    """And its text decoder can be frozen too, without captioning; the picture is prepared as open_clip does."""
+    """And its text decoder can be frozen too, without captioning; the image is prepared as open_clip does."""
     net = model(
         f"weights={PUBLISHED}", "image_tuning.frozen=true", "text_tuning.frozen=true", "caption_weight=0", "width=64"
     )

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmeval import Batch, ModelContext, Task
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_embracenet import build
 from mmeval_embracenet.config import EmbraceNetConfig
 from mmeval_embracenet.model import EmbraceNet, choose, embrace, selection
@@ -141,7 +141,7 @@ def test_a_prediction_depends_on_its_example_alone(mode: str) -> None:
 
 
 def test_examples_draw_differently() -> None:
-    """The same picture and text under another seed gives another draw: the mode `sample` is not a fixed mask."""
+    """The same image and text under another seed gives another draw: the mode `sample` is not a fixed mask."""
     net = model("eval_mode=sample")
     b = rows(batch(net), [0])
     other = Batch(**(vars(b) | {"seeds": b.seeds + 1}))
@@ -303,8 +303,8 @@ def test_an_attribute_that_the_data_shows_is_a_third_modality() -> None:
 
 
 def test_the_glami_preset_is_as_large_as_its_authors_model() -> None:
-    """32.5 M learned: trunk 22.98, docking 9.44, terminal 0.10; pictures 298 x 228 as they are; text 32 x 512."""
-    from mmeval.plugin.spec import ModelSpec
+    """32.5 M learned: trunk 22.98, docking 9.44, terminal 0.10; images 298 x 228 as they are; text 32 x 512."""
+    from mmeval.api.spec import ModelSpec
     from mmeval_embracenet import GLAMI, register_models
 
     specs: list[ModelSpec] = []
@@ -335,7 +335,7 @@ def test_the_glami_preset_has_its_authors_recipe() -> None:
     config = configure(EmbraceNetConfig, "embracenet", GLAMI)
     recipe = config.recipe
     assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size, recipe.epochs) == ("adam", 1e-3, 64, 2)
-    assert (recipe.schedule, recipe.warmup, recipe.weight_decay) == ("constant", 0.0, 0.0)
+    assert (recipe.schedule, recipe.warmup_ratio, recipe.weight_decay) == ("constant", 0.0, 0.0)
     assert (config.modality_dropout, config.dropout, recipe.modality_dropout) == (0.0, 0.0, 0.0)
     assert (config.eval_mode, config.image_tuning.frozen, config.text_tuning.frozen) == ("sample", False, True)
 

@@ -1,4 +1,4 @@
-"""emoji14: as its card says, and no picture of the test split was seen in training."""
+"""emoji14: as its card says, and no image of the test split was seen in training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmeval import DatasetSpec, Example, Task
 from mmeval.data.card import read_card
 from mmeval.data.differences import differences
 from mmeval.data.images import decode
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.errors import MissingExtraError
 from mmeval.plugin.manager import Manager
 from mmeval_emoji.source import LANGUAGES, PACKAGES, PIXELS, SHARES, EmojiSource
@@ -24,7 +24,7 @@ NORWAY, SVALBARD = "1F1F3-1F1F4", "1F1F8-1F1EF"
 
 @pytest.fixture(scope="module")
 def source() -> EmojiSource:
-    """One for all: each picture is drawn once."""
+    """One for all: each image is drawn once."""
     return EmojiSource()
 
 
@@ -56,7 +56,7 @@ def splits(examples: list[Example]) -> dict[str, str]:
 
 @pytest.fixture
 def spec(source: EmojiSource) -> DatasetSpec:
-    """The real one, on pictures that are drawn already."""
+    """The real one, on images that are drawn already."""
     return replace(Manager().dataset("emoji14"), source=lambda: source)
 
 
@@ -68,11 +68,11 @@ def test_every_emoji_has_a_name_in_each_language(source: EmojiSource, examples: 
 
 
 def test_skin_tones_are_left_out(source: EmojiSource) -> None:
-    """The same picture in five colours would be five near copies, in all splits."""
+    """The same image in five colours would be five near copies, in all splits."""
     assert not [e.id for e in source.emoji for tone in range(0x1F3FB, 0x1F400) if f"{tone:X}" in e.id]
 
 
-def test_the_variation_selector_hides_no_picture_and_doubles_no_emoji(
+def test_the_variation_selector_hides_no_image_and_doubles_no_emoji(
     source: EmojiSource, examples: list[Example]
 ) -> None:
     """The packages disagree on whether it belongs to a code point."""
@@ -99,7 +99,7 @@ def test_names_are_words(source: EmojiSource, examples: list[Example]) -> None:
     assert texts["2764-FE0F/en"] == "red heart"
 
 
-def test_no_picture_stands_in_two_splits(pixels: dict[str, str], splits: dict[str, str]) -> None:
+def test_no_image_stands_in_two_splits(pixels: dict[str, str], splits: dict[str, str]) -> None:
     """By pixels, since OpenMoji draws some emoji alike; else the test split would have been seen in training."""
     found: dict[str, set[str]] = defaultdict(set)
     for emoji, digest in pixels.items():

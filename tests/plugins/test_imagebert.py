@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import BertEncoder, Encoded, FirstPass, ImageEncoder, ImageInput, TextEncoder, TextInput
 from mmeval.nn.encoders.tokens import ByteTokenizer
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_imagebert import build, register_models
 from mmeval_imagebert.config import ImageBERTConfig
 from mmeval_imagebert.model import ImageBERT, RegionEmbedding, grid_boxes
@@ -70,7 +70,7 @@ def test_region_tokens_are_those_of_the_formula() -> None:
 
 
 def test_grid_boxes_are_the_cells_row_by_row() -> None:
-    """Class tokens, which some encoders put before the grid, see the whole picture."""
+    """Class tokens, which some encoders put before the grid, see the whole image."""
     assert grid_boxes(4).tolist() == [[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]]
     assert grid_boxes(5)[0].tolist() == [0, 0, 1, 1]
     assert grid_boxes(1).tolist() == [[0, 0, 1, 1]]
@@ -135,7 +135,7 @@ def test_regions_are_told_from_text_by_their_segment() -> None:
 
 
 def test_regions_have_no_order_but_their_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One position for all: permuted together with their boxes, they are the same picture."""
+    """One position for all: permuted together with their boxes, they are the same image."""
     import mmeval_imagebert.model as module
 
     net = model(*OWN_WORDS).eval()
@@ -185,7 +185,7 @@ def test_with_nothing_at_all_it_predicts_the_training_prior(kind: str) -> None:
     torch.testing.assert_close(out.softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
 
 
-def test_without_a_picture_no_sep_closes_it() -> None:
+def test_without_a_image_no_sep_closes_it() -> None:
     """Else the text alone would be read otherwise than a model without that option reads it."""
     absent = torch.zeros(6, dtype=torch.bool)
     net, plain = model(*OWN_WORDS, "closing_sep=true"), model(*OWN_WORDS)
@@ -361,7 +361,7 @@ def test_paper_has_the_recipe_that_its_card_says() -> None:
     config = configure(ImageBERTConfig, "imagebert", specs[0].presets["paper"])
     recipe = config.recipe
     assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (5e-5, 48, 10)
-    assert (recipe.schedule, recipe.warmup, recipe.weight_decay) == ("linear", 0.1, 0.01)
+    assert (recipe.schedule, recipe.warmup_ratio, recipe.weight_decay) == ("linear", 0.1, 0.01)
     assert (recipe.label_smoothing, recipe.modality_dropout, config.pretraining_weight) == (0, 0, 0)
     assert (config.dropout, config.closing_sep, config.image_tuning.frozen) == (0.1, True, True)
 

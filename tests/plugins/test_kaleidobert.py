@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import BertEncoder, Encoded, FirstPass, ImageEncoder, ImageInput, TextEncoder, TextInput
 from mmeval.nn.encoders.tokens import ByteTokenizer
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_kaleidobert import build, register_models
 from mmeval_kaleidobert.config import KaleidoBERTConfig
 from mmeval_kaleidobert.model import KaleidoBERT, PatchEmbedding
@@ -56,8 +56,8 @@ def test_patch_tokens_are_those_of_the_formula() -> None:
     torch.testing.assert_close(tokens, golden("outputs/patch_tokens"), rtol=0, atol=1e-6)
 
 
-def test_the_patches_of_a_level_cover_the_picture_once() -> None:
-    """A gap would hide a part of every picture, also where the side doesn't divide by the level."""
+def test_the_patches_of_a_level_cover_the_image_once() -> None:
+    """A gap would hide a part of every image, also where the side doesn't divide by the level."""
     for level in range(1, 6):
         seen = np.zeros((97, 64), int)
         for x1, x2, y1, y2 in cells(level, 97, 64):
@@ -89,7 +89,7 @@ def test_grid_patches_are_means_of_the_tokens_that_they_hold() -> None:
 
 
 class Corner(ImageEncoder):
-    """Says of a picture what its first pixel and its mean is."""
+    """Says of an image what its first pixel and its mean is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ def test_crops_are_encoded_one_by_one_in_the_order_of_the_boxes() -> None:
         torch.testing.assert_close(found[:, number, 3], expected, rtol=0.02, atol=3)
 
 
-def test_variants_are_the_turned_picture_and_grey_patches() -> None:
+def test_variants_are_the_turned_image_and_grey_patches() -> None:
     """What rotation and grey-to-colour learn from."""
     images = torch.zeros(1, 3, 20, 20, dtype=torch.uint8)
     images[0, 0, 0, -1], images[0, 1, -1, -1], images[0, 2, -1, 0] = 200, 150, 100
@@ -126,7 +126,7 @@ def test_variants_are_the_turned_picture_and_grey_patches() -> None:
 
 
 def test_what_a_frozen_encoder_makes_of_patches_is_kept() -> None:
-    """Else 55 passes per picture would be made in every epoch."""
+    """Else 55 passes per image would be made in every epoch."""
     patches = PatchEncoder(Corner(), 5)
     assert patches.frozen
     assert patches.keeps_tokens
@@ -206,14 +206,14 @@ def test_a_missing_modality_never_leaks(kind: str, missing: str, monkeypatch: py
 
 @pytest.mark.parametrize("changes", [OWN_WORDS, STATES, CROPS])
 def test_with_nothing_at_all_it_predicts_the_training_prior(changes: list[str]) -> None:
-    """The crops of no picture are none at all, which once had another shape than those of one."""
+    """The crops of no image are none at all, which once had another shape than those of one."""
     nothing = torch.zeros(6, dtype=torch.bool)
     net = model(*changes)
     out = logits(net, batch(net, has_image=nothing, has_text=nothing, images=None))
     torch.testing.assert_close(out.softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
 
 
-def test_patches_of_a_missing_picture_are_not_attended() -> None:
+def test_patches_of_a_missing_image_are_not_attended() -> None:
     """They are zeros, which attention would still mix into the text's states."""
     net = model(*OWN_WORDS).eval()
     b = batch(net, has_image=torch.zeros(6, dtype=torch.bool))
@@ -283,7 +283,7 @@ def test_spoilt_patches_are_what_the_goals_say() -> None:
         assert all(now[at] == 0 for at in blank)
 
 
-def test_spoiling_is_drawn_evenly_and_for_each_picture_by_itself() -> None:
+def test_spoiling_is_drawn_evenly_and_for_each_image_by_itself() -> None:
     net = model(*CROPS, "pretraining_weight=1")
     size = 600
     has_image = torch.arange(size) % 4 != 0
@@ -299,7 +299,7 @@ def test_spoiling_is_drawn_evenly_and_for_each_picture_by_itself() -> None:
         assert (counts / (size * wanted / places)).tolist() == pytest.approx([1] * places, abs=0.5)
         assert len({tuple(row) for row in goals[name].tolist()}) > 50
     stranger = shown[torch.arange(size), 5 + goals["camouflage"], 0]
-    assert torch.equal(stranger, has_image.roll(1).float())  # nothing, where the neighbour has no picture
+    assert torch.equal(stranger, has_image.roll(1).float())  # nothing, where the neighbour has no image
 
 
 def test_words_near_a_patch_are_masked_first_and_special_ones_never() -> None:
@@ -365,7 +365,7 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
     ids = torch.where(masked, 3, b.text_ids)
     asked: dict[str, Tensor] = {}
 
-    def spoil(given: Tensor, has_image: Tensor) -> Any:
+    def corrupt(given: Tensor, has_image: Tensor) -> Any:
         asked["features"] = given
         assert torch.equal(has_image, here)
         return shown, goals
@@ -375,14 +375,14 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
         return ids, masked & words
 
     monkeypatch.setattr(module, "swap_images", lambda given, _: (given + 1, matched))
-    monkeypatch.setattr(part, "_corrupt", spoil)
+    monkeypatch.setattr(part, "_corrupt", corrupt)
     monkeypatch.setattr(part, "_mask", mask)
     with torch.no_grad():
         words = net.text_content(b)[1]
         patch_mask = here[:, None].expand(-1, 55)
         losses = part(net, b, FirstPass(features, patch_mask, words, own))
-        spoilt, pooled = net.read(net.text_content(b, ids)[0], words, shown, patch_mask)
-        patches, heads = spoilt[:, words.shape[1] :], part.heads
+        corrupted, pooled = net.read(net.text_content(b, ids)[0], words, shown, patch_mask)
+        patches, heads = corrupted[:, words.shape[1] :], part.heads
         expected = {
             "matching": F.cross_entropy(heads["matching"](pooled[:4]), matched[:4].long()),
             "rotation": F.cross_entropy(heads["rotation"](patches[:5, 0]), goals["rotation"][:5]),
@@ -395,7 +395,7 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
         at = [(0, 2), (2, 2), (3, 2), (3, 4)]
         rows, places = [row for row, _ in at], [place for _, place in at]
         table = net.trunk.embeddings.word_embeddings.weight
-        expected["words"] = F.cross_entropy(heads["words"](spoilt[rows, places], table), b.text_ids[rows, places])
+        expected["words"] = F.cross_entropy(heads["words"](corrupted[rows, places], table), b.text_ids[rows, places])
     assert torch.equal(asked["features"], features + 1)
     assert torch.equal(asked["states"], own)
     assert set(losses) == {f"pretraining {name}" for name in expected}
@@ -403,7 +403,7 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
         torch.testing.assert_close(losses[f"pretraining {name}"], 0.5 * loss, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_pretraining_gives_the_encoder_of_pictures_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretraining_gives_the_encoder_of_images_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its features are the goal: an encoder that could move them would make them easy to guess.
 
     The words to be masked are chosen by the states of the unspoilt pass.
@@ -480,7 +480,7 @@ def test_paper_has_the_recipe_that_its_card_says() -> None:
     config = configure(KaleidoBERTConfig, "kaleidobert", specs[0].presets["paper"])
     recipe = config.recipe
     assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (2e-5, 64, 20)
-    assert (recipe.schedule, recipe.warmup, recipe.weight_decay) == ("linear", 0.1, 1e-4)
+    assert (recipe.schedule, recipe.warmup_ratio, recipe.weight_decay) == ("linear", 0.1, 1e-4)
     assert (recipe.label_smoothing, recipe.modality_dropout, config.pretraining_weight) == (0, 0, 0)
     assert (config.dropout, config.levels, config.patch_source) == (0.1, 5, "crops")
     assert (config.image_tuning.frozen, config.standardise, config.text_encoder) == (True, False, "")

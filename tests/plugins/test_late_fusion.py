@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, FitContext, ModelContext, Task, UserError
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_late_fusion import PLAIN, build
 from mmeval_late_fusion.config import LateFusionConfig
 from mmeval_late_fusion.logistic import Logistic
@@ -83,7 +83,7 @@ def test_members_are_separate_linear_layers() -> None:
 
 
 def test_their_log_probabilities_are_averaged() -> None:
-    """Of members, and of picture and text where each has its own head."""
+    """Of members, and of image and text where each has its own head."""
     for changes in ("head=mlp fusion=concat", "head=mlp fusion=average"):
         net = model(changes)
         b = batch(net)
@@ -113,7 +113,7 @@ def test_a_member_learns_as_if_it_were_alone(head: str) -> None:
         for task, part in zip(("t", "u"), own.split([3, 2], 1), strict=True)
     )
     (expected,) = torch.autograd.grad(loss, last.weight)  # type: ignore[arg-type]
-    scale = 1 if "concat" in head else 0.5  # averaged over picture and text
+    scale = 1 if "concat" in head else 0.5  # averaged over image and text
     torch.testing.assert_close(found[1], scale * expected[1], rtol=1e-4, atol=1e-6)
 
 

@@ -17,7 +17,7 @@ from transformers import BertConfig, BertModel
 
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextInput
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_mmbt import build, register_models
 from mmeval_mmbt import model as module
 from mmeval_mmbt.cleaning import clean
@@ -53,7 +53,7 @@ class Regions(ImageEncoder):
 def with_parts(
     monkeypatch: pytest.MonkeyPatch, config: BertConfig, special: tuple[int, int], image: ImageEncoder, classes: int
 ) -> MMBT:
-    """MMBT over ready parts, with the options of the preset ``paper``; missing pictures are masked, as none is met."""
+    """MMBT over ready parts, with the options of the preset ``paper``; missing images are masked, as none is met."""
     tokenizer = SimpleNamespace(special=SimpleNamespace(cls=special[0], sep=special[1]), name="ids", size=60)
     trunk = BertEncoder("bert", BertModel(config), tokenizer, TextInput(512, "ids"))
     monkeypatch.setattr(module, "bert", lambda *_, **__: trunk)
@@ -117,7 +117,7 @@ def test_logits_are_the_authors(authors: MMBT, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_grid_of_regions_is_the_papers() -> None:
-    """(N, 1) for primes, else (2, 2), (3, 2), (4, 2), (3, 3), row by row; a ViT's [CLS] is no place in the picture."""
+    """(N, 1) for primes, else (2, 2), (3, 2), (4, 2), (3, 3), row by row; a ViT's [CLS] is no place in the image."""
     places = torch.arange(144.0).view(1, 144, 1)  # a map of 12 x 12 that tells where it was taken
     cut = places.view(12, 12)
     assert regions(places, 1).flatten().tolist() == [71.5]
@@ -163,7 +163,7 @@ def logits(net: MMBT, b: Batch) -> Tensor:
 
 
 def test_the_text_has_no_special_tokens() -> None:
-    """The only [CLS] and [SEP] are those around the picture."""
+    """The only [CLS] and [SEP] are those around the image."""
     net = model()
     special = net.trunk.tokenizer.special
     ids, mask = net.trunk.tokenize(["ab"])
@@ -185,7 +185,7 @@ def test_a_missing_modality_never_leaks(way: str, missing: str) -> None:
     assert not torch.allclose(logits(net, dirty)[1:3], logits(net, b)[1:3])
 
 
-def test_a_masked_picture_is_not_looked_at() -> None:
+def test_a_masked_image_is_not_looked_at() -> None:
     """Not even as the vector that an empty region is mapped to."""
     net = model()
     b = batch(net, has_image=torch.tensor([False, True, True, False]))
@@ -196,19 +196,19 @@ def test_a_masked_picture_is_not_looked_at() -> None:
     assert not torch.allclose(after[1:3], before[1:3])
 
 
-def test_nan_in_the_tokens_of_a_missing_picture_stays_there() -> None:
+def test_nan_in_the_tokens_of_a_missing_image_stays_there() -> None:
     net = model()
     b = batch(net, has_image=torch.tensor([True, False, True, True]), images=None)
     tokens = torch.randn(4, 16, net.image_encoder.width)  # type: ignore[union-attr]
     clean_one = replace(b, image_embeddings=tokens.mean(1), image_tokens=tokens)
-    spoilt = tokens.clone()
-    spoilt[1] = torch.nan
-    dirty = replace(b, image_embeddings=spoilt.mean(1), image_tokens=spoilt)
+    corrupted = tokens.clone()
+    corrupted[1] = torch.nan
+    dirty = replace(b, image_embeddings=corrupted.mean(1), image_tokens=corrupted)
     torch.testing.assert_close(logits(net, dirty), logits(net, clean_one), rtol=0, atol=0)
 
 
-def test_a_missing_picture_is_a_grey_one_if_so_asked() -> None:
-    """As the authors do it, and also where no example of the batch has a picture."""
+def test_a_missing_image_is_a_grey_one_if_so_asked() -> None:
+    """As the authors do it, and also where no example of the batch has an image."""
     net = model("missing_image=grey")
     gone = torch.tensor([False, True, False, True])
     whole = batch(net)
@@ -261,7 +261,7 @@ def test_each_segment_has_its_own_positions_and_type(monkeypatch: pytest.MonkeyP
 
 
 def with_tokens(net: MMBT) -> Batch:
-    """A batch whose picture tokens come from a cache, so that no encoder's own dropout or norm is in the way."""
+    """A batch whose image tokens come from a cache, so that no encoder's own dropout or norm is in the way."""
     torch.manual_seed(5)
     tokens = torch.randn(4, 16, net.image_encoder.width)  # type: ignore[union-attr]
     return replace(batch(net), images=None, image_embeddings=tokens.mean(1), image_tokens=tokens)
@@ -305,7 +305,7 @@ def test_region_pooling_reaches_the_regions() -> None:
     torch.testing.assert_close(largest.features(b)[0], regions(tokens, 3, "max"))
 
 
-def test_the_frame_of_the_picture_learns() -> None:
+def test_the_frame_of_the_image_learns() -> None:
     """[CLS] and [SEP] come from the word table, which learns from them too."""
     net = model("dropout=0", "feature_dropout=0").train()
     net(batch(net)).logits["t"][:, 0].sum().backward()
@@ -366,12 +366,16 @@ def test_paper_has_the_papers_size_and_recipe(monkeypatch: pytest.MonkeyPatch) -
     assert sum(p.numel() for p in net.image_embedding.parameters()) == 1_573_632
     assert sum(p.numel() for p in net.parameters()) == 58_143_808 + 109_482_240 + 1_573_632 + 101 * 769
     recipe = net.config.recipe
-    assert (recipe.batch_size * recipe.accumulate, recipe.learning_rate, recipe.epochs) == (160, 5e-5, 100)
-    assert (recipe.schedule, recipe.warmup, recipe.weight_decay) == ("linear", 0.1, 0.01)
+    assert (recipe.batch_size * recipe.gradient_accumulation_steps, recipe.learning_rate, recipe.epochs) == (
+        160,
+        5e-5,
+        100,
+    )
+    assert (recipe.schedule, recipe.warmup_ratio, recipe.weight_decay) == ("linear", 0.1, 0.01)
     assert (recipe.patience, recipe.plateau_patience) == (5, 2)
     assert (recipe.label_smoothing, recipe.modality_dropout) == (0.0, 0.0)
     assert (recipe.optimizer, recipe.epsilon, recipe.schedule_steps) == ("bertadam", 1e-6, "per-parameter")
-    assert (recipe.clip_norm, recipe.grad_clip) == (1.0, "per-parameter")
+    assert (recipe.max_grad_norm, recipe.grad_clip) == (1.0, "per-parameter")
     assert (net.config.image_tuning.frozen_epochs, net.config.trunk_tuning.frozen_epochs) == (3, 5)
     assert all(m.p == 0.1 for m in net.trunk.modules() if isinstance(m, nn.Dropout))
     assert [type(m) for m in net.image_embedding] == [nn.Linear]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import image_encoder, text_encoder
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_perceiver import build
 from mmeval_perceiver import model as module
 from mmeval_perceiver.config import PerceiverConfig
@@ -83,7 +83,7 @@ def reference(own: Perceiver, qk: int | None = None, v: int | None = None, shape
         attn_implementation="eager",
     )
     made: Any = hf  # its classes are untyped
-    picture = made.PerceiverImagePreprocessor(
+    image = made.PerceiverImagePreprocessor(
         config,
         prep_type="patches",
         spatial_downsample=c.patch_size,
@@ -98,7 +98,7 @@ def reference(own: Perceiver, qk: int | None = None, v: int | None = None, shape
             "concat_pos": True,
         },
     )
-    parts = {"image": picture, "text": made.PerceiverTextPreprocessor(config)}
+    parts = {"image": image, "text": made.PerceiverTextPreprocessor(config)}
     torch.manual_seed(3)
     whole: Any = PerceiverModel(
         config,
@@ -250,7 +250,7 @@ def test_fourier_features_are_made_once_and_not_saved(monkeypatch: pytest.Monkey
 
 
 def test_building_the_model_moves_no_statistics() -> None:
-    """The picture whose tokens are counted is blank, and no example."""
+    """The image whose tokens are counted is blank, and no example."""
     net = model("image_input=conv", "conv_width=8")
     norm: Any = net.image_encoder.norm  # type: ignore[union-attr]
     assert net.training
@@ -376,7 +376,7 @@ def test_a_stand_in_is_read_and_a_dropped_modality_is_not() -> None:
 
 @pytest.mark.parametrize("missing", ["drop", "token"])
 def test_a_prediction_depends_on_its_example_alone(missing: str) -> None:
-    """Neither on how far the neighbours' texts make the batch padded, nor on whether they have pictures."""
+    """Neither on how far the neighbours' texts make the batch padded, nor on whether they have images."""
     net = model(f"missing={missing}", context=TWO)
     short = batch(net, TEXTS[:1], images=torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
     images = torch.stack([torch.full((3, 32, 32), shade, dtype=torch.uint8) for shade in (0, 90)])
@@ -387,8 +387,8 @@ def test_a_prediction_depends_on_its_example_alone(missing: str) -> None:
         )
         torch.testing.assert_close(logits(net, beside)[:1], logits(net, alone), rtol=1e-5, atol=1e-5)
         if has == "has_image":
-            no_pictures = Batch(**(vars(alone) | {"images": None}))
-            torch.testing.assert_close(logits(net, no_pictures), logits(net, alone), rtol=1e-5, atol=1e-5)
+            no_images = Batch(**(vars(alone) | {"images": None}))
+            torch.testing.assert_close(logits(net, no_images), logits(net, alone), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("missing", ["drop", "token"])
@@ -522,7 +522,7 @@ def test_each_task_has_a_query_of_its_own() -> None:
     ],
 )
 def test_every_kind_of_input_is_read(changes: list[str]) -> None:
-    """Both the picture and the text move the logits, whatever they are read as."""
+    """Both the image and the text move the logits, whatever they are read as."""
     net = model(*changes)
     side = net.image_encoder.input.height  # type: ignore[union-attr]
     pixels = torch.randint(256, (4, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -542,7 +542,7 @@ def test_every_kind_of_input_is_read(changes: list[str]) -> None:
         (50, 224, 224, (7, 7, 1)),
     ],
 )
-def test_tokens_are_put_where_they_are_in_the_picture(
+def test_tokens_are_put_where_they_are_in_the_image(
     tokens: int, height: int, width: int, grid: tuple[int, int, int]
 ) -> None:
     """Class tokens and registers before them have no place; mistaken for one they would shift all others."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mmeval import FitContext, MissingExtraError, ModelContext, Task, UserError
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_tfidf import build
 from mmeval_tfidf import model as module
 from mmeval_tfidf.config import TfidfConfig

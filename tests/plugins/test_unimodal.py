@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmeval import Batch, ModelContext, Task, UserError
 from mmeval.nn import BertEncoder, TextInput
-from mmeval.plugin.config import configure
+from mmeval.plugin.configure import configure
 from mmeval_unimodal import build
 from mmeval_unimodal import model as module
 from mmeval_unimodal.config import UnimodalConfig
@@ -126,7 +126,7 @@ def test_a_missing_modality_never_leaks_into_the_gradients(modality: str, monkey
 
 @pytest.mark.parametrize("modality", ["text", "image"])
 def test_the_encoder_learns_as_the_option_says(modality: str) -> None:
-    assert model(f"modality={modality}", "tuning.rate=0.25")._encoder().tuning.rate == 0.25
+    assert model(f"modality={modality}", "tuning.lr_multiplier=0.25")._encoder().tuning.lr_multiplier == 0.25
 
 
 def test_only_a_pooler_needs_the_tokens_of_a_frozen_encoder() -> None:
@@ -139,9 +139,9 @@ FINE_TUNING = {
     "learning_rate": 2e-5,
     "batch_size": 32,
     "weight_decay": 0.01,
-    "clip_norm": 1.0,
+    "max_grad_norm": 1.0,
     "schedule": "linear",
-    "warmup": 0.1,
+    "warmup_ratio": 0.1,
 }
 """BERT's (arXiv 1810.04805, appendix A), within the ranges that it gives for fine-tuning."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmeval.run.folder import RunFolder
+from mmeval.runs.folder import RunFolder
 
 COMMANDS = """
 python3 -m venv .venv

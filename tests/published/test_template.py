@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmeval.run.folder import RunFolder
+from mmeval.runs.folder import RunFolder
 
 FIVE_COMMANDS = """
 mmeval plugins new my-model

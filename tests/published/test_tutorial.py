@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mmeval.run.folder import RunFolder
+from mmeval.runs.folder import RunFolder
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -40,13 +40,13 @@ def shown(store: Store, **changes: object) -> Shown:
     return Shown(**vars(one) | changes)  # type: ignore[arg-type]
 
 
-def test_each_example_stands_there_with_its_picture(store: Store) -> None:
+def test_each_example_stands_there_with_its_image(store: Store) -> None:
     found = sample(store, 30, split="test")
     page = Page(examples_page(store, found, "Squares by nobody, CC0"))
-    pictures = [one for one in found if one.image >= 0]
+    images = [one for one in found if one.image >= 0]
     assert len(page.all("li")) == 30
-    assert len(page.all("img")) == len(pictures) < 30
-    for one, attributes in zip(pictures, page.all("img"), strict=True):
+    assert len(page.all("img")) == len(images) < 30
+    for one, attributes in zip(images, page.all("img"), strict=True):
         kind, _, data = str(attributes["src"]).partition(";base64,")
         assert kind == "data:image/png"
         assert base64.b64decode(data) == store.image(one.image)
@@ -58,7 +58,7 @@ def test_each_example_stands_there_with_its_picture(store: Store) -> None:
     for one in found:
         assert one.id in words
         assert (one.text or "no text") in words
-    assert words.count("no picture") == 30 - len(pictures)
+    assert words.count("no image") == 30 - len(images)
 
 
 def test_it_asks_nobody_for_anything_and_runs_nothing(store: Store) -> None:
@@ -95,7 +95,7 @@ def test_names_and_values_are_texts_too(store: Store) -> None:
 
 def test_what_is_missing_is_said(store: Store) -> None:
     words = Page(examples_page(store, [shown(store, text="", labels={}, image=-1, others={})])).words
-    assert {"no text", "no label", "no picture"} <= set(words)
+    assert {"no text", "no label", "no image"} <= set(words)
 
 
 def test_languages_are_marked_so_that_a_browser_chooses_their_letters(store: Store) -> None:

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from mmeval.bench.table import Row
-from mmeval.bench.table import markdown as bench_page
-from mmeval.bench.table import terminal as bench_table
 from mmeval.console import console
 from mmeval.escaping import ACTIVE
 from mmeval.report.content import Content, Number
 from mmeval.report.html import environment, html
 from mmeval.report.markdown import markdown
 from mmeval.report.terminal import terminal
+from mmeval.studies.bench.table import Row
+from mmeval.studies.bench.table import markdown as bench_page
+from mmeval.studies.bench.table import terminal as bench_table
 
 Make = Callable[..., Content]
 PIECES = st.sampled_from(

@@ -55,14 +55,14 @@ class Page(HTMLParser):
         return "\n".join(text for tag, text in self.texts if tag != "style")
 
 
-def picture(kind: str) -> bytes:
+def image(kind: str) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (2, 2)).save(file, kind)
     return file.getvalue()
 
 
 def test_the_page_loads_nothing_and_runs_nothing(content: Make, mistake: Mistake) -> None:
-    text = html(content(gallery=[mistake(image=picture("PNG")), mistake()]))
+    text = html(content(gallery=[mistake(image=image("PNG")), mistake()]))
     page = Page(text)
     assert page.open == []
     assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
@@ -111,7 +111,7 @@ def test_a_run_without_any_label_still_has_a_report(content: Make) -> None:
     assert not re.search(r"\bnan\b", page.text)
 
 
-def test_a_mistake_without_picture_or_text_says_so(content: Make, mistake: Mistake) -> None:
+def test_a_mistake_without_image_or_text_says_so(content: Make, mistake: Mistake) -> None:
     page = Page(html(content(gallery=[mistake(text="")])))
     assert page.all("img") == []
     assert "no image" in page.text
@@ -145,12 +145,12 @@ def test_signature_command_and_every_number_are_there(content: Make) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_a_picture_is_embedded_as_what_it_is(kind: str) -> None:
-    head, _, data = data_uri(picture(kind)).partition(",")
+def test_a_image_is_embedded_as_what_it_is(kind: str) -> None:
+    head, _, data = data_uri(image(kind)).partition(",")
     assert head == f"data:image/{kind.lower()};base64"
     assert Image.open(io.BytesIO(base64.b64decode(data))).format == kind
 
 
-def test_a_licence_that_asks_for_credit_gets_it_beside_the_pictures(content: Make, mistake: Mistake) -> None:
+def test_a_licence_that_asks_for_credit_gets_it_beside_the_images(content: Make, mistake: Mistake) -> None:
     data = {"name": "colours", "summary": "squares", "licence": "cc-by-4.0", "credit": "Drawn by <Someone>"}
     assert "Drawn by &lt;Someone&gt;" in html(content(gallery=[mistake()], data=data))

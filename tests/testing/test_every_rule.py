@@ -1,4 +1,4 @@
-"""Each rule of the contract catches a plugin that breaks it, and no other rule is blamed; sound plugins break none."""
+"""Each rule of the contract catches a plugin that breaks it, and no other rule fails; sound plugins pass all."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ BROKEN = {
     "documented-options": r"without a docstring: gamma",
     "presets": r"Plugin plain \(.*presets\.py\) failed when its preset large was built, at presets\.py:14: "
     r"ValueError: n-grams of nine characters were never finished \(.*\)",
-    "missing-image": r".* failed while it predicted, at missing_image\.py:16: ValueError: a text without a picture .*",
-    "missing-text": r".* failed while it predicted, at missing_text\.py:16: ValueError: a picture without a text .*",
+    "missing-image": r".* failed while it predicted, at missing_image\.py:16: ValueError: a text without an image .*",
+    "missing-text": r".* failed while it predicted, at missing_text\.py:16: ValueError: an image without a text .*",
     "missing-both": r"Plugin sound \(.*missing_both\.py\): its logits of colour hold NaN or infinity\.",
     "same-seed": r"probabilities of colour differ between two trainings with one seed: \d+ of \d+ examples, by .*",
     "batch-invariance": r"probabilities of colour differ among other neighbours: \d+ of \d+ examples, by up to .*",

@@ -12,7 +12,7 @@ import mmeval.testing
 from mmeval.errors import UserError
 from mmeval.plugin.manager import Manager
 from mmeval.testing import Result, Verdict, random_weights, try_preset
-from mmeval.testing.check import Broken
+from mmeval.testing.outcome import Broken
 
 Single = Callable[[str, str], Result]
 Name = Callable[[str], str]

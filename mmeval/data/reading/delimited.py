@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import IO
 
+from mmeval.api.source import Rejected
 from mmeval.data.reading.row import Row, require_columns
 from mmeval.errors import DataError
-from mmeval.plugin.source import Rejected
 
 LONGEST_CELL = 16 * 1024 * 1024
 LONGEST_LINE = 64 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""Files and folders on disk: tables by their ending, pictures by their path."""
+"""Files and folders on disk: tables by their ending, images by their path."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from mmeval.api.source import Rejected
 from mmeval.data.reading.delimited import read_delimited
 from mmeval.data.reading.json_lines import read_json_lines
 from mmeval.data.reading.parquet import read_parquet
 from mmeval.data.reading.row import Row
-from mmeval.data.reading.zips import LARGEST_PICTURE
+from mmeval.data.reading.zips import LARGEST_IMAGE
 from mmeval.errors import DataError
-from mmeval.plugin.source import Rejected
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -75,8 +75,8 @@ def open_file(path: Path) -> Iterator[IO[bytes]]:
             raise DataError(f"{path} is damaged ({said}); fetch it again.") from None
 
 
-def read_picture(path: Path, limit: int = LARGEST_PICTURE) -> bytes:
-    """The content of a picture's file.
+def read_image(path: Path, limit: int = LARGEST_IMAGE) -> bytes:
+    """The content of an image's file.
 
     Raises:
         DataError: it is larger than ``limit`` or can't be read; the message is a few words.
@@ -88,7 +88,7 @@ def read_picture(path: Path, limit: int = LARGEST_PICTURE) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise DataError(f"the picture's file can't be read ({error.strerror})") from None
+        raise DataError(f"the image's file can't be read ({error.strerror})") from None
     if len(data) > limit:
-        raise DataError(f"the picture's file holds more than {limit:,} bytes")
+        raise DataError(f"the image's file holds more than {limit:,} bytes")
     return data

@@ -8,9 +8,9 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
+from mmeval.api.source import Rejected
 from mmeval.data.reading.row import Row
 from mmeval.errors import DataError
-from mmeval.plugin.source import Rejected
 
 LONGEST_LINE = 64 * 1024 * 1024
 _NUL, _SURROGATE = b"\\u0000", b"\\ud"

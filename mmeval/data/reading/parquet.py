@@ -28,7 +28,7 @@ def read_parquet(
         path: the file.
         where: what messages call it.
         required: columns that must be there.
-        columns: which ones to read; None: all. Pictures that aren't asked for aren't read.
+        columns: which ones to read; None: all. Images that aren't asked for aren't read.
 
     Raises:
         DataError: no whole Parquet file, a column that is missing or named twice, or a value that can't be read.

@@ -12,8 +12,8 @@ from typing import IO
 from mmeval.data.reading.zip_index import ZipIndex
 from mmeval.errors import DataError
 
-LARGEST_PICTURE = 64 * 1024 * 1024
-"""Bytes that a member may hold when it is read whole: no picture is larger, a decompression bomb is."""
+LARGEST_IMAGE = 64 * 1024 * 1024
+"""Bytes that a member may hold when it is read whole: no image is larger, a decompression bomb is."""
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
@@ -34,7 +34,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def read_member(
-    archive: zipfile.ZipFile | ZipIndex, member: zipfile.ZipInfo | str | int, limit: int = LARGEST_PICTURE
+    archive: zipfile.ZipFile | ZipIndex, member: zipfile.ZipInfo | str | int, limit: int = LARGEST_IMAGE
 ) -> bytes:
     """The content of a member; from several threads if need be.
 

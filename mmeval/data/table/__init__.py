@@ -1,1 +1,1 @@
-"""Bring your own catalogue: any table of pictures, texts and labels as a data set."""
+"""Bring your own catalogue: any table of images, texts and labels as a data set."""

@@ -11,7 +11,7 @@ from mmeval.data.table.tables import Table
 from mmeval.errors import DataError, UserError
 
 KNOWN = {
-    "image": "image photo picture img image_path image_file file_name filename image_url photo_url main_image",
+    "image": "image photo image img image_path image_file file_name filename image_url photo_url main_image",
     "language": "language lang language_code language_tag locale",
     "id": "id sku item_id product_id productid asin ean gtin article_number uid",
     "split": "split fold subset",
@@ -27,7 +27,7 @@ def resolve(said: Columns, names: Sequence[str], where: str, *, fixed_language: 
     """Every role with its columns: what was said, else what the names suggest, else nothing.
 
     Raises:
-        UserError: a column that isn't there, or neither picture nor text, or no label.
+        UserError: a column that isn't there, or neither image nor text, or no label.
     """
     for role, columns in said.said().items():
         for column in columns:
@@ -47,7 +47,7 @@ def resolve(said: Columns, names: Sequence[str], where: str, *, fixed_language: 
     # That there is no such column is said of splits only by whom it was asked of: the files' names may tell them.
     guessed["split"] = found["split"]
     resolved = Columns.model_validate(guessed | {r: v for r, v in said.model_dump().items() if v is not None})
-    unknown = {} if resolved.image or resolved.text else {"texts or pictures": "text=NAME,image=NAME"}
+    unknown = {} if resolved.image or resolved.text else {"texts or images": "text=NAME,image=NAME"}
     unknown |= {} if resolved.label else {"the class": "label=NAME"}
     if unknown:
         raise UserError(

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from mmeval.api.config import Config
 from mmeval.errors import DataError, UserError
 from mmeval.files import write_text
-from mmeval.plugin.config import Config
 
 HUB = "hub:"
 SEVERAL = ("text", "label", "slice", "metadata")
@@ -23,7 +23,7 @@ class Columns(Config):
     """Which column is what. None: nothing was said, so that names are guessed; empty: there is none."""
 
     image: str | None = None
-    """The picture: a path, an address whose file is on disk, or the bytes themselves."""
+    """The image: a path, an address whose file is on disk, or the bytes themselves."""
     text: tuple[str, ...] | None = None
     """Texts, joined by a blank."""
     language: str | None = None
@@ -77,7 +77,7 @@ class TableOptions(Config):
     encoding: str = ""
     """Of a CSV, TSV or JSON Lines file, as Python names it (``cp1250``); empty: UTF-8."""
     images: str = ""
-    """The folder that pictures' paths start from; empty: that of the table."""
+    """The folder that images' paths start from; empty: that of the table."""
     revision: str = ""
     """Commit, tag or branch of a Hub data set."""
     columns: Columns = Columns()

@@ -1,4 +1,4 @@
-"""One row of a table -> what an example needs, or why it is set aside."""
+"""One row of a table -> what an example needs, or why it is rejected."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from mmeval.api.source import Rejected
 from mmeval.data.languages import Language, complaint, language_of
 from mmeval.data.reading.row import Row
+from mmeval.data.table.images import Finder, Reference
 from mmeval.data.table.options import Columns
-from mmeval.data.table.pictures import Finder, Reference
 from mmeval.data.table.tables import Table, split_of_value
 from mmeval.errors import DataError
 from mmeval.files import digest
-from mmeval.plugin.source import Rejected
 
 UNDETERMINED = "und"
 """ISO 639-2 for a language that nobody says."""
@@ -30,7 +30,7 @@ class Parsed(NamedTuple):
     text: str
     language: str
     labels: Mapping[str, str]
-    picture: Reference | None
+    image: Reference | None
     split: str
     """Empty where neither a column nor the file's name tells it."""
     group: str
@@ -41,7 +41,7 @@ class Parsed(NamedTuple):
     @property
     def name(self) -> str:
         """What the row is called wherever it stands in the table: its id, else what it holds."""
-        return self.id or digest(self.text, self.picture.key if self.picture else "")
+        return self.id or digest(self.text, self.image.key if self.image else "")
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,19 @@ class Parser:
 
     def _parse(self, cells: Mapping[str, Any], table: Table, folder: str, where: str) -> Parsed:
         columns = self.columns
-        picture = self._picture(cells, folder)
+        image = self._image(cells, folder)
         text = " ".join(filter(None, (text_of(cells.get(name), name) for name in columns.text or ())))
         labels = {name: sys.intern(label) for name in columns.label or () if (label := value_of(cells.get(name), name))}
         if not labels:
             raise _RowError(f"no label in {' or '.join(columns.label or ())}")
-        if not text and not picture:
-            raise _RowError("neither text nor picture")
+        if not text and not image:
+            raise _RowError("neither text nor image")
         return Parsed(
             value_of(cells.get(columns.id), columns.id) if columns.id else "",
             text,
             self._language(cells),
             labels,
-            picture,
+            image,
             self._split(cells, table, where),
             value_of(cells.get(columns.group), columns.group) if columns.group else "",
             {name: value_of(cells.get(name), name) or "none" for name in columns.slice or ()},
@@ -97,7 +97,7 @@ class Parser:
         except _RowError:
             return ""
 
-    def _picture(self, cells: Mapping[str, Any], folder: str) -> Reference | None:
+    def _image(self, cells: Mapping[str, Any], folder: str) -> Reference | None:
         try:
             return self.finder.find(cells.get(self.columns.image), folder) if self.columns.image else None
         except DataError as error:
@@ -130,7 +130,7 @@ class Parser:
 
 
 class _RowError(Exception):
-    """Why a row is set aside, in a few words."""
+    """Why a row is rejected, in a few words."""
 
 
 def text_of(cell: Any, column: str) -> str:  # noqa: ANN401 - what a table holds

@@ -7,20 +7,20 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mmeval.data.card import LARGEST
-from mmeval.data.hub import snapshot
 from mmeval.data.reading.files import kind
 from mmeval.data.table.options import HUB, TableOptions
 from mmeval.errors import DataError
+from mmeval.fetch.snapshot import snapshot
 from mmeval.safe_yaml import load
 
 TEXTS = ("csv", "tsv", "jsonl", "ndjson")
 TABLES = ("parquet", *TEXTS, *(f"{ending}.gz" for ending in TEXTS))
-PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "JPG", "JPEG", "PNG")
+IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "JPG", "JPEG", "PNG")
 CARD = "README.md"
 
 
 class Fetched(NamedTuple):
-    """A repository's tables and pictures on disk."""
+    """A repository's tables and images on disk."""
 
     path: Path
     """The table: a file, or a folder of them."""
@@ -32,7 +32,7 @@ class Fetched(NamedTuple):
 
 
 def fetch(options: TableOptions) -> Fetched:
-    """Have the tables and pictures of a Hub data set.
+    """Have the tables and images of a Hub data set.
 
     Raises:
         DataError: there is no such data set, revision or table, no access or no connection.
@@ -42,8 +42,8 @@ def fetch(options: TableOptions) -> Fetched:
     if inside:
         below = glob.escape(inside)
         tables = [below] if kind(Path(inside)) else [f"{below}/{pattern}" for pattern in tables]
-    pictures = [] if options.images else [f"*.{ending}" for ending in PICTURES]
-    found = snapshot(name, [*tables, *pictures, CARD], options.revision or None)
+    images = [] if options.images else [f"*.{ending}" for ending in IMAGES]
+    found = snapshot(name, [*tables, *images, CARD], options.revision or None)
     path = found.folder / inside if inside else found.folder
     return Fetched(path, found.folder, found.commit, _licence(found.folder / CARD))
 

@@ -6,14 +6,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
+from mmeval.api.source import Rejected
 from mmeval.console import note
 from mmeval.data.groups import Groups
 from mmeval.data.split import TENTHS, Member, hash_split
+from mmeval.data.table.duplicates import same_files
+from mmeval.data.table.images import Reference
 from mmeval.data.table.parsing import NO_LANGUAGE, Parsed
-from mmeval.data.table.pictures import Reference
-from mmeval.data.table.same import same_files
 from mmeval.errors import DataError
-from mmeval.plugin.source import Rejected
 
 SALT = "mmeval-table-split-1"
 RARE = 10
@@ -25,7 +25,7 @@ LARGE = 0.1
 
 
 class Scan:
-    """A table, read once from end to end; rows are numbered as they come, those that are set aside left out."""
+    """A table, read once from end to end; rows are numbered as they come, those that are rejected left out."""
 
     def __init__(self, rows: Iterable[Parsed | Rejected], tasks: Iterable[str], where: str, language: str = "") -> None:
         """Read all rows.
@@ -41,7 +41,7 @@ class Scan:
         """
         self.where = where
         self.classes: dict[str, set[str]] = {task: set() for task in tasks}
-        self.pictures: dict[str, Reference] = {}
+        self.images: dict[str, Reference] = {}
         """By key, without bytes."""
         self._rows_of: Counter[str] = Counter()
         self._ids: Counter[str] = Counter()
@@ -62,9 +62,7 @@ class Scan:
         if not self._told:
             if not aside:
                 raise DataError(f"{where} holds no rows.")
-            images = (
-                "; --images names the folder that pictures' paths start from" if "picture" in aside[0].reason else ""
-            )
+            images = "; --images names the folder that images' paths start from" if "image" in aside[0].reason else ""
             raise DataError(
                 f"None of the {len(aside):,} rows of {where} can be used, as {aside[0].where}: "
                 f"{aside[0].reason}{images}."
@@ -75,12 +73,12 @@ class Scan:
         number, name = len(self._told), sys.intern(row.name)
         # One string a key: with a tuple each, a table of millions of rows needs twice the memory.
         keys = [f"n{name}", *([f"g{row.group}"] if row.group else [])]
-        if picture := row.picture:
-            keys.append(f"p{picture.key}")
-            if picture.key not in self.pictures:
-                self.pictures[picture.key] = picture._replace(data=b"")
-                self._row_of[picture.key] = number
-            self._rows_of[picture.key] += 1
+        if image := row.image:
+            keys.append(f"p{image.key}")
+            if image.key not in self.images:
+                self.images[image.key] = image._replace(data=b"")
+                self._row_of[image.key] = number
+            self._rows_of[image.key] += 1
         self._groups.add(*keys)
         for task, label in row.labels.items():
             self.classes[task].add(label)
@@ -110,7 +108,7 @@ class Scan:
         Raises:
             DataError: what is told lacks the training or the test split, or there is too little to carve.
         """
-        self._join_same_pictures()
+        self._join_same_images()
         told = Counter(self._told)
         if set(told) <= {"", "train"}:
             found = self._carved(range(len(self._told)), TENTHS)
@@ -157,7 +155,7 @@ class Scan:
         if lacks := [split for split in shares if split not in {splits[number] for number in numbers}]:
             raise DataError(
                 f"{self.where} is too small to be carved into {', '.join(shares)}: its {len(numbers):,} rows are "
-                f"{len(sizes):,} groups that share an id, a picture or a text, and {lacks[0]} gets none; "
+                f"{len(sizes):,} groups that share an id, an image or a text, and {lacks[0]} gets none; "
                 "add rows, or a column that says the split."
             )
         self._say_large(sizes)
@@ -170,8 +168,8 @@ class Scan:
             return
         why = ""
         if self._rows_of and (commonest := self._rows_of.most_common(1)[0])[1] > size / 2:
-            why = f"; the picture {commonest[0]} alone stands in {commonest[1]:,}"
-        note(f"{size:,} of {total:,} rows share an id, a picture, a group or a text, so all are in one split{why}")
+            why = f"; the image {commonest[0]} alone stands in {commonest[1]:,}"
+        note(f"{size:,} of {total:,} rows share an id, an image, a group or a text, so all are in one split{why}")
 
     def _require_languages(self, column: str) -> None:
         without = [one for one in self._aside if one.reason.startswith(NO_LANGUAGE)]
@@ -200,9 +198,9 @@ class Scan:
                 rows = f"{len(self._told):,} rows"
                 note(f"{task} has {len(names):,} classes in {rows}; --columns label= names another column")
 
-    def _join_same_pictures(self) -> None:
-        """Put rows together whose pictures are the same bytes under several names."""
-        for key, content in same_files(self.pictures.values()):
+    def _join_same_images(self) -> None:
+        """Put rows together whose images are the same bytes under several names."""
+        for key, content in same_files(self.images.values()):
             self._groups.join(self._row_of[key], f"psha256:{content}")
 
 

@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from mmeval.api.source import Example, Rejected
+from mmeval.api.task import Task
 from mmeval.console import note
 from mmeval.data.languages import Language, complaint, corrections, language_of
 from mmeval.data.reading.row import Row
 from mmeval.data.table.columns import guessed, require_everywhere, resolve
 from mmeval.data.table.delimiter import said_of_delimiter
+from mmeval.data.table.images import Finder
 from mmeval.data.table.options import TableOptions
 from mmeval.data.table.parsing import Parsed, Parser
-from mmeval.data.table.pictures import Finder
 from mmeval.data.table.scan import Scan
 from mmeval.data.table.tables import tables
 from mmeval.errors import DataError, UserError
 from mmeval.files import digest, sweep, write_text
 from mmeval.home import home
-from mmeval.plugin.model import Task
-from mmeval.plugin.source import Example, Rejected
 
 RULES = "table-3"
 """Names what these modules do; part of the identity."""
@@ -31,7 +31,7 @@ class TableSource:
     """The source of ``table:PATH``.
 
     A row is an example. Without a column of splits they are carved by a salted hash, stratified by the first task
-    (small classes together), over groups of rows that share an id, a picture (the same file, or the same bytes) or a
+    (small classes together), over groups of rows that share an id, an image (the same file, or the same bytes) or a
     value of ``group``; without ids, also rows that hold the same.
     """
 
@@ -52,7 +52,7 @@ class TableSource:
         require_everywhere(self.columns, self.tables)
         folder = Path(options.images) if options.images else root or (path if path.is_dir() else path.parent)
         if not folder.is_dir():
-            raise DataError(f"The folder of pictures {folder} is not there; --images names another.")
+            raise DataError(f"The folder of images {folder} is not there; --images names another.")
         every = _language(options.language)
         self._finder = Finder(folder, beside=not options.images, inside=options.is_hub)
         carve = options.columns.split == ""
@@ -71,7 +71,7 @@ class TableSource:
 
     @property
     def identity(self) -> dict[str, str]:
-        """Rules, columns, and name, size and time of each file, also of pictures that are files of their own.
+        """Rules, columns, and name, size and time of each file, also of images that are files of their own.
 
         The names of those are kept, so that a table that hasn't changed isn't read for it. What the Hub keeps is
         told by its commit; times would only say when it was fetched.
@@ -85,7 +85,7 @@ class TableSource:
         folders = [table.folder for table in self.tables]
         places = json.dumps([self.options.images, folders, self.revision])
         kept = home() / "tables" / "pictures" / f"{digest(RULES, options, of_tables, places)[:16]}.json"
-        self._find_pictures(kept)
+        self._find_images(kept)
         found = digest(of_tables, *self._finder.stamps(times=times))
         return {"rules": RULES, "options": options, "files": found, "revision": self.revision}
 
@@ -96,23 +96,23 @@ class TableSource:
 
     @property
     def size(self) -> int:
-        """Number of pictures."""
-        return len(self._scan.pictures)
+        """Number of images."""
+        return len(self._scan.images)
 
     def images(self) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Yield each picture that a row names, once; the table is read only for pictures that it holds itself."""
-        known = self._scan.pictures
+        """Yield each image that a row names, once; the table is read only for images that it holds itself."""
+        known = self._scan.images
         if all(one.path for one in known.values()):
             yield from ((key, one.read) for key, one in known.items())
             return
         seen: set[str] = set()
         for row in self._rows():
-            if isinstance(row, Parsed) and row.picture and row.picture.key not in seen:
-                seen.add(row.picture.key)
-                yield row.picture.key, row.picture.read
+            if isinstance(row, Parsed) and row.image and row.image.key not in seen:
+                seen.add(row.image.key)
+                yield row.image.key, row.image.read
 
     def examples(self) -> Iterator[Example | Rejected]:
-        """Yield each row as an example, or why it is set aside."""
+        """Yield each row as an example, or why it is rejected."""
         splits, number = self._splits, 0
         for row in self._rows():
             if isinstance(row, Rejected):
@@ -124,7 +124,7 @@ class TableSource:
                 language=row.language,
                 split=splits[number],
                 labels=row.labels,
-                image=row.picture.key if row.picture else None,
+                image=row.image.key if row.image else None,
                 cluster=self._scan.cluster(number),
                 slices=row.slices,
                 metadata=row.metadata,
@@ -132,8 +132,8 @@ class TableSource:
             )
             number += 1
 
-    def _find_pictures(self, kept: Path) -> None:
-        """Look for every picture's file: the names are those that are kept, else the table is read for them."""
+    def _find_images(self, kept: Path) -> None:
+        """Look for every image's file: the names are those that are kept, else the table is read for them."""
         if "_scan" in self.__dict__:
             return
         try:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmeval.api.source import Rejected
 from mmeval.data.reading.delimited import read_delimited
 from mmeval.data.reading.files import PARQUET, kind, open_file, read_table
 from mmeval.data.reading.json_lines import read_json_lines
@@ -15,7 +16,6 @@ from mmeval.data.reading.parquet import parquet_columns
 from mmeval.data.reading.row import Row
 from mmeval.data.table.delimiter import delimiter_of
 from mmeval.errors import DataError, UserError
-from mmeval.plugin.source import Rejected
 
 SPLITS = {
     "train": "train training",

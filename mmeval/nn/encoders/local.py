@@ -11,7 +11,7 @@ from typing import Any
 
 from mmeval.errors import UserError
 from mmeval.nn.encoder import ImageEncoder, TextEncoder
-from mmeval.nn.encoders.named import Named
+from mmeval.nn.encoders.name import Named
 
 READS = {"st": "sentence_transformer", "hf": "", "open_clip": "open_clip_towers", "timm": "timm_image"}
 """Values of the option ``as``, and the module that reads such a folder; of ``hf`` there is one per modality."""

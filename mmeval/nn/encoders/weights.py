@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from mmeval.data.download.hub import client_errors, without_bars
 from mmeval.errors import MissingWeightsError, UserError
-from mmeval.nn.encoders.named import Named
+from mmeval.fetch.hub import client_errors, without_bars
+from mmeval.nn.encoders.name import Named
 
 _unreachable = False
 """Whether the Hub is left alone just now, for want of an address."""

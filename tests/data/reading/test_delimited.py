@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmeval.api.source import Rejected
 from mmeval.data.reading import delimited
 from mmeval.data.reading.delimited import read_delimited
 from mmeval.data.reading.row import Row
 from mmeval.errors import DataError
-from mmeval.plugin.source import Rejected
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 TABLES = st.integers(2, 4).flatmap(lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=8))
@@ -62,7 +62,7 @@ def test_a_short_line_without_a_header_is_held_against_the_columns_that_are_expe
     assert found == Rejected("t.csv, row 1", "1 cell where a row has 3: file, title, class")
 
 
-def test_ragged_rows_and_nul_bytes_are_set_aside_and_the_rest_is_read() -> None:
+def test_ragged_rows_and_nul_bytes_are_rejected_and_the_rest_is_read() -> None:
     assert read("a,b\n1\n1,2,3\n1,\0\n1,2\n") == [
         Rejected("t.csv, row 1", "1 cell where the header has 2 columns"),
         Rejected("t.csv, row 2", "3 cells where the header has 2 columns"),

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmeval.data.reading.files import kind, open_file, read_picture, read_table
+from mmeval.data.reading.files import kind, open_file, read_image, read_table
 from mmeval.data.reading.row import Row
 from mmeval.errors import DataError
 
@@ -108,13 +108,13 @@ def test_another_file_that_is_missing_is_not_taken_for_this_one(tmp_path: Path) 
         (tmp_path / "other").read_bytes()
 
 
-def test_a_picture_is_read_up_to_a_limit(tmp_path: Path) -> None:
+def test_a_image_is_read_up_to_a_limit(tmp_path: Path) -> None:
     path = tmp_path / "x.jpg"
     path.write_bytes(b"x" * 2000)
-    assert read_picture(path) == b"x" * 2000
-    with pytest.raises(DataError, match=r"^the picture's file holds more than 1,999 bytes$"):
-        read_picture(path, limit=1999)
-    with pytest.raises(DataError, match=r"^the picture's file can't be read \(Is a directory\)$"):
-        read_picture(tmp_path)
+    assert read_image(path) == b"x" * 2000
+    with pytest.raises(DataError, match=r"^the image's file holds more than 1,999 bytes$"):
+        read_image(path, limit=1999)
+    with pytest.raises(DataError, match=r"^the image's file can't be read \(Is a directory\)$"):
+        read_image(tmp_path)
     with pytest.raises(FileNotFoundError):
-        read_picture(tmp_path / "y.jpg")
+        read_image(tmp_path / "y.jpg")

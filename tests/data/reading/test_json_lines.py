@@ -1,4 +1,4 @@
-"""JSON Lines: what was written comes back, and a line that is no record is set aside with its row."""
+"""JSON Lines: what was written comes back, and a line that is no record is rejected with its row."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmeval.api.source import Rejected
 from mmeval.data.reading import json_lines
 from mmeval.data.reading.json_lines import read_json_lines
 from mmeval.data.reading.row import Row
 from mmeval.errors import DataError
-from mmeval.plugin.source import Rejected
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 PLAIN = TEXTS | st.integers() | st.none() | st.booleans()
@@ -50,7 +50,7 @@ def test_blank_lines_are_passed_over_and_counted() -> None:
     assert read('\n{"a": 1}\n  \n{"a": 2}') == [Row(2, {"a": 1}), Row(4, {"a": 2})]
 
 
-def test_lines_that_are_no_record_are_set_aside_and_the_rest_is_read() -> None:
+def test_lines_that_are_no_record_are_rejected_and_the_rest_is_read() -> None:
     first, second, third, last = read('{"a": 1\n[1]\n{"b": 1}\n{"a": 1}\n', required=["a"])
     assert first == Rejected("t.jsonl, row 1", "not JSON (Expecting ',' delimiter: line 2 column 1 (char 8))")
     assert second == Rejected("t.jsonl, row 2", "no JSON object")
@@ -63,12 +63,12 @@ def test_several_missing_keys_are_named() -> None:
 
 
 @pytest.mark.parametrize("line", [r'{"a": "\u0000"}', r'{"a": [{"b": "x\u0000"}]}', r'{"\u0000": 1}'])
-def test_nul_bytes_are_set_aside_however_deep(line: str) -> None:
+def test_nul_bytes_are_rejected_however_deep(line: str) -> None:
     assert reason(line) == "holds a NUL byte"
 
 
 @pytest.mark.parametrize("line", [r'{"a": "\ud83d"}', r'{"a": [{"b": "x\uDE00"}]}'])
-def test_half_a_character_is_set_aside_for_no_table_can_keep_it(line: str) -> None:
+def test_half_a_character_is_rejected_for_no_table_can_keep_it(line: str) -> None:
     assert reason(line) == "holds half a character (a lone surrogate)"
 
 
@@ -77,7 +77,7 @@ def test_what_only_looks_like_that_is_kept(line: str, value: str) -> None:
     assert read(line) == [Row(1, {"a": value})]
 
 
-def test_a_number_or_a_nesting_beyond_reason_is_set_aside() -> None:
+def test_a_number_or_a_nesting_beyond_reason_is_rejected() -> None:
     assert reason('{"a": ' + "1" * 5000 + "}").startswith("not JSON (Exceeds the limit (4300 digits)")
     assert reason('{"a": ' + "[" * 200_000 + "]" * 200_000 + "}").startswith("not JSON (maximum recursion depth")
 

@@ -63,7 +63,7 @@ def test_rows_are_numbered_through_batches_and_row_groups(tmp_path: Path) -> Non
     assert [row.number for row in read_parquet(path, "t.parquet")] == list(range(1, 1001))
 
 
-def test_pictures_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
+def test_images_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
     """Their bytes are overwritten, and nothing notices."""
     table = pa.table({"a": ["x"] * 3, "image": [bytes(range(256)) * 40] * 3})
     path = write(tmp_path / "t.parquet", table, compression="none", use_dictionary=False)

@@ -141,7 +141,7 @@ def read(path: Path, number: int = 0, limit: int = 1000) -> set[str]:
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
-    """Else one picture of a few kilobytes fills the memory."""
+    """Else one image of a few kilobytes fills the memory."""
     path = made(tmp_path / "bomb.zip", {"1.jpg": bytes(10_000_000)})
     assert read(path) == {"1.jpg in the zip file holds more than 1,000 bytes"}
 
@@ -153,7 +153,7 @@ def test_a_bomb_that_states_a_small_size_is_damaged(tmp_path: Path) -> None:
 
 
 def test_a_damaged_member_is_told(two: Path) -> None:
-    """Else a broken picture is one that was never there, or wrong pixels."""
+    """Else a broken image is one that was never there, or wrong pixels."""
     edited(two, lambda data: data.__setitem__(slice(35, 45), b"\xff" * 10))
     (message,) = read(two)
     assert message.startswith("a.txt in the zip file is damaged (Error -3 while decompressing data: ")
@@ -292,7 +292,7 @@ def test_an_extra_field_without_the_place_is_damage(two: Path) -> None:
 
 
 def test_threads_read_at_once(tmp_path: Path) -> None:
-    """Else pictures get each other's bytes."""
+    """Else images get each other's bytes."""
     path = made(tmp_path / "many.zip", {f"{n}.bin": bytes([n]) * 5000 for n in range(200)})
     index = ZipIndex(path)
     with ThreadPoolExecutor(8) as pool:

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmeval.api.source import Example, Rejected
 from mmeval.data.table.options import TableOptions, parse_columns
 from mmeval.data.table.source import TableSource
-from mmeval.plugin.source import Example, Rejected
 
 CLASSES = ("shoe", "hat", "bag", "coat")
 WORDS = {"de": ("Schuh", "Hut", "Tasche", "Mantel"), "en": CLASSES, "sk": ("topánka", "klobúk", "taška", "kabát")}
 
 
 def jpeg(number: int) -> bytes:
-    """A square of the colour of class ``number % 4``; another number is another picture."""
+    """A square of the colour of class ``number % 4``; another number is another image."""
     colour = ((200, 30, 30), (30, 200, 30), (30, 30, 200), (180, 180, 20))[number % 4]
     noise = np.random.default_rng(number).normal(0, 15, (24, 24, 3))
     file = io.BytesIO()
@@ -75,7 +75,7 @@ def source(path: Path, columns: str = "", **options: str) -> TableSource:
 
 
 def read(path: Path, columns: str = "", **options: str) -> tuple[list[Example], list[Rejected]]:
-    """Examples, and what is set aside."""
+    """Examples, and what is rejected."""
     every = list(source(path, columns, **options).examples())
     return [one for one in every if isinstance(one, Example)], [one for one in every if isinstance(one, Rejected)]
 

@@ -57,7 +57,7 @@ def test_the_language_of_every_row_stands_before_a_column_that_is_called_so() ->
         (
             "",
             ["Titel", "Kategorie"],
-            "shop.csv: which columns hold texts or pictures and the class? Say it: "
+            "shop.csv: which columns hold texts or images and the class? Say it: "
             "--columns text=NAME,image=NAME,label=NAME. Its columns are Titel, Kategorie.",
         ),
         (
@@ -89,7 +89,7 @@ def test_a_note_says_what_nobody_said(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_files_of_one_folder_must_have_the_same_columns(tmp_path: Path) -> None:
-    """Else all rows of a file are set aside, and a fraction of the data is scored."""
+    """Else all rows of a file are rejected, and a fraction of the data is scored."""
     write(tmp_path / "a.csv", texts())
     write(tmp_path / "b.csv", products(4))
     with pytest.raises(UserError) as error:

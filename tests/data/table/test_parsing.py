@@ -1,4 +1,4 @@
-"""What a row's cells say, and for which reasons a row is set aside."""
+"""What a row's cells say, and for which reasons a row is rejected."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from mmeval.api.source import Example
 from mmeval.errors import UserError
-from mmeval.plugin.source import Example
 from tests.data.table.shop import read, texts, write
 
 GOOD = [{"text": f"text {number}", "label": "ab"[number % 2], "lang": "de"} for number in range(40)]
 
 
 def row(folder: Path, cells: dict[str, Any], columns: str = "", **options: str) -> Example | str:
-    """The example of one more row of a table of good ones, or why it is set aside."""
+    """The example of one more row of a table of good ones, or why it is rejected."""
     path = folder / "shop.jsonl"
     path.write_text("\n".join(map(json.dumps, [*GOOD, cells])))
     examples, aside = read(path, columns, **options)
@@ -35,7 +35,7 @@ def test_languages_are_codes_without_countries(said: str | None, language: str, 
 
 
 @pytest.mark.parametrize("said", ["Klingonish", "d", "de DE", "12", "xx", "zz", "cat_food"])
-def test_unknown_languages_are_set_aside_with_the_reason(said: str, tmp_path: Path) -> None:
+def test_unknown_languages_are_rejected_with_the_reason(said: str, tmp_path: Path) -> None:
     found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
     assert found == f'the language "{said}" is neither an ISO 639 code such as de or pt-BR nor a known name'
 
@@ -84,12 +84,12 @@ def test_a_language_of_every_row(tmp_path: Path) -> None:
     [
         ({"text": "x", "label": None}, "no label in label"),
         ({"text": "x", "label": " "}, "no label in label"),
-        ({"text": " ", "label": "a"}, "neither text nor picture"),
+        ({"text": " ", "label": "a"}, "neither text nor image"),
         ({"text": "x", "label": ["a", "b"]}, "label holds 2 values, not one"),
         ({"text": {"de": "x"}, "label": "a"}, "text holds an object, not a text"),
     ],
 )
-def test_why_a_row_is_set_aside(cells: dict[str, Any], reason: str, tmp_path: Path) -> None:
+def test_why_a_row_is_rejected(cells: dict[str, Any], reason: str, tmp_path: Path) -> None:
     assert row(tmp_path, cells) == reason
 
 
@@ -121,7 +121,7 @@ def test_a_task_may_lack_labels(tmp_path: Path) -> None:
 
 
 def test_a_word_that_is_no_split_stops_rather_than_losing_a_split(tmp_path: Path) -> None:
-    """Else all rows of "heldout" are set aside, and a test split is carved of the others."""
+    """Else all rows of "heldout" are rejected, and a test split is carved of the others."""
     rows = [one | {"split": "train" if number % 2 else "heldout"} for number, one in enumerate(texts())]
     path = write(tmp_path / "shop.csv", rows)
     with pytest.raises(UserError) as error:

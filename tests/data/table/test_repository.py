@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmeval.data.asked import Asked, Opened
-from mmeval.data.named import open_data
+from mmeval.data.open.resolve import open_data
+from mmeval.data.request import Dataset, DatasetRequest
 from mmeval.data.table.repository import _licence
 from mmeval.errors import DataError
 from mmeval.plugin.manager import Manager
@@ -30,8 +30,8 @@ def server(tmp_path: Path) -> Iterator[HubServer]:
         yield server
 
 
-def opened(name: str, **options: str) -> Opened:
-    return open_data(Asked(f"table:{name}", **options), Manager())  # type: ignore[arg-type]
+def opened(name: str, **options: str) -> Dataset:
+    return open_data(DatasetRequest(f"table:{name}", **options), Manager())  # type: ignore[arg-type]
 
 
 def refusal(name: str) -> str:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmeval.data.table.images import Reference
 from mmeval.data.table.parsing import Parsed
-from mmeval.data.table.pictures import Reference
 from mmeval.data.table.scan import Scan
 from mmeval.errors import DataError
 from tests.data.table.shop import jpeg, products, read, shop, source, split_by_id, texts, write
@@ -20,14 +20,14 @@ FEW = st.integers(0, 25)
 SHARING = st.lists(st.tuples(FEW, FEW, FEW, st.integers(0, 3)), min_size=60, max_size=120)
 
 
-def parsed(number: int, id_: int = 0, picture: int = 0, group: int = 0, label: int = 0, split: str = "") -> Parsed:
-    """A row; 0 is no id, picture or group."""
+def parsed(number: int, id_: int = 0, image: int = 0, group: int = 0, label: int = 0, split: str = "") -> Parsed:
+    """A row; 0 is no id, image or group."""
     return Parsed(
         id=f"i{id_}" if id_ else "",
         text=f"text {number}",
         language="de",
         labels={"label": f"c{label}"},
-        picture=Reference(f"p{picture}", "p", picture) if picture else None,
+        image=Reference(f"p{image}", "p", image) if image else None,
         split=split,
         group=f"g{group}" if group else "",
         slices={},
@@ -65,7 +65,7 @@ def test_rows_that_share_anything_stand_in_one_split(shared: list[tuple[int, int
     rows = spread(shared)
     splits, by_key = scanned(rows), defaultdict(set)
     for row in rows:
-        for key in filter(None, (row.id, row.group, row.picture and row.picture.key)):
+        for key in filter(None, (row.id, row.group, row.image and row.image.key)):
             by_key[key].add(splits[row.text])
     assert all(len(found) == 1 for found in by_key.values())
 
@@ -97,7 +97,7 @@ def test_every_class_has_its_share_and_rare_ones_have_it_together(tmp_path: Path
 
 
 def test_rows_of_one_id_are_told_apart_by_language_then_by_number(tmp_path: Path) -> None:
-    """Else all but one language of each product are set aside."""
+    """Else all but one language of each product are rejected."""
     rows = [*products(20), products(1)[0]]
     examples, aside = read(write(tmp_path / "a.csv", [{**row, "photo": ""} for row in rows]))
     assert not aside
@@ -154,7 +154,7 @@ def test_train_alone_is_carved(capsys: pytest.CaptureFixture[str]) -> None:
         (
             {"": 3},
             "shop.csv is too small to be carved into train, validation, test: its 3 rows are 3 groups that share "
-            "an id, a picture or a text, and validation gets none; add rows, or a column that says the split.",
+            "an id, an image or a text, and validation gets none; add rows, or a column that says the split.",
         ),
     ],
 )
@@ -166,11 +166,11 @@ def test_splits_that_can_not_be_had(counts: dict[str, int], message: str) -> Non
 
 def test_a_placeholder_that_ties_a_tenth_of_the_rows_together_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Else nobody learns why a split has the wrong size."""
-    scanned([parsed(number, picture=1 if number < 30 else 0, label=number % 2) for number in range(200)])
+    scanned([parsed(number, image=1 if number < 30 else 0, label=number % 2) for number in range(200)])
     said, _ = capsys.readouterr().err.splitlines()
     assert said == (
-        "30 of 200 rows share an id, a picture, a group or a text, so all are in one split; "
-        "the picture p1 alone stands in 30"
+        "30 of 200 rows share an id, an image, a group or a text, so all are in one split; "
+        "the image p1 alone stands in 30"
     )
 
 
@@ -192,8 +192,8 @@ def test_where_no_row_can_be_used_one_says_why(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read(tmp_path / "shop.csv")
     assert str(error.value) == (
-        "None of the 120 rows of shop.csv can be used, as shop.csv, row 1: the picture's file photos/0.jpg is not "
-        "there; --images names the folder that pictures' paths start from."
+        "None of the 120 rows of shop.csv can be used, as shop.csv, row 1: the image's file photos/0.jpg is not "
+        "there; --images names the folder that images' paths start from."
     )
 
 
@@ -202,6 +202,6 @@ def test_a_missing_photo_sets_its_rows_aside_and_no_others(tmp_path: Path) -> No
     before = split_by_id(read(tmp_path / "shop.csv")[0])
     (tmp_path / "photos" / "7.jpg").unlink()
     examples, aside = read(tmp_path / "shop.csv")
-    assert {one.reason for one in aside} == {"the picture's file photos/7.jpg is not there"}
+    assert {one.reason for one in aside} == {"the image's file photos/7.jpg is not there"}
     assert {one.id for one in aside} == {"S7"}
     assert before.keys() - split_by_id(examples).keys() == {"S7/de", "S7/en", "S7/sk"}

@@ -1,4 +1,4 @@
-"""A table as a source: its tasks and pictures, and an identity that changes when content does."""
+"""A table as a source: its tasks and images, and an identity that changes when content does."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmeval.data.prepare import prepare
+from mmeval.data.prepare.prepare import prepare
 from mmeval.data.stats import stats
-from mmeval.data.table.named import table_spec
 from mmeval.data.table.options import TableOptions
+from mmeval.data.table.resolve import table_spec
 from mmeval.data.table.source import TableSource
 from mmeval.errors import DataError, UserError
 from mmeval.home import home
@@ -28,7 +28,7 @@ FEATURES = {
 
 
 def parquet(path: Path, start: int, stop: int) -> Path:
-    """A file as ``datasets`` writes it: pictures as bytes, labels as numbers whose names stand in the schema."""
+    """A file as ``datasets`` writes it: images as bytes, labels as numbers whose names stand in the schema."""
     rows = {
         "image": [{"bytes": jpeg(number), "path": None} for number in range(start, stop)],
         "text": [f"text {number}" for number in range(start, stop)],
@@ -55,18 +55,18 @@ def test_a_shop_is_prepared_whole(tmp_path: Path) -> None:
     assert counted.tasks[0].not_in_train == 0
 
 
-def test_parquet_of_datasets_has_its_classes_by_name_and_each_picture_once(tmp_path: Path) -> None:
+def test_parquet_of_datasets_has_its_classes_by_name_and_each_image_once(tmp_path: Path) -> None:
     """Else classes are called 0 and 1 in every report."""
     parquet(tmp_path / "data" / "train-00000-of-00002.parquet", 0, 30)
     parquet(tmp_path / "data" / "train-00001-of-00002.parquet", 20, 50)
     parquet(tmp_path / "data" / "test-00000-of-00001.parquet", 50, 70)
     found = source(tmp_path)
     assert found.tasks[0].classes == tuple(sorted(CLASSES))
-    pictures = {key: read() for key, read in found.images()}
-    assert len(pictures) == found.size == 70
+    images = {key: read() for key, read in found.images()}
+    assert len(images) == found.size == 70
     examples = list(found.examples())
     assert len(examples) == 80
-    assert {pictures[one.image] for one in examples} == {jpeg(number) for number in range(70)}  # type: ignore
+    assert {images[one.image] for one in examples} == {jpeg(number) for number in range(70)}  # type: ignore
 
 
 def test_an_image_folder_with_metadata_in_each_split(tmp_path: Path) -> None:
@@ -77,14 +77,14 @@ def test_an_image_folder_with_metadata_in_each_split(tmp_path: Path) -> None:
         for number in range(start, stop):
             (tmp_path / split / f"{number - start}.jpg").write_bytes(jpeg(number))
     found = source(tmp_path)
-    pictures = {key: read() for key, read in found.images()}
-    assert len(pictures) == 60
+    images = {key: read() for key, read in found.images()}
+    assert len(images) == 60
     by_text = {one.text: one for one in found.examples()}  # type: ignore[union-attr]
-    assert pictures[by_text["t40"].image] == jpeg(40)  # type: ignore[union-attr,index]
+    assert images[by_text["t40"].image] == jpeg(40)  # type: ignore[union-attr,index]
     assert by_text["t40"].split == "test"  # type: ignore[union-attr]
 
 
-def test_pictures_alone_and_texts_alone_are_data_sets(tmp_path: Path) -> None:
+def test_images_alone_and_texts_alone_are_data_sets(tmp_path: Path) -> None:
     path = shop(tmp_path)
     examples, _ = read(path, "text=,id=sku")
     assert {one.text for one in examples} == {""}
@@ -96,14 +96,14 @@ def test_pictures_alone_and_texts_alone_are_data_sets(tmp_path: Path) -> None:
 def test_nothing_changed_is_the_same_identity_and_reads_no_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else every `mmeval data show` reads gigabytes of embedded pictures to find that nothing changed."""
+    """Else every `mmeval data show` reads gigabytes of embedded images to find that nothing changed."""
     path = shop(tmp_path)
     before = source(path).identity
     monkeypatch.setattr(TableSource, "_rows", lambda _: pytest.fail("the table was read"))
     assert source(path).identity == before
 
 
-@pytest.mark.parametrize("change", ["row", "picture", "gone", "come", "columns", "language"])
+@pytest.mark.parametrize("change", ["row", "image", "gone", "come", "columns", "language"])
 def test_any_change_is_another_identity(change: str, tmp_path: Path) -> None:
     """Else results are of data that is no longer there."""
     path, columns, language = shop(tmp_path), "", ""
@@ -114,7 +114,7 @@ def test_any_change_is_another_identity(change: str, tmp_path: Path) -> None:
     match change:
         case "row":
             write(path, [*products(40), {**products(1)[0], "title": "another"}])
-        case "picture":
+        case "image":
             size = photo.stat().st_size
             photo.write_bytes(jpeg(3)[:-1] + b"\0")
             os.utime(photo, ns=(1, 1))
@@ -140,13 +140,13 @@ def test_d4_what_a_killed_process_left_of_another_table_is_removed(tmp_path: Pat
     assert [path.suffix for path in left.parent.iterdir()] == [".json"]
 
 
-def test_pictures_of_another_folder(tmp_path: Path) -> None:
+def test_images_of_another_folder(tmp_path: Path) -> None:
     path = shop(tmp_path / "shop")
     (tmp_path / "shop" / "photos").rename(tmp_path / "photos")
     assert len(read(path, images=str(tmp_path))[0]) == 120
     with pytest.raises(DataError) as error:
         source(path, images=str(tmp_path / "no"))
-    assert str(error.value) == f"The folder of pictures {tmp_path / 'no'} is not there; --images names another."
+    assert str(error.value) == f"The folder of images {tmp_path / 'no'} is not there; --images names another."
 
 
 def test_a_table_of_the_hub_is_told_by_its_commit_not_by_when_it_came(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_an_unknown_or_wrong_encoding_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_texts_in_the_language_column_are_said_to_be_no_languages(tmp_path: Path) -> None:
-    """Else the few rows that are left have one class, and the label column is blamed."""
+    """Else the few rows that are left have one class, and the label column is attributed."""
     titles = [*(f"Red panda {number}" for number in range(20)), "fox", "cat"]
     shelves = [*("animals", "plants") * 10, "animals", "animals"]
     rows = [{"title": title, "shelf": shelf, "text": "x"} for title, shelf in zip(titles, shelves, strict=True)]
@@ -241,7 +241,7 @@ def test_texts_in_the_language_column_are_said_to_be_no_languages(tmp_path: Path
     )
 
 
-def test_a_class_that_is_left_alone_names_the_rows_that_were_set_aside(tmp_path: Path) -> None:
+def test_a_class_that_is_left_alone_names_the_rows_that_were_rejected(tmp_path: Path) -> None:
     rows = [{"text": f"x{number}", "label": "a", "language": "de"} for number in range(20)]
     rows += [{"text": "y", "label": "b", "language": "Zz"}]
     with pytest.raises(UserError) as error:

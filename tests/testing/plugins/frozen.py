@@ -1,4 +1,4 @@
-"""A torch model of pictures that has nothing to train, as a published one used as it is."""
+"""A torch model of images that has nothing to train, as a published one used as it is."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def offers(build: Callable[..., Any], **changes: Any) -> Callable[..., None]:
     """The hook that registers a model; ``changes`` are other fields of its spec."""
     facts = {
         "name": "sound",
-        "summary": "picture and text side by side, then a linear layer",
+        "summary": "image and text side by side, then a linear layer",
         "config": SoundConfig,
         "version": "1.0",
         "inputs": ("image", "text"),

@@ -1,4 +1,4 @@
-"""Declares texts alone, and looks whether there is a picture."""
+"""Declares texts alone, and looks whether there is an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes it that what has a text has a picture."""
+"""Takes it that what has a text has an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MMEVAL_API = "1.0"
 class Sighted(sound.Sound):
     def features(self, batch: mmeval.Batch) -> Tensor:
         if (batch.has_text & ~batch.has_image).any():
-            raise ValueError("a text without a picture")
+            raise ValueError("a text without an image")
         return super().features(batch)
 
 

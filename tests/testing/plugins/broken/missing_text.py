@@ -1,4 +1,4 @@
-"""Takes it that what has a picture has a text."""
+"""Takes it that what has an image has a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MMEVAL_API = "1.0"
 class Literate(sound.Sound):
     def features(self, batch: mmeval.Batch) -> Tensor:
         if (batch.has_image & ~batch.has_text).any():
-            raise ValueError("a picture without a text")
+            raise ValueError("an image without a text")
         return super().features(batch)
 
 

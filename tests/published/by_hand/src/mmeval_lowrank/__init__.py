@@ -59,7 +59,7 @@ def register_models(register):
                     "recipe.batch_size": 256,
                     "recipe.learning_rate": 0.002,
                     "recipe.weight_decay": 0.0001,
-                    "recipe.warmup": 0.1,
+                    "recipe.warmup_ratio": 0.1,
                 },
             },
             references=("https://arxiv.org/abs/1806.00064",),

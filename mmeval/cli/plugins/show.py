@@ -1,0 +1,42 @@
+"""``mmeval plugins show``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py.")]) -> None:
+    """Explain one plugin: paper, licence, presets, options."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmeval.api.config import options
+    from mmeval.console import cell, console
+    from mmeval.plugin.configure import configure
+    from mmeval.plugin.manager import Manager
+
+    spec = Manager().model(name)
+    screen = console()
+    screen.print(Text.assemble(cell(spec.name, "bold"), " ", cell(spec.version)))
+    facts = Table.grid(padding=(0, 2))
+    for label, value in (
+        ("what", [spec.summary]),
+        ("inputs", [" + ".join(spec.inputs)]),
+        ("paper", [spec.paper]),
+        ("licence", [spec.licence]),
+        ("presets", [", ".join(f"{p} (default)" if p == spec.default_preset else p for p in spec.presets)]),
+        ("see", spec.references),
+    ):
+        if any(value):
+            facts.add_row(label, Text("\n").join(map(cell, value)))
+    screen.print(facts)
+    title = cell(f"Options and their values in the preset {spec.default_preset}, for --set KEY=VALUE")
+    table = Table(title=title, title_justify="left")
+    for column in ("option", "type", "default", "meaning"):
+        table.add_column(column, overflow="fold", no_wrap=column == "option")
+    defaults = configure(spec.config, spec.name, spec.presets[spec.default_preset])
+    for option in options(defaults):
+        table.add_row(*map(cell, (option.name, option.type, option.default, option.help)))
+    screen.print(table)

@@ -1,6 +1,0 @@
-"""Source files: fetched so that nothing that has come is lost, and held against their published digest."""
-
-from mmeval.data.download.digests import check_digest
-from mmeval.data.download.fetching import fetch
-
-__all__ = ["check_digest", "fetch"]

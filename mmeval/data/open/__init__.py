@@ -1,0 +1,1 @@
+"""Find the data set that a user names, and open it."""

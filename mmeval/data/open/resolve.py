@@ -1,0 +1,64 @@
+"""Resolve the name that a user types after ``--dataset``, and open the data set behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmeval.api.spec import DatasetSpec
+from mmeval.data.card import read_card
+from mmeval.data.open.archive import open_archive
+from mmeval.data.prepare.prepare import prepare
+from mmeval.data.request import Dataset, DatasetRequest
+from mmeval.data.table.resolve import open_table
+from mmeval.errors import UserError
+
+if TYPE_CHECKING:
+    from mmeval.plugin.manager import Manager
+
+
+def open_data(request: DatasetRequest, manager: Manager, *, download: bool = False) -> Dataset:
+    """Open a data set, and prepare it first if no Store of it is on this machine.
+
+    Args:
+        request: the data set and its options.
+        manager: finds the plugins.
+        download: download missing files if the licence allows it.
+
+    Raises:
+        UserError: no data set has that name, or it can't be prepared.
+    """
+    if request.is_table:
+        return open_table(request, manager)
+    for option, value in request.table_options.items():
+        raise UserError(f"{option} {value}: only a table has it; write --dataset table:PATH.")
+    spec = resolve_spec(request.name, manager)
+    if spec.archive is None:
+        if request.source:
+            raise UserError(f"--source {request.source}: {spec.name} is made of packages; leave --source out.")
+        if request.allow_mismatch:
+            raise UserError(f"--allow-mismatch: {spec.name} is made of packages; leave the option out.")
+        store = prepare(spec)
+    else:
+        store = open_archive(spec, request, download=download)
+    return Dataset(spec, store, read_card(spec.card).licence if spec.card else "unknown")
+
+
+def resolve_spec(name: str, manager: Manager) -> DatasetSpec:
+    """Return the spec of a plugin's data set, with the variant that its name asks for (``food101:title-masked``).
+
+    Raises:
+        UserError: there is no such data set or variant.
+    """
+    if not name.endswith(".py") and Path(name).exists() and ("/" in name or name not in manager.names(DatasetSpec)):
+        raise UserError(f"{name}: a file or folder of your own is written table:{name}.")
+    base, colon, variant = (name, "", "") if name.endswith(".py") else name.partition(":")
+    spec = manager.dataset(base)
+    if not colon or variant == spec.default_variant:
+        return spec
+    if variant not in spec.variants:
+        named = [*([spec.default_variant] if spec.default_variant else []), *spec.variants]
+        has = f"its variants are {', '.join(named)}" if named else "it has no variants"
+        raise UserError(f'{base} has no variant "{variant}"; {has}.')
+    return dataclasses.replace(spec, variant=variant)

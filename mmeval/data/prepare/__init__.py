@@ -1,0 +1,1 @@
+"""Turn a source into a Store."""

@@ -1,0 +1,26 @@
+"""UPMC Food-101: images of dishes and the titles of the web pages that show them. Not the set of ETHZ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mmeval.api.hooks import hookimpl
+from mmeval.api.spec import Archive, DatasetSpec
+from mmeval.datasets.food101.source import CARD, GET, VARIANTS, Food101Source
+
+MMEVAL_API = "1.0"
+
+
+@hookimpl
+def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
+    """Offer the data set to mmeval."""
+    register(
+        DatasetSpec(
+            name="food101",
+            summary="UPMC Food-101: 90,704 images of dishes with page titles; task dish (101 classes); English",
+            card=CARD,
+            archive=Archive(open=Food101Source, get=GET),
+            variants=VARIANTS,
+            default_variant="title",
+        )
+    )

@@ -1,0 +1,1 @@
+"""Encoders whose weights come in a Python package."""

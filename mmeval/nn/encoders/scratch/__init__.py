@@ -1,0 +1,1 @@
+"""Small encoders that start from random weights."""

@@ -1,0 +1,47 @@
+"""A small convolutional image encoder that trains from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput
+from mmeval.nn.encoders.name import Named
+
+
+def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made alike either way
+    """``small-cnn[:SIZE]``."""
+    named.only()
+    return SmallCNN(named.pixels(64))
+
+
+class SmallCNN(ImageEncoder):
+    """Four stride-2 convolutions with group norm: uint8 ``[B, 3, S, S]`` -> ``(S / 16)^2`` tokens of 256.
+
+    Group norm (Wu and He 2018, arXiv 1803.08494) keeps an example's embedding independent of its batch.
+    """
+
+    def __init__(self, size: int = 64) -> None:
+        """``size`` is the side of the square input in pixels, a multiple of 16."""
+        super().__init__()
+        self.name, self.width, self.input = f"small-cnn:{size}", 256, ImageInput(size, size)
+        widths = (3, 32, 64, 128, self.width)
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.GroupNorm(8, b), nn.ReLU())
+                for a, b in pairwise(widths)
+            )
+        )
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """The four convolutions."""
+        return tuple(self.stages)
+
+    def encode(self, images: Tensor) -> Encoded:
+        """Pixels -> :class:`Encoded`, pooled by the mean over positions."""
+        maps = self.stages(self.input.normalise(images, next(self.parameters()).dtype))  # [B, 256, S/16, S/16]
+        tokens = maps.flatten(2).transpose(1, 2)
+        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))

@@ -1,0 +1,1 @@
+"""Encoders from the library sentence-transformers."""

@@ -1,0 +1,51 @@
+"""The images of a report: the most confident mistakes, kept in the run folder so that it needs no data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmeval.data.examples import Examples
+from mmeval.errors import RunFolderError
+from mmeval.files import atomic_path
+from mmeval.metrics.mistakes import confident_mistakes
+from mmeval.metrics.predictions import ANEW, readable
+from mmeval.api.task import Task
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "language", "text", "true", "predicted")]
+    + [("confidence", pa.float32()), ("image", pa.binary())]
+)
+SIZE = 24
+
+
+def write_gallery(path: Path, predictions: Path, task: Task, examples: Examples) -> None:
+    """Keep text and image of the most confident mistakes in ``predictions``."""
+    row_of = {id_: row for row, id_ in enumerate(examples.ids)}
+    mistakes = confident_mistakes(predictions, task, SIZE)
+    rows: list[dict[str, Any]] = []
+    for mistake in mistakes:
+        row = row_of[mistake.id]
+        image_row = int(examples.image_rows[row])
+        image = examples.store.image(image_row) if image_row >= 0 else None
+        rows.append(mistake._asdict() | {"text": examples.texts[row], "image": image})
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), str(temporary), write_page_checksum=True)
+
+
+def read_gallery(path: Path) -> list[dict[str, Any]]:
+    """The rows of a gallery, the most confident mistake first.
+
+    Raises:
+        RunFolderError: not a gallery.
+    """
+    with readable(path, ANEW):
+        table = pq.read_table(path, page_checksum_verification=True)
+        table.validate(full=True)
+    if not table.schema.equals(SCHEMA):
+        raise RunFolderError(f"{path} lacks columns of a gallery; {ANEW}.")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows

@@ -1,0 +1,121 @@
+"""The run pipeline: prepare, train, predict, score, report."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Mapping
+
+from mmeval.console import note
+from mmeval.data.request import Dataset
+from mmeval.data.check import data_check, lines, majority_lines
+from mmeval.data.examples import Examples
+from mmeval.data.open.resolve import open_data
+from mmeval.engine.device import device_name, resolve_device
+from mmeval.errors import RunFolderError
+from mmeval.plugin.manager import Manager
+from mmeval.record import Record
+from mmeval.runs.environment import environment, peak_memory_bytes
+from mmeval.runs.lock import locked
+from mmeval.runs.folder import RunFolder
+from mmeval.runs.gallery import write_gallery
+from mmeval.runs.request import Request, configured, default_output, inputs_of, make_plan
+from mmeval.runs.train import run_seed
+from mmeval.runs.scoring import plugin_metrics, write_report, write_scores_of
+
+
+def run(request: Request, manager: Manager | None = None) -> RunFolder:
+    """Prepare the data, train and predict with each seed, score, and write the report.
+
+    An unfinished run continues with the seeds that are missing; a finished run is left as it is.
+
+    Raises:
+        UserError: the request can't be met; the message says how to change it.
+    """
+    started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
+    manager = manager or Manager()
+    spec = manager.model(request.plugin)
+    requested_metrics = {metric: manager.metric(metric).name for metric in request.metrics}
+    inputs_of(spec, request.inputs)
+    preset, config = configured(spec, request)
+    metrics, device = plugin_metrics(manager), resolve_device(request.device)
+    dataset = open_data(request.dataset, manager)
+    store = dataset.store
+    for warning in warnings(dataset):
+        note(warning)
+    plan = make_plan(request, spec, preset, config, store)
+    folder = RunFolder(request.output or default_output(plan, started))
+    with locked(folder, plan) as finished_seeds:
+        if finished_seeds is None:
+            _require_metrics(folder, requested_metrics)
+            return folder
+        check = data_check(store, plan.protocol.split, plan.protocol.limit)
+        for line in (*lines(check), *majority_lines(check)):
+            note(f"Data check: {line}")
+        manager.before_run(plan)
+        seeds = {
+            str(seed): finished_seeds.get(seed) or run_seed(folder, plan, spec, config, store, seed, str(device))
+            for seed in plan.protocol.seeds
+        }
+        examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)
+        write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks[0], examples)
+        record = Record(
+            **request.as_typed().model_dump(),
+            **environment(device_name(device)).model_dump(),
+            name=folder.name,
+            plan=plan,
+            data=_data_facts(dataset),
+            seeds=seeds,
+            started=started.isoformat(timespec="seconds"),
+            wall_seconds=time.perf_counter() - clock,
+            device_seconds=sum(facts["seconds"] for facts in seeds.values()),
+            peak_memory_bytes=None,
+            metric_origins={metric.name: metric.origin for metric in metrics},
+            metrics=[metric.name for metric in metrics],
+            data_check=check,
+        )
+        write_scores_of(folder, record, metrics)
+        # Scoring takes time and memory too.
+        spent = {"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": peak_memory_bytes()}
+        record = record.model_copy(update=spent)
+        write_report(folder, record)
+        folder.finish(record)
+    manager.after_run(folder)
+    return folder
+
+
+def _require_metrics(folder: RunFolder, asked: Mapping[str, str]) -> None:
+    """A finished run isn't scored again; say so to who asks for another metric (its name by what was typed)."""
+    recorded = folder.record().metrics
+    for typed, name in asked.items():
+        if name not in recorded:
+            how = f"`mmeval score {folder.path} --metric {typed}` adds it"
+            raise RunFolderError(f"{folder.path} holds this run, finished, without the metric {typed}; {how}.")
+
+
+def warnings(data: Dataset) -> list[str]:
+    """What must be said of the data wherever it is scored."""
+    spec, store = data.spec, data.store
+    found = []
+    if store.attributes:
+        shown = " and ".join(store.attributes)
+        found.append(f"{store.name} shows models {shown}, in testing too: {spec.variants.get(spec.variant, '')}")
+    if not store.released:
+        count = len(store.info["differences"])
+        found.append(f"{store.name} is not the published data: it differs from its card in {count} things.")
+    return found
+
+
+def _data_facts(data: Dataset) -> dict[str, object]:
+    spec, store = data.spec, data.store
+    return {
+        "name": store.name,
+        "summary": spec.summary,
+        "fingerprint": store.fingerprint,
+        "identity": store.info["identity"],
+        "splits": store.split_sizes,
+        "images": store.image_count,
+        "licence": data.licence,
+        "credit": spec.credit,
+        "warnings": warnings(data),
+    }

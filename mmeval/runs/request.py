@@ -1,0 +1,135 @@
+"""The run that a user asks for, and the plan made from it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmeval.data.request import DatasetRequest
+from mmeval.data.store import Store
+from mmeval.errors import PluginError, UserError
+from mmeval.api.config import ModelConfig
+from mmeval.plugin.configure import configure
+from mmeval.api.spec import ModelSpec
+from mmeval.protocol import LARGEST_SEED, MOST_SEEDS, Inputs, Protocol
+from mmeval.record import AsTyped, Plan, PluginRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The run that a user asks for, before any plugin or data set is loaded."""
+
+    plugin: str = "embracenet"
+    """The model: a plugin's name or ``./file.py``."""
+    dataset: DatasetRequest = DatasetRequest("emoji14")
+    preset: str | None = None
+    """None: the plugin's default preset."""
+    changes: tuple[str, ...] = ()
+    """Option changes as typed after ``--set``: ``"width=256"``."""
+    inputs: Inputs | None = None
+    """None: all inputs that the model uses."""
+    device: str = "auto"
+    seed: int = 0
+    """The first training seed."""
+    seeds: int = 1
+    """Number of training seeds."""
+    limit: int | None = None
+    """Examples taken of each split; None: all."""
+    output: Path | None = None
+    """The run folder; None: a new one in ``runs``."""
+    metrics: tuple[str, ...] = ()
+    """Metric plugins beside the built-in metrics: names or ``./file.py``."""
+
+    def as_typed(self) -> AsTyped:
+        """Return what the record keeps of this request."""
+        return AsTyped(
+            command=self.command(),
+            plugin=self.plugin,
+            dataset=self.dataset.name,
+            metric_plugins=list(self.metrics),
+        )
+
+    def command(self) -> str:
+        """Return the command line that asks for the same run."""
+        words = ["mmeval", "run", "--plugin", self.plugin, *self.dataset.arguments()]
+        words += ["--preset", self.preset] if self.preset else []
+        words += [word for change in self.changes for word in ("--set", change)]
+        words += ["--inputs", self.inputs.value] if self.inputs else []
+        words += [word for metric in self.metrics for word in ("--metric", metric)]
+        words += ["--seed", str(self.seed)] if self.seed else []
+        words += ["--seeds", str(self.seeds)] if self.seeds != 1 else []
+        words += ["--limit", str(self.limit)] if self.limit else []
+        words += ["--device", self.device] if self.device != "auto" else []
+        return shlex.join(words)
+
+
+def parse_inputs(text: str) -> Inputs:
+    """Return the inputs that ``--inputs`` names.
+
+    Raises:
+        UserError: it is not ``image+text``, ``image`` or ``text``.
+    """
+    try:
+        return Inputs(text)
+    except ValueError:
+        raise UserError(f"--inputs {text}: write image+text, image or text.") from None
+
+
+def inputs_of(spec: ModelSpec, requested: Inputs | None) -> Inputs:
+    """Return the inputs that the model is shown: the requested ones, or else all that it uses.
+
+    Raises:
+        UserError: the model doesn't use a requested input.
+    """
+    if requested is None:
+        return Inputs("+".join(sorted(set(spec.inputs))))
+    if not set(requested.value.split("+")) <= set(spec.inputs):
+        uses = " + ".join(spec.inputs)
+        raise UserError(f"--inputs {requested.value}: {spec.name} uses {uses} only; leave --inputs out.")
+    return requested
+
+
+def configured(spec: ModelSpec, request: Request) -> tuple[str, ModelConfig]:
+    """Name of the preset, and the config that follows from it and from ``--set``."""
+    preset = request.preset or spec.default_preset
+    if preset not in spec.presets:
+        has = ", ".join(sorted(spec.presets))
+        raise PluginError(f'--preset {preset}: {spec.name} has no preset "{preset}"; it has {has}.')
+    return preset, configure(spec.config, spec.name, spec.presets[preset], request.changes)
+
+
+def make_plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfig, store: Store) -> Plan:
+    """What is to be done, in full.
+
+    Raises:
+        UserError: more seeds, or larger ones, than there may be.
+    """
+    if request.seeds > MOST_SEEDS:
+        raise UserError(f"--seeds {request.seeds}: at most {MOST_SEEDS} training seeds make a run.")
+    if request.seed + request.seeds - 1 > LARGEST_SEED:
+        raise UserError(f"--seed {request.seed}: training seeds go from 0 to {LARGEST_SEED}.")
+    protocol = Protocol(
+        dataset=store.name,
+        fingerprint=store.fingerprint,
+        inputs=inputs_of(spec, request.inputs),
+        track="paper" if preset == "paper" else "standard-1",
+        seeds=tuple(range(request.seed, request.seed + request.seeds)),
+        limit=request.limit,
+    )
+    return Plan(
+        signature=protocol.signature(spec.name, spec.version),
+        protocol=protocol,
+        plugin=PluginRecord.model_validate(spec),
+        preset=preset,
+        config=config.model_dump(mode="json"),
+    )
+
+
+def default_output(plan: Plan, started: dt.datetime) -> Path:
+    """A folder of its own in ``runs``."""
+    inputs = "" if plan.protocol.inputs is Inputs.IMAGE_TEXT else f"-{plan.protocol.inputs.value}"
+    name = f"{plan.protocol.dataset.replace(':', '-')}-{plan.plugin.name}{inputs}-{started:%Y%m%d-%H%M%S}"
+    names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
+    return next(path for path in (Path("runs") / one for one in names) if not path.exists())

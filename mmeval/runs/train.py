@@ -1,0 +1,109 @@
+"""One training seed of a run: build, fit, save, predict."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mmeval.data.examples import Examples
+from mmeval.data.store import Store
+from mmeval.engine.runner import as_model
+from mmeval.errors import PluginError, RunFolderError
+from mmeval.metrics.predictions import write_predictions
+from mmeval.api.config import ModelConfig
+from mmeval.api.task import ModelContext
+from mmeval.engine.model import FitContext, Model, TrainableModel
+from mmeval.api.spec import ModelSpec
+from mmeval.record import Plan, with_current_names
+from mmeval.runs.attribution import attributed
+from mmeval.runs.folder import RunFolder
+
+
+def run_seed(
+    folder: RunFolder, plan: Plan, spec: ModelSpec, config: ModelConfig, store: Store, seed: int, device: str
+) -> dict[str, Any]:
+    """Train with one seed, save the model, predict the test split; returns facts for the record.
+
+    Each file is whole or not there, and ``fit.json`` comes last: it says that this seed is done.
+    """
+    protocol, started = plan.protocol, time.perf_counter()
+    train, validation, test = (
+        Examples(store, split, protocol.inputs, protocol.limit) for split in ("train", "validation", protocol.split)
+    )
+    context = context_of(train)
+    torch.manual_seed(seed)
+    with attributed(spec, "when it was built"):
+        model = as_model(spec.build(config, context))
+    home = folder.model_folder(seed)
+    home.mkdir(parents=True, exist_ok=True)
+    # From here on this seed is not done, whatever an earlier attempt left.
+    folder.facts_file(seed).unlink(missing_ok=True)
+    fit_context = FitContext(seed, device, home)
+    facts: dict[str, Any] = {}
+    if isinstance(model, TrainableModel):
+        with attributed(spec, "while it was trained"):
+            facts |= _facts(model.fit(train, validation, fit_context))
+    with attributed(spec, "when it was saved"):
+        model.save(home)
+    folder.write_json(home / "config.json", _config(plan, context))
+    columns = {"id": test.ids, "language": test.languages, "cluster": test.clusters}
+    columns |= {f"slice:{name}": test.slice(name) for name in store.slices}
+    labels = {task.name: test.labels(task.name) for task in store.tasks}
+    with attributed(spec, "while it predicted"):
+        write_predictions(folder.predictions_file(seed), store.tasks, columns, labels, model.predict(test, fit_context))
+    facts["seconds"] = time.perf_counter() - started
+    if device.startswith("cuda"):
+        facts["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    folder.finish_seed(seed, facts)
+    return facts
+
+
+def context_of(train: Examples) -> ModelContext:
+    """What a model is told of the data when it is built."""
+    attributes = {name: tuple(sorted(set(train.attribute(name)))) for name in train.store.attributes}
+    languages = tuple(sorted(set(train.languages)))
+    return ModelContext(train.store.tasks, train.class_counts(), languages, attributes, train.store.class_names)
+
+
+def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
+    """A trained model out of a run folder, ready to predict.
+
+    Raises:
+        RunFolderError: ``config.json`` is missing or can't be used.
+    """
+    home = folder.model_folder(seed)
+    path = home / "config.json"
+    try:
+        saved = json.loads(path.read_bytes())
+        config, context = spec.config.model_validate(with_current_names(saved["config"])), ModelContext.from_json(saved["context"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunFolderError(
+            f"{path} can't be used ({type(error).__name__}); repeat the run with --output {folder.path}."
+        ) from None
+    with attributed(spec, "when it was loaded"):
+        model = as_model(spec.build(config, context))
+        model.load(home)
+    return model
+
+
+def _facts(returned: object) -> dict[str, Any]:
+    """What ``fit`` returned as plain JSON; made here and not later, so that what isn't is found before more is done."""
+    if returned is None:
+        return {}
+    if not isinstance(returned, Mapping):
+        raise PluginError(f"fit must return a mapping, it returned a {type(returned).__name__}.")
+    try:
+        facts: dict[str, Any] = json.loads(json.dumps(dict(returned), default=float))
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"what fit returned can't be kept as JSON: {error}.") from None
+    return facts
+
+
+def _config(plan: Plan, context: ModelContext) -> dict[str, Any]:
+    return {"plugin": plan.plugin.name, "version": plan.plugin.version, "config": plan.config} | {
+        "context": context.as_json()
+    }

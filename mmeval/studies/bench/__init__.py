@@ -1,0 +1,1 @@
+"""A benchmark: every model on one data set, side by side in one table."""

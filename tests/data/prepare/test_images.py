@@ -1,0 +1,335 @@
+"""The first half of preparing: images in shards, which a killed process leaves whole; the next one goes on."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from mmeval import Task
+from mmeval.data.prepare.images import PreparedImages, prepare_images
+from mmeval.data.prepare.prepare import images as module
+from mmeval.data.store import IMAGES_INFO
+from mmeval.errors import DataError
+from mmeval.files import disk_full
+
+if TYPE_CHECKING:
+    from mmeval.api.source import ImageData
+
+KILLED = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from mmeval.data.prepare.prepare import images as module
+from mmeval.data.prepare.prepare import shard
+from tests.data.test_images import Given
+
+folder = Path(sys.argv[2])
+module.SHARD, shard.TASK = 10, 4
+
+
+def wait(number):
+    if number == 27:
+        (folder / "in the middle").touch()
+        time.sleep(600)
+
+
+module.prepare_images(Given(45, wait), folder / "pictures", "given")
+"""
+
+
+def png(number: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.full((6, 8, 3), number % 256, np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+class Given:
+    """Numbered images, read by functions; each tenth is a text and each seventh is not there."""
+
+    identity = {"given": "1"}  # noqa: RUF012
+    tasks = (Task("t", ("a",)),)
+
+    def __init__(self, count: int, when: Callable[[int], object] = lambda number: None, shift: int = 0) -> None:
+        self.size, self.when, self.shift = count, when, shift
+        self.called: list[int] = []
+
+    def _read(self, number: int) -> bytes:
+        self.called.append(number)
+        self.when(number)
+        if number % 10 == 3:
+            return b"a text"
+        if number % 7 == 5:
+            raise FileNotFoundError(number)
+        return png(number)
+
+    def images(self) -> Iterator[tuple[str, ImageData | Callable[[], ImageData]]]:
+        for number in range(self.size):
+            yield f"k{number + self.shift}", lambda number=number: self._read(number)
+
+    def examples(self) -> Iterator[Any]:
+        return iter(())
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARD", 10)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def stop_at(stop: int, error: BaseException) -> Callable[[int], None]:
+    def when(number: int) -> None:
+        if number == stop:
+            raise error
+
+    return when
+
+
+def images(count: int) -> list[int]:
+    return [number for number in range(count) if number % 10 != 3 and number % 7 != 5]
+
+
+def test_images_keep_their_order_and_bad_ones_their_reason(tmp_path: Path) -> None:
+    """Threads finish as they like; a row of the Store must be the same image on every machine."""
+
+    def slower_first(number: int) -> None:
+        time.sleep(0.002 * (3 - number % 4))
+
+    made = prepare_images(Given(45, slower_first), tmp_path / "p", "given")
+    assert list(made.rows()) == [f"k{number}" for number in images(45)]
+    assert list(made.rows().values()) == list(range(made.count)) == list(range(len(images(45))))
+    assert made.rejected == {
+        **{f"k{number}": "the image's file is not there" for number in range(5, 45, 7) if number % 10 != 3},
+        **{f"k{number}": "not an image in a format that is known" for number in range(3, 45, 10)},
+    }
+    assert sorted(content(tmp_path / "p")) == [*(f"images-0000{number}.arrow" for number in range(5)), IMAGES_INFO]
+
+
+def test_it_does_not_depend_on_shards_or_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest is part of the fingerprint, by which two people know that they have the same data."""
+    digests = {prepare_images(Given(45), tmp_path / "small", "given").digest}
+    monkeypatch.setattr(module, "SHARD", 8192)
+    monkeypatch.setattr("mmeval.data.prepare.shard.cores", lambda: 7)
+    digests.add(prepare_images(Given(45), tmp_path / "large", "given").digest)
+    assert len(digests) == 1
+
+
+def test_what_is_prepared_is_not_read_again(tmp_path: Path) -> None:
+    first = prepare_images(Given(12), tmp_path / "p", "given")
+    again = Given(12)
+    assert prepare_images(again, tmp_path / "p", "given") == first
+    assert again.called == []
+
+
+def test_a_killed_process_goes_on_with_the_shard_it_was_at(tmp_path: Path) -> None:
+    """Hours of decoding are kept; and what is left of it in the end is byte by byte what it would have been."""
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(root), str(tmp_path)])
+    until = time.monotonic() + 60
+    begun = tmp_path / "images.unfinished"
+    # Images are made ahead of the shard that is being written: the second one is not whole at once.
+    while not (tmp_path / "in the middle").exists() or len(list(begun.iterdir())) < 6:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    left = {path.name for path in (tmp_path / "images.unfinished").iterdir()}
+    assert {name for name in left if not name.startswith(".")} == {
+        f"images-0000{number}.{kind}" for number in (0, 1) for kind in ("arrow", "json")
+    }
+    assert len(left) == 6, "and a part of the third shard, with its lock"
+    again = Given(45)
+    prepare_images(again, tmp_path / "pictures", "given")
+    assert min(again.called) == 20
+    prepare_images(Given(45), tmp_path / "at once", "given")
+    assert content(tmp_path / "pictures") == content(tmp_path / "at once")
+    assert not (tmp_path / "images.unfinished").exists()
+
+
+@pytest.mark.parametrize("stop", [0, 9, 10, 44])
+def test_it_goes_on_from_any_place(stop: int, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        prepare_images(Given(45, stop_at(stop, KeyboardInterrupt())), tmp_path / "p", "given")
+    again = Given(45)
+    prepare_images(again, tmp_path / "p", "given")
+    assert sorted(again.called) == list(range(stop // 10 * 10, 45))
+    prepare_images(Given(45), tmp_path / "at once", "given")
+    assert content(tmp_path / "p") == content(tmp_path / "at once")
+
+
+@pytest.mark.parametrize("when", ["before the list is written", "after", "while it clears up"])
+@pytest.mark.parametrize("count", [0, 20])
+def test_it_goes_on_from_its_last_steps(when: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a source without images, and of one whose last shard is full."""
+    with monkeypatch.context() as patch:
+        if when == "before the list is written":
+            patch.setattr(module, "_sum_up", stop)
+        elif when == "after":
+            patch.setattr(Path, "replace", stopped_replace(Path.replace, "p.unfinished"))
+        else:
+            patch.setattr(Path, "unlink", stopped_unlink(Path.unlink))
+        with pytest.raises(KeyboardInterrupt):
+            prepare_images(Given(count), tmp_path / "p", "given")
+    again = Given(count)
+    prepare_images(again, tmp_path / "p", "given")
+    assert again.called == []
+    prepare_images(Given(count), tmp_path / "at once", "given")
+    assert content(tmp_path / "p") == content(tmp_path / "at once")
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def stopped_replace(replace: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def stopped(path: Path, target: Path) -> Any:
+        if path.name == name:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    return stopped
+
+
+def stopped_unlink(unlink: Callable[..., Any]) -> Callable[..., Any]:
+    def stopped(path: Path, missing_ok: bool = False) -> Any:
+        unlink(path, missing_ok=missing_ok)
+        if path.suffix == ".json":
+            raise KeyboardInterrupt
+
+    return stopped
+
+
+@pytest.mark.parametrize("other", [Given(45, shift=1), Given(15), Given(0)], ids=["other keys", "fewer", "none"])
+def test_a_source_that_changed_in_between_is_refused_once(other: Given, tmp_path: Path) -> None:
+    """Half of the old and half of the new would be nobody's data."""
+    with pytest.raises(KeyboardInterrupt):
+        prepare_images(Given(45, stop_at(27, KeyboardInterrupt())), tmp_path / "p", "given")
+    with pytest.raises(DataError) as caught:
+        prepare_images(other, tmp_path / "p", "given")
+    assert str(caught.value) == "given changed since its preparation began; that is removed now: run again."
+    assert prepare_images(other, tmp_path / "p", "given").count == len(images(other.size))
+
+
+def test_no_images_at_all_are_no_mistake(tmp_path: Path) -> None:
+    """A data set of texts."""
+    made = prepare_images(Given(0), tmp_path / "p", "given")
+    assert (made.count, made.rows(), made.rejected) == (0, {}, {})
+
+
+def test_images_may_all_be_bad(tmp_path: Path) -> None:
+    """The examples decide what follows from that."""
+
+    class AllBad(Given):
+        def images(self) -> Iterator[tuple[str, ImageData]]:
+            yield from ((f"k{number}", b"") for number in range(25))
+
+    made = prepare_images(AllBad(25), tmp_path / "p", "given")
+    assert (made.count, set(made.rejected.values())) == (0, {"the image has no bytes"})
+
+
+def test_a_name_that_is_no_text_is_rejected(tmp_path: Path) -> None:
+    """Linux takes any bytes for a file's name; what Python makes of those can't be written."""
+
+    class Named(Given):
+        def images(self) -> Iterator[tuple[str, ImageData]]:
+            yield from (("b\udcff.png", png(1)), ("Gr\xfc\xdfe.png", png(2)))
+
+    made = prepare_images(Named(2), tmp_path / "p", "given")
+    assert made.rejected == {"b\udcff.png": "its name is no valid text"}
+    assert list(made.rows()) == ["Gr\xfc\xdfe.png"]
+
+
+def test_an_error_of_the_source_stops_everything_and_hangs_nothing(tmp_path: Path) -> None:
+    """A bug of a plugin is no bad image: it is shown, after the shards before it were kept."""
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        prepare_images(Given(45, lambda number: 1 / (27 - number)), tmp_path / "p", "given")
+    assert threading.active_count() == before
+    again = Given(45)
+    prepare_images(again, tmp_path / "p", "given")
+    assert min(again.called) == 20
+
+
+def test_a_full_disk_keeps_the_shards_that_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    class Full:
+        """Takes two shards, and no byte of a third."""
+
+        def __new__(cls, path: str, mode: str) -> Any:
+            written.append(path)
+            if len(written) == 3:
+                raise OSError(errno.ENOSPC, "[Errno 28] Error writing bytes to file")
+            return opened(path, mode)
+
+    opened = pa.OSFile
+    with monkeypatch.context() as patch:
+        patch.setattr(pa, "OSFile", Full)
+        with pytest.raises(OSError, match="28") as caught:
+            prepare_images(Given(45), tmp_path / "p", "given")
+    assert disk_full(caught.value)
+    assert not list((tmp_path / "p.unfinished").glob(".*"))
+    again = Given(45)
+    prepare_images(again, tmp_path / "p", "given")
+    assert min(again.called) == 20
+
+
+def test_pixels_are_not_held_for_a_whole_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8,192 images of 256 x 256 pixels are 1.6 GB; a source may give them one by one."""
+    monkeypatch.setattr(module, "SHARD", 8192)
+    monkeypatch.setattr("mmeval.data.prepare.shard.cores", lambda: 2)
+    alive, most = [0], [0]
+
+    class Counted(np.ndarray):
+        def __del__(self) -> None:
+            if self.base is None:
+                alive[0] -= 1
+
+    class Pixels(Given):
+        def images(self) -> Iterator[tuple[str, ImageData]]:
+            for number in range(self.size):
+                pixels = Counted((8, 8, 3), np.uint8)
+                pixels[:] = number % 256
+                alive[0] += 1
+                most[0] = max(most[0], alive[0])
+                yield f"k{number}", pixels
+
+    assert prepare_images(Pixels(1500), tmp_path / "p", "given").count == 1500
+    assert most[0] < 400
+
+
+def test_a_folder_of_images_without_its_list_is_named(tmp_path: Path) -> None:
+    made = prepare_images(Given(12), tmp_path / "p", "given")
+    (made.folder / IMAGES_INFO).unlink()
+    with pytest.raises(DataError) as caught:
+        prepare_images(Given(12), tmp_path / "p", "given")
+    assert str(caught.value) == f"{tmp_path / 'p'} lacks its {IMAGES_INFO}; remove the folder and run again."
+
+
+def test_the_bar_ends_with_how_many_are_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of all shards, those of an earlier attempt among them."""
+    with pytest.raises(KeyboardInterrupt):
+        prepare_images(Given(45, stop_at(27, KeyboardInterrupt())), tmp_path / "p", "given")
+    capsys.readouterr()
+    made = prepare_images(Given(45), tmp_path / "p", "given")
+    assert isinstance(made, PreparedImages)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Preparing given: 45 images in ")
+    assert line.endswith(f" s, rejected {len(made.rejected)}")
+    assert json.loads((made.folder / IMAGES_INFO).read_text())["count"] == made.count

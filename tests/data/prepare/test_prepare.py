@@ -1,0 +1,383 @@
+"""Preparing: all or nothing, once, held against the card, and told apart by content."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import simplejpeg
+
+from mmeval import DatasetSpec, Example, Source, Task
+from mmeval.data.prepare.prepare import prepare, store_folder
+from mmeval.data.store import INFO, Store
+from mmeval.errors import DataError
+
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
+PROCESS = """
+import runpy, sys, time
+from pathlib import Path
+from mmeval import DatasetSpec
+from mmeval.data.prepare.prepare import prepare
+
+shared, card, signals, name = runpy.run_path(sys.argv[1]), *map(Path, sys.argv[2:4]), sys.argv[4]
+
+
+class Slow(shared["ColourSource"]):
+    def images(self):
+        for number, image in enumerate(super().images()):
+            if number == 3:
+                (signals / f"{name} is half-way").touch()
+                while not (signals / "go").exists():
+                    time.sleep(0.01)
+            yield image
+
+
+(signals / f"{name} starts").touch()
+print(prepare(DatasetSpec("colours", "-", card, lambda: Slow({"train": 24, "validation": 6, "test": 14}))).fingerprint)
+"""
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder in which nothing is prepared yet."""
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "fresh"))
+    return tmp_path / "fresh"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts processes that prepare the small data set and stop half-way until the file `go` is there."""
+    running = []
+
+    def launch(name: str) -> subprocess.Popen[str]:
+        call = [sys.executable, "-c", PROCESS, str(CONFTEST), str(tmp_path / "colours.md"), str(tmp_path), name]
+        running.append(process := subprocess.Popen(call, stdout=subprocess.PIPE, text=True))
+        return process
+
+    yield launch
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until, f"{path.name}: never"
+        time.sleep(0.01)
+
+
+def changed(spec: DatasetSpec, **fields: Any) -> DatasetSpec:
+    """The same data set, but for fields of its third example."""
+    source = spec.source()
+
+    class Changed(type(source)):
+        def examples(self) -> Iterator[Example]:
+            for number, example in enumerate(super().examples()):
+                yield replace(example, **fields) if number == 2 else example
+
+    def make() -> Source:
+        return Changed(source.per_split)
+
+    return replace(spec, source=make)
+
+
+def inside(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
+
+
+def test_what_is_prepared_is_not_prepared_again(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+    """Else every run begins with minutes of work."""
+    first = prepare(colours())
+    times = {path: path.stat().st_mtime_ns for path in first.folder.iterdir()}
+    assert prepare(colours()).folder == first.folder
+    assert {path: path.stat().st_mtime_ns for path in first.folder.iterdir()} == times
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"train": 71}, "examples in train: the card says 71, the data has 72"),
+        (
+            {"validation": 9, "images": 45},
+            "examples in validation: the card says 9, the data has 18; images: the card says 45, the data has 44",
+        ),
+    ],
+)
+def test_a_card_that_lies_leaves_no_store(
+    fresh: Path, colours: Callable[..., DatasetSpec], card: dict[str, int], said: str
+) -> None:
+    """Else scores are published of data that is not what the card describes."""
+    with pytest.raises(DataError) as caught:
+        prepare(colours(**card))
+    assert str(caught.value) == f"colours is not as its data card says (colours.md): {said}."
+    assert inside(fresh / "stores" / "colours") == {"pictures"}, "which need not be prepared again"
+    assert prepare(colours()).image_count == 44
+
+
+def test_a_label_that_is_no_class_is_rejected_and_counted(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+    with pytest.raises(DataError) as caught:
+        prepare(changed(colours(), labels={"colour": "mauve"}))
+    (kept,) = (fresh / "stores" / "colours").glob("*.rejected.parquet")
+    assert str(caught.value) == (
+        "colours is not as its data card says (colours.md): examples in train: the card says 72, the data has 71; rows "
+        'rejected: the card allows 0, there are 1; rejected were train0/ja: "mauve" is no class of colour '
+        f"(all in {kept})."
+    )
+    rows = pq.read_table(kept).to_pylist()
+    assert rows == [{"where": "train0/ja", "id": "train0/ja", "reason": '"mauve" is no class of colour'}]
+
+
+def test_the_same_data_has_the_same_fingerprint_everywhere(
+    tmp_path: Path, colours: Callable[..., DatasetSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people may compare their scores if, and only if, they have the same data."""
+    found = []
+    for home in ("one", "other"):
+        monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / home))
+        found.append(prepare(colours()))
+    assert found[0].folder != found[1].folder
+    assert found[0].fingerprint == found[1].fingerprint
+    assert len(found[0].fingerprint) == 64
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "red dark"},
+        {"language": "en"},
+        {"labels": {"colour": "blue", "shade": "dark"}},
+        {"labels": {"colour": "red"}},
+        {"image": "train1"},
+        {"image": None},
+        {"cluster": "train1"},
+        {"slices": {"number": "odd"}},
+    ],
+)
+def test_other_data_has_another_fingerprint(
+    fresh: Path, store: Store, colours: Callable[..., DatasetSpec], fields: dict[str, Any]
+) -> None:
+    assert store.folder.is_relative_to(fresh)
+    spec = changed(colours(), **fields)
+    store.folder.rename(fresh / "elsewhere")
+    assert prepare(spec).fingerprint != store.fingerprint
+
+
+def test_another_image_makes_another_fingerprint(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+    spec = colours()
+    source = spec.source()
+
+    class Repainted(type(source)):
+        def images(self) -> Iterator[tuple[str, bytes]]:
+            encoded = dict(super().images())
+            yield from (encoded | {"train0": encoded["train1"]}).items()
+
+    plain = prepare(spec)
+    (fresh / "stores").rename(fresh / "elsewhere")
+    repainted = replace(spec, source=lambda: Repainted(source.per_split))
+    assert prepare(repainted).fingerprint != plain.fingerprint
+
+
+def test_another_identity_is_another_store(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+    """A new version of a package must not be served with the images of the old one."""
+    spec = colours()
+    one, other = spec.source(), spec.source()
+    other.identity["colours"] = "2"
+    assert store_folder(spec, one) != store_folder(spec, other)
+    assert store_folder(spec, one) == store_folder(spec, spec.source())
+
+
+def test_two_processes_at_once_make_one_store(
+    fresh: Path, tmp_path: Path, colours: Callable[..., DatasetSpec], start: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    """Ten jobs of a cluster start together on a new machine; one prepares, the others wait."""
+    spec = colours()
+    one = start("one")
+    wait_for(tmp_path / "one is half-way")
+    other = start("other")
+    wait_for(tmp_path / "other starts")
+    time.sleep(0.3)
+    assert (one.poll(), other.poll()) == (None, None)
+    (tmp_path / "go").touch()
+    said = [process.communicate(timeout=60)[0] for process in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0)
+    assert not (tmp_path / "other is half-way").exists(), "both built"
+    store = prepare(spec)
+    assert said == [f"{store.fingerprint}\n"] * 2
+    assert inside(fresh / "stores" / "colours") == {store.folder.name, "pictures"}
+
+
+def test_a_killed_process_leaves_nothing_that_is_taken_for_a_store(
+    fresh: Path, tmp_path: Path, colours: Callable[..., DatasetSpec], start: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    """The machine runs out of memory, or the job out of time: the next call begins anew and clears up."""
+    spec = colours()
+    process = start("one")
+    wait_for(tmp_path / "one is half-way")
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    folder = store_folder(spec, spec.source())
+    assert not folder.exists()
+    assert inside(folder.parent) != set(), "it was killed before it wrote anything"
+    store = prepare(spec)
+    assert store.folder == folder
+    assert (folder / INFO).is_file()
+    assert inside(folder.parent) == {folder.name, "pictures"}
+    assert inside(folder.parent / "pictures") == {store.images_folder.name}
+    assert store.image_count == len(store.images) == 44
+
+
+IMAGE = simplejpeg.encode_jpeg(np.zeros((8, 8, 3), np.uint8))
+
+
+class Odd:
+    """A source of two images and two examples, to be corrupted."""
+
+    identity = {"odd": "1"}  # noqa: RUF012
+    tasks = (Task("t", ("a", "b")),)
+    size = 2
+
+    def __init__(self, **corrupted: Any) -> None:
+        self.corrupted = corrupted
+
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        yield from self.corrupted.get("images", [("x", IMAGE), ("y", IMAGE)])
+
+    def examples(self) -> Iterator[Example]:
+        good = [Example(key, "text", "de", "train", {"t": "a"}, key, slices={"s": "1"}) for key in ("x", "y")]
+        yield from self.corrupted.get("examples", lambda _: good)(good)
+
+
+@pytest.mark.parametrize(
+    ("corrupted", "said"),
+    [
+        ({"images": [("x", IMAGE), ("x", IMAGE), ("y", IMAGE)]}, 'odd: the image "x" comes twice.'),
+        (
+            {"examples": lambda good: [replace(good[0], image="z")]},
+            'Example x names the image "z", which the source does not have.',
+        ),
+        ({"examples": lambda good: []}, "The source has no examples."),
+        (
+            {"examples": lambda good: [good[0], replace(good[1], slices={})]},
+            "Example y has the slices [], others have ['s'].",
+        ),
+        (
+            {"examples": lambda good: [replace(good[0], labels={"t": "c"})]},
+            'All rows of the source were rejected, as x: "c" is no class of t.',
+        ),
+    ],
+)
+def test_a_source_that_contradicts_itself_is_refused(corrupted: dict[str, Any], said: str, fresh: Path) -> None:
+    """Silently, each of these would put a wrong image or a lost column under somebody's scores."""
+    spec = DatasetSpec("odd", "odd", Path("no-card.md"), lambda: Odd(**corrupted))
+    with pytest.raises(DataError) as caught:
+        prepare(spec)
+    assert str(caught.value) == said
+    assert not store_folder(spec, Odd()).exists()
+
+
+def test_d4_what_a_killed_process_left_of_the_data_set_is_removed(
+    fresh: Path, colours: Callable[..., DatasetSpec]
+) -> None:
+    """Also of another state of it, which nobody may ever prepare again."""
+    folder = prepare(colours()).folder
+    (left := folder.with_name(".0123456789abcdef.a1b2c3d4.partial")).mkdir()
+    (left / "examples-00000.arrow").write_text("half")
+    prepare(colours())
+    assert left.exists(), "nothing is swept where nothing is written"
+    shutil.rmtree(folder)
+    prepare(colours())
+    assert not left.exists()
+
+
+def test_a_folder_that_is_no_store_is_named_before_the_work_begins(fresh: Path) -> None:
+    spec = DatasetSpec("odd", "odd", Path("no-card.md"), Odd)
+    folder = store_folder(spec, Odd())
+    folder.mkdir(parents=True)
+    (folder / "something").write_text("")
+    with pytest.raises(DataError) as caught:
+        prepare(spec)
+    assert str(caught.value) == f"{folder} holds no prepared data set; remove the folder and run again."
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_more_bad_rows_than_the_card_allows_are_an_error(
+    allowed: int, fresh: Path, colours: Callable[..., DatasetSpec]
+) -> None:
+    """One bad row of a million is life; a tenth of them is another data set."""
+    spec = changed(colours(train=71), labels={"colour": "mauve"})
+    assert spec.card
+    spec.card.write_text(spec.card.read_text().replace("  images:", f"  rejected: {allowed}\n  images:"))
+    if allowed:
+        assert prepare(spec).rejected_count == 1
+    else:
+        with pytest.raises(DataError, match="rows rejected: the card allows 0, there are 1"):
+            prepare(spec)
+
+
+def test_what_is_allow_mismatch_is_taken_with_its_own_counts(
+    fresh: Path, colours: Callable[..., DatasetSpec], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody else's export in the published format; nobody may take its scores for those of the release."""
+    spec = changed(colours(train=71), labels={"colour": "mauve"})
+    store = prepare(spec, released=False)
+    said = "rows rejected: the card allows 0, there are 1"
+    assert (store.name, store.released, store.split_sizes["train"]) == ("colours-mismatched", False, 71)
+    assert store.info["differences"] == [said]
+    assert f"Not as the card says: {said}\n" in capsys.readouterr().err
+    assert store.folder != store_folder(spec, spec.source())
+
+
+def test_opening_what_was_checked_reads_the_description_and_not_the_data(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its size: 40 MB are on disk, and a few kilobytes of them are read."""
+    io = Path("/proc/self/io")
+    if not io.exists():
+        pytest.skip("only Linux counts what a process reads")
+
+    class Big(Odd):
+        def examples(self) -> Iterator[Example]:
+            for number in range(20_000):
+                yield Example(str(number), "text " * 400, "de", "train", {"t": "a"}, "x", slices={"s": "1"})
+
+    spec = DatasetSpec("big", "-", None, Big)
+    folder = prepare(spec).folder
+
+    def read() -> int:
+        return int(io.read_text().split()[1])
+
+    assert sum(path.stat().st_size for path in folder.iterdir()) > 40_000_000
+    monkeypatch.setattr("mmeval.data.store_digests.LARGE", 1)
+    monkeypatch.setattr("mmeval.integrity.SETTLED_NS", -1)
+    _ = Store(folder).examples, Store(folder).images
+    monkeypatch.setattr("mmeval.integrity._digests", {})  # as another process begins
+    before = read()
+    store = Store(folder)
+    assert (store.split_sizes, store.slices, store.image_count) == ({"train": 20_000}, ("s",), 2)
+    assert store.examples["id"][19_999].as_py() == "19999"
+    assert store.image(1) == IMAGE
+    assert read() - before < 1_000_000
+
+
+def test_a_store_of_an_older_version_is_prepared_again_with_one_line(
+    colours: Callable[..., DatasetSpec], fresh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = fresh / "stores" / "colours" / "0123456789abcdef"
+    older.mkdir(parents=True)
+    (older / INFO).write_text('{"schema": 2, "name": "colours"}')
+    prepare(colours())
+    said = (
+        f"colours is prepared again: {older.name} in {older.parent} is of an older version of mmeval and may be removed"
+    )
+    assert capsys.readouterr().err.splitlines().count(said) == 1

@@ -1,0 +1,534 @@
+"""Source files come whole or not at all, and nothing that has come is fetched twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmeval.api.spec import Download
+from mmeval.errors import DataError
+from mmeval.fetch import check_digest, digests, fetch, fetching, transfer
+from mmeval.fetch.part import Part
+from tests.hub import TOKEN, hub
+from tests.hub.web import Served, Web, serve
+
+CONTENT = bytes(range(256)) * 800
+MD5 = hashlib.md5(CONTENT).hexdigest()
+OTHER = CONTENT[::-1]
+NAME = "data.zip"
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with serve() as web:
+        yield web
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "PAUSES", (0.0, 0.0))
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "downloads"
+
+
+def download(web: Web, *paths: str, **fields: object) -> Download:
+    """The file at ``paths`` of the server; its size as published, but rounded."""
+    urls = tuple(web.address + path for path in paths or ("/a",))
+    return Download(**{"name": NAME, "urls": urls, "size": len(CONTENT) + 99, "md5": MD5} | fields)
+
+
+def asked(web: Web) -> list[str | None]:
+    """The range that each request asked for."""
+    return [request.headers.get("range") for request in web.requests]
+
+
+def message(download: Download, folder: Path) -> str:
+    with pytest.raises(DataError) as error:
+        fetch(download, folder)
+    return str(error.value)
+
+
+def begun(folder: Path, count: int, content: bytes = CONTENT, **origin: object) -> Part:
+    """A download that was stopped after ``count`` bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = Part(folder / NAME)
+    part.path.write_bytes(content[:count])
+    (folder / f"{NAME}.part.json").write_text(json.dumps(origin))
+    return part
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def test_a_file_is_fetched_once_and_leaves_nothing_beside_it(web: Web, folder: Path) -> None:
+    """Else every `data prepare` fetches and hashes 11 GB again."""
+    web.files["/a"] = Served(CONTENT)
+    assert fetch(download(web), folder) == folder / NAME
+    assert (folder / NAME).read_bytes() == CONTENT
+    assert names(folder) == [NAME]
+    fetch(download(web), folder)
+    assert len(web.requests) == 1
+
+
+def test_a_digest_is_read_from_the_file_once(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each call takes as long as reading the file."""
+    web.files["/a"] = Served(CONTENT)
+    path = fetch(download(web), folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(digests, "read_md5", lambda *_: pytest.fail("read again"))
+        fetch(download(web), folder)
+        check_digest(path, MD5, "glami1m")
+    path.write_bytes(OTHER)
+    with pytest.raises(DataError):
+        check_digest(path, MD5, "glami1m")
+
+
+def test_one_closing_line_says_how_much_came_and_how_fast(
+    web: Web, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else nobody sees in a log that the connection was slow."""
+    web.files["/a"] = Served(CONTENT)
+    fetch(download(web), folder)
+    said = capsys.readouterr().err
+    assert said.startswith("data.zip: 0 MB in ")
+    assert "rate" in said
+    assert "data.zip: checking: 0 MB in" in said
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.integers(0, len(CONTENT)),
+    st.sampled_from(['"one"', 'W/"one"', ""]),
+    st.booleans(),
+    st.none() | st.integers(60_000, len(CONTENT)),
+)
+def test_it_goes_on_after_any_byte(web: Web, count: int, etag: str, ranges: bool, cut: int | None) -> None:
+    """Else some interruptions, or some servers, make a file that no zip reader opens."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        web.files["/a"] = Served(CONTENT, etag=etag, ranges=ranges, cut=cut, cuts=2)
+        begun(folder, count, url=f"{web.address}/a", etag=etag, total=len(CONTENT))
+        web.requests.clear()
+        fetch(download(web), folder)
+        assert (folder / NAME).read_bytes() == CONTENT
+        assert asked(web)[0] == (f"bytes={count}-" if count else None)
+
+
+class Case(NamedTuple):
+    etag: str
+    content: bytes
+    ranges: bool = True
+
+
+@pytest.mark.parametrize("md5", [MD5, ""], ids=["digest", "no digest"])
+@pytest.mark.parametrize(
+    "case",
+    [Case('"one"', CONTENT), Case('"two"', OTHER), Case('"two"', OTHER, ranges=False)],
+    ids=["same", "other", "other, no ranges"],
+)
+def test_what_came_of_another_version_is_not_mixed_in(web: Web, folder: Path, case: Case, md5: str) -> None:
+    """Else a file that was published anew while half of the old one was there is neither of them."""
+    web.files["/a"] = Served(CONTENT, etag='"one"', ranges=case.ranges)
+    begun(folder, 1000, case.content, url=f"{web.address}/a", etag=case.etag, total=len(CONTENT))
+    assert fetch(download(web, md5=md5), folder).read_bytes() == CONTENT
+    assert web.requests[0].headers["if-range"] == case.etag
+
+
+def test_without_a_digest_another_address_starts_from_nothing(web: Web, folder: Path) -> None:
+    """Else what two servers call by the same name is glued together, and nothing notices."""
+    web.files["/a"], web.files["/b"] = Served(status=503), Served(CONTENT)
+    begun(folder, 1000, OTHER, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
+    assert fetch(download(web, "/a", "/b", md5=""), folder).read_bytes() == CONTENT
+    assert asked(web) == ["bytes=1000-", None]
+
+
+def test_with_a_digest_another_address_goes_on(web: Web, folder: Path) -> None:
+    """Else 10 GB are thrown away because one server had a bad day."""
+    web.files["/a"], web.files["/b"] = Served(status=503), Served(CONTENT, etag='"theirs"')
+    begun(folder, 1000, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
+    assert fetch(download(web, "/a", "/b"), folder).read_bytes() == CONTENT
+    assert asked(web) == ["bytes=1000-", "bytes=1000-"]
+
+
+def test_nothing_is_lost_where_a_server_knows_no_ranges_and_breaks_off(web: Web, folder: Path) -> None:
+    """Else trying a lesser server costs what a better one has given."""
+    web.files["/a"] = Served(CONTENT, ranges=False, cut=500)
+    begun(folder, 1000, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
+    assert message(download(web), folder) == (
+        "data.zip could not be fetched (1.0 kB are kept, the next call goes on from there): "
+        f"{web.address}/a: the connection ended after 1.0 kB of 204.8 kB."
+    )
+    web.files["/a"].cut = None
+    assert fetch(download(web), folder).read_bytes() == CONTENT
+
+
+def test_a_broken_connection_is_taken_up_as_long_as_something_comes(web: Web, folder: Path) -> None:
+    """Else a bad line never gets 11 GB."""
+    web.files["/a"] = Served(CONTENT, cut=50_000)
+    fetch(download(web), folder)
+    assert asked(web) == [None, "bytes=50000-", "bytes=100000-", "bytes=150000-", "bytes=200000-"]
+
+
+def test_a_connection_that_stalls_counts_as_broken(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a download hangs for ever over night."""
+    monkeypatch.setattr(transfer, "TIMEOUT", 0.1)
+    web.files["/a"] = Served(CONTENT, pace=0.4)
+    monkeypatch.setattr(transfer, "PAUSES", ())
+    assert "/a: no answer within 0 s." in message(download(web), folder)
+    assert Part(folder / NAME).size > 0
+
+
+def test_a_content_that_is_short_is_kept_and_continued_by_the_next_call(web: Web, folder: Path) -> None:
+    """Else a truncated file passes for the data set (GLAMI-1M, issue 1)."""
+    web.files["/a"] = Served(CONTENT, cut=0)
+    begun(folder, 5000, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
+    assert "ended after 5.0 kB of 204.8 kB" in message(download(web), folder)
+    assert names(folder) == [f"{NAME}.part", f"{NAME}.part.json"]
+    web.files["/a"].cut = None
+    fetch(download(web), folder)
+    assert asked(web)[-1] == "bytes=5000-"
+
+
+def test_a_server_that_tells_no_length_is_judged_by_the_digest(web: Web, folder: Path) -> None:
+    """Else such a server's broken connections give half files."""
+    web.files["/a"] = Served(CONTENT, length=False)
+    assert fetch(download(web), folder).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("ending", [b"", b"more"])
+def test_a_part_that_is_complete_is_not_fetched_again(web: Web, folder: Path, ending: bytes) -> None:
+    """Else a process that was killed while checking costs the whole download."""
+    web.files["/a"] = Served(CONTENT)
+    begun(folder, 10**9, CONTENT + ending, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
+    assert fetch(download(web), folder).read_bytes() == CONTENT
+    assert asked(web) == [f"bytes={len(CONTENT + ending)}-"] + ([None] if ending else [])
+
+
+def test_each_address_is_tried_and_each_answer_told(web: Web, folder: Path) -> None:
+    """Else a user sees only the last of several reasons."""
+    web.files["/a"], web.files["/b"] = Served(status=403), Served(status=500)
+    insecure = "http://example.org/data.zip"
+    closed = "http://127.0.0.1:9/data.zip"
+    what = download(web, "/a", "/b", "/c")
+    what = Download(what.name, (*what.urls, insecure, closed), what.size, what.md5)
+    at = web.address
+    assert message(what, folder) == (
+        f"data.zip could not be fetched: {at}/a: HTTP 403 Forbidden; {at}/b: HTTP 500 Internal Server Error; "
+        f"{at}/c: HTTP 404 Not Found; {insecure}: only https:// is used; {closed}: no connection (Connection refused)."
+    )
+    web.files["/c"] = Served(CONTENT)
+    assert fetch(what, folder).read_bytes() == CONTENT
+
+
+def test_no_address_is_said(folder: Path) -> None:
+    """Else the message ends in a colon."""
+    assert message(Download(NAME, (), 10), folder) == "data.zip could not be fetched: no address is known."
+
+
+def test_redirects_are_followed_unless_they_leave_https(web: Web, folder: Path) -> None:
+    """Else a download is changed on its way, or a data set that has moved is not found."""
+    web.files["/a"], web.files["/b"] = Served(redirect="http://example.org/"), Served(redirect=f"{web.address}/c")
+    web.files["/c"] = Served(CONTENT)
+    assert message(download(web, "/a"), folder) == (
+        f"data.zip could not be fetched: {web.address}/a: it redirects to http://example.org/, and only https:// is "
+        "used."
+    )
+    assert fetch(download(web, "/b"), folder).read_bytes() == CONTENT
+
+
+def test_a_page_in_the_place_of_the_file_is_refused_before_anything_is_lost(web: Web, folder: Path) -> None:
+    """Else a log-in page that answers 200 takes the place of 10 GB."""
+    web.files["/a"] = Served(b"<html>Log in")
+    begun(folder, 1000, url=f"{web.address}/a", etag='"other"', total=len(CONTENT))
+    assert message(download(web), folder) == (
+        "data.zip could not be fetched (1.0 kB are kept, the next call goes on from there): "
+        f"{web.address}/a: it offers 12 bytes where 204.9 kB are published."
+    )
+
+
+def test_a_wrong_digest_names_both_and_the_file_is_set_aside(web: Web, folder: Path) -> None:
+    """Else a changed or damaged file is prepared under a published name, or hours of fetching are thrown away."""
+    web.files["/a"] = Served(OTHER)
+    wrong = hashlib.md5(OTHER).hexdigest()
+    assert message(download(web), folder) == (
+        f"data.zip could not be fetched: {web.address}/a: not the published file, its MD5 is {wrong} and not {MD5} "
+        "(kept as data.zip.wrong)."
+    )
+    assert names(folder) == [f"{NAME}.wrong"]
+    web.files["/b"] = Served(CONTENT)
+    assert fetch(download(web, "/a", "/b"), folder).read_bytes() == CONTENT
+
+
+def test_a_file_that_a_user_put_there_cut_short_is_continued(web: Web, folder: Path) -> None:
+    """Else 8 GB that a browser fetched are fetched again."""
+    web.files["/a"] = Served(CONTENT)
+    folder.mkdir()
+    (folder / NAME).write_bytes(CONTENT[:150_000])
+    assert fetch(download(web), folder).read_bytes() == CONTENT
+    assert asked(web) == ["bytes=150000-"]
+
+
+@pytest.mark.parametrize("md5", [MD5, ""], ids=["digest", "no digest"])
+def test_another_file_of_that_name_is_kept(web: Web, folder: Path, md5: str) -> None:
+    """Else a user's own file is gone."""
+    web.files["/a"] = Served(CONTENT)
+    folder.mkdir()
+    (folder / NAME).write_bytes(CONTENT * 2)
+    assert fetch(download(web, md5=md5), folder).read_bytes() == CONTENT
+    assert (folder / f"{NAME}.wrong").read_bytes() == CONTENT * 2
+
+
+def test_room_is_looked_for_first(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the disk is full after an hour."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 3000, 3000))
+    begun(folder, 1000)
+    assert message(download(web, size=100_000), folder) == (
+        f"There is no room for data.zip: it needs 104.0 kB, and {folder} has 3.0 kB free; "
+        "make room, or choose another folder."
+    )
+    assert not web.requests
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 128 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount")
+    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=128k", "none", disk]).returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_keeps_what_has_come(web: Web, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else making room doesn't help, because all is fetched again."""
+    monkeypatch.setattr(fetching, "_need_room", lambda *_: None)
+    web.files["/a"] = Served(CONTENT)
+    said = message(download(web), small_disk)
+    kept = Part(small_disk / NAME).size
+    assert said == (
+        f"The disk is full: {small_disk}/data.zip.part could not be written further; make room and call again, "
+        f"it goes on after the {kept / 1000:.1f} kB that are there."
+    )
+    assert kept > 100_000
+    assert (small_disk / f"{NAME}.part").read_bytes() == CONTENT[:kept]
+    subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
+    assert fetch(download(web), small_disk).read_bytes() == CONTENT
+
+
+def test_a_limit_on_files_is_told_as_such(web: Web, folder: Path) -> None:
+    """Else a quota or a limit ends in a traceback; a full disk is tested where one can be mounted."""
+    web.files["/a"] = Served(CONTENT)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        said = message(download(web), folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert said == (
+        f"{folder}/data.zip.part can't be written: File too large; choose another folder or change its permissions."
+    )
+    assert Part(folder / NAME).size == 50_000
+
+
+def test_a_folder_that_is_a_file_is_said(web: Web, folder: Path) -> None:
+    """Else a mistyped folder is a traceback."""
+    folder.write_text("")
+    assert message(download(web), folder) == (
+        f"{folder} can't be written: File exists; choose another folder or change its permissions."
+    )
+
+
+FETCH = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    from mmeval.fetch import fetch
+    from mmeval.api.spec import Download
+    url, size, md5, folder = sys.argv[1:]
+    print(fetch(Download("data.zip", (url,), int(size), md5), Path(folder)))
+""")
+
+
+def start(web: Web, folder: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", FETCH, f"{web.address}/a", str(len(CONTENT)), MD5, str(folder)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_some(folder: Path) -> None:
+    end = time.monotonic() + 20
+    while not Part(folder / NAME).size and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_a_killed_process_is_continued_by_the_next_call(web: Web, folder: Path) -> None:
+    """Else a shared machine that kills jobs never gets the data."""
+    web.files["/a"] = Served(CONTENT, pace=0.1)
+    with start(web, folder) as process:
+        wait_for_some(folder)
+        os.kill(process.pid, signal.SIGKILL)
+    count = Part(folder / NAME).size
+    assert 0 < count < len(CONTENT)
+    web.files["/a"].pace = 0
+    assert fetch(download(web), folder).read_bytes() == CONTENT
+    assert asked(web) == [None, f"bytes={count}-"]
+
+
+def test_two_processes_at_once_fetch_it_once(web: Web, folder: Path) -> None:
+    """Else two runs started together write into one another's file."""
+    web.files["/a"] = Served(CONTENT, pace=0.1)
+    with start(web, folder) as first:
+        wait_for_some(folder)
+        with start(web, folder) as second:
+            said = second.communicate()
+        first.communicate()
+    assert said[0] == f"{folder}/data.zip\n"
+    assert "data.zip: another process is fetching it; waiting" in said[1]
+    assert (first.returncode, second.returncode, len(web.requests)) == (0, 0, 1)
+
+
+def test_a_users_own_file_is_held_against_the_published_digest(tmp_path: Path) -> None:
+    """Else a truncated archive is prepared as the release."""
+    path = tmp_path / "glami.zip"
+    path.write_bytes(CONTENT[:-1])
+    found = hashlib.md5(CONTENT[:-1]).hexdigest()
+    with pytest.raises(DataError) as error:
+        check_digest(path, MD5.upper(), "glami1m")
+    assert str(error.value) == (
+        f"{path} is not the published file: its MD5 is {found}, the card says {MD5}; a download that was cut short "
+        "looks like this: fetch it again, or take it as it is with --allow-mismatch."
+    )
+    path.write_bytes(CONTENT)
+    check_digest(path, MD5.upper(), "glami1m")
+    with pytest.raises(DataError) as error:
+        check_digest(tmp_path / "none.zip", MD5, "glami1m")
+    assert str(error.value) == f"{tmp_path}/none.zip can't be read: No such file or directory."
+
+
+def test_a_damaged_memory_of_digests_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a cache that was written half, or can't be written, stops every run."""
+    monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    path = tmp_path / "a.zip"
+    path.write_bytes(CONTENT)
+    for damaged in ('{"a":', "[]", json.dumps({str(path): 5}), json.dumps({str(path): {"size": len(CONTENT)}})):
+        (tmp_path / "home" / "digests.json").write_text(damaged)
+        check_digest(path, MD5, "glami1m")
+    shutil.rmtree(tmp_path / "home")
+    (tmp_path / "home").write_text("a file")
+    check_digest(path, MD5, "glami1m")
+
+
+class TestFromTheHub:
+    """Data set repositories that hold an archive."""
+
+    @pytest.fixture
+    def archive(self, tmp_path: Path) -> Path:
+        repository = tmp_path / "repository"
+        repository.mkdir()
+        (repository / NAME).write_bytes(CONTENT)
+        return repository
+
+    def test_the_hub_is_asked_first_and_goes_on(self, archive: Path, folder: Path) -> None:
+        """Else an archive of the Hub can't be had in a private mirror, or begins anew after each stop."""
+        with hub({"owner/name": archive}) as server:
+            url = f"{server.address}/datasets/owner/name/resolve/main/{NAME}"
+            begun(folder, 1000, url=url, etag=hashlib.sha256(CONTENT).hexdigest(), total=len(CONTENT))
+            fetch(Download(NAME, ("https://example.invalid/",), len(CONTENT), MD5, hub="owner/name"), folder)
+            assert (folder / NAME).read_bytes() == CONTENT
+            asked = [(request.method, request.headers.get("range")) for request in server.files_asked()]
+            assert asked == [("HEAD", None), ("GET", "bytes=1000-"), ("GET", "bytes=1000-")]
+
+    def test_the_token_goes_to_the_hub_and_no_further(self, archive: Path, folder: Path) -> None:
+        """Else a user's token is sent to whatever host the files lie on."""
+        with hub({"owner/name": archive}, token=TOKEN) as server:
+            server.private = ["owner/name"]
+            fetch(Download(NAME, (), len(CONTENT), MD5, hub="owner/name"), folder)
+            sent = [request.headers.get("authorization") for request in server.files_asked()]
+            assert sent == [f"Bearer {TOKEN}", f"Bearer {TOKEN}", None]
+
+    @pytest.mark.parametrize(
+        ("name", "setting", "said"),
+        [
+            (
+                "owner/name",
+                {"gated": ["owner/name"]},
+                "access is granted on request: ask at https://huggingface.co/datasets/owner/name, then log in with "
+                "`hf auth login`",
+            ),
+            ("owner/none", {}, "no such data set, or a private one: check the name, or log in with `hf auth login`"),
+            ("owner/empty", {}, 'it has no file "data.zip"'),
+            ("not a name", {}, "this is no name of a data set; names look like owner/name"),
+            ("owner/name", {"down": 503}, "HTTP 503"),
+        ],
+    )
+    def test_what_the_hub_says_is_told(
+        self, archive: Path, folder: Path, tmp_path: Path, name: str, setting: dict[str, object], said: str
+    ) -> None:
+        """Else a user reads a traceback of the client, or is told that there is no network."""
+        (tmp_path / "empty").mkdir()
+        with hub({"owner/name": archive, "owner/empty": tmp_path / "empty"}) as server:
+            vars(server).update(setting)
+            what = Download(NAME, (), len(CONTENT), MD5, hub=name)
+            assert message(what, folder) == f"data.zip could not be fetched: the Hub's {name}: {said}."
+
+    def test_a_wrong_token_is_said(self, archive: Path, folder: Path) -> None:
+        """Else a user with an old token looks for a mistake in the name."""
+        with hub({"owner/name": archive}, token="hf_old"):
+            what = Download(NAME, (), len(CONTENT), MD5, hub="owner/name")
+            assert message(what, folder) == (
+                "data.zip could not be fetched: the Hub's owner/name: the token is not valid (HTTP 401): "
+                "log in anew with `hf auth login`."
+            )
+
+    def test_offline_the_other_addresses_remain(
+        self, web: Web, archive: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else HF_HUB_OFFLINE, which clusters set for models, forbids a download from elsewhere."""
+        from huggingface_hub import constants
+
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        what = download(web, hub="owner/name")
+        assert message(what, folder) == (
+            f"data.zip could not be fetched: the Hub's owner/name: HF_HUB_OFFLINE is set; {web.address}/a: "
+            "HTTP 404 Not Found."
+        )
+        web.files["/a"] = Served(CONTENT)
+        assert fetch(what, folder).read_bytes() == CONTENT
+
+    def test_no_network_is_said(self, folder: Path) -> None:
+        """Else the reason is a page of another library's words."""
+        with hub({}) as server:
+            pass
+        with hub({}):
+            from huggingface_hub import constants
+
+            constants.ENDPOINT = server.address
+            constants.HUGGINGFACE_CO_URL_TEMPLATE = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+            what = Download(NAME, (), len(CONTENT), MD5, hub="owner/name")
+            assert message(what, folder) == (
+                "data.zip could not be fetched: the Hub's owner/name: no connection (ConnectError)."
+            )

@@ -1,0 +1,148 @@
+"""The plugin API's version: read without importing, and refused where it doesn't fit, before anything fails."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmeval.errors import PluginError
+from mmeval.plugin import compat as api
+from mmeval.plugin.listing import Listed, installed, stated_api
+from mmeval.plugin.manager import Manager
+from mmeval.version import API_VERSION
+
+Install = Callable[..., None]
+# What a plugin that was made for another mmeval does first: it would fail if it were imported.
+IMPORT = "from mmeval import NameOfAnotherVersion\n"
+MODEL = """
+import mmeval
+
+@mmeval.hookimpl
+def register_models(register):
+    presets = {"tiny": {}}
+    register(mmeval.ModelSpec("aged", "-", mmeval.ModelConfig, print, "1", ("text",), "none", "MIT", presets))
+"""
+WRONGLY = 'states its API version wrongly: MMEVAL_API must be a text such as "1.2"'
+NEWER = "was made for the plugin API {}, this mmeval has 1.2; upgrade mmeval-multilingual"
+OLDER = "was made for the plugin API {}, this mmeval has 1.2; upgrade the plugin"
+versions = st.tuples(st.integers(0, 30), st.integers(0, 30))
+
+
+@pytest.fixture(autouse=True)
+def _later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version that has older and newer neighbours."""
+    monkeypatch.setattr(api, "API_VERSION", "1.2")
+
+
+def listed(name: str) -> Listed:
+    (found,) = [one for one in installed() if one.name == name]
+    return found
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(PluginError) as caught:
+        call()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("", None),
+        ("mmeval_api = '1.0'", None),
+        ("def f():\n    MMEVAL_API = '1.0'", None),
+        ("MMEVAL_API = '1.0'", "1.0"),
+        ("MMEVAL_API: str = '1.0'", "1.0"),
+        ("MMEVAL_API: Final = ('1.0')  # as text", "1.0"),
+        ("API = MMEVAL_API = '1.0'", "1.0"),
+        ("raise SystemExit\nMMEVAL_API = '1.0'", "1.0"),
+    ],
+)
+def test_what_is_stated_is_read_from_the_source(text: str, stated: str | None) -> None:
+    assert api.declared(ast.parse(text)) == stated
+
+
+@pytest.mark.parametrize("stated", ["1.2", "1.1", "1.0", None])
+def test_what_fits_is_used(install: Install, stated: str | None) -> None:
+    """The same major version, a minor one that isn't newer; who states nothing is let in."""
+    install("aged", (f'MMEVAL_API = "{stated}"\n' if stated else "") + MODEL)
+    assert listed("aged").status == "ok"
+    assert Manager().model("aged").name == "aged"
+
+
+NOT_TEXTS = ('"1"', "1.2", "1", "None", "b'1.2'", '"v1.2"', '"1.2.0"', '"1.-2"', '""', "str(1.2)")
+REFUSED = {
+    '"1.3"': NEWER.format("1.3"),
+    '"1.10"': NEWER.format("1.10"),
+    '"2.0"': NEWER.format("2.0"),
+    '"0.9"': OLDER.format("0.9"),
+} | dict.fromkeys(NOT_TEXTS, WRONGLY)
+
+
+@pytest.mark.parametrize("stated", REFUSED)
+def test_what_does_not_fit_is_refused_before_it_is_imported(install: Install, stated: str) -> None:
+    """Its user reads what to upgrade, not which name can't be imported; the listing says the same."""
+    install("aged", f"MMEVAL_API = {stated}\n{IMPORT}")
+    assert listed("aged").status == REFUSED[stated]
+    assert refusal(lambda: Manager().model("aged")) == f"Plugin aged (acme-aged 1.0) {REFUSED[stated]}."
+    assert "acme_aged" not in sys.modules
+
+
+@pytest.mark.parametrize("stated", REFUSED)
+def test_a_file_that_does_not_fit_is_refused_before_it_is_run(tmp_path: Path, stated: str) -> None:
+    path = tmp_path / "aged.py"
+    path.write_text(f"MMEVAL_API = {stated}\n{IMPORT}")
+    assert refusal(lambda: Manager().model(str(path))) == f"Plugin {path} {REFUSED[stated]}."
+
+
+@pytest.mark.parametrize("group", ["datasets", "metrics", "commands"])
+def test_every_kind_of_plugin_states_a_version(install: Install, group: str) -> None:
+    install("aged", f'MMEVAL_API = "2.0"\n{IMPORT}', f"mmeval.{group}")
+    manager = Manager()
+    find: Callable[[str], object] = {
+        "datasets": manager.dataset,
+        "metrics": manager.metric,
+        "commands": lambda name: manager.add_commands(name, typer.Typer()),
+    }[group]
+    assert listed("aged").status == NEWER.format("2.0")
+    assert refusal(lambda: find("aged")) == f"Plugin aged (acme-aged 1.0) {NEWER.format('2.0')}."
+
+
+def test_a_submodule_states_its_own_version(distribution: Install) -> None:
+    """Of the module that the entry point names; the package above it isn't imported to find it."""
+    files = {"bomb/__init__.py": "raise RuntimeError('imported')", "bomb/deep.py": 'MMEVAL_API = "3.0"'}
+    distribution("deep", "bomb.deep", files)
+    assert listed("deep").status == NEWER.format("3.0")
+    assert "bomb" not in sys.modules
+
+
+@pytest.mark.parametrize("kind", ["model", "dataset"])
+def test_the_plugins_that_mmeval_ships_state_the_version(kind: str) -> None:
+    """They are what authors copy from."""
+    assert {stated_api(one.module) for one in installed(kind)} == {API_VERSION}
+
+
+@given(made=versions, core=versions)
+def test_versions_are_ordered_as_numbers(made: tuple[int, int], core: tuple[int, int]) -> None:
+    """1.10 is newer than 1.9, and of two versions that don't fit the older side is told to upgrade."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "API_VERSION", "{}.{}".format(*core))
+        said = api.complaint("{}.{}".format(*made))
+    fits = made[0] == core[0] and made[1] <= core[1]
+    assert (said is None) is fits
+    if said:
+        assert said.endswith("; upgrade mmeval-multilingual" if made > core else "; upgrade the plugin")
+
+
+@given(st.text(max_size=8) | st.from_regex(r"\d{0,3}\.\d{0,3}", fullmatch=True))
+def test_whatever_is_stated_is_understood_or_refused(stated: str) -> None:
+    """One careless constant must not take the whole listing away."""
+    said = api.complaint(stated)
+    assert said is None or said.endswith(("; upgrade mmeval-multilingual", "; upgrade the plugin", 'such as "1.2"'))

@@ -1,0 +1,217 @@
+"""A plugin that errs must not lead to a wrong number, to a run that can't be finished, or to lost files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from mmeval import Examples, FitContext, MetricSpec, ModelConfig, ModelContext, ModelSpec, UserError
+from mmeval.errors import PluginError, Stopped
+from mmeval.plugin.manager import Manager
+from mmeval.runs.request import Request
+from mmeval.runs.pipeline import run
+
+Ask = Callable[..., Request]
+Offer = Callable[..., Manager]
+
+
+def plain(blocks: Callable[[int], list[NDArray[np.float32]]]) -> ModelSpec:
+    """A model whose predictions of the task `colour` are the given blocks."""
+
+    class Plain:
+        def __init__(self, _config: ModelConfig, _context: ModelContext) -> None: ...
+
+        def predict(self, examples: Examples, _context: FitContext) -> Iterator[Mapping[str, NDArray[np.float32]]]:
+            for block in blocks(len(examples)):
+                yield {"colour": block, "shade": np.full((len(block), 2), 0.5, np.float32)}
+
+        def save(self, folder: Path) -> None: ...
+
+        def load(self, folder: Path) -> None: ...
+
+    return ModelSpec("plain", "plain", ModelConfig, Plain, "1.0", ("image", "text"), "none", "MIT", {"tiny": {}})
+
+
+def even(rows: int, classes: int = 3) -> NDArray[np.float32]:
+    return np.full((rows, classes), 1 / classes, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "complaint"),
+    [
+        (lambda n: [even(n // 2)], r"^Plugin plain \(test\): it predicted 21 of 42 examples\.$"),
+        (lambda n: [even(n), even(1)], r"it predicted 43 or more of 42 examples"),
+        (lambda n: [], r"it predicted 0 of 42 examples"),
+        (lambda n: [even(n, 4)], r"its probabilities of colour must have the shape \(42, 3\), they have \(42, 4\)"),
+        (lambda n: [even(n) * np.nan], r"its probabilities of colour hold NaN, first for example 0\."),
+    ],
+)
+def test_bad_predictions_are_refused_before_they_are_a_file(
+    blocks: Callable[[int], list[NDArray[np.float32]]], complaint: str, ask: Ask, offer: Offer, tmp_path: Path
+) -> None:
+    """Half a test split must not be scored as if it were all of it."""
+    with pytest.raises(PluginError, match=complaint):
+        run(ask(plugin="plain"), offer(plain(blocks)))
+    assert list((tmp_path / "run").rglob("*.parquet")) == []
+
+
+@pytest.mark.parametrize(
+    ("per_example", "complaint"),
+    [
+        (lambda labels, _: labels[:1], r'The metric "mine" \(test\) must give \(42,\) values, it gave \(1,\)\.'),
+        (lambda labels, _: 1 / 0, r'The metric "mine" \(test\) failed: ZeroDivisionError: division by zero'),
+    ],
+)
+def test_a_metric_that_fails_is_named_and_the_predictions_are_kept(
+    per_example: Callable[..., Any], complaint: str, ask: Ask, offer: Offer, tmp_path: Path
+) -> None:
+    metric = MetricSpec("mine", "fails", per_example)
+    with pytest.raises(PluginError, match=complaint):
+        run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
+    assert (tmp_path / "run/predictions/seed-0.parquet").is_file()
+
+
+def test_a_metric_of_a_plugin_may_not_pass_for_a_built_in_one(ask: Ask, offer: Offer) -> None:
+    metric = MetricSpec("top1", "impostor", lambda labels, _: np.ones(len(labels)))
+    with pytest.raises(PluginError, match='test registers the metric "top1", which mmeval has itself; its authors'):
+        run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
+
+
+MINE = '''"""A model and a metric of its own."""
+import mmeval, numpy as np
+from mmeval_embracenet import EmbraceNetConfig, build
+
+
+@mmeval.hookimpl
+def register_models(register):
+    presets = {"tiny": {%s}}
+    register(mmeval.ModelSpec("mine", "s", EmbraceNetConfig, build, "1", ("image", "text"), "none", "MIT", presets))
+
+
+@mmeval.hookimpl
+def register_metrics(register):
+    register(mmeval.MetricSpec("confidence", "of the guess", lambda labels, p: p.max(1).astype(float)))
+'''
+
+
+def test_scoring_again_keeps_the_metrics_of_the_plugin(
+    words: list[object], command: Callable[..., int], installed: None, tmp_path: Path
+) -> None:
+    """`mmeval score` loads the plugin that brought a metric, and refuses to drop the metric where it can't."""
+    small = words[words.index("--set") :]
+    options = ", ".join(f'"{k}": "{v}"' for k, v in (str(w).split("=") for w in small if "=" in str(w)))
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(MINE % options)
+    folder = tmp_path / "run"
+    assert command("run", "--plugin", plugin, "--dataset", "colours", "--device", "cpu", "--output", folder) == 0
+    before = pq.read_table(folder / "scores.parquet")
+    assert "confidence" in before["metric"].to_pylist()
+    assert command("score", folder, "--plugin", plugin) == 0
+    assert pq.read_table(folder / "scores.parquet").equals(before)
+    plugin.unlink()
+    assert command("score", folder, "--plugin", plugin) == 2
+    assert pq.read_table(folder / "scores.parquet").equals(before)
+
+
+def test_a_stop_by_a_plugin_leaves_no_folder(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+    import mmeval
+
+    class Guard:
+        @mmeval.hookimpl
+        def before_run(self, run: object) -> None:
+            raise UserError("Not on a Friday.")
+
+    manager = offer()
+    manager.add(Guard(), "guard")
+    with pytest.raises(UserError, match="Not on a Friday"):
+        run(ask(), manager)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_in_a_linked_folder_is_the_one_that_is_told(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+    """Cleaning up must not hide what went wrong."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(UserError, match='No image encoder is named "foo"'):
+        run(ask("image_encoder=foo", output=tmp_path / "link"), offer())
+    assert list((tmp_path / "real").iterdir()) == []
+
+
+def test_an_output_that_cannot_be_made_is_one_sentence(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=f"--output {tmp_path}/file/run can't be made: Not a directory"):
+        run(ask(output=tmp_path / "file" / "run"), offer())
+
+
+def test_a_split_without_labels_is_named(
+    ask: Ask, offer: Offer, monkeypatch: pytest.MonkeyPatch, store: object
+) -> None:
+    monkeypatch.setattr(Examples, "labels", lambda self, task: np.full(len(self), -1))
+    with pytest.raises(UserError, match='no example of the split "train" has a label of colour'):
+        run(ask(), offer())
+
+
+def test_ctrl_c_before_the_run_began_says_so(
+    words: list[object],
+    command: Callable[..., int],
+    installed: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mmeval.runs.pipeline.open_data", interrupted)
+    assert command(*words) == Stopped.exit_code
+    assert capsys.readouterr().err == (
+        "error: Stopped before the run began. Nothing half-written is left; repeat the command.\n"
+    )
+
+
+def test_a_mistake_on_the_second_call_harms_nothing_that_was_there(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+    """Weights, reports and a file of the user's own survive whatever goes wrong while a run is mended."""
+    folder = run(ask(plugin="plain"), offer(plain(lambda n: [even(n)])))
+    (folder.path / "notes.txt").write_text("mine")
+    folder.predictions_file(0).unlink()
+    with pytest.raises(PluginError):
+        run(ask(plugin="plain"), offer(plain(lambda n: [even(1)])))
+    assert (folder.path / "notes.txt").read_text() == "mine"
+    assert folder.html_file.is_file()
+    assert folder.plan_file.is_file()
+    run(ask(plugin="plain"), offer(plain(lambda n: [even(n)])))
+    assert folder.record_file.is_file()
+
+
+def test_two_processes_do_not_write_into_one_folder(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+    from mmeval.files import digest, lock
+    from mmeval.home import home
+
+    with (
+        lock(home() / "locks" / f"{digest(str(tmp_path / 'run'))[:16]}.lock"),
+        pytest.raises(UserError, match=f"--output {tmp_path}/run: another process is at work there; wait for it"),
+    ):
+        run(ask(), offer())
+
+
+@pytest.mark.parametrize("values", [[1.5, -0.5, 0.0], [0.5, 0.5, 0.5]])
+def test_what_is_no_distribution_is_no_prediction(values: list[float], ask: Ask, offer: Offer) -> None:
+    block = np.array([values], np.float32)
+    with pytest.raises(PluginError, match="are negative or don't sum to 1, first for example 0"):
+        run(ask(plugin="plain"), offer(plain(lambda n: [block] * n)))
+
+
+def test_another_text_of_a_file_is_another_version(tmp_path: Path) -> None:
+    """An edited plugin must not go on with seeds that its old text has trained."""
+    path = tmp_path / "mine.py"
+    versions = []
+    for extra in ("", "# edited\n"):
+        path.write_text(MINE % "" + extra)
+        versions.append(Manager().model(str(path)).version)
+    assert versions[0] != versions[1]
+    assert all(version.startswith("1+") for version in versions)

@@ -1,0 +1,223 @@
+"""``mmeval bench``: a run per plugin and input, one table; what is done stays, what fails doesn't stop the others."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from mmeval import UserError
+from mmeval.errors import RunFolderError
+from mmeval.plugin.manager import Manager
+from mmeval.protocol import Inputs
+from mmeval.record import Record
+from mmeval.report.content import Content, Number
+from mmeval.runs.folder import RunFolder
+from mmeval.runs.request import Request
+from mmeval.studies.bench.entries import plugins_of
+from mmeval.studies.bench.table import Row, markdown, table_lines
+
+MODEL = '''"""Says the class whose number is the length of the text, or shows the image's presence."""
+import numpy as np
+
+import mmeval
+
+MMEVAL_API = "1.0"
+
+
+class Length:
+    def __init__(self, config, context):
+        self.tasks = context.tasks
+
+    def predict(self, examples, context):
+        seen = np.array([len(t) for t in examples.texts]) + (examples.image_rows >= 0)
+        yield {t.name: np.eye(len(t.classes), dtype=np.float32)[seen % len(t.classes)] for t in self.tasks}
+
+    def save(self, folder):
+        pass
+
+    def load(self, folder):
+        pass
+
+
+@mmeval.hookimpl
+def register_models(register):
+    register(mmeval.ModelSpec(
+        "NAME", "s", mmeval.ModelConfig, Length, "1", INPUTS, "none", "MIT", {"tiny": {}}
+    ))
+'''
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Callable[..., str]:
+    def write(name: str, inputs: tuple[str, ...], broken: bool = False) -> str:
+        path = tmp_path / f"{name}.py"
+        text = MODEL.replace("NAME", name).replace("INPUTS", repr(inputs))
+        path.write_text(text.replace("yield", "raise OSError(1, 'no luck')  #") if broken else text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def number(value: float) -> Number:
+    return Number(value, value - 0.1, value + 0.1, 9)
+
+
+def row(plugin: str, mean: float, image: float | None = None, text: float | None = None, floor: float = 0.5) -> Row:
+    baselines = {k: number(v) for k, v in ((Inputs.IMAGE, image), (Inputs.TEXT, text)) if v is not None}
+    return Row(plugin, "tiny", "t", number(mean), number(mean - 0.02), "ko", 12.3, "sig", baselines, number(floor))
+
+
+@pytest.mark.parametrize(
+    ("one", "verdict"),
+    [
+        (row("a", 0.8, 0.7, 0.6), "yes"),
+        (row("a", 0.7, 0.7, 0.6), "no: image"),
+        (row("a", 0.4, 0.3, 0.45), "no: text, tfidf"),
+        (row("a", 0.6), "yes"),
+        (row("tfidf", 0.5), "–"),
+    ],
+)
+def test_a_model_that_gains_nothing_is_called_so(one: Row, verdict: str) -> None:
+    """A fusion that is no better than one of its baselines, or than tf-idf, must not look like a success."""
+    assert one.verdict == verdict
+
+
+def test_the_page_has_command_table_signatures_and_failures() -> None:
+    page = markdown([row("a", 0.8, 0.7, 0.6)], {"b-text": "no luck"}, "mmeval bench x")
+    assert "$ mmeval bench x" in page
+    assert "| a | tiny | 0.800 | 0.700–0.900 | 0.780 (ko) | 0.700 | 0.600 | yes | 12 |" in page
+    assert "- `b-text`: no luck" in page
+    assert "\nsig\n" in page
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table_lines([row("a", 0.8)])}
+    assert len(widths) == 1
+
+
+@pytest.mark.parametrize("text", ["", ",", "a,b,a"])
+def test_names_that_say_nothing_or_twice_the_same_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="each name once"):
+        plugins_of(text)
+
+
+def test_all_are_those_that_are_installed() -> None:
+    assert {"embracenet", "tfidf"} <= set(plugins_of("all"))
+
+
+def test_a_benchmark_goes_on_where_it_stopped_and_past_what_fails(
+    command: Callable[..., int],
+    installed: None,
+    models: Callable[..., str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A night of training must not be lost to the third plugin of ten."""
+    both, text, bad = (
+        models("both", ("image", "text")),
+        models("worded", ("text",)),
+        models("bad", ("text",), broken=True),
+    )
+    words = ["bench", "colours", "--plugins", f"{both},{bad},{text}", "--output", tmp_path / "out", "--seeds", 2]
+    assert command(*words) == 1, "a job that goes on as if all were well would publish half a table"
+    out, err = capsys.readouterr()
+    assert err.endswith("1 of 5 runs failed: bad-text.\n")
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {
+        "bad-text",  # its trained model stays
+        "both-image-text",
+        "both-image",
+        "both-text",
+        "worded-text",
+    }
+    assert "not done: bad-text: " in out.replace("\n", " ")
+    page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert page.index("| both |") < page.index("`bad-text`")
+    assert "no luck" in page
+    scores = pq.read_table(tmp_path / "out" / "scores.parquet")
+    assert set(scores["model"].to_pylist()) == {"both", "worded"}
+    assert set(scores["seed"].to_pylist()) == {"0", "1", "mean"}
+    assert command(*words) == 1
+    assert capsys.readouterr().err.count("nothing is computed again") == 4
+    assert (tmp_path / "out" / "README.md").read_text(encoding="utf-8") == page
+
+
+def test_d2_a_benchmark_goes_on_with_a_folder_that_a_killed_process_left(
+    command: Callable[..., int], installed: None, models: Callable[..., str], tmp_path: Path
+) -> None:
+    """That model was left out of the table for good."""
+    folder = tmp_path / "out" / "worded-text"
+    folder.mkdir(parents=True)
+    (folder / ".plan.json.a1b2c3d4.partial").write_text("")
+    words = ["bench", "colours", "--plugins", models("worded", ("text",)), "--output", tmp_path / "out"]
+    assert command(*words) == 0
+    assert "| worded |" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("wrong", ["locked", "damaged"])
+def test_d2_a_run_folder_that_cannot_be_used_does_not_stop_the_others(
+    wrong: str,
+    command: Callable[..., int],
+    installed: None,
+    models: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What the system refuses in one folder is no reason to throw away the table of the others."""
+    import mmeval.studies.bench.run as module
+
+    real, content_of = module.run, module.content_of
+
+    def run(request: Request, manager: Manager) -> RunFolder:
+        if wrong == "locked" and request.plugin.endswith("first.py"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "out" / "first-text" / "plan.json"))
+        return real(request, manager)
+
+    def content(folder: RunFolder, record: Record) -> Content:
+        if wrong == "damaged" and record.plugin.endswith("first.py"):
+            raise RunFolderError("scores.parquet was changed.")
+        return content_of(folder, record)
+
+    monkeypatch.setattr(module, "run", run)
+    monkeypatch.setattr(module, "content_of", content)
+    plugins = f"{models('first', ('text',))},{models('second', ('text',))}"
+    assert command("bench", "colours", "--plugins", plugins, "--output", tmp_path / "out") == 1
+    out, err = capsys.readouterr()
+    assert "not done: first-text: " in out
+    assert ("permission denied" if wrong == "locked" else "was changed") in out
+    assert err.endswith("1 of 2 runs failed: first-text.\n")
+    assert "| second |" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_half_is_not_taken_for_the_model_that_failed(
+    command: Callable[..., int], installed: None, models: Callable[..., str], tmp_path: Path
+) -> None:
+    """Its score stood in the table as the score of the whole model."""
+    path = Path(models("both", ("image", "text")))
+    seen = "seen = np.array([len(t) for t in examples.texts])"
+    path.write_text(
+        path.read_text().replace(seen, f"assert not (any(examples.texts) and max(examples.image_rows) >= 0); {seen}")
+    )
+    plugins = f"{path},{models('worded', ('text',))}"
+    assert command("bench", "colours", "--plugins", plugins, "--output", tmp_path / "out") == 1
+    page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "| worded |" in page
+    assert "| both |" not in page
+    assert "- `both-image-text`: " in page
+
+
+def test_where_nothing_could_be_done_the_reason_is_said(
+    command: Callable[..., int],
+    installed: None,
+    models: Callable[..., str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bad = models("bad", ("text",), broken=True)
+    assert command("bench", "colours", "--plugins", bad, "--output", tmp_path / "out") == 2
+    err = capsys.readouterr().err
+    assert "No run of the benchmark could be done: " in err
+    assert "no luck" in err
