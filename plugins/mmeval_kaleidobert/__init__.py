@@ -57,7 +57,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                     "trunk": "hf:bert-base-uncased?length=64",
                     "image_encoder": "timm:resnet50.tv_in1k",
                     "patch_source": "crops",
-                    # In pixels, a random start ignores the image (README.md, "The start").
+                    # In pixels, a random start ignores the image (README.md, "Boxes at the start of training").
                     "boxes": "shares",
                     "standardise": False,
                 },

@@ -1,4 +1,4 @@
-"""ImageBERT's region tokens against an own NumPy computation, its sequence, and its pre-training tasks."""
+"""ImageBERT: region tokens against a NumPy computation, the sequence, missing modalities, and pre-training."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KINDS = {"own words": OWN_WORDS, "with a closing [SEP]": [*OWN_WORDS, "closing_s
 def by_hand(
     weights: dict[str, NDArray[Any]], features: NDArray[Any], corners: NDArray[Any], size: tuple[int, int]
 ) -> Any:
-    """The formula of secondary sources, region by region, from corners in pixels."""
+    """Compute the formula of secondary sources, region by region, from corners in pixels."""
     width, height = size
     out = np.empty((*features.shape[:2], len(weights["position"])))
     for row, region in np.ndindex(features.shape[:2]):
@@ -55,8 +55,8 @@ def by_hand(
     return out
 
 
-def test_region_tokens_are_those_of_the_formula() -> None:
-    """A term that is left out, or a box in another order, is what no score would show."""
+def test_region_tokens_equal_the_formula() -> None:
+    """A missing term or a permuted box would not show in any score."""
     rng = np.random.default_rng(0)
     layer = RegionEmbedding(6, 8, dropout=0.0).double()
     for p in layer.parameters():
@@ -69,8 +69,8 @@ def test_region_tokens_are_those_of_the_formula() -> None:
     np.testing.assert_allclose(tokens.numpy(), by_hand(weights, features, corners, (60, 40)), rtol=0, atol=1e-6)
 
 
-def test_grid_boxes_are_the_cells_row_by_row() -> None:
-    """Class tokens, which some encoders put before the grid, see the whole image."""
+def test_grid_boxes_are_cells_row_by_row() -> None:
+    """Class tokens before the grid get the box of the whole image."""
     assert grid_boxes(4).tolist() == [[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]]
     assert grid_boxes(5)[0].tolist() == [0, 0, 1, 1]
     assert grid_boxes(1).tolist() == [[0, 0, 1, 1]]
@@ -111,7 +111,7 @@ def logits(net: ImageBERT, b: Batch) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_sequence_is_text_then_regions_and_position_0_is_pooled(kind: str) -> None:
+def test_sequence_is_text_then_regions_and_position_0_is_pooled(kind: str) -> None:
     net = model(*KINDS[kind]).eval()
     b = batch(net)
     with torch.no_grad():
@@ -122,8 +122,8 @@ def test_the_sequence_is_text_then_regions_and_position_0_is_pooled(kind: str) -
     assert states.shape[1] == words.shape[1] + 4 + ("closing" in kind)
 
 
-def test_regions_are_told_from_text_by_their_segment() -> None:
-    """Text is segment 0, regions are segment 1; both learn."""
+def test_text_and_regions_have_different_segments() -> None:
+    """Text is segment 0, regions are segment 1; both influence the logits."""
     net = model(*OWN_WORDS)
     before = logits(net, batch(net))
     for segment in (0, 1):
@@ -134,8 +134,8 @@ def test_regions_are_told_from_text_by_their_segment() -> None:
         before = after
 
 
-def test_regions_have_no_order_but_their_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One position for all: permuted together with their boxes, they are the same image."""
+def test_regions_have_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share one position: permuting them together with their boxes changes nothing."""
     import mmeval_imagebert.model as module
 
     net = model(*OWN_WORDS).eval()
@@ -154,8 +154,8 @@ def test_regions_have_no_order_but_their_boxes(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("missing", ["has_image", "has_text"])
-def test_a_missing_modality_never_leaks(kind: str, missing: str) -> None:
-    """Whatever stands where it should be, NaN included, moves no prediction and spoils no gradient."""
+def test_missing_modality_has_no_influence(kind: str, missing: str) -> None:
+    """Its placeholder values, even NaN, change no prediction and corrupt no gradient."""
     net = model(*KINDS[kind], "dropout=0")
     b = batch(net, **{missing: torch.zeros(6, dtype=torch.bool)})
     clean = logits(net, b)
@@ -178,23 +178,23 @@ def test_a_missing_modality_never_leaks(kind: str, missing: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_with_nothing_at_all_it_predicts_the_training_prior(kind: str) -> None:
+def test_without_image_and_text_it_predicts_the_training_prior(kind: str) -> None:
     nothing = torch.zeros(6, dtype=torch.bool)
     net = model(*KINDS[kind])
     out = logits(net, batch(net, has_image=nothing, has_text=nothing, images=None))
     torch.testing.assert_close(out.softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
 
 
-def test_without_a_image_no_sep_closes_it() -> None:
-    """Else the text alone would be read otherwise than a model without that option reads it."""
+def test_missing_image_has_no_closing_sep() -> None:
+    """Otherwise the option would change predictions from text alone."""
     absent = torch.zeros(6, dtype=torch.bool)
     net, plain = model(*OWN_WORDS, "closing_sep=true"), model(*OWN_WORDS)
     assert not torch.allclose(logits(net, batch(net)), logits(plain, batch(plain)), rtol=1e-5, atol=1e-6)
-    alone = [logits(one, batch(one, has_image=absent)) for one in (net, plain)]
+    alone = [logits(each, batch(each, has_image=absent)) for each in (net, plain)]
     torch.testing.assert_close(alone[0], alone[1], rtol=1e-5, atol=1e-6)
 
 
-def test_a_texts_padding_moves_nothing() -> None:
+def test_padding_has_no_influence() -> None:
     net = model(*OWN_WORDS, "closing_sep=true")
     b = batch(net)
     assert b.text_ids is not None
@@ -204,28 +204,28 @@ def test_a_texts_padding_moves_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pretraining_reaches_every_parameter_and_is_for_training_alone(kind: str) -> None:
-    """A head without a gradient would be saved as it was drawn; a loss in evaluation would be paid for nothing."""
+def test_pretraining_trains_every_parameter_and_is_off_in_evaluation(kind: str) -> None:
+    """A head without gradients would keep its random weights; losses in evaluation would waste time."""
     net = model(*KINDS[kind], "dropout=0", "pretraining_weight=1", "mask_share=0.4").train()
     b = batch(net)
     assert all(p.requires_grad for p in pretraining(net).parameters())
-    left, found = {name for name, p in net.named_parameters() if p.requires_grad}, set()
+    left, actual = {name for name, p in net.named_parameters() if p.requires_grad}, set()
     for _ in range(8):
         out = net(b)
-        found |= {name.removeprefix("pretraining ") for name in out.losses}
+        actual |= {name.removeprefix("pretraining ") for name in out.losses}
         loss = sum(out.losses.values()) + sum(x.logsumexp(-1).mean() - x[:, 0].mean() for x in out.logits.values())
         assert torch.is_tensor(loss)
         assert loss.isfinite()
         net.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         left -= {name for name, p in net.named_parameters() if p.grad is not None and bool((p.grad != 0).any())}
-    assert found == {"matching", "regions", *(() if kind == "a text encoder" else ("words",))}
+    assert actual == {"matching", "regions", *(() if kind == "a text encoder" else ("words",))}
     assert not left
     assert not net.eval()(b).losses
     assert model(*KINDS[kind]).pretraining is None
 
 
-def test_some_words_are_masked_and_special_ones_never() -> None:
+def test_mask_share_of_the_words_is_masked_and_special_tokens_never() -> None:
     net = model(*OWN_WORDS, "pretraining_weight=1", "mask_share=0.3")
     b = batch(net, 60)
     assert b.text_ids is not None
@@ -239,7 +239,7 @@ def test_some_words_are_masked_and_special_ones_never() -> None:
     assert (ids[masked] == 3).float().mean() == pytest.approx(0.8, abs=0.05)
 
 
-def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_were_spoilt(
+def test_pretraining_losses_are_computed_at_the_corrupted_positions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Computed by hand from given masks: only the rows that count, targets from the original features and words."""
@@ -291,13 +291,13 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
         torch.testing.assert_close(losses[f"pretraining {name}"], 0.5 * loss, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_with_nothing_that_counts_pretraining_costs_nothing() -> None:
+def test_pretraining_losses_are_zero_without_complete_pairs() -> None:
     net = model(*OWN_WORDS, "pretraining_weight=1").train()
     out = net(batch(net, has_text=torch.zeros(6, dtype=torch.bool)))
     assert [loss.item() for loss in out.losses.values()] == [0, 0, 0]
 
 
-def test_pretraining_sees_the_features_and_gives_their_encoder_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretraining_gives_the_image_encoder_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are the target: an encoder that could change them would make them easy to predict."""
     import mmeval_imagebert.pretraining as module
 
@@ -318,7 +318,7 @@ def test_pretraining_sees_the_features_and_gives_their_encoder_no_gradient(monke
     assert net.image_embedding.boxes.weight.grad is not None
 
 
-def test_a_tenth_of_masked_words_is_kept_and_a_tenth_replaced() -> None:
+def test_a_tenth_of_masked_words_is_unchanged_and_a_tenth_random() -> None:
     net = model(*OWN_WORDS, "pretraining_weight=1", "mask_share=0.5")
     b = batch(net, 100)
     assert b.text_ids is not None
@@ -331,8 +331,8 @@ def test_a_tenth_of_masked_words_is_kept_and_a_tenth_replaced() -> None:
     assert [as_is.item(), other.item()] == pytest.approx([0.1, 0.1], abs=0.03)
 
 
-def test_every_dropout_is_the_options_and_stands_where_its_docstring_says() -> None:
-    """Of region features, of region tokens (a closing [SEP] among them), of the pooled state."""
+def test_dropout_option_applies_where_its_docstring_says() -> None:
+    """It applies to region features, region tokens (including a closing [SEP]) and the pooled state."""
     net = model(*OWN_WORDS, "dropout=0.625", "closing_sep=true").train()
     dropped: list[Tensor] = []
     for part in (net.image_embedding.dropout, net.dropout):
@@ -349,13 +349,13 @@ def test_every_dropout_is_the_options_and_stands_where_its_docstring_says() -> N
     assert torch.equal(used[1], pooled)
 
 
-def test_region_tokens_start_at_berts_deviation() -> None:
+def test_region_embedding_starts_with_berts_standard_deviation() -> None:
     net = model(*OWN_WORDS)
     for weight in (net.image_embedding.features.weight, net.image_embedding.boxes.weight, net.image_embedding.position):
         assert weight.std().item() == pytest.approx(0.02, rel=0.3)
 
 
-def test_paper_has_the_recipe_that_its_card_says() -> None:
+def test_preset_paper_has_the_recipe_of_its_card() -> None:
     specs: list[Any] = []
     register_models(specs.append)
     config = configure(ImageBERTConfig, "imagebert", specs[0].presets["paper"])
@@ -376,13 +376,13 @@ def test_paper_has_the_recipe_that_its_card_says() -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_refused(changes: list[str], message: str) -> None:
+def test_contradictory_options_raise_user_error(changes: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         model(*changes)
 
 
 class Resnet(ImageEncoder):
-    """As wide as the paper's preset wants it."""
+    """An image encoder with the width of the preset ``paper``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -392,7 +392,7 @@ class Resnet(ImageEncoder):
         raise NotImplementedError
 
 
-def test_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preset_paper_has_the_published_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """BERT-base (109,482,240 parameters with its pooler), 2048 features per region and a head of 101 classes."""
     from transformers import BertConfig, BertModel
 
