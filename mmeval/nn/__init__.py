@@ -4,8 +4,11 @@ from mmeval.nn.build import bert, image_encoder, random_weights, text_encoder
 from mmeval.nn.dropout import FeatureDropout
 from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, ImageInput, TextEncoder, TextInput
 from mmeval.nn.encoders.huggingface.bert import BertEncoder
+from mmeval.nn.ensemble import EnsembleHeads, average_log_probabilities, member_losses
 from mmeval.nn.heads import ClassPrior, Heads
+from mmeval.nn.modality_dropout import drop_modality
 from mmeval.nn.model import Output, TorchModel
+from mmeval.nn.nested_tasks import NestedTasks
 from mmeval.nn.pretraining import (
     WordHead,
     corrupt_words,
@@ -16,6 +19,7 @@ from mmeval.nn.pretraining import (
 )
 from mmeval.nn.random import uniform
 from mmeval.nn.single_stream import FirstPass, ProjectedText, SingleStream, replace_words
+from mmeval.nn.standardize import RunningStandardizer
 from mmeval.nn.tuning import tuned
 
 __all__ = [
@@ -23,24 +27,30 @@ __all__ = [
     "ClassPrior",
     "Encoded",
     "Encoder",
+    "EnsembleHeads",
     "FeatureDropout",
     "FirstPass",
     "Heads",
     "ImageEncoder",
     "ImageInput",
+    "NestedTasks",
     "Output",
     "ProjectedText",
+    "RunningStandardizer",
     "SingleStream",
     "TextEncoder",
     "TextInput",
     "TorchModel",
     "WordHead",
+    "average_log_probabilities",
     "bert",
     "corrupt_words",
+    "drop_modality",
     "image_encoder",
     "masked_cross_entropy",
     "masked_mean",
     "masked_word_loss",
+    "member_losses",
     "random_weights",
     "replace_words",
     "swap_images",
