@@ -321,9 +321,13 @@ CHANGES = [
 
 @mmeval.testing.contract("cma-clip", changes=[*SMALL, *CHANGES[0]])
 def test_contract_holds_with_every_option(check: mmeval.testing.BoundCheck) -> None:
+    if check.check.name == "presets":
+        pytest.skip("changes of options don't reach it: test_contract.py tries the presets")
     check()
 
 
 @mmeval.testing.contract("cma-clip", changes=[*SMALL, *CHANGES[2]])
 def test_contract_holds_without_both_attentions(check: mmeval.testing.BoundCheck) -> None:
+    if check.check.name == "presets":
+        pytest.skip("changes of options don't reach it: test_contract.py tries the presets")
     check()
