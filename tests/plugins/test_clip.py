@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.nn.encoders.test_m_clip import published
 from torch import Tensor
 
 from mmeval import Batch, Examples, FitContext, ModelContext, Task, UserError, cards_folder
@@ -29,6 +28,7 @@ from mmeval_clip.config import ClipConfig
 from mmeval_clip.model import ClipClassifier
 from mmeval_clip.prompts import FOLDER, glami, languages, names, readable, sentences, templates
 from mmeval_clip.zero_shot import ZeroShot, class_vectors, fused, unit
+from tests.nn.encoders.huggingface.test_m_clip import published
 
 SIZES: dict[str, Any] = {
     "embed_dim": 24,
@@ -373,7 +373,7 @@ def test_prompt_option_selects_native_or_english() -> None:
     assert native["cs"][0][0] == "Na fotografii: ponožky, druh módního zboží."
     english = sentences(configure(ClipConfig, "clip", {}, ["prompt=english"]), NAMED)["kind"]
     assert list(english) == ["en"]
-    assert english["en"][2] == ["a photo of a apple pie.", "an image of a apple pie.", "an image showing a apple pie."]
+    assert english["en"][2] == ["a photo of a apple pie.", "a picture of a apple pie.", "an image showing a apple pie."]
 
 
 def classifier(towers: str, context: ModelContext = NAMED, *changes: str) -> ClipClassifier:
