@@ -142,8 +142,8 @@ class Dataset:
         """Return the data set as a ``datasets.DatasetDict``, one ``datasets.Dataset`` per split.
 
         It memory-maps the Store's own files, and reads and decodes an image when a row is used: nothing is copied.
-        ``push_to_hub`` writes the images into the rows; ``save_to_disk`` and ``to_parquet`` write their addresses, which
-        only a machine that has the Store can read.
+        ``push_to_hub`` writes the images into the rows; ``save_to_disk`` and ``to_parquet`` write their addresses,
+        which only a machine that has the Store can read.
 
         Its columns are ``id``, ``text``, ``language``, ``cluster``, ``image`` (``datasets.Image``), one
         ``datasets.ClassLabel`` per task under the task's name (-1 where an example has no label), and ``slice:*``,
