@@ -15,31 +15,36 @@ if TYPE_CHECKING:
     from mmeval.api.config import Config, ModelConfig
     from mmeval.api.hooks import hookimpl
     from mmeval.api.recipe import Recipe, TorchConfig, Tuning
-    from mmeval.api.source import Example, Rejected, Source
+    from mmeval.api.source import Example, ImageData, Rejected, Source
     from mmeval.api.spec import Archive, DatasetSpec, Download, MetricSpec, ModelSpec
     from mmeval.api.task import ModelContext, Task
     from mmeval.console import progress
     from mmeval.data.batch import Batch
-    from mmeval.data.card import cards_folder
+    from mmeval.data.card import Card, cards_folder, read_card
     from mmeval.data.examples import Examples
+    from mmeval.data.groups import UnionFind
     from mmeval.data.images import decode
-    from mmeval.data.split import Member, hash_split
+    from mmeval.data.split import DEFAULT_SHARES, Member, assign_split, hash_split
     from mmeval.engine.embeddings import embed_images, embed_texts
     from mmeval.engine.model import FitContext, Model, TrainableModel
     from mmeval.errors import DataError, MissingExtraError, MissingWeightsError, UserError
+    from mmeval.files import digest
     from mmeval.record import Plan
     from mmeval.runs.folder import RunFolder
 
 _HOMES = {
     "Archive": "mmeval.api.spec",
     "Batch": "mmeval.data.batch",
+    "Card": "mmeval.data.card",
     "Config": "mmeval.api.config",
+    "DEFAULT_SHARES": "mmeval.data.split",
     "DataError": "mmeval.errors",
     "DatasetSpec": "mmeval.api.spec",
     "Download": "mmeval.api.spec",
     "Example": "mmeval.api.source",
     "Examples": "mmeval.data.examples",
     "FitContext": "mmeval.engine.model",
+    "ImageData": "mmeval.api.source",
     "Member": "mmeval.data.split",
     "MetricSpec": "mmeval.api.spec",
     "MissingExtraError": "mmeval.errors",
@@ -50,27 +55,33 @@ _HOMES = {
     "ModelSpec": "mmeval.api.spec",
     "Plan": "mmeval.record",
     "Recipe": "mmeval.api.recipe",
-    "RunFolder": "mmeval.runs.folder",
     "Rejected": "mmeval.api.source",
+    "RunFolder": "mmeval.runs.folder",
     "Source": "mmeval.api.source",
     "Task": "mmeval.api.task",
     "TorchConfig": "mmeval.api.recipe",
     "TrainableModel": "mmeval.engine.model",
     "Tuning": "mmeval.api.recipe",
+    "UnionFind": "mmeval.data.groups",
     "UserError": "mmeval.errors",
+    "assign_split": "mmeval.data.split",
     "cards_folder": "mmeval.data.card",
     "decode": "mmeval.data.images",
+    "digest": "mmeval.files",
     "embed_images": "mmeval.engine.embeddings",
     "embed_texts": "mmeval.engine.embeddings",
     "hash_split": "mmeval.data.split",
     "hookimpl": "mmeval.api.hooks",
     "progress": "mmeval.console",
+    "read_card": "mmeval.data.card",
 }
 
 __all__ = [
     "API_VERSION",
+    "DEFAULT_SHARES",
     "Archive",
     "Batch",
+    "Card",
     "Config",
     "DataError",
     "DatasetSpec",
@@ -78,6 +89,7 @@ __all__ = [
     "Example",
     "Examples",
     "FitContext",
+    "ImageData",
     "Member",
     "MetricSpec",
     "MissingExtraError",
@@ -95,15 +107,19 @@ __all__ = [
     "TorchConfig",
     "TrainableModel",
     "Tuning",
+    "UnionFind",
     "UserError",
     "__version__",
+    "assign_split",
     "cards_folder",
     "decode",
+    "digest",
     "embed_images",
     "embed_texts",
     "hash_split",
     "hookimpl",
     "progress",
+    "read_card",
 ]
 
 

@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from mmeval import DatasetSpec, Example, Rejected
 from mmeval.data.card import read_card
 from mmeval.data.prepare.prepare import prepare
-from mmeval.data.split import TENTHS, carve
+from mmeval.data.split import DEFAULT_SHARES, assign_split
 from mmeval.data.store import Store
-from mmeval.datasets.fashion_product_images import source as fashion_products
+from mmeval.datasets.fashion_product_images import register_datasets
+from mmeval.datasets.fashion_product_images import source as source_module
 from mmeval.datasets.fashion_product_images.names import normalised, says
-from mmeval.datasets.fashion_product_images.source import GET, FashionProductsSource
+from mmeval.datasets.fashion_product_images.source import GET, TASKS, FashionProductsSource
 from mmeval.errors import DataError
 from tests.archives import fashion_products as archive
 
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def spec() -> DatasetSpec:
     found: list[DatasetSpec] = []
-    fashion_products.register_datasets(found.append)
+    register_datasets(found.append)
     return found[0]
 
 
@@ -192,25 +193,25 @@ def test_a_name_says_each_of_its_words_however_it_is_written(name: str, before: 
 
 def test_a_group_is_in_the_same_split_for_ever() -> None:
     """Another rule would make another data set of the same name."""
-    found = "".join(carve(str(number), TENTHS, "salt")[:2] for number in range(24))
+    found = "".join(assign_split(str(number), DEFAULT_SHARES, "salt")[:2] for number in range(24))
     assert found == "vatrvatrtrtrtrtrtrtetevatrvatrtrtrtrtrtrtetrtrtr"
 
 
 def test_splits_have_their_shares() -> None:
-    counts = Counter(carve(str(number), TENTHS, "salt") for number in range(5000))
-    assert all(abs(counts[split] / 5000 - share) < 0.02 for split, share in TENTHS.items())
-    assert {carve(str(n), TENTHS, "a") for n in range(99)} == set(TENTHS)
+    counts = Counter(assign_split(str(number), DEFAULT_SHARES, "salt") for number in range(5000))
+    assert all(abs(counts[split] / 5000 - share) < 0.02 for split, share in DEFAULT_SHARES.items())
+    assert {assign_split(str(n), DEFAULT_SHARES, "a") for n in range(99)} == set(DEFAULT_SHARES)
 
 
 def test_images_stream_and_examples_never_read_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    whole = fashion_products.read_parquet
+    whole = source_module.read_parquet
 
     def spy(*args: Any, **options: Any) -> Any:
         asked.append(options["columns"])
         return whole(*args, **options)
 
-    monkeypatch.setattr(fashion_products, "read_parquet", spy)
+    monkeypatch.setattr(source_module, "read_parquet", spy)
     source = FashionProductsSource(folder)
     images = source.images()
     assert inspect.isgenerator(images)
@@ -283,6 +284,6 @@ def test_the_card_can_be_read(spec: DatasetSpec) -> None:
     assert spec.card is not None
     card = read_card(spec.card)
     assert (card.name, card.languages, card.splits) == (spec.name, ("en",), {"train+validation+test": 44072})
-    assert list(card.tasks) == list(fashion_products.TASKS)
+    assert list(card.tasks) == list(TASKS)
     assert card.verified("splits.train+validation+test")
     assert not card.verified("tasks.usage")

@@ -22,8 +22,9 @@ from mmeval.data.card import read_card
 from mmeval.data.images import decode
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
-from mmeval.datasets.fashiongen import source as module
+from mmeval.datasets.fashiongen import register_datasets
 from mmeval.datasets.fashiongen.files import FashionGenFile
+from mmeval.datasets.fashiongen.source import CARD, FILES, FashionGenSource, _split
 from mmeval.errors import DataError
 from tests.archives import fashiongen
 from tests.archives.fashiongen import TRAIN, VALIDATION
@@ -31,7 +32,7 @@ from tests.archives.fashiongen import TRAIN, VALIDATION
 
 def the_spec() -> DatasetSpec:
     found: list[DatasetSpec] = []
-    module.register_datasets(found.append)
+    register_datasets(found.append)
     return found[0]
 
 
@@ -58,7 +59,7 @@ def rows(store: Store) -> list[dict[str, Any]]:
 
 def complaint(folder: Path) -> str:
     with pytest.raises(DataError) as caught:
-        list(module.FashionGenSource(folder, "").examples())
+        list(FashionGenSource(folder, "").examples())
     return str(caught.value)
 
 
@@ -99,14 +100,14 @@ def test_all_views_of_a_product_stand_in_one_split(files: Path) -> None:
 @given(st.lists(st.integers(0, 2**31), unique=True, min_size=2))
 def test_the_split_hangs_on_the_product_alone(products: list[int]) -> None:
     """Another order, or a file that lacks a row, must not move a product."""
-    there = [module._split("train", str(number)) for number in products]
-    back = [module._split("train", str(number)) for number in products[::-1]]
+    there = [_split("train", str(number)) for number in products]
+    back = [_split("train", str(number)) for number in products[::-1]]
     assert there == back[::-1]
     assert set(there) <= {"train", "validation"}
 
 
 def test_one_product_in_twenty_is_held_out() -> None:
-    splits = [module._split("train", str(number)) for number in range(20000)]
+    splits = [_split("train", str(number)) for number in range(20000)]
     assert 0.045 < splits.count("validation") / 20000 < 0.055
 
 
@@ -165,7 +166,7 @@ def test_every_latin1_text_comes_back(tmp_path_factory: pytest.TempPathFactory, 
 
 def test_images_come_as_they_are(files: Path) -> None:
     """Each with its row, from several threads, without a change of size."""
-    source = module.FashionGenSource(files, "")
+    source = FashionGenSource(files, "")
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(lambda given: (given[0], given[1]()), source.images()))
     expected = np.concatenate([column(files, "input_image"), column(files, "input_image", VALIDATION)])
@@ -277,7 +278,7 @@ def test_subcategories_can_be_taken_as_found(files: Path) -> None:
 
 def test_the_card_counts_every_category() -> None:
     """The counts and the sets of labels in the card fit each other."""
-    full, forty_five, forty_one = (read_card(module.CARD, name) for name in ("", "category45", "category41"))
+    full, forty_five, forty_one = (read_card(CARD, name) for name in ("", "category45", "category41"))
     train, test = (full.per_class["category"][split] for split in ("train+validation", "test"))
     assert set(train) == set(full.tasks["category"])
     assert sum(train.values()) == full.splits["train+validation"]
@@ -371,10 +372,10 @@ def test_a_damaged_text_names_its_place(small: Path) -> None:
 
 def test_variants_share_the_images_and_other_files_do_not(small: Path) -> None:
     """293,018 images need not be prepared four times; those of another download must be."""
-    plain = dict(module.FashionGenSource(small, "").identity)
-    assert plain == module.FashionGenSource(small, "category41").identity
+    plain = dict(FashionGenSource(small, "").identity)
+    assert plain == FashionGenSource(small, "category41").identity
     changed(small, "input_brand", column(small, "input_name"))
-    assert plain != module.FashionGenSource(small, "").identity
+    assert plain != FashionGenSource(small, "").identity
 
 
 def test_the_published_numbers_are_held_to(files: Path) -> None:
@@ -455,18 +456,18 @@ def test_more_rows_than_any_file_has_are_refused(small: Path) -> None:
 
 def test_wide_texts_are_read_in_fewer_rows_at_once(small: Path, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that memory is bounded whatever the width; the rows stay the same."""
-    plain = list(module.FashionGenSource(small, "").examples())
+    plain = list(FashionGenSource(small, "").examples())
     monkeypatch.setattr("mmeval.datasets.fashiongen.files.BYTES", 1200)
-    assert list(module.FashionGenSource(small, "").examples()) == plain
+    assert list(FashionGenSource(small, "").examples()) == plain
 
 
 def test_prices_keep_all_their_digits(files: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(files, tmp_path / "copy")
-    with h5py.File(folder / module.FILES["train"], "r+") as file:
+    with h5py.File(folder / FILES["train"], "r+") as file:
         prices = file["input_msrpUSD"][:]
         prices[:3, 0] = (19.99, 1234567.5, 120.0)
         file["input_msrpUSD"][:] = prices
-    texts = [one.metadata["msrpUSD"] for one in module.FashionGenSource(folder, "").examples()]
+    texts = [one.metadata["msrpUSD"] for one in FashionGenSource(folder, "").examples()]
     assert texts[:3] == ["19.99", "1234567.5", "120"]
 
 

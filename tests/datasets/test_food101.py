@@ -18,19 +18,20 @@ from mmeval import DatasetSpec
 from mmeval.data.card import read_card
 from mmeval.data.prepare.prepare import images_folder, prepare
 from mmeval.data.store import REJECTED, Store
-from mmeval.datasets.food101 import source as food101
+from mmeval.datasets.food101 import register_datasets
 from mmeval.datasets.food101.names import ClassNames, class_of, normalised
+from mmeval.datasets.food101.source import CARD, GET
 from mmeval.errors import DataError
 from tests.archives import food
 
-CLASSES = read_card(food101.CARD).tasks["dish"]
+CLASSES = read_card(CARD).tasks["dish"]
 TITLES = "texts/train_titles.csv"
 
 
 @pytest.fixture
 def spec() -> DatasetSpec:
     found: list[DatasetSpec] = []
-    food101.register_datasets(found.append)
+    register_datasets(found.append)
     return found[0]
 
 
@@ -285,11 +286,11 @@ def test_a_folder_that_is_none_says_what_it_is(tmp_path: Path, kaggle: Path, spe
     assert complaint(spec, kaggle) == f"{lacks}; give the folder that was unpacked."
     (kaggle / "texts_txt").mkdir()
     pages = "it has the texts of whole pages (texts_txt), which are another task."
-    assert complaint(spec, kaggle) == f"{lacks}; {pages} {food101.GET}"
+    assert complaint(spec, kaggle) == f"{lacks}; {pages} {GET}"
     (kaggle / "meta").mkdir()
     (kaggle / "meta" / "classes.txt").touch()
     ethz = f"{kaggle} holds the Food-101 of ETHZ, other images without titles."
-    assert complaint(spec, kaggle) == f"{ethz} {food101.GET}"
+    assert complaint(spec, kaggle) == f"{ethz} {GET}"
 
 
 def test_each_form_points_to_the_name_of_the_other(tmp_path: Path, kaggle: Path, spec: DatasetSpec) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mmeval.api.hooks import hookimpl
-from mmeval.api.source import Source
-from mmeval.api.spec import Archive, DatasetSpec
-from mmeval.data.card import cards_folder
+from mmeval import Archive, DatasetSpec, Source, cards_folder, hookimpl
 from mmeval.datasets.abo.files import GET
 from mmeval.datasets.abo.source import NAME, WITH_BULLETS, AboSource
 

@@ -7,11 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from mmeval.data.reading.delimited import read_delimited
-from mmeval.data.reading.files import open_file, read_image
-from mmeval.data.reading.row import Row
-from mmeval.errors import DataError
-from mmeval.files import digest
+from mmeval import DataError, digest
+from mmeval.data.reading import Row, open_file, read_delimited, read_image
 
 LISTINGS = tuple(f"listings/metadata/listings_{number:x}.json.gz" for number in range(16))
 IMAGES_TABLE = "images/metadata/images.csv.gz"

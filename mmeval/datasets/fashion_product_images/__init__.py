@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mmeval.api.hooks import hookimpl
-from mmeval.api.spec import Archive, DatasetSpec
-from mmeval.data.card import cards_folder
+from mmeval import Archive, DatasetSpec, cards_folder, hookimpl
 from mmeval.datasets.fashion_product_images.source import GET, NAME, FashionProductsSource
 
 MMEVAL_API = "1.0"

@@ -9,14 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmeval.api.source import Example, Rejected
-from mmeval.api.task import Task
-from mmeval.data.reading.parquet import parquet_columns, parquet_rows, read_parquet
-from mmeval.data.reading.row import require_columns
-from mmeval.data.split import TENTHS, carve
+from mmeval import DEFAULT_SHARES, DataError, Example, Rejected, Task, assign_split, digest
+from mmeval.data.reading import parquet_columns, parquet_rows, read_parquet, require_columns
 from mmeval.datasets.fashion_product_images.names import normalised, says
-from mmeval.errors import DataError
-from mmeval.files import digest
 
 NAME = "fashion-product-images"
 RULES = "fashion-product-images-1"
@@ -106,7 +101,7 @@ class FashionProductsSource:
                 id=product.id,
                 text=product.name,
                 language="en",
-                split=carve(group, TENTHS, RULES),
+                split=assign_split(group, DEFAULT_SHARES, RULES),
                 labels=labels,
                 image=product.id,
                 cluster=group,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmeval.errors import DataError
+from mmeval import DataError
 
 if TYPE_CHECKING:
     import h5py

@@ -6,17 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from mmeval.api.source import Example
-from mmeval.api.task import Task
-from mmeval.data.card import cards_folder, read_card
-from mmeval.data.split import carve
+from mmeval import DataError, Example, ImageData, Task, assign_split, cards_folder, read_card
 from mmeval.datasets.fashiongen.files import PRICE, PRODUCT, TEXTS, FashionGenFile
-from mmeval.errors import DataError
-
-if TYPE_CHECKING:
-    from mmeval.api.source import ImageData
 
 CARD = cards_folder() / "fashiongen.md"
 FILES = {"train": "fashiongen_256_256_train.h5", "validation": "fashiongen_256_256_validation.h5"}
@@ -174,4 +167,4 @@ def _split(name: str, product: str) -> str:
     """Validation is cut out of the training file by product: it hangs on nothing else, neither row nor order."""
     if name == "validation":
         return "test"
-    return carve(product, SHARES, SALT)
+    return assign_split(product, SHARES, SALT)

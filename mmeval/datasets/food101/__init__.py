@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mmeval.api.hooks import hookimpl
-from mmeval.api.spec import Archive, DatasetSpec
+from mmeval import Archive, DatasetSpec, hookimpl
 from mmeval.datasets.food101.source import CARD, GET, VARIANTS, Food101Source
 
 MMEVAL_API = "1.0"

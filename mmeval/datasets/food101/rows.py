@@ -7,12 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mmeval.api.source import Rejected
-from mmeval.data.reading.delimited import read_delimited
-from mmeval.data.reading.files import open_file
-from mmeval.data.reading.json_lines import read_json_lines
+from mmeval import DataError, Rejected
+from mmeval.data.reading import open_file, read_delimited, read_json_lines
 from mmeval.datasets.food101.names import class_of
-from mmeval.errors import DataError
 
 KAGGLE = {"train": "texts/train_titles.csv", "test": "texts/test_titles.csv"}
 """By split, the titles of the Kaggle copy. They have no header: pandas' default takes the first row for one."""

@@ -6,13 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mmeval.api.source import Example, Rejected
-from mmeval.api.task import Task
-from mmeval.data.card import cards_folder, read_card
-from mmeval.data.reading.files import read_image
-from mmeval.data.split import carve
+from mmeval import DataError, Example, ImageData, Rejected, Task, assign_split, cards_folder, digest, read_card
+from mmeval.data.reading import read_image
 from mmeval.datasets.food101.names import ClassNames, normalised
 from mmeval.datasets.food101.rows import (
     HARD,
@@ -26,11 +22,6 @@ from mmeval.datasets.food101.rows import (
     kaggle_rows,
     mmbt_rows,
 )
-from mmeval.errors import DataError
-from mmeval.files import digest
-
-if TYPE_CHECKING:
-    from mmeval.api.source import ImageData
 
 CARD = cards_folder() / "food101.md"
 TASK = "dish"
@@ -138,7 +129,7 @@ class Food101Source:
         if self._mmbt or row.split != "train":
             return row.split
         # It hangs on the title alone, so that a lost row moves no other.
-        return carve(normalised(row.title) or row.file, SHARES, SALT)
+        return assign_split(normalised(row.title) or row.file, SHARES, SALT)
 
     def _example(self, row: FoodRow) -> Example:
         title = row.title if row.title.strip() else ""

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mmeval.api.hooks import hookimpl
-from mmeval.api.source import Source
-from mmeval.api.spec import Archive, DatasetSpec, Download
-from mmeval.data.card import cards_folder
+from mmeval import Archive, DatasetSpec, Download, Source, cards_folder, hookimpl
 
 MMEVAL_API = "1.0"
 HUB = "glami/glami-1m"

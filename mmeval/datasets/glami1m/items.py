@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from mmeval.api.source import Rejected
-from mmeval.data.reading.delimited import read_delimited
+from mmeval import Rejected
+from mmeval.data.reading import read_delimited
 
 COLUMNS = ("item_id", "image_id", "geo", "name", "description", "category", "category_name", "label_source")
 LANGUAGES = {geo: geo for geo in ("sk", "ro", "hu", "hr", "es", "lt", "lv", "tr", "bg")} | {

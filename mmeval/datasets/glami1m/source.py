@@ -13,13 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval.api.source import Example, Rejected
-from mmeval.api.task import Task
-from mmeval.data.split import carve
+from mmeval import DataError, Example, Rejected, Task, assign_split
 from mmeval.datasets.glami1m.categories import Categories
 from mmeval.datasets.glami1m.files import open_files
 from mmeval.datasets.glami1m.items import LABELLED_BY, LANGUAGES, Item, read_items
-from mmeval.errors import DataError
 
 TASK = "category"
 TEST_ONLY, PAPER = "test-only", "paper"
@@ -30,7 +27,7 @@ SALT, SHARES = "glami1m-validation-1", {"validation": 0.05, "train": 0.95}
 
 def training_split(image: int) -> str:
     """``train`` or ``validation``, by the image: whatever the order of the rows, and on every machine."""
-    return carve(str(image), SHARES, SALT)
+    return assign_split(str(image), SHARES, SALT)
 
 
 @dataclass(frozen=True)
