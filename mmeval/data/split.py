@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mmeval.files import digest
 
-TENTHS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+DEFAULT_SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 """Shares of data that comes without splits."""
 _HEX = 13
 """Digits of a digest that are read as a number: as many as a float holds."""
@@ -60,7 +60,7 @@ def hash_split(members: Sequence[Member], shares: Mapping[str, float], salt: str
     return assigned
 
 
-def carve(group: str, shares: Mapping[str, float], salt: str) -> str:
+def assign_split(group: str, shares: Mapping[str, float], salt: str) -> str:
     """The split of a group that must stay together, by a salted SHA-256 of its name alone.
 
     No group moves when others come or go, and nothing need be known of them; shares hold only nearly.

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mmeval import DatasetSpec, Example, Rejected
 from mmeval.data.card import read_card
 from mmeval.data.prepare.prepare import prepare
-from mmeval.data.split import TENTHS, carve
+from mmeval.data.split import DEFAULT_SHARES, assign_split
 from mmeval.data.store import Store
 from mmeval.datasets.fashion_product_images import source as fashion_products
 from mmeval.datasets.fashion_product_images.names import normalised, says
@@ -192,14 +192,14 @@ def test_a_name_says_each_of_its_words_however_it_is_written(name: str, before: 
 
 def test_a_group_is_in_the_same_split_for_ever() -> None:
     """Another rule would make another data set of the same name."""
-    found = "".join(carve(str(number), TENTHS, "salt")[:2] for number in range(24))
+    found = "".join(assign_split(str(number), DEFAULT_SHARES, "salt")[:2] for number in range(24))
     assert found == "vatrvatrtrtrtrtrtrtetevatrvatrtrtrtrtrtrtetrtrtr"
 
 
 def test_splits_have_their_shares() -> None:
-    counts = Counter(carve(str(number), TENTHS, "salt") for number in range(5000))
-    assert all(abs(counts[split] / 5000 - share) < 0.02 for split, share in TENTHS.items())
-    assert {carve(str(n), TENTHS, "a") for n in range(99)} == set(TENTHS)
+    counts = Counter(assign_split(str(number), DEFAULT_SHARES, "salt") for number in range(5000))
+    assert all(abs(counts[split] / 5000 - share) < 0.02 for split, share in DEFAULT_SHARES.items())
+    assert {assign_split(str(n), DEFAULT_SHARES, "a") for n in range(99)} == set(DEFAULT_SHARES)
 
 
 def test_images_stream_and_examples_never_read_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from mmeval.api.source import Rejected
 from mmeval.console import note
 from mmeval.data.groups import Groups
-from mmeval.data.split import TENTHS, Member, hash_split
+from mmeval.data.split import DEFAULT_SHARES, Member, hash_split
 from mmeval.data.table.duplicates import same_files
 from mmeval.data.table.images import Reference
 from mmeval.data.table.parsing import NO_LANGUAGE, Parsed
@@ -111,7 +111,7 @@ class Scan:
         self._join_same_images()
         told = Counter(self._told)
         if set(told) <= {"", "train"}:
-            found = self._carved(range(len(self._told)), TENTHS)
+            found = self._carved(range(len(self._told)), DEFAULT_SHARES)
             note(f"Splits of {self.where}: carved, {_counts(found)}")
             return found
         if told[""]:
@@ -131,7 +131,7 @@ class Scan:
         elsewhere = {self._groups.root(number) for number, split in enumerate(self._told) if split != "train"}
         free = [number for number, split in enumerate(self._told) if split == "train"]
         free = [number for number in free if self._groups.root(number) not in elsewhere]
-        part = {"train": 1 - TENTHS["validation"], "validation": TENTHS["validation"]}
+        part = {"train": 1 - DEFAULT_SHARES["validation"], "validation": DEFAULT_SHARES["validation"]}
         found = self._carved(free, part)
         note(f"Splits of {self.where}: as told, with a validation split carved off train: {_counts(found)}")
         return found
@@ -206,4 +206,4 @@ class Scan:
 
 def _counts(splits: list[str]) -> str:
     counted = Counter(splits)
-    return ", ".join(f"{counted[split]:,} {split}" for split in TENTHS)
+    return ", ".join(f"{counted[split]:,} {split}" for split in DEFAULT_SHARES)

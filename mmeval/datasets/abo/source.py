@@ -13,7 +13,7 @@ from mmeval.api.task import Task
 from mmeval.data.groups import Groups
 from mmeval.data.reading.files import open_file
 from mmeval.data.reading.json_lines import read_json_lines
-from mmeval.data.split import TENTHS, carve
+from mmeval.data.split import DEFAULT_SHARES, assign_split
 from mmeval.datasets.abo.files import Files
 from mmeval.datasets.abo.listings import FIELDS, TYPE, Listing, Value, language, parse
 from mmeval.errors import DataError
@@ -104,7 +104,7 @@ class AboSource:
                         id=key,
                         text="\n".join((name, *listing.bullets.get(tag, ()))) if self.bullets else name,
                         language=code,
-                        split=carve(group, TENTHS, RULES),
+                        split=assign_split(group, DEFAULT_SHARES, RULES),
                         labels=labels,
                         image=listing.image or None,
                         cluster=group,
@@ -137,7 +137,9 @@ class AboSource:
             root = groups.root(row)
             names[root] = min(names.get(root, item), item)
         group = {key: names[groups.root(row)] for row, key in enumerate(where)}
-        classes = self._classes(values, [carve(name, TENTHS, RULES) == "train" for name in group.values()])
+        classes = self._classes(
+            values, [assign_split(name, DEFAULT_SHARES, RULES) == "train" for name in group.values()]
+        )
         return Survey(where, group, tuple(images), classes)
 
     def _classes(self, values: list[Mapping[str, Value]], training: list[bool]) -> dict[str, frozenset[str]]:

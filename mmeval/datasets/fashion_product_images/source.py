@@ -13,7 +13,7 @@ from mmeval.api.source import Example, Rejected
 from mmeval.api.task import Task
 from mmeval.data.reading.parquet import parquet_columns, parquet_rows, read_parquet
 from mmeval.data.reading.row import require_columns
-from mmeval.data.split import TENTHS, carve
+from mmeval.data.split import DEFAULT_SHARES, assign_split
 from mmeval.datasets.fashion_product_images.names import normalised, says
 from mmeval.errors import DataError
 from mmeval.files import digest
@@ -106,7 +106,7 @@ class FashionProductsSource:
                 id=product.id,
                 text=product.name,
                 language="en",
-                split=carve(group, TENTHS, RULES),
+                split=assign_split(group, DEFAULT_SHARES, RULES),
                 labels=labels,
                 image=product.id,
                 cluster=group,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mmeval.api.source import Example
 from mmeval.api.task import Task
 from mmeval.data.card import cards_folder, read_card
-from mmeval.data.split import carve
+from mmeval.data.split import assign_split
 from mmeval.datasets.fashiongen.files import PRICE, PRODUCT, TEXTS, FashionGenFile
 from mmeval.errors import DataError
 
@@ -174,4 +174,4 @@ def _split(name: str, product: str) -> str:
     """Validation is cut out of the training file by product: it hangs on nothing else, neither row nor order."""
     if name == "validation":
         return "test"
-    return carve(product, SHARES, SALT)
+    return assign_split(product, SHARES, SALT)

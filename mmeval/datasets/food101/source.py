@@ -12,7 +12,7 @@ from mmeval.api.source import Example, Rejected
 from mmeval.api.task import Task
 from mmeval.data.card import cards_folder, read_card
 from mmeval.data.reading.files import read_image
-from mmeval.data.split import carve
+from mmeval.data.split import assign_split
 from mmeval.datasets.food101.names import ClassNames, normalised
 from mmeval.datasets.food101.rows import (
     HARD,
@@ -138,7 +138,7 @@ class Food101Source:
         if self._mmbt or row.split != "train":
             return row.split
         # It hangs on the title alone, so that a lost row moves no other.
-        return carve(normalised(row.title) or row.file, SHARES, SALT)
+        return assign_split(normalised(row.title) or row.file, SHARES, SALT)
 
     def _example(self, row: FoodRow) -> Example:
         title = row.title if row.title.strip() else ""

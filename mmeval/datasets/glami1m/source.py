@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmeval.api.source import Example, Rejected
 from mmeval.api.task import Task
-from mmeval.data.split import carve
+from mmeval.data.split import assign_split
 from mmeval.datasets.glami1m.categories import Categories
 from mmeval.datasets.glami1m.files import open_files
 from mmeval.datasets.glami1m.items import LABELLED_BY, LANGUAGES, Item, read_items
@@ -30,7 +30,7 @@ SALT, SHARES = "glami1m-validation-1", {"validation": 0.05, "train": 0.95}
 
 def training_split(image: int) -> str:
     """``train`` or ``validation``, by the image: whatever the order of the rows, and on every machine."""
-    return carve(str(image), SHARES, SALT)
+    return assign_split(str(image), SHARES, SALT)
 
 
 @dataclass(frozen=True)
