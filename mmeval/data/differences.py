@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmeval.data.card import About, Card, agrees
+from mmeval.data.card import Approximate, Card, agrees
 from mmeval.data.store import LABEL
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ def _verified(card: Card, name: str, says: object) -> bool:
 
 def _fragment(card: Card, store: Store) -> Iterator[Difference]:
     """Data far smaller than its card says isn't the release, however little of the card is verified."""
-    says = sum(one.number if isinstance(one, About) else one for one in card.splits.values())
+    says = sum(one.number if isinstance(one, Approximate) else one for one in card.splits.values())
     has = sum(store.split_sizes.values())
     if has < LEAST * says and not _verified(card, "splits", card.splits):
-        about = "about " if any(isinstance(one, About) for one in card.splits.values()) else ""
+        about = "about " if any(isinstance(one, Approximate) for one in card.splits.values()) else ""
         yield Difference(
             f"examples: the card says {about}{says}, the data has {has}, too few to be the release", verified=True
         )

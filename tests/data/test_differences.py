@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mmeval import DatasetSpec
-from mmeval.data.card import About, agrees, read_card
+from mmeval.data.card import Approximate, agrees, read_card
 from mmeval.data.differences import Difference, differences
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
@@ -197,16 +197,16 @@ def test_less_than_half_of_what_an_unverified_card_says_is_allow_mismatch(store:
     for says, refused in ((2 * total + 1, True), (2 * total, False)):
         found = differences(replace(card, splits={"train+validation+test": says}), store)
         assert any(one.verified for one in found) == refused
-    (first, *_) = differences(replace(card, splits={"train+validation+test": About(999, 5)}), store)
+    (first, *_) = differences(replace(card, splits={"train+validation+test": Approximate(999, 5)}), store)
     assert first == Difference(
         f"examples: the card says about 999, the data has {total}, too few to be the release", True
     )
 
 
 def test_about_is_a_band() -> None:
-    assert [agrees(About(100, 5), has) for has in (94, 95, 105, 106)] == [False, True, True, False]
+    assert [agrees(Approximate(100, 5), has) for has in (94, 95, 105, 106)] == [False, True, True, False]
     assert (agrees(7, 7), agrees(7, 8)) == (True, False)
-    assert str(About(968000, 500)) == "about 968000"
+    assert str(Approximate(968000, 500)) == "about 968000"
 
 
 def test_released_data_that_differs_in_what_is_unverified_is_prepared(

@@ -6,12 +6,11 @@ import glob
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from mmeval.data.card import LARGEST
+from mmeval.data.card import MAX_BYTES, read_header
 from mmeval.data.reading.files import kind
 from mmeval.data.table.options import HUB, TableOptions
 from mmeval.errors import DataError
 from mmeval.fetch.snapshot import snapshot
-from mmeval.safe_yaml import load
 
 TEXTS = ("csv", "tsv", "jsonl", "ndjson")
 TABLES = ("parquet", *TEXTS, *(f"{ending}.gz" for ending in TEXTS))
@@ -60,9 +59,8 @@ def _licence(card: Path) -> str:
     unknown: str = TableOptions.model_fields["licence"].default
     try:
         with card.open("rb") as file:
-            text = file.read(LARGEST).decode("utf-8", "replace")
-        _, header, _ = text.split("---", 2)
-        said = load(header)["license"]
-    except (OSError, ValueError, KeyError, TypeError):
+            header, _ = read_header(file.read(MAX_BYTES))
+        licence = header["license"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return unknown
-    return " and ".join(map(str, said)) if isinstance(said, list) else str(said or unknown)
+    return " and ".join(map(str, licence)) if isinstance(licence, list) else str(licence or unknown)
