@@ -77,7 +77,8 @@ def _duplicates(audit: Audit, kind: Kind, duplicates: Duplicates | None) -> list
     for task, conflict in duplicates.conflicts.items():
         if conflict.sets:
             several = _count(conflict.sets, f"{kind} has", f"{kind}s have")
-            noise = f"at least {conflict.wrong:,} of their {conflict.rows:,} labels can't be predicted from the {kind}"
+            labels = f"{'its' if conflict.sets == 1 else 'their'} {conflict.rows:,} labels"
+            noise = f"at least {conflict.wrong:,} of {labels} can't be predicted from the {kind}"
             sentences.append(AuditFinding(NOTE, f"{several} more than one {task}; {noise}."))
     return sentences
 

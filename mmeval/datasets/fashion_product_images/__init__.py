@@ -12,13 +12,13 @@ MMEVAL_API = "1.0"
 
 
 def open_source(path: Path, variant: str) -> FashionProductsSource:  # noqa: ARG001 - there are no variants
-    """Open the shards in ``path``."""
+    """Open the Parquet file or the folder of shards ``path``."""
     return FashionProductsSource(path)
 
 
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
-    """Offer the data set to mmeval."""
+    """Register the data set."""
     register(
         DatasetSpec(
             name=NAME,

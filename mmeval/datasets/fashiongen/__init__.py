@@ -1,4 +1,4 @@
-"""Fashion-Gen: product images from several sides, with stylists' descriptions and five tasks."""
+"""Fashion-Gen: product images from several views, with descriptions by stylists and five tasks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MMEVAL_API = "1.0"
 
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
-    """Offer the data set to mmeval."""
+    """Register the data set."""
     register(
         DatasetSpec(
             name="fashiongen",
