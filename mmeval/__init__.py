@@ -1,7 +1,8 @@
 """mmeval: multilingual image-text classification under one protocol, with scores per language.
 
-What a plugin author needs is here, in ``mmeval.nn`` and in ``mmeval.testing``; names are loaded when first used, so
-that listing plugins imports neither torch nor pydantic.
+Use it from Python with :func:`run`, :func:`bench`, :func:`open_run` and :func:`open_dataset`. Plugins are written with
+the other names here, with ``mmeval.nn``, ``mmeval.data.reading`` and ``mmeval.testing``. A name is imported when it is
+first used, so that listing plugins imports neither torch nor pydantic.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from mmeval.data.examples import Examples
     from mmeval.data.groups import UnionFind
     from mmeval.data.images import decode
+    from mmeval.data.open.resolve import open_dataset
+    from mmeval.data.request import Dataset, DatasetRequest
     from mmeval.data.split import DEFAULT_SHARES, Member, assign_split, hash_split
     from mmeval.engine.embeddings import embed_images, embed_texts
     from mmeval.engine.model import FitContext, Model, TrainableModel
@@ -31,14 +34,19 @@ if TYPE_CHECKING:
     from mmeval.files import digest
     from mmeval.record import Plan
     from mmeval.runs.folder import RunFolder
+    from mmeval.runs.python import open_run, run
+    from mmeval.studies.bench.run import Benchmark, bench
 
 _HOMES = {
     "Archive": "mmeval.api.spec",
     "Batch": "mmeval.data.batch",
+    "Benchmark": "mmeval.studies.bench.run",
     "Card": "mmeval.data.card",
     "Config": "mmeval.api.config",
     "DEFAULT_SHARES": "mmeval.data.split",
     "DataError": "mmeval.errors",
+    "Dataset": "mmeval.data.request",
+    "DatasetRequest": "mmeval.data.request",
     "DatasetSpec": "mmeval.api.spec",
     "Download": "mmeval.api.spec",
     "Example": "mmeval.api.source",
@@ -65,6 +73,7 @@ _HOMES = {
     "UnionFind": "mmeval.data.groups",
     "UserError": "mmeval.errors",
     "assign_split": "mmeval.data.split",
+    "bench": "mmeval.studies.bench.run",
     "cards_folder": "mmeval.data.card",
     "decode": "mmeval.data.images",
     "digest": "mmeval.files",
@@ -72,8 +81,11 @@ _HOMES = {
     "embed_texts": "mmeval.engine.embeddings",
     "hash_split": "mmeval.data.split",
     "hookimpl": "mmeval.api.hooks",
+    "open_dataset": "mmeval.data.open.resolve",
+    "open_run": "mmeval.runs.python",
     "progress": "mmeval.console",
     "read_card": "mmeval.data.card",
+    "run": "mmeval.runs.python",
 }
 
 __all__ = [
@@ -81,9 +93,12 @@ __all__ = [
     "DEFAULT_SHARES",
     "Archive",
     "Batch",
+    "Benchmark",
     "Card",
     "Config",
     "DataError",
+    "Dataset",
+    "DatasetRequest",
     "DatasetSpec",
     "Download",
     "Example",
@@ -111,6 +126,7 @@ __all__ = [
     "UserError",
     "__version__",
     "assign_split",
+    "bench",
     "cards_folder",
     "decode",
     "digest",
@@ -118,8 +134,11 @@ __all__ = [
     "embed_texts",
     "hash_split",
     "hookimpl",
+    "open_dataset",
+    "open_run",
     "progress",
     "read_card",
+    "run",
 ]
 
 
