@@ -102,7 +102,7 @@ def test_it_is_prepared_and_each_bad_listing_rejected_with_its_reason(spec: Data
     found = {row["where"].removeprefix("listings_").replace(".json.gz, row ", "/"): row["reason"] for row in rejected}
     assert found == {
         "0/17": "not JSON (Invalid control character at: line 1 column 28 (char 27))",
-        "1/17": "no JSON object",
+        "1/17": "not a JSON object",
         "8/16": "lacks item_name",
         "9/16": '"qq_QQ" is no language tag such as en_US',
         "a/16": "its item_name in en_US is empty",

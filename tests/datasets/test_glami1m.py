@@ -434,7 +434,7 @@ def test_what_is_no_glami_is_told(tmp_path: Path) -> None:
     assert message(tmp_path / "other.zip") == expected
     assert message(tmp_path / "none.zip") == "There is no file or folder PATH."
     (tmp_path / "page.zip").write_bytes(b"<html>")
-    assert message(tmp_path / "page.zip").startswith("PATH is no whole zip file (its end is missing); a download")
+    assert message(tmp_path / "page.zip").startswith("PATH is not a complete zip file (its end is missing); a download")
 
 
 def test_two_data_sets_in_a_folder_are_told(tmp_path: Path) -> None:

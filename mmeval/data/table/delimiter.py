@@ -6,7 +6,7 @@ import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
-from mmeval.data.reading.files import DELIMITERS, kind, open_file
+from mmeval.data.reading.files import DELIMITERS, open_file, table_suffix
 from mmeval.errors import DataError
 
 OTHERS = ";\t|,"
@@ -23,7 +23,7 @@ def delimiter_of(path: Path, where: str, encoding: str = "") -> str:
     Raises:
         DataError: it is not there, or UTF-16 though no ``encoding`` was named.
     """
-    usual = DELIMITERS.get(kind(path), "")
+    usual = DELIMITERS.get(table_suffix(path), "")
     if not usual:
         return ""
     with open_file(path) as stream:
@@ -38,4 +38,4 @@ def delimiter_of(path: Path, where: str, encoding: str = "") -> str:
 
 def said_of_delimiter(path: Path, delimiter: str) -> str:
     """What there is to say where a file isn't separated as its ending says; else empty."""
-    return f"separated by {NAMES[delimiter]}" if delimiter and delimiter != DELIMITERS[kind(path)] else ""
+    return f"separated by {NAMES[delimiter]}" if delimiter and delimiter != DELIMITERS[table_suffix(path)] else ""

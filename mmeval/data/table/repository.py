@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mmeval.data.card import MAX_BYTES, read_header
-from mmeval.data.reading.files import kind
+from mmeval.data.reading.files import table_suffix
 from mmeval.data.table.options import HUB, TableOptions
 from mmeval.errors import DataError
 from mmeval.fetch.snapshot import snapshot
@@ -40,7 +40,7 @@ def fetch(options: TableOptions) -> Fetched:
     tables = [f"*.{ending}" for ending in TABLES]
     if inside:
         below = glob.escape(inside)
-        tables = [below] if kind(Path(inside)) else [f"{below}/{pattern}" for pattern in tables]
+        tables = [below] if table_suffix(Path(inside)) else [f"{below}/{pattern}" for pattern in tables]
     images = [] if options.images else [f"*.{ending}" for ending in IMAGES]
     found = snapshot(name, [*tables, *images, CARD], options.revision or None)
     path = found.folder / inside if inside else found.folder

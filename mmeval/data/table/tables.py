@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmeval.api.source import Rejected
 from mmeval.data.reading.delimited import read_delimited
-from mmeval.data.reading.files import PARQUET, kind, open_file, read_table
+from mmeval.data.reading.files import PARQUET, open_file, read_table, table_suffix
 from mmeval.data.reading.json_lines import read_json_lines
 from mmeval.data.reading.parquet import parquet_columns
 from mmeval.data.reading.row import Row
@@ -62,11 +62,11 @@ class Table:
     @property
     def loose(self) -> bool:
         """Whether a row may leave out what it has nothing for, as those of JSON Lines."""
-        return not self.delimiter and kind(self.path) != PARQUET
+        return not self.delimiter and table_suffix(self.path) != PARQUET
 
     def rows(self) -> Iterator[Row | Rejected]:
         """Its records."""
-        if kind(self.path) == PARQUET:
+        if table_suffix(self.path) == PARQUET:
             yield from read_table(self.path, self.where)
             return
         with open_file(self.path) as stream:
@@ -84,7 +84,7 @@ class Table:
         Raises:
             DataError: it is not there, damaged, or holds no rows.
         """
-        if kind(self.path) == PARQUET:
+        if table_suffix(self.path) == PARQUET:
             return parquet_columns(self.path, self.where)
         keys: dict[str, None] = {}
         unread: Rejected | None = None
@@ -122,8 +122,8 @@ def tables(path: Path, called: str = "", encoding: str = "") -> list[Table]:
     found = sorted(file for file in path.rglob("*") if _is_table(file, path))
     if not found:
         raise DataError(f"{called} holds no table; {ENDINGS}.")
-    if len({kind(file) for file in found}) > 1:
-        several = ", ".join(sorted({kind(file) for file in found}))
+    if len({table_suffix(file) for file in found}) > 1:
+        several = ", ".join(sorted({table_suffix(file) for file in found}))
         raise DataError(f"{called} holds tables of several kinds ({several}); name one file, or a folder of one kind.")
     names = {file: str(file.relative_to(path)) for file in found}
     splits = {file: split_of_name(file.relative_to(path)) for file in found}
@@ -158,16 +158,16 @@ def _require_encoding(encoding: str) -> None:
 
 
 def _require_text(files: Sequence[Path], encoding: str) -> None:
-    if encoding and kind(files[0]) == PARQUET:
+    if encoding and table_suffix(files[0]) == PARQUET:
         raise UserError(f"--encoding {encoding}: {files[0].name} is Parquet, which is always UTF-8; leave it out.")
 
 
 def _require_table(path: Path, called: str) -> None:
     if path.suffix.lower() in WORKBOOKS:
         raise DataError(f'{called} is a workbook; save its sheet as "CSV UTF-8" and name that file.')
-    if not kind(path):
+    if not table_suffix(path):
         raise DataError(f"{called} is no table; {ENDINGS}.")
-    if kind(path) == ".json":
+    if table_suffix(path) == ".json":
         with open_file(path) as stream:
             if stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
                 raise DataError(
@@ -179,4 +179,4 @@ def _require_table(path: Path, called: str) -> None:
 def _is_table(file: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
     # Files of settings are JSON too, one object over many lines.
-    return not hidden and file.is_file() and kind(file) not in ("", ".json")
+    return not hidden and file.is_file() and table_suffix(file) not in ("", ".json")

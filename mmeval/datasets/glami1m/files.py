@@ -15,10 +15,8 @@ from typing import IO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval.data.reading.files import open_file, read_image
-from mmeval.data.reading.zip_index import ZipIndex
-from mmeval.data.reading.zips import open_member, read_member
-from mmeval.errors import DataError
+from mmeval import DataError
+from mmeval.data.reading import ZipIndex, open_file, open_member, read_image, read_member
 
 TEST, TRAIN = "-test.csv", "-train.csv"
 IMAGES = "images"
