@@ -50,9 +50,9 @@ def test_a_table_is_prepared_shown_counted_and_checked(table: str, command: Comm
     assert command("data", "show", table, *options, "-n", "5", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 5
     assert command("data", "show", table, *options, "--rejected") == 0
-    assert "the image's file 7.png is not there" in capsys.readouterr().out
+    assert "the image's file 7.png is missing" in capsys.readouterr().out
     assert command("data", "verify", table, *options) == 0
-    assert "whole: 3 files are as they were written" in capsys.readouterr().out
+    assert "intact: the content of 3 files is unchanged" in capsys.readouterr().out
     assert command("data", "card", table, *options) == 0
     assert "Farbe: [blue, green, red]" in capsys.readouterr().out
 

@@ -110,7 +110,7 @@ def test_it_is_prepared_and_each_bad_listing_rejected_with_its_reason(spec: Data
         "c/16": "in its item_name, value is no text",
         "d/16": "nowhere: images.csv.gz has no row of it",
         "e/16": 'outside: its path "../../secret.jpg" leaves the folder of images',
-        "f/16": "lost: the image's file is not there",
+        "f/16": "lost: the image's file is missing",
     }
 
 
@@ -261,14 +261,14 @@ def test_a_fragment_is_allow_mismatch(spec: DatasetSpec, shared: Path) -> None:
         prepare(spec, AboSource(shared, least=3))
     assert "examples: the card says about 160000, the data has " in str(caught.value)
     assert "too few to be the release" in str(caught.value)
-    assert "--allow-mismatch takes it nevertheless" in str(caught.value)
+    assert "--allow-mismatch accepts it" in str(caught.value)
     store = prepare(spec, AboSource(shared, least=3), released=False)
     assert store.name == "abo-mismatched"
     assert any("too few to be the release" in text for text in store.info["differences"])
     found = verify(Dataset(spec, store, "cc-by-4.0"))
     good = [one.text for one in found if one.verdict is Verdict.GOOD][1:]
-    assert good == [f"fingerprint {store.fingerprint}, computed again from rows and images"]
-    assert "unverified in its card (abo.md), so not vouched for: languages, tasks, splits, images" in [
+    assert good == [f"fingerprint {store.fingerprint}, recomputed from rows and images"]
+    assert "unverified in its card (abo.md), so not confirmed: languages, tasks, splits, images" in [
         one.text for one in found if one.verdict is Verdict.WARNING
     ]
 
@@ -365,7 +365,7 @@ def test_listings_without_any_use_say_why(spec: DatasetSpec, folder: Path) -> No
     with pytest.raises(DataError) as caught:
         prepare(replace(spec, card=None), AboSource(folder), released=False)
     assert str(caught.value) == (
-        "All rows of the source were rejected, as listings_0.json.gz, row 1: gone: images.csv.gz has no row of it."
+        "All rows of the source were rejected, for example listings_0.json.gz, row 1: gone: images.csv.gz has no row of it."
     )
 
 

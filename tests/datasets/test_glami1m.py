@@ -490,7 +490,7 @@ def test_what_agrees_with_the_card_is_a_release(tmp_path: Path, monkeypatch: pyt
 def test_other_classes_are_no_release(archives: dict[str, Path]) -> None:
     with pytest.raises(DataError) as caught:
         prepared(archives["folder"], released=True)
-    words = "glami1m is not as its data card says (glami1m.md): examples: the card says 1108532, the data has 616, "
+    words = "glami1m differs from its data card (glami1m.md): examples: the card says 1108532, the data has 616, "
     words += "too few to be the release; number of classes of category: the card says 191, the data has 6; rejected "
     assert str(caught.value).startswith(words + "were GLAMI-1M-train.csv, row ")
 

@@ -111,7 +111,7 @@ class Finder:
                 return Reference(self._key(path), path, found.st_size, found.st_mtime_ns)
         if "://" in name:
             return f"the image {name} is not on disk (as {Path(candidates[-1]).name} in the folder of images)"
-        return f"the image's file {name} is not there"
+        return f"the image's file {name} is missing"
 
     def _key(self, path: str) -> str:
         below = f"{self._folder}/"

@@ -115,8 +115,8 @@ def test_images_keep_their_order_and_bad_ones_their_reason(tmp_path: Path) -> No
     assert list(made.rows()) == [f"k{number}" for number in images(45)]
     assert list(made.rows().values()) == list(range(made.count)) == list(range(len(images(45))))
     assert made.rejected == {
-        **{f"k{number}": "the image's file is not there" for number in range(5, 45, 7) if number % 10 != 3},
-        **{f"k{number}": "not an image in a format that is known" for number in range(3, 45, 10)},
+        **{f"k{number}": "the image's file is missing" for number in range(5, 45, 7) if number % 10 != 3},
+        **{f"k{number}": "not an image in a supported format" for number in range(3, 45, 10)},
     }
     assert sorted(content(tmp_path / "p")) == [*(f"images-0000{number}.arrow" for number in range(5)), IMAGES_INFO]
 
@@ -222,7 +222,7 @@ def test_a_source_that_changed_in_between_is_refused_once(other: Given, tmp_path
         prepare_images(Given(45, stop_at(27, KeyboardInterrupt())), tmp_path / "p", "given")
     with pytest.raises(DataError) as caught:
         prepare_images(other, tmp_path / "p", "given")
-    assert str(caught.value) == "given changed since its preparation began; that is removed now: run again."
+    assert str(caught.value) == "given has changed since its preparation began; the unfinished files are removed: run again."
     assert prepare_images(other, tmp_path / "p", "given").count == len(images(other.size))
 
 
@@ -251,7 +251,7 @@ def test_a_name_that_is_no_text_is_rejected(tmp_path: Path) -> None:
             yield from (("b\udcff.png", png(1)), ("Gr\xfc\xdfe.png", png(2)))
 
     made = prepare_images(Named(2), tmp_path / "p", "given")
-    assert made.rejected == {"b\udcff.png": "its name is no valid text"}
+    assert made.rejected == {"b\udcff.png": "its name is not valid UTF-8"}
     assert list(made.rows()) == ["Gr\xfc\xdfe.png"]
 
 

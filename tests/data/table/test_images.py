@@ -76,10 +76,10 @@ def test_paths_start_beside_their_table_then_at_the_top(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("no.jpg", "the image's file no.jpg is not there"),
-        ("photos", "the image's file photos is not there"),
-        ("x" * 5000, f"the image's file {'x' * 5000} is not there"),
-        ("a\0.jpg", "the image's file a\0.jpg is not there"),
+        ("no.jpg", "the image's file no.jpg is missing"),
+        ("photos", "the image's file photos is missing"),
+        ("x" * 5000, f"the image's file {'x' * 5000} is missing"),
+        ("a\0.jpg", "the image's file a\0.jpg is missing"),
         (7, "the image is a int, neither a path nor bytes"),
         ({"url": "a.jpg"}, "the image is an object with url, not bytes and path"),
         (

@@ -45,7 +45,7 @@ def test_words_of_the_score_table_are_no_languages_of_a_row(said: str, tmp_path:
     """``all`` and ``gap`` are ISO 639-3; the scores of such a language would be mixed with those of all languages."""
     found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
     assert found == (
-        f'the language "{said}" is a word of the score table; write a code for local use instead, such as qaa'
+        f'the language "{said}" is a reserved word of the score table; write a code for local use instead, such as qaa'
     )
     kept = row(tmp_path, {"text": "x", "label": "a", "lang": "qaa"})
     assert isinstance(kept, Example)
@@ -75,7 +75,7 @@ def test_a_language_of_every_row(tmp_path: Path) -> None:
     assert found.language == "fr"
     with pytest.raises(UserError) as error:
         read(path, language="all")
-    assert str(error.value).startswith('--language all: the language "all" is a word of the score table;')
+    assert str(error.value).startswith('--language all: the language "all" is a reserved word of the score table;')
     assert {one.language for one in read(path, language="German")[0]} == {"de"}
 
 

@@ -202,6 +202,6 @@ def test_a_missing_photo_sets_its_rows_aside_and_no_others(tmp_path: Path) -> No
     before = split_by_id(read(tmp_path / "shop.csv")[0])
     (tmp_path / "photos" / "7.jpg").unlink()
     examples, aside = read(tmp_path / "shop.csv")
-    assert {one.reason for one in aside} == {"the image's file photos/7.jpg is not there"}
+    assert {one.reason for one in aside} == {"the image's file photos/7.jpg is missing"}
     assert {one.id for one in aside} == {"S7"}
     assert before.keys() - split_by_id(examples).keys() == {"S7/de", "S7/en", "S7/sk"}

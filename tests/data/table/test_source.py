@@ -187,7 +187,7 @@ def test_a_text_of_ten_megabytes_is_cut_with_a_note(tmp_path: Path, capsys: pyte
     store = prepare(table_spec(found.options, found), found)
     assert store.cut_count == 1
     assert max(map(len, store.examples["text"].to_pylist())) == 32_768
-    assert "Cut after 32,768 characters: 1 text" in capsys.readouterr().err.splitlines()
+    assert "Cut to 32,768 characters: 1 text" in capsys.readouterr().err.splitlines()
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
