@@ -62,7 +62,9 @@ class Store:
             raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.") from None
         self.images_folder = (folder / self.info["pictures"]).resolve()
         if not self.images_folder.is_dir():
-            raise DataError(f"{folder} lacks its images ({self.images_folder}); remove both and prepare it again.")
+            raise DataError(
+                f"{folder} lacks its images ({self.images_folder}); remove both and prepare the data again."
+            )
 
     @property
     def name(self) -> str:

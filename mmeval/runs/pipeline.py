@@ -86,7 +86,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
 
 def _require_metrics(folder: RunFolder, asked: Mapping[str, str]) -> None:
     """A finished run isn't scored again; say so to who asks for another metric (its name by what was typed)."""
-    recorded = folder.record().metrics
+    recorded = folder.record.metrics
     for typed, name in asked.items():
         if name not in recorded:
             how = f"`mmeval score {folder.path} --metric {typed}` adds it"

@@ -159,7 +159,8 @@ def test_verify_says_what_is_good_and_what_is_not(clothes: Path, output: Output,
     assert lines[0].startswith(f"{NAME}-mismatched in {clothes / 'home' / 'stores' / NAME}")
     assert lines[1] == "✓ intact: the content of 3 files is unchanged"
     assert (
-        "! examples in train+validation+test: the card says 44072, the data has 68 (accepted with --allow-mismatch)" in lines
+        "! examples in train+validation+test: the card says 44072, the data has 68 (accepted with --allow-mismatch)"
+        in lines
     )
     assert lines[-1].startswith("! 2 rows were rejected: ")
     (shard,) = (clothes / "home" / "stores" / NAME / "pictures").glob("*/images-00000.arrow")

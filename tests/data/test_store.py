@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmeval import DatasetSpec, Task, integrity
-from mmeval.data import store_digests as whole
+from mmeval.data import checksums
 from mmeval.data.images import decode
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
@@ -176,7 +176,7 @@ def test_large_shards_are_read_once_and_then_only_if_their_stamps_change(
 ) -> None:
     """10 GB of images, and a report that shows four of them."""
     monkeypatch.setattr(integrity, "SETTLED_NS", -1)
-    monkeypatch.setattr(whole, "LARGE", 1)
+    monkeypatch.setattr(checksums, "LARGE", 1)
     integrity._digests.clear()
     read = []
     monkeypatch.setattr(integrity, "file_digest", lambda path, **_: read.append(path.name) or file_digest(path))

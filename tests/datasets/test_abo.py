@@ -23,10 +23,10 @@ from mmeval.data.open.archive import open_archive
 from mmeval.data.open.verify import Verdict, verify
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.request import Dataset, DatasetRequest
-from mmeval.datasets.abo import source as abo
+from mmeval.datasets import abo
 from mmeval.datasets.abo.files import GET
 from mmeval.datasets.abo.listings import LANGUAGES, Listing, Value, language, parse
-from mmeval.datasets.abo.source import AboSource
+from mmeval.datasets.abo.source import LEAST, AboSource
 from mmeval.errors import DataError
 from tests.archives import abo as archive
 
@@ -206,7 +206,7 @@ def test_a_class_is_what_enough_training_listings_have(shared: Path) -> None:
 
 
 def test_the_published_threshold_is_fifty() -> None:
-    assert abo.LEAST == 50
+    assert LEAST == 50
 
 
 def test_a_tag_is_read_as_a_language() -> None:
@@ -365,7 +365,8 @@ def test_listings_without_any_use_say_why(spec: DatasetSpec, folder: Path) -> No
     with pytest.raises(DataError) as caught:
         prepare(replace(spec, card=None), AboSource(folder), released=False)
     assert str(caught.value) == (
-        "All rows of the source were rejected, for example listings_0.json.gz, row 1: gone: images.csv.gz has no row of it."
+        "All rows of the source were rejected, for example listings_0.json.gz, row 1: gone: images.csv.gz has no "
+        "row of it."
     )
 
 

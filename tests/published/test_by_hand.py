@@ -28,4 +28,4 @@ def test_a_package_by_hand_is_checked_and_run(shell: Callable[..., str], tmp_pat
     said = shell(COMMANDS, tmp_path)
     assert "20 of 21 passed, 1 not applicable" in said
     assert "42 passed, 2 skipped" in said
-    assert RunFolder(tmp_path / "run").record().plan.plugin.name == "lowrank"
+    assert RunFolder(tmp_path / "run").record.plan.plugin.name == "lowrank"

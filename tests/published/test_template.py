@@ -23,7 +23,7 @@ def test_from_plugins_new_to_a_finished_run_in_five_commands(shell: Callable[...
     shell("python3 -m venv .venv && .venv/bin/pip install 'mmeval-multilingual[demo]'", tmp_path)
     said = shell(f". .venv/bin/activate\n{FIVE_COMMANDS}", tmp_path)
     assert "20 of 21 passed, 1 not applicable" in said
-    record = RunFolder(tmp_path / "run").record()
+    record = RunFolder(tmp_path / "run").record
     assert record.plan.signature.endswith("|my-model:0.1.0")
     home = shell(". .venv/bin/activate\npython -c 'import mmeval; print(mmeval.__file__)'", tmp_path)
     assert home.startswith(str(tmp_path / ".venv")), "the checkout has no part in it"

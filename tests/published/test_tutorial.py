@@ -37,6 +37,6 @@ def test_every_block_of_the_tutorial_runs(shell: Callable[..., str], tmp_path: P
     page = (tmp_path / "public" / "index.html").read_text(encoding="utf-8")
     assert "gated-fusion on emoji14" in page
     assert "brier" in page
-    record = RunFolder(tmp_path / "runs" / "gated-fusion").record()
+    record = RunFolder(tmp_path / "runs" / "gated-fusion").record
     assert record.plan.protocol.seeds == (0, 1, 2)
     assert record.metrics == ["brier"]

@@ -182,7 +182,7 @@ def test_a_mistake_on_the_second_call_harms_nothing_that_was_there(ask: Ask, off
     with pytest.raises(PluginError):
         run(ask(plugin="plain"), offer(plain(lambda n: [even(1)])))
     assert (folder.path / "notes.txt").read_text() == "mine"
-    assert folder.html_file.is_file()
+    assert folder.report_path.is_file()
     assert folder.plan_file.is_file()
     run(ask(plugin="plain"), offer(plain(lambda n: [even(n)])))
     assert folder.record_file.is_file()

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from mmeval.data.open.known import FILE, RegistryEntry, read_registry, register, registered_store
 
 from mmeval import DatasetSpec
+from mmeval.data.open.registry import FILE, RegistryEntry, read_registry, register, registered_store
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import INFO, Store
 from mmeval.home import stores

@@ -33,7 +33,7 @@ def change(data: Dataset, **facts: Any) -> Dataset:
     """The same Store with other facts about it."""
     path = data.store.folder / INFO
     path.write_text(sealed(read_sealed(path) | facts), encoding="utf-8")
-    return data._replace(store=Store(data.store.folder))
+    return replace(data, store=Store(data.store.folder))
 
 
 def claim(data: Dataset, old: str, new: str) -> None:
@@ -62,7 +62,7 @@ def test_one_byte_is_enough(table: str, place: float, opened: Dataset) -> None:
     data[int(place * len(data))] ^= 1
     shard.write_bytes(data)
     pair = f"{opened.store.folder} and {opened.store.images_folder}"
-    again = opened._replace(store=Store(opened.store.folder))
+    again = replace(opened, store=Store(opened.store.folder))
     assert verify(again) == [Verification(BAD, f"damaged: {shard}; remove {pair} and prepare the data again")]
 
 
@@ -74,7 +74,7 @@ def test_a_file_that_is_lost_is_named(name: str, how: str, opened: Dataset) -> N
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[: 0 if how == "empty" else -5])
-    (found,) = verify(opened._replace(store=Store(opened.store.folder)))
+    (found,) = verify(replace(opened, store=Store(opened.store.folder)))
     assert found.status is BAD
     assert found.text.startswith(f"damaged: {path}; remove ")
 
@@ -138,12 +138,14 @@ def test_of_data_that_is_allow_mismatch_differences_warn(opened: Dataset) -> Non
     claim(opened, "images: 44", "images: 45")
     other = prepare(opened.spec, released=False)
     text = "images: the card says 45, the data has 44 (accepted with --allow-mismatch)"
-    assert verify(opened._replace(store=other))[2] == Verification(WARNING, text)
+    assert verify(replace(opened, store=other))[2] == Verification(WARNING, text)
 
 
 def test_without_a_card_it_says_how_to_get_one(opened: Dataset) -> None:
-    bare = opened._replace(spec=replace(opened.spec, card=None))
-    assert verify(bare)[2] == Verification(WARNING, "there is no data card to compare with; `mmeval data card` writes one")
+    bare = replace(opened, spec=replace(opened.spec, card=None))
+    assert verify(bare)[2] == Verification(
+        WARNING, "there is no data card to compare with; `mmeval data card` writes one"
+    )
 
 
 def test_what_was_rejected_and_what_stands_in_two_splits_is_said(opened: Dataset) -> None:

@@ -22,7 +22,7 @@ from mmeval.data.prepare.prepare import prepare, store_folder
 from mmeval.data.store import INFO, Store
 from mmeval.errors import DataError
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+CONFTEST = Path(__file__).parents[2] / "conftest.py"
 PROCESS = """
 import runpy, sys, time
 from pathlib import Path
@@ -378,6 +378,7 @@ def test_a_store_of_an_older_version_is_prepared_again_with_one_line(
     (older / INFO).write_text('{"schema": 2, "name": "colours"}')
     prepare(colours())
     said = (
-        f"colours is prepared again: {older.name} in {older.parent} was written by an older version of mmeval and can be removed"
+        f"colours is prepared again: {older.name} in {older.parent} was written by an older version of mmeval and can "
+        "be removed"
     )
     assert capsys.readouterr().err.splitlines().count(said) == 1
