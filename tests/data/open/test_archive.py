@@ -157,7 +157,7 @@ def test_a_file_is_held_against_its_published_digest(tmp_path: Path) -> None:
     other = hashlib.md5(path.read_bytes()).hexdigest()
     assert complaint(true, path) == (
         f"{path} is not the published file: its MD5 is {other}, the card says {md5}; a download that was cut short "
-        "looks like this: fetch it again, or take it as it is with --allow-mismatch."
+        "looks like this: fetch it again, or accept it as it is with --allow-mismatch."
     )
     path.rename(tmp_path / "mine.parquet")
     path = tmp_path / "mine.parquet"
