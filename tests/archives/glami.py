@@ -167,7 +167,7 @@ def bad(number_of_classes: int = 6) -> list[dict[str, str]]:
     rows = [
         plain | {"geo": "de", "why": 'geo is "de", not one of the 13 markets'},
         plain | {"name": "Bo\0ta", "why": "holds a NUL byte"},
-        plain | {"item_id": "9000001", "why": 'the id "9000001" stands for another example already'},
+        plain | {"item_id": "9000001", "why": 'the id "9000001" belongs to another example'},
         plain | {"image": "text", "why": "9100004: a web page, not an image"},
         plain | {"image": "empty", "why": "9100005: the image has no bytes"},
         plain | {"image": "missing", "why": "the image 9100006.jpg is missing"},

@@ -91,16 +91,16 @@ def test_numbers_and_classes_are_held_against_the_card(
         (
             "per_language: {test: {de: 15, en: 14}, train: {ja: 25, lt: 3}}",
             [
-                "examples per language in test, in brackets what the card says: de 14 (15)",
-                "examples per language in train, in brackets what the card says: ja 24 (25), lt 0 (3)",
+                "examples per language in test (the card's number in brackets): de 14 (15)",
+                "examples per language in train (the card's number in brackets): ja 24 (25), lt 0 (3)",
             ],
         ),
         ("shares: {train+validation: {de: 33.3, en: 33.3, ja: 33.4, within: 0.1}, test: {de: 33.33}}", []),
         (
             "shares: {train+validation: {de: 33.3, en: 30, within: 0.1}, test: {lt: 4.0, within: 1}}",
             [
-                "shares of languages in train+validation in %, in brackets what the card says: en 33.33 (30)",
-                "shares of languages in test in %, in brackets what the card says: lt 0.0 (4.0)",
+                "shares of languages in train+validation in % (the card's number in brackets): en 33.33 (30)",
+                "shares of languages in test in % (the card's number in brackets): lt 0.0 (4.0)",
             ],
         ),
         ("shares: {nowhere: {de: 0.0}}", []),
@@ -108,8 +108,8 @@ def test_numbers_and_classes_are_held_against_the_card(
         (
             "per_class: {colour: {test: {red: 16}}, shade: {train+validation: {dark: 46, dusk: 1}}}",
             [
-                "examples per class of colour in test, in brackets what the card says: red 15 (16)",
-                "examples per class of shade in train+validation, in brackets what the card says: "
+                "examples per class of colour in test (the card's number in brackets): red 15 (16)",
+                "examples per class of shade in train+validation (the card's number in brackets): "
                 "dark 45 (46), dusk 0 (1)",
             ],
         ),
@@ -157,8 +157,8 @@ def test_what_nobody_has_seen_only_warns(unverified: list[str], verified: list[b
         "number of classes of colour",
         "examples in test",
         "images",
-        "examples per language in test, in brackets what the card says",
-        "examples per class of colour in test, in brackets what the card says",
+        "examples per language in test (the card's number in brackets)",
+        "examples per class of colour in test (the card's number in brackets)",
         "fingerprint",
     ]
     assert [one.verified for one in found] == verified
@@ -223,4 +223,4 @@ def test_released_data_that_differs_in_what_is_unverified_is_prepared(
     store = prepare(spec)
     line = "images: the card says 45, the data has 44"
     assert (store.released, store.name, store.info["differences"]) == (True, "colours", [line])
-    assert f"Not as the card says (which is unverified there): {line}" in capsys.readouterr().err
+    assert f"Differs from the card, in an unverified fact: {line}" in capsys.readouterr().err

@@ -102,7 +102,7 @@ def test_bad_listings_are_rejected_with_their_reason(spec: DatasetSpec, shared: 
     reasons = {row["where"].removeprefix("listings_").replace(".json.gz, row ", "/"): row["reason"] for row in rejected}
     assert reasons == {
         "0/17": "not JSON (Invalid control character at: line 1 column 28 (char 27))",
-        "1/17": "no JSON object",
+        "1/17": "not a JSON object",
         "8/16": "lacks item_name",
         "9/16": '"qq_QQ" is not a language tag such as en_US',
         "a/16": "its item_name in en_US is empty",
@@ -110,7 +110,7 @@ def test_bad_listings_are_rejected_with_their_reason(spec: DatasetSpec, shared: 
         "c/16": "in its item_name, value is not a text",
         "d/16": "nowhere: images.csv.gz has no row of it",
         "e/16": 'outside: its path "../../secret.jpg" leaves the folder of images',
-        "f/16": "lost: the image's file is not there",
+        "f/16": "lost: the image's file is missing",
     }
 
 
@@ -261,14 +261,14 @@ def test_fragment_needs_allow_mismatch(spec: DatasetSpec, shared: Path) -> None:
         prepare(spec, AboSource(shared, min_listings=3))
     assert "examples: the card says about 160000, the data has " in str(caught.value)
     assert "too few to be the release" in str(caught.value)
-    assert "--allow-mismatch takes it nevertheless" in str(caught.value)
+    assert "--allow-mismatch accepts it" in str(caught.value)
     store = prepare(spec, AboSource(shared, min_listings=3), released=False)
     assert store.name == "abo-mismatched"
     assert any("too few to be the release" in text for text in store.info["differences"])
     findings = verify(Dataset(spec, store, "cc-by-4.0"))
     good = [finding.text for finding in findings if finding.verdict is Verdict.GOOD][1:]
-    assert good == [f"fingerprint {store.fingerprint}, computed again from rows and images"]
-    assert "unverified in its card (abo.md), so not vouched for: languages, tasks, splits, images" in [
+    assert good == [f"fingerprint {store.fingerprint}, recomputed from rows and images"]
+    assert "unverified in its card (abo.md), so not confirmed: languages, tasks, splits, images" in [
         finding.text for finding in findings if finding.verdict is Verdict.WARNING
     ]
 
@@ -365,7 +365,8 @@ def test_error_says_why_all_rows_were_rejected(spec: DatasetSpec, folder: Path) 
     with pytest.raises(DataError) as caught:
         prepare(replace(spec, card=None), AboSource(folder), released=False)
     assert str(caught.value) == (
-        "All rows of the source were rejected, as listings_0.json.gz, row 1: gone: images.csv.gz has no row of it."
+        "All rows of the source were rejected, for example listings_0.json.gz, row 1: gone: images.csv.gz has no "
+        "row of it."
     )
 
 

@@ -104,10 +104,10 @@ def test_data_is_compared_with_the_card(spec: DatasetSpec, folder: Path, tmp_pat
     with pytest.raises(DataError) as caught:
         prepare(spec, spec.archive.open(folder, ""))
     assert str(caught.value) == (
-        "fashion-product-images is not as its data card says (fashion-product-images.md): examples in "
-        "train+validation+test: the card says 44072, the data has 248; rejected were "
+        "fashion-product-images differs from its data card (fashion-product-images.md): examples in "
+        "train+validation+test: the card says 44072, the data has 248; rejected rows: "
         f"{archive.NAMES[1]}, row 124: has the id of {archive.NAMES[0]}, row 1; {archive.NAMES[1]}, row 125: 50009: "
-        f"the image has no bytes (all in {_kept(spec, folder)}). --allow-mismatch takes it nevertheless, and says "
+        f"the image has no bytes (all in {_kept(spec, folder)}). --allow-mismatch accepts it, and says "
         "so wherever it is scored."
     )
     assert spec.card is not None

@@ -387,9 +387,9 @@ def test_incomplete_data_is_refused(files: Path) -> None:
     with pytest.raises(DataError) as caught:
         prepare(spec, spec.archive.open(files, ""))
     assert str(caught.value) == (
-        "fashiongen is not as its data card says (fashiongen.md): examples in test: the card says 32528, the data has "
+        "fashiongen differs from its data card (fashiongen.md): examples in test: the card says 32528, the data has "
         "46; examples in train+validation: the card says 260490, the data has 223; images: the card says 293018, the "
-        "data has 269. --allow-mismatch takes it nevertheless, and says so wherever it is scored."
+        "data has 269. --allow-mismatch accepts it, and marks every score of it."
     )
 
 

@@ -240,10 +240,10 @@ def test_bad_rows_are_rejected_with_their_reason(kaggle: Path, prepared: Callabl
         f"{TITLES}, row {count + 3}": "2 cells where a row has 3: file, title, class",
         f"{TITLES}, row {count + 4}": '"noodles" is not a class of Food-101',
         f"{TITLES}, row {count + 5}": "has neither a title nor an image",
-        f"{TITLES}, row {count + 6}": f'the id "{there}" stands for another example already',
+        f"{TITLES}, row {count + 6}": f'the id "{there}" belongs to another example',
         "images/test/tacos/pho_9.jpg": "is in the folder tacos of images/test",
         "images/test/tacos/tacos.jpg": "is not named CLASS_NUMBER.jpg",
-        "images/test/tacos/tacos_9999.jpg": "images/test/tacos/tacos_9999.jpg: not an image in a format that is known",
+        "images/test/tacos/tacos_9999.jpg": "images/test/tacos/tacos_9999.jpg: not an image in a supported format",
     }
 
 
@@ -335,9 +335,9 @@ def test_incomplete_data_is_refused(kaggle: Path, spec: DatasetSpec) -> None:
     with pytest.raises(DataError) as caught:
         prepare(spec, spec.archive.open(kaggle, ""))
     assert str(caught.value) == (
-        "food101 is not as its data card says (food101.md): examples in test: the card says 22716, the data has 60; "
+        "food101 differs from its data card (food101.md): examples in test: the card says 22716, the data has 60; "
         "examples in train+validation: the card says 67988, the data has 240; images: the card says 90704, the data "
-        "has 298. --allow-mismatch takes it nevertheless, and says so wherever it is scored."
+        "has 298. --allow-mismatch accepts it, and marks every score of it."
     )
 
 

@@ -434,7 +434,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     assert message(tmp_path / "other.zip") == expected
     assert message(tmp_path / "none.zip") == "There is no file or folder PATH."
     (tmp_path / "page.zip").write_bytes(b"<html>")
-    assert message(tmp_path / "page.zip").startswith("PATH is no whole zip file (its end is missing); a download")
+    assert message(tmp_path / "page.zip").startswith("PATH is not a complete zip file (its end is missing); a download")
 
 
 def test_folder_with_two_data_sets_is_refused(tmp_path: Path) -> None:
@@ -490,7 +490,7 @@ def test_data_that_agrees_with_the_card_is_a_release(tmp_path: Path, monkeypatch
 def test_other_number_of_classes_is_refused(archives: dict[str, Path]) -> None:
     with pytest.raises(DataError) as caught:
         prepared(archives["folder"], released=True)
-    words = "glami1m is not as its data card says (glami1m.md): examples: the card says 1108532, the data has 616, "
+    words = "glami1m differs from its data card (glami1m.md): examples: the card says 1108532, the data has 616, "
     words += "too few to be the release; number of classes of category: the card says 191, the data has 6; rejected "
     assert str(caught.value).startswith(words + "were GLAMI-1M-train.csv, row ")
 

@@ -30,8 +30,7 @@ from mmeval.data.reading.files import open_file, read_image, read_table
 from mmeval.data.reading.json_lines import read_json_lines
 from mmeval.data.reading.parquet import parquet_columns, parquet_rows, read_parquet
 from mmeval.data.reading.row import Row, require_columns
-from mmeval.data.reading.zip_index import ZipIndex
-from mmeval.data.reading.zips import open_member, read_member
+from mmeval.data.reading.zip_index import ZipIndex, open_member, read_member
 
 __all__ = [
     "Row",
