@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mmeval import DatasetSpec, Example, Rejected
 from mmeval.data.card import read_card
 from mmeval.data.open.archive import open_archive
-from mmeval.data.open.verify import Verdict, verify
+from mmeval.data.open.verify import Status, verify
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.request import Dataset, DatasetRequest
 from mmeval.datasets.abo import register_datasets
@@ -265,11 +265,11 @@ def test_fragment_needs_allow_mismatch(spec: DatasetSpec, shared: Path) -> None:
     store = prepare(spec, AboSource(shared, min_listings=3), released=False)
     assert store.name == "abo-mismatched"
     assert any("too few to be the release" in text for text in store.info["differences"])
-    findings = verify(Dataset(spec, store, "cc-by-4.0"))
-    good = [finding.text for finding in findings if finding.verdict is Verdict.GOOD][1:]
+    results = verify(Dataset(spec, store, "cc-by-4.0"))
+    good = [result.text for result in results if result.status is Status.GOOD][1:]
     assert good == [f"fingerprint {store.fingerprint}, recomputed from rows and images"]
     assert "unverified in its card (abo.md), so not confirmed: languages, tasks, splits, images" in [
-        finding.text for finding in findings if finding.verdict is Verdict.WARNING
+        result.text for result in results if result.status is Status.WARNING
     ]
 
 
@@ -350,7 +350,7 @@ def test_splits_do_not_depend_on_the_order_of_the_files(folder: Path) -> None:
 def test_differences_from_unverified_facts_only_warn(
     spec: DatasetSpec, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmeval.data.differences.LEAST", 0)
+    monkeypatch.setattr("mmeval.data.differences.MIN_SHARE", 0)
     store = prepare(spec, AboSource(folder, min_listings=3))
     assert store.released
     assert "number of classes of product_type: the card says 576, the data has 3" in store.info["differences"]

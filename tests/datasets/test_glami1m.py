@@ -479,7 +479,7 @@ def test_changed_content_changes_the_identity(tmp_path: Path, archives: dict[str
 
 def test_data_that_agrees_with_the_card_is_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unverified counts only warn; the number of classes must agree."""
-    monkeypatch.setattr("mmeval.data.differences.LEAST", 0)
+    monkeypatch.setattr("mmeval.data.differences.MIN_SHARE", 0)
     path = glami.write(tmp_path, 640, number_of_classes=191)
     store = prepared(path, released=True)
     assert store.released
