@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from mmeval.files import digest
 
-TENTHS = {"train": 0.8, "validation": 0.1, "test": 0.1}
-"""Shares of data that comes without splits."""
+DEFAULT_SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+"""Share of each split, for data that comes without splits."""
 _HEX = 13
 """Digits of a digest that are read as a number: as many as a float holds."""
 
@@ -60,10 +60,16 @@ def hash_split(members: Sequence[Member], shares: Mapping[str, float], salt: str
     return assigned
 
 
-def carve(group: str, shares: Mapping[str, float], salt: str) -> str:
-    """The split of a group that must stay together, by a salted SHA-256 of its name alone.
+def assign_split(group: str, shares: Mapping[str, float], salt: str) -> str:
+    """Return the split of one group of examples, by a salted SHA-256 of the group's name alone.
 
-    No group moves when others come or go, and nothing need be known of them; shares hold only nearly.
+    A group keeps its split when other groups are added or removed, and examples can be assigned one at a time. The
+    shares hold only approximately; :func:`hash_split` keeps them exactly, but must know all members.
+
+    Args:
+        group: name of the group whose examples must stand in the same split: a product, an image.
+        shares: split name -> share; must sum to 1.
+        salt: changes the split; part of the data set's definition.
     """
     return _at(int(digest(salt, group)[:_HEX], 16) / 16**_HEX, shares)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mmeval.data.card import LARGEST, cards_folder, read_card
+from mmeval.data.card import MAX_BYTES, cards_folder, read_card
 from mmeval.data.differences import differences
 from mmeval.data.store import Store
 from mmeval.errors import DataError
@@ -35,6 +35,21 @@ def test_a_card_is_read(tmp_path: Path) -> None:
     assert card.body == "\n# Title\n---\nmore\n"
 
 
+def test_a_card_may_have_a_byte_order_mark_windows_line_ends_and_one_language(tmp_path: Path) -> None:
+    """As the Hub reads cards."""
+    path = tmp_path / "card.md"
+    text = f"---\n{HEADER}---\nProse.\n".replace("language: [en]", "language: en").replace("\n", "\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    card = read_card(path)
+    assert (card.name, card.languages, card.body) == ("n", ("en",), "Prose.\r\n")
+
+
+def test_a_header_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    path.write_text("---\n- a\n---\n", encoding="utf-8")
+    assert complaint(path) == f"{path}: the YAML header is not valid: repo card metadata block should be a dict."
+
+
 @pytest.mark.parametrize("header", ["a: &a [*a]\n", "x: " + "[" * 3000, "x: " + "y" * 200_000])
 def test_a_header_that_is_a_bomb_is_refused_in_one_sentence(header: str, tmp_path: Path) -> None:
     """D9: 35 s and 621 MB, or a RecursionError."""
@@ -48,8 +63,8 @@ def test_a_header_that_is_a_bomb_is_refused_in_one_sentence(header: str, tmp_pat
 
 def test_a_card_that_is_no_card_by_its_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "card.md"
-    path.write_text(f"---\n{HEADER}---\n" + "x" * LARGEST)
-    assert complaint(path) == f"{path} is larger than {LARGEST:,} bytes; a data card is not."
+    path.write_text(f"---\n{HEADER}---\n" + "x" * MAX_BYTES)
+    assert complaint(path) == f"{path} is larger than {MAX_BYTES:,} bytes; no data card is."
 
 
 def test_a_missing_card_is_named(tmp_path: Path) -> None:
@@ -122,7 +137,7 @@ def test_the_shipped_card_says_what_is_published() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("language: [de]", "language: [no, de]", "the YAML header is not as it should be: False is no text"),
+        ("language: [de]", "language: [no, de]", "the YAML header is not valid: False is not a text"),
         ("license", "licence", "the YAML header lacks the field 'license'."),
     ],
 )
@@ -167,13 +182,13 @@ def test_a_card_may_name_classes_in_its_languages_and_in_english(tmp_path: Path)
         ("{u: {de: {a: erste}}}", 'class_names has the task "u", which tasks lacks.'),
         ("{t: {fr: {a: premier}}}", 'class_names.t has the language "fr", which language lacks.'),
         ("{t: {de: {c: dritte}}}", 'class_names.t.de has the class "c", which tasks.t lacks.'),
-        ("{t: {de: {a: no}}}", "False is no text, put it in quotes."),
+        ("{t: {de: {a: no}}}", "False is not a text; put it in quotes."),
     ],
 )
 def test_names_of_what_a_card_lacks_are_refused(tmp_path: Path, names: str, said: str) -> None:
     """A misspelt class would keep its slug in one language, and nobody would see why that one scores worse."""
     path = named(tmp_path, names)
-    assert complaint(path) == f"{path}: the YAML header is not as it should be: {said}"
+    assert complaint(path) == f"{path}: the YAML header is not valid: {said}"
 
 
 def test_names_of_classes_that_the_data_lacks_are_a_difference(store: Store, tmp_path: Path) -> None:

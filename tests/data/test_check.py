@@ -64,7 +64,7 @@ def test_languages_with_fewer_than_thirty_test_rows_are_named(tmp_path: Path) ->
     more = {("et", "a", "test"): 29, ("et", "a", "train"): 3, ("fi", "a", "test"): 30}
     check = data_check(store(tmp_path, rows({**BALANCED, **more})))
     assert check.few_rows_languages == {"et": 29}
-    assert lines(check) == ["Fewer than 30 test rows, so a score that says little: et (29)."]
+    assert lines(check) == ["Fewer than 30 test rows, so an unreliable score: et (29)."]
 
 
 def test_classes_of_a_single_row_and_rare_ones_in_a_split_are_named(tmp_path: Path) -> None:
@@ -88,12 +88,12 @@ def test_rejected_rows_are_counted_with_their_most_frequent_reasons(tmp_path: Pa
     check = data_check(store(tmp_path, good + bad, "image=photo"))
     assert (check.rejected.rows, check.rejected.total) == (14, len(good) + 14)
     assert check.rejected.reasons == [
-        ("the image's file … is not there", 9),
+        ("the image's file … is missing", 9),
         ('the language "xx", "zz", "??" is neither an ISO 639 code such as de or pt-BR nor a known name', 4),
         ("no label in label", 1),
     ]
     (line,) = lines(check)
-    assert line.startswith("14 of 194 rows were rejected (7.2 %): the image's file … is not there (9 rows);")
+    assert line.startswith("14 of 194 rows were rejected (7.2 %): the image's file … is missing (9 rows);")
 
 
 def test_the_majority_baseline_is_that_of_the_training_classes(tmp_path: Path) -> None:

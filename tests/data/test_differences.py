@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mmeval import DatasetSpec
-from mmeval.data.card import About, agrees, read_card
+from mmeval.data.card import Approximate, agrees, read_card
 from mmeval.data.differences import Difference, differences
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
@@ -91,16 +91,16 @@ def test_numbers_and_classes_are_held_against_the_card(
         (
             "per_language: {test: {de: 15, en: 14}, train: {ja: 25, lt: 3}}",
             [
-                "examples per language in test, in brackets what the card says: de 14 (15)",
-                "examples per language in train, in brackets what the card says: ja 24 (25), lt 0 (3)",
+                "examples per language in test (the card's number in brackets): de 14 (15)",
+                "examples per language in train (the card's number in brackets): ja 24 (25), lt 0 (3)",
             ],
         ),
         ("shares: {train+validation: {de: 33.3, en: 33.3, ja: 33.4, within: 0.1}, test: {de: 33.33}}", []),
         (
             "shares: {train+validation: {de: 33.3, en: 30, within: 0.1}, test: {lt: 4.0, within: 1}}",
             [
-                "shares of languages in train+validation in %, in brackets what the card says: en 33.33 (30)",
-                "shares of languages in test in %, in brackets what the card says: lt 0.0 (4.0)",
+                "shares of languages in train+validation in % (the card's number in brackets): en 33.33 (30)",
+                "shares of languages in test in % (the card's number in brackets): lt 0.0 (4.0)",
             ],
         ),
         ("shares: {nowhere: {de: 0.0}}", []),
@@ -108,8 +108,8 @@ def test_numbers_and_classes_are_held_against_the_card(
         (
             "per_class: {colour: {test: {red: 16}}, shade: {train+validation: {dark: 46, dusk: 1}}}",
             [
-                "examples per class of colour in test, in brackets what the card says: red 15 (16)",
-                "examples per class of shade in train+validation, in brackets what the card says: "
+                "examples per class of colour in test (the card's number in brackets): red 15 (16)",
+                "examples per class of shade in train+validation (the card's number in brackets): "
                 "dark 45 (46), dusk 0 (1)",
             ],
         ),
@@ -157,8 +157,8 @@ def test_what_nobody_has_seen_only_warns(unverified: list[str], verified: list[b
         "number of classes of colour",
         "examples in test",
         "images",
-        "examples per language in test, in brackets what the card says",
-        "examples per class of colour in test, in brackets what the card says",
+        "examples per language in test (the card's number in brackets)",
+        "examples per class of colour in test (the card's number in brackets)",
         "fingerprint",
     ]
     assert [one.verified for one in found] == verified
@@ -197,16 +197,16 @@ def test_less_than_half_of_what_an_unverified_card_says_is_allow_mismatch(store:
     for says, refused in ((2 * total + 1, True), (2 * total, False)):
         found = differences(replace(card, splits={"train+validation+test": says}), store)
         assert any(one.verified for one in found) == refused
-    (first, *_) = differences(replace(card, splits={"train+validation+test": About(999, 5)}), store)
+    (first, *_) = differences(replace(card, splits={"train+validation+test": Approximate(999, 5)}), store)
     assert first == Difference(
         f"examples: the card says about 999, the data has {total}, too few to be the release", True
     )
 
 
 def test_about_is_a_band() -> None:
-    assert [agrees(About(100, 5), has) for has in (94, 95, 105, 106)] == [False, True, True, False]
+    assert [agrees(Approximate(100, 5), has) for has in (94, 95, 105, 106)] == [False, True, True, False]
     assert (agrees(7, 7), agrees(7, 8)) == (True, False)
-    assert str(About(968000, 500)) == "about 968000"
+    assert str(Approximate(968000, 500)) == "about 968000"
 
 
 def test_released_data_that_differs_in_what_is_unverified_is_prepared(
@@ -223,4 +223,4 @@ def test_released_data_that_differs_in_what_is_unverified_is_prepared(
     store = prepare(spec)
     line = "images: the card says 45, the data has 44"
     assert (store.released, store.name, store.info["differences"]) == (True, "colours", [line])
-    assert f"Not as the card says (which is unverified there): {line}" in capsys.readouterr().err
+    assert f"Differs from the card, in an unverified fact: {line}" in capsys.readouterr().err

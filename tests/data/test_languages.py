@@ -58,7 +58,7 @@ def test_one_line_says_all_corrections_and_a_second_which_codes_are_countries_to
     assert corrections(seen) == [
         "corrected Latvian -> lv, cz -> cs, deu -> de, gr -> el "
         "(from longer or older codes and country codes and names)",
-        "kept, though country codes stand beside them: ee is Ewe, not the country's et, si is Sinhala, "
-        "not the country's sl",
+        "kept as language codes, although the column also has country codes: ee is Ewe, not the country's et, "
+        "si is Sinhala, not the country's sl",
     ]
     assert corrections({text: found for text, found in seen.items() if text in ("ee", "sk", "no")}) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mmeval.data.sample import Shown, sample
+from mmeval.data.sample import Preview, sample
 from mmeval.data.store import Store
 from mmeval.errors import UserError
 
@@ -49,7 +49,7 @@ def test_filters_hold_for_all_that_is_shown(store: Store, wanted: dict[str, str]
 def test_all_that_is_known_is_shown(store: Store) -> None:
     (one,) = sample(store, 1, word="red dark 0", split="train")
     labels = {"colour": "red", "shade": "dark"}
-    assert one == Shown("train0/en", "en", "train", "red dark 0", labels, {"number": "even"}, 0)
+    assert one == Preview("train0/en", "en", "train", "red dark 0", labels, {"number": "even"}, 0)
     without = sample(store, 1000, split="test", language="ja")
     assert [one.labels for one in without if one.id == "test5/ja"] == [{"colour": "blue"}]
     assert [one.image for one in sample(store, 1000, split="test", language="en") if one.id == "test5/en"] == [-1]

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmeval import DatasetSpec, Task, integrity
-from mmeval.data import store_digests as whole
+from mmeval.data import checksums
 from mmeval.data.images import decode
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
@@ -70,7 +70,7 @@ def test_what_is_not_store_json_raises_data_error(content: bytes, why: str, own:
     """D5: `{}`, and bytes that are no UTF-8, were tracebacks."""
     path = own.folder / INFO
     path.write_bytes(content)
-    mend = f"type `rm -r {own.folder}` and run again: what is removed is prepared anew"
+    mend = f"type `rm -r {own.folder}` and run again: the data is then prepared anew"
     assert complaint(own.folder) == f"{path} is damaged ({why}); {mend}."
 
 
@@ -91,7 +91,7 @@ def test_what_is_not_images_json_raises_data_error(content: bytes, own: Store) -
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
         Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
-    mend = f"type `rm -r {own.folder} {own.images_folder}` and run again: what is removed is prepared anew"
+    mend = f"type `rm -r {own.folder} {own.images_folder}` and run again: the data is then prepared anew"
     assert str(caught.value).startswith(f"{path} is damaged (")
     assert str(caught.value).endswith(f"); {mend}.")
 
@@ -99,13 +99,13 @@ def test_what_is_not_images_json_raises_data_error(content: bytes, own: Store) -
 def test_a_store_that_lost_its_shards_is_refused(own: Store) -> None:
     (shard,) = own.shards(EXAMPLES)
     shard.unlink()
-    assert complaint(own.folder).startswith(f"{shard} is damaged (it is not there); type `rm -r ")
+    assert complaint(own.folder).startswith(f"{shard} is damaged (it is missing); type `rm -r ")
 
 
 def test_a_store_that_lost_its_images_is_refused(own: Store) -> None:
     """They stand in a folder of their own, which somebody may have taken for rubbish."""
     shutil.rmtree(own.images_folder)
-    said = f"{own.folder} lacks its images ({own.images_folder}); remove both and prepare it again."
+    said = f"{own.folder} lacks its images ({own.images_folder}); remove both and prepare the data again."
     assert complaint(own.folder) == said
 
 
@@ -176,7 +176,7 @@ def test_large_shards_are_read_once_and_then_only_if_their_stamps_change(
 ) -> None:
     """10 GB of images, and a report that shows four of them."""
     monkeypatch.setattr(integrity, "SETTLED_NS", -1)
-    monkeypatch.setattr(whole, "LARGE", 1)
+    monkeypatch.setattr(checksums, "LARGE", 1)
     integrity._digests.clear()
     read = []
     monkeypatch.setattr(integrity, "file_digest", lambda path, **_: read.append(path.name) or file_digest(path))
@@ -191,7 +191,7 @@ def test_large_shards_are_read_once_and_then_only_if_their_stamps_change(
     old = shard.stat()
     shard.write_bytes(data)
     os.utime(shard, ns=(old.st_atime_ns, old.st_mtime_ns))
-    with pytest.raises(DataError, match="its content is not what was written"):
+    with pytest.raises(DataError, match="its content has changed since it was written"):
         Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
 
 

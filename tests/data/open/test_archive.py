@@ -13,7 +13,7 @@ import pytest
 
 from mmeval import DatasetSpec
 from mmeval.data.open.archive import open_archive
-from mmeval.data.open.known import known
+from mmeval.data.open.registry import read_registry
 from mmeval.data.open.write_card import card_of
 from mmeval.data.request import Dataset, DatasetRequest
 from mmeval.data.store import Store
@@ -94,18 +94,18 @@ def test_taken_as_allow_mismatch_it_says_so_wherever_it_is_named(spec: DatasetSp
 
 def test_what_is_allow_mismatch_is_refused_without_the_option(spec: DatasetSpec, folder: Path) -> None:
     said = complaint(spec, folder)
-    assert said.startswith("food101 is not as its data card says (food101.md): ")
+    assert said.startswith("food101 differs from its data card (food101.md): ")
     assert "examples in test: the card says 22716, the data has 30" in said
-    assert said.endswith(" --allow-mismatch takes it nevertheless, and says so wherever it is scored.")
-    assert known("food101") == {}
+    assert said.endswith(" --allow-mismatch accepts it, and marks every score of it.")
+    assert read_registry("food101") == {}
 
 
-def test_a_variant_is_prepared_from_the_path_that_is_known(spec: DatasetSpec, folder: Path) -> None:
+def test_a_variant_is_prepared_from_the_path_that_is_read_registry(spec: DatasetSpec, folder: Path) -> None:
     """Its images are not prepared again."""
     store = opened(spec, folder)
     variant = opened(spec, variant="title-masked")
     assert (variant.folder != store.folder, variant.images_folder) == (True, store.images_folder)
-    assert set(known("food101")) == {"", "title-masked"}
+    assert set(read_registry("food101")) == {"", "title-masked"}
 
 
 def test_a_store_that_was_removed_is_prepared_again(spec: DatasetSpec, folder: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_file_is_held_against_its_published_digest(tmp_path: Path) -> None:
     other = hashlib.md5(path.read_bytes()).hexdigest()
     assert complaint(true, path) == (
         f"{path} is not the published file: its MD5 is {other}, the card says {md5}; a download that was cut short "
-        "looks like this: fetch it again, or take it as it is with --allow-mismatch."
+        "looks like this: fetch it again, or accept it as it is with --allow-mismatch."
     )
     path.rename(tmp_path / "mine.parquet")
     path = tmp_path / "mine.parquet"
@@ -186,7 +186,7 @@ def test_an_archive_that_was_unpacked_one_folder_too_deep_is_found(
     (outer / "__MACOSX").mkdir()
     (outer / "other").mkdir()
     store = opened(spec, outer)
-    assert f"food101 is one folder deeper than said, in {inner}\n" in capsys.readouterr().err
+    assert f"food101 is one folder deeper than given, in {inner}\n" in capsys.readouterr().err
     assert opened(spec).folder == store.folder
     food.write(outer / "second", train=60, test=30)
     message = complaint(spec, outer, released=False)

@@ -13,7 +13,7 @@ from mmeval.errors import UserError
 from mmeval.plugin.manager import Manager
 from tests.archives import fashion_products, food
 
-ONLY = "only a table has it; write --dataset table:PATH."
+ONLY = "only tables have this option; write --dataset table:PATH."
 
 
 @pytest.fixture(autouse=True)

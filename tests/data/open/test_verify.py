@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from mmeval import DatasetSpec
-from mmeval.data.open.verify import Finding, Verdict, verify
+from mmeval.data.open.verify import Status, Verification, verify
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.request import Dataset
 from mmeval.data.store import Store
 from mmeval.data.store_files import IMAGES_INFO, INFO, REJECTED
 from mmeval.integrity import read_sealed, sealed
 
-GOOD, WARNING, BAD = Verdict.GOOD, Verdict.WARNING, Verdict.BAD
+GOOD, WARNING, BAD = Status.GOOD, Status.WARNING, Status.BAD
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def change(data: Dataset, **facts: Any) -> Dataset:
     """The same Store with other facts about it."""
     path = data.store.folder / INFO
     path.write_text(sealed(read_sealed(path) | facts), encoding="utf-8")
-    return data._replace(store=Store(data.store.folder))
+    return replace(data, store=Store(data.store.folder))
 
 
 def claim(data: Dataset, old: str, new: str) -> None:
@@ -47,9 +47,9 @@ def claim(data: Dataset, old: str, new: str) -> None:
 
 def test_good_data_is_good(opened: Dataset) -> None:
     assert verify(opened) == [
-        Finding(GOOD, "whole: 3 files are as they were written"),
-        Finding(GOOD, f"fingerprint {opened.store.fingerprint}, computed again from rows and images"),
-        Finding(GOOD, "as its card says (colours.md): languages, tasks, splits, images"),
+        Verification(GOOD, "intact: the content of 3 files is unchanged"),
+        Verification(GOOD, f"fingerprint {opened.store.fingerprint}, recomputed from rows and images"),
+        Verification(GOOD, "agrees with its card (colours.md): languages, tasks, splits, images"),
     ]
 
 
@@ -62,8 +62,8 @@ def test_one_byte_is_enough(table: str, place: float, opened: Dataset) -> None:
     data[int(place * len(data))] ^= 1
     shard.write_bytes(data)
     pair = f"{opened.store.folder} and {opened.store.images_folder}"
-    again = opened._replace(store=Store(opened.store.folder))
-    assert verify(again) == [Finding(BAD, f"damaged: {shard}; remove {pair} and prepare it again")]
+    again = replace(opened, store=Store(opened.store.folder))
+    assert verify(again) == [Verification(BAD, f"damaged: {shard}; remove {pair} and prepare the data again")]
 
 
 @pytest.mark.parametrize("name", ["images-00000.arrow", "examples-00000.arrow", IMAGES_INFO])
@@ -74,17 +74,17 @@ def test_a_file_that_is_lost_is_named(name: str, how: str, opened: Dataset) -> N
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[: 0 if how == "empty" else -5])
-    (found,) = verify(opened._replace(store=Store(opened.store.folder)))
-    assert found.verdict is BAD
+    (found,) = verify(replace(opened, store=Store(opened.store.folder)))
+    assert found.status is BAD
     assert found.text.startswith(f"damaged: {path}; remove ")
 
 
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        ({"fingerprint": "0" * 64}, "fingerprint {}, which is {}"),
+        ({"fingerprint": "0" * 64}, "fingerprint {} instead of {}"),
         ({"splits": {"train": 72, "test": 60}}, "splits "),
-        ({"languages": ["de", "en"]}, "languages ['de', 'en'], which is ['de', 'en', 'ja']"),
+        ({"languages": ["de", "en"]}, "languages ['de', 'en'] instead of ['de', 'en', 'ja']"),
         ({"tasks": [{"name": "colour", "classes": ["red"]}]}, "fingerprint "),
     ],
 )
@@ -93,9 +93,9 @@ def test_what_store_json_says_is_held_against_the_data(facts: dict[str, Any], sa
     data = change(opened, **facts)
     (found,) = verify(data)
     says = says.format("0" * 64, opened.store.fingerprint)
-    assert found.verdict is BAD
-    assert found.text.startswith(f"false: {data.store.folder / INFO} says {says}")
-    assert found.text.endswith(f"; remove {data.store.folder} and prepare it again")
+    assert found.status is BAD
+    assert found.text.startswith(f"wrong: {data.store.folder / INFO} states {says}")
+    assert found.text.endswith(f"; remove {data.store.folder} and prepare the data again")
 
 
 def test_a_file_that_does_not_belong_is_named(opened: Dataset) -> None:
@@ -104,7 +104,7 @@ def test_a_file_that_does_not_belong_is_named(opened: Dataset) -> None:
     added = shard.with_name("images-00001.arrow")
     shutil.copy(shard, added)
     (found,) = verify(opened)
-    assert (found.verdict, found.text.split(";")[0]) == (BAD, f"damaged: {added}")
+    assert (found.status, found.text.split(";")[0]) == (BAD, f"damaged: {added}")
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,14 @@ def test_each_difference_from_the_card_is_bad_if_verified_and_else_warns(
 ) -> None:
     claim(opened, old, new)
     text = said.format(opened.store.fingerprint)
-    assert verify(opened)[2:] == [Finding(BAD, text)]
+    assert verify(opened)[2:] == [Verification(BAD, text)]
     claim(opened, "  images: 44", "  unverified: [splits, tasks, languages, fingerprint]\n  images: 44")
     assert verify(opened)[2:] == [
-        Finding(WARNING, f"{text} (unverified there)"),
-        Finding(GOOD, "as its card says (colours.md): images"),
-        Finding(
+        Verification(WARNING, f"{text} (unverified in the card)"),
+        Verification(GOOD, "agrees with its card (colours.md): images"),
+        Verification(
             WARNING,
-            "unverified in its card (colours.md), so not vouched for: languages, tasks, splits"
+            "unverified in its card (colours.md), so not confirmed: languages, tasks, splits"
             + (", fingerprint" if "fingerprint" in new else ""),
         ),
     ]
@@ -137,19 +137,21 @@ def test_each_difference_from_the_card_is_bad_if_verified_and_else_warns(
 def test_of_data_that_is_allow_mismatch_differences_warn(opened: Dataset) -> None:
     claim(opened, "images: 44", "images: 45")
     other = prepare(opened.spec, released=False)
-    text = "images: the card says 45, the data has 44 (taken as not the release)"
-    assert verify(opened._replace(store=other))[2] == Finding(WARNING, text)
+    text = "images: the card says 45, the data has 44 (accepted with --allow-mismatch)"
+    assert verify(replace(opened, store=other))[2] == Verification(WARNING, text)
 
 
 def test_without_a_card_it_says_how_to_get_one(opened: Dataset) -> None:
-    bare = opened._replace(spec=replace(opened.spec, card=None))
-    assert verify(bare)[2] == Finding(WARNING, "it has no data card to be held against; `mmeval data card` writes one")
+    bare = replace(opened, spec=replace(opened.spec, card=None))
+    assert verify(bare)[2] == Verification(
+        WARNING, "there is no data card to compare with; `mmeval data card` writes one"
+    )
 
 
 def test_what_was_rejected_and_what_stands_in_two_splits_is_said(opened: Dataset) -> None:
     data = change(opened, rejected=1200, spanning={"test+train": 12345})
     claim(data, "images: 44", "images: 44\n  rejected: 1200")
     assert verify(data)[-2:] == [
-        Finding(WARNING, f"1,200 rows were rejected: {data.store.folder / REJECTED}"),
-        Finding(WARNING, "12,345 clusters (rows that belong together) have examples in test and train"),
+        Verification(WARNING, f"1,200 rows were rejected: {data.store.folder / REJECTED}"),
+        Verification(WARNING, "12,345 clusters (rows that belong together) have examples in test and train"),
     ]

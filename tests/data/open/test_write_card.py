@@ -139,7 +139,7 @@ def test_in_what_it_is_allow_mismatch_is_listed(
     spec = colours(images=45)
     text = card_of(Dataset(spec, prepare(spec, released=False), "mit"))
     assert "pretty_name: colours-mismatched\n" in text
-    listed = "In what it differs from the published data:\n\n- images: the card says 45, the data has 44\n"
+    listed = "Differences from the published data:\n\n- images: the card says 45, the data has 44\n"
     assert text.endswith(listed)
     path = tmp_path / "card.md"
     path.write_text(text, encoding="utf-8")

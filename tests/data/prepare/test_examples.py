@@ -18,7 +18,7 @@ import simplejpeg
 
 from mmeval import DatasetSpec, Example, Task
 from mmeval.api.source import Rejected
-from mmeval.data.prepare.examples import LONGEST_TEXT, Written, write_examples, write_rejected
+from mmeval.data.prepare.examples import LONGEST_TEXT, WrittenExamples, write_examples, write_rejected
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import REJECTED
 from mmeval.errors import DataError
@@ -52,7 +52,7 @@ class NoImages:
         return {"good.jpg": 0}
 
 
-def write(folder: Path, *examples: Example | Rejected) -> Written:
+def write(folder: Path, *examples: Example | Rejected) -> WrittenExamples:
     folder.mkdir(exist_ok=True)
     images: Any = NoImages()
     return write_examples(folder, Given(lambda: iter(examples)), images, "given")
@@ -65,11 +65,11 @@ def table(folder: Path) -> pa.Table:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"id": "0"}, 'the id "0" stands for another example already'),
-        ({"language": "all"}, 'the language "all" is a word of the score table'),
-        ({"language": "gap"}, 'the language "gap" is a word of the score table'),
-        ({"labels": {"t": "mauve"}}, '"mauve" is no class of t'),
-        ({"labels": {"v": "a"}}, '"a" is no class of v'),
+        ({"id": "0"}, 'the id "0" belongs to another example'),
+        ({"language": "all"}, 'the language "all" is a reserved word of the score table'),
+        ({"language": "gap"}, 'the language "gap" is a reserved word of the score table'),
+        ({"labels": {"t": "mauve"}}, '"mauve" is not a class of t'),
+        ({"labels": {"v": "a"}}, '"a" is not a class of v'),
         ({"image": "bad.jpg"}, "bad.jpg: the image has no bytes"),
         ({"text": "Schuhe \ud83d"}, "its text holds half a character (a lone surrogate)"),
         ({"cluster": "\udcff"}, "its cluster holds half a character (a lone surrogate)"),
@@ -141,22 +141,22 @@ def test_all_that_is_known_of_an_example_has_its_column(tmp_path: Path) -> None:
     ("examples", "said"),
     [
         ([], "The source has no examples."),
-        ([Rejected("row 1", "bad")], "All rows of the source were rejected, as row 1: bad."),
+        ([Rejected("row 1", "bad")], "All rows of the source were rejected, for example row 1: bad."),
         (
             [replace(GOOD, labels={"t": "z"}), replace(GOOD, labels={"t": "y"})],
-            'All rows of the source were rejected, as shop.csv, row 1: "z" is no class of t.',
+            'All rows of the source were rejected, for example shop.csv, row 1: "z" is not a class of t.',
         ),
         (
             [GOOD, replace(GOOD, id="2", slices={"s": "x", "u": "y"})],
-            "Example 2 has the slices ['s', 'u'], others have ['s'].",
+            "Example 2 has the slices ['s', 'u'], but others have ['s'].",
         ),
-        ([GOOD, replace(GOOD, id="2", metadata={"m": ""})], "Example 2 has the metadata ['m'], others have []."),
+        ([GOOD, replace(GOOD, id="2", metadata={"m": ""})], "Example 2 has the metadata ['m'], but others have []."),
         (
             [replace(GOOD, image="none.jpg")],
             'Example 1 names the image "none.jpg", which the source does not have.',
         ),
-        ([GOOD, replace(GOOD, id="2", slices={"s": 3})], "Example 2: its s must be a text, it is 3."),
-        ([replace(GOOD, text=None)], "Example 1: its text must be a text, it is None."),
+        ([GOOD, replace(GOOD, id="2", slices={"s": 3})], "Example 2: its s must be a text, but is 3."),
+        ([replace(GOOD, text=None)], "Example 1: its text must be a text, but is None."),
     ],
 )
 def test_a_source_that_contradicts_itself_is_named(examples: list[Any], said: str, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_image_that_is_none_takes_its_examples_with_it(tmp_path: Path, monkeyp
     assert [(row["where"], row["id"], row["reason"]) for row in rows] == [
         (f"row {key}", f"{key}/{language}", f"{key}: {reason}")
         for key, reason in {
-            "text": "not an image in a format that is known",
+            "text": "not an image in a supported format",
             "none": "the image has no bytes",
             "page": "a web page, not an image",
         }.items()

@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 from mmeval import Task
+from mmeval.data.prepare import images as module
 from mmeval.data.prepare.images import PreparedImages, prepare_images
-from mmeval.data.prepare.prepare import images as module
 from mmeval.data.store import IMAGES_INFO
 from mmeval.errors import DataError
 from mmeval.files import disk_full
@@ -33,9 +33,9 @@ KILLED = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from mmeval.data.prepare.prepare import images as module
-from mmeval.data.prepare.prepare import shard
-from tests.data.test_images import Given
+from mmeval.data.prepare import images as module
+from mmeval.data.prepare import shard
+from tests.data.prepare.test_images import Given
 
 folder = Path(sys.argv[2])
 module.SHARD, shard.TASK = 10, 4
@@ -115,8 +115,8 @@ def test_images_keep_their_order_and_bad_ones_their_reason(tmp_path: Path) -> No
     assert list(made.rows()) == [f"k{number}" for number in images(45)]
     assert list(made.rows().values()) == list(range(made.count)) == list(range(len(images(45))))
     assert made.rejected == {
-        **{f"k{number}": "the image's file is not there" for number in range(5, 45, 7) if number % 10 != 3},
-        **{f"k{number}": "not an image in a format that is known" for number in range(3, 45, 10)},
+        **{f"k{number}": "the image's file is missing" for number in range(5, 45, 7) if number % 10 != 3},
+        **{f"k{number}": "not an image in a supported format" for number in range(3, 45, 10)},
     }
     assert sorted(content(tmp_path / "p")) == [*(f"images-0000{number}.arrow" for number in range(5)), IMAGES_INFO]
 
@@ -139,17 +139,17 @@ def test_what_is_prepared_is_not_read_again(tmp_path: Path) -> None:
 
 def test_a_killed_process_goes_on_with_the_shard_it_was_at(tmp_path: Path) -> None:
     """Hours of decoding are kept; and what is left of it in the end is byte by byte what it would have been."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(root), str(tmp_path)])
     until = time.monotonic() + 60
-    begun = tmp_path / "images.unfinished"
+    begun = tmp_path / "pictures.unfinished"
     # Images are made ahead of the shard that is being written: the second one is not whole at once.
     while not (tmp_path / "in the middle").exists() or len(list(begun.iterdir())) < 6:
         assert time.monotonic() < until
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait(60)
-    left = {path.name for path in (tmp_path / "images.unfinished").iterdir()}
+    left = {path.name for path in (tmp_path / "pictures.unfinished").iterdir()}
     assert {name for name in left if not name.startswith(".")} == {
         f"images-0000{number}.{kind}" for number in (0, 1) for kind in ("arrow", "json")
     }
@@ -159,7 +159,7 @@ def test_a_killed_process_goes_on_with_the_shard_it_was_at(tmp_path: Path) -> No
     assert min(again.called) == 20
     prepare_images(Given(45), tmp_path / "at once", "given")
     assert content(tmp_path / "pictures") == content(tmp_path / "at once")
-    assert not (tmp_path / "images.unfinished").exists()
+    assert not (tmp_path / "pictures.unfinished").exists()
 
 
 @pytest.mark.parametrize("stop", [0, 9, 10, 44])
@@ -222,7 +222,10 @@ def test_a_source_that_changed_in_between_is_refused_once(other: Given, tmp_path
         prepare_images(Given(45, stop_at(27, KeyboardInterrupt())), tmp_path / "p", "given")
     with pytest.raises(DataError) as caught:
         prepare_images(other, tmp_path / "p", "given")
-    assert str(caught.value) == "given changed since its preparation began; that is removed now: run again."
+    assert (
+        str(caught.value)
+        == "given has changed since its preparation began; the unfinished files are removed: run again."
+    )
     assert prepare_images(other, tmp_path / "p", "given").count == len(images(other.size))
 
 
@@ -251,7 +254,7 @@ def test_a_name_that_is_no_text_is_rejected(tmp_path: Path) -> None:
             yield from (("b\udcff.png", png(1)), ("Gr\xfc\xdfe.png", png(2)))
 
     made = prepare_images(Named(2), tmp_path / "p", "given")
-    assert made.rejected == {"b\udcff.png": "its name is no valid text"}
+    assert made.rejected == {"b\udcff.png": "its name is not valid UTF-8"}
     assert list(made.rows()) == ["Gr\xfc\xdfe.png"]
 
 

@@ -22,7 +22,7 @@ from mmeval.data.prepare.prepare import prepare, store_folder
 from mmeval.data.store import INFO, Store
 from mmeval.errors import DataError
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+CONFTEST = Path(__file__).parents[2] / "conftest.py"
 PROCESS = """
 import runpy, sys, time
 from pathlib import Path
@@ -120,7 +120,7 @@ def test_a_card_that_lies_leaves_no_store(
     """Else scores are published of data that is not what the card describes."""
     with pytest.raises(DataError) as caught:
         prepare(colours(**card))
-    assert str(caught.value) == f"colours is not as its data card says (colours.md): {said}."
+    assert str(caught.value) == f"colours differs from its data card (colours.md): {said}."
     assert inside(fresh / "stores" / "colours") == {"pictures"}, "which need not be prepared again"
     assert prepare(colours()).image_count == 44
 
@@ -130,12 +130,12 @@ def test_a_label_that_is_no_class_is_rejected_and_counted(fresh: Path, colours: 
         prepare(changed(colours(), labels={"colour": "mauve"}))
     (kept,) = (fresh / "stores" / "colours").glob("*.rejected.parquet")
     assert str(caught.value) == (
-        "colours is not as its data card says (colours.md): examples in train: the card says 72, the data has 71; rows "
-        'rejected: the card allows 0, there are 1; rejected were train0/ja: "mauve" is no class of colour '
+        "colours differs from its data card (colours.md): examples in train: the card says 72, the data has 71; rows "
+        'rejected: the card allows 0, there are 1; rejected rows: train0/ja: "mauve" is not a class of colour '
         f"(all in {kept})."
     )
     rows = pq.read_table(kept).to_pylist()
-    assert rows == [{"where": "train0/ja", "id": "train0/ja", "reason": '"mauve" is no class of colour'}]
+    assert rows == [{"where": "train0/ja", "id": "train0/ja", "reason": '"mauve" is not a class of colour'}]
 
 
 def test_the_same_data_has_the_same_fingerprint_everywhere(
@@ -261,7 +261,7 @@ class Odd:
 @pytest.mark.parametrize(
     ("corrupted", "said"),
     [
-        ({"images": [("x", IMAGE), ("x", IMAGE), ("y", IMAGE)]}, 'odd: the image "x" comes twice.'),
+        ({"images": [("x", IMAGE), ("x", IMAGE), ("y", IMAGE)]}, 'odd: the image "x" occurs twice.'),
         (
             {"examples": lambda good: [replace(good[0], image="z")]},
             'Example x names the image "z", which the source does not have.',
@@ -269,11 +269,11 @@ class Odd:
         ({"examples": lambda good: []}, "The source has no examples."),
         (
             {"examples": lambda good: [good[0], replace(good[1], slices={})]},
-            "Example y has the slices [], others have ['s'].",
+            "Example y has the slices [], but others have ['s'].",
         ),
         (
             {"examples": lambda good: [replace(good[0], labels={"t": "c"})]},
-            'All rows of the source were rejected, as x: "c" is no class of t.',
+            'All rows of the source were rejected, for example x: "c" is not a class of t.',
         ),
     ],
 )
@@ -334,7 +334,7 @@ def test_what_is_allow_mismatch_is_taken_with_its_own_counts(
     said = "rows rejected: the card allows 0, there are 1"
     assert (store.name, store.released, store.split_sizes["train"]) == ("colours-mismatched", False, 71)
     assert store.info["differences"] == [said]
-    assert f"Not as the card says: {said}\n" in capsys.readouterr().err
+    assert f"Differs from the card: {said}\n" in capsys.readouterr().err
     assert store.folder != store_folder(spec, spec.source())
 
 
@@ -358,7 +358,7 @@ def test_opening_what_was_checked_reads_the_description_and_not_the_data(
         return int(io.read_text().split()[1])
 
     assert sum(path.stat().st_size for path in folder.iterdir()) > 40_000_000
-    monkeypatch.setattr("mmeval.data.store_digests.LARGE", 1)
+    monkeypatch.setattr("mmeval.data.checksums.LARGE", 1)
     monkeypatch.setattr("mmeval.integrity.SETTLED_NS", -1)
     _ = Store(folder).examples, Store(folder).images
     monkeypatch.setattr("mmeval.integrity._digests", {})  # as another process begins
@@ -378,6 +378,7 @@ def test_a_store_of_an_older_version_is_prepared_again_with_one_line(
     (older / INFO).write_text('{"schema": 2, "name": "colours"}')
     prepare(colours())
     said = (
-        f"colours is prepared again: {older.name} in {older.parent} is of an older version of mmeval and may be removed"
+        f"colours is prepared again: {older.name} in {older.parent} was written by an older version of mmeval and can "
+        "be removed"
     )
     assert capsys.readouterr().err.splitlines().count(said) == 1
