@@ -24,10 +24,13 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("request_fields", "message"),
     [
-        ({"name": "emoji14", "source": Path("x")}, "--source x: emoji14 is made of packages; leave --source out."),
+        (
+            {"name": "emoji14", "source": Path("x")},
+            "--source x: emoji14 is generated from installed packages; leave --source out.",
+        ),
         (
             {"name": "emoji14", "allow_mismatch": True},
-            "--allow-mismatch: emoji14 is made of packages; leave the option out.",
+            "--allow-mismatch: emoji14 is generated from installed packages; leave the option out.",
         ),
         ({"name": "food101", "columns": "text=title"}, f"--columns text=title: {ONLY}"),
         ({"name": "food101", "language": "en"}, f"--language en: {ONLY}"),
