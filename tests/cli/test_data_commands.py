@@ -110,7 +110,10 @@ def test_what_is_allow_mismatch_is_refused_with_what_differs(fresh: Path, refuse
     [
         (["stats", "emoji41"], 'No data set is named "emoji41". Did you mean "emoji14"? `mmeval data` lists all.'),
         (["verify", "food101", "--source", "nowhere"], "--source nowhere: there is no such file or folder."),
-        (["stats", "emoji14", "--source", "x"], "--source x: emoji14 is made of packages; leave --source out."),
+        (
+            ["stats", "emoji14", "--source", "x"],
+            "--source x: emoji14 is generated from installed packages; leave --source out.",
+        ),
         (
             ["show", "food101:big"],
             'food101 has no variant "big"; its variants are title, title-masked, mmbt, mmbt-title-masked.',

@@ -34,9 +34,13 @@ def open_data(request: DatasetRequest, manager: Manager, *, download: bool = Fal
     spec = resolve_spec(request.name, manager)
     if spec.archive is None:
         if request.source:
-            raise UserError(f"--source {request.source}: {spec.name} is made of packages; leave --source out.")
+            raise UserError(
+                f"--source {request.source}: {spec.name} is generated from installed packages; leave --source out."
+            )
         if request.allow_mismatch:
-            raise UserError(f"--allow-mismatch: {spec.name} is made of packages; leave the option out.")
+            raise UserError(
+                f"--allow-mismatch: {spec.name} is generated from installed packages; leave the option out."
+            )
         store = prepare(spec)
     else:
         store = open_archive(spec, request, download=download)
