@@ -33,8 +33,8 @@ TRAINING_PATH = (
     ("mmeval/cli/run.py", "run", "parses the command"),
     ("mmeval/runs/pipeline.py", "run", "prepares, trains, predicts, scores, reports"),
     ("mmeval/runs/train.py", "run_seed", "builds, trains and saves the model of one training seed, and predicts"),
-    ("mmeval/engine/runner.py", "TorchRunner.fit", "chooses device and precision"),
-    ("mmeval/engine/fit.py", "fit", "the training loop: step, validation, checkpoint"),
+    ("mmeval/engine/runner.py", "TorchRunner.fit", "chooses the precision"),
+    ("mmeval/engine/fit.py", "fit", "the training loop: steps, validation, checkpoint"),
 )
 """At most five files; a test compares the page with the code."""
 HIDDEN_BASES = {"_Frozen", "StrEnum"}

@@ -21,8 +21,8 @@ from mmeval.data.request import DatasetRequest
 from mmeval.engine.collate import Collate
 from mmeval.engine.fit import task_loss
 from mmeval.engine.model import Model, TrainableModel
-from mmeval.engine.optim import optimizer
-from mmeval.engine.predict import logits_of
+from mmeval.engine.optim import build_optimizer
+from mmeval.engine.predict import check_logits
 from mmeval.engine.runner import TorchRunner, as_model
 from mmeval.errors import MissingWeightsError, UserError
 from mmeval.home import VARIABLE
@@ -173,13 +173,13 @@ def _step(subject: Subject, preset: str, model: TorchModel, examples: Examples) 
     float32.
     """
     batch = Collate(examples, model, CPU, labels=True)(np.arange(len(examples)))
-    optim = optimizer(model.train(), model.config.recipe)
+    optim = build_optimizer(model.train(), model.config.recipe)
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     first, unreached, losses = _norms(learning), set(learning), list[float]()
     while (unreached or not losses) and len(losses) < STEPS:
         optim.zero_grad()
         output = model(batch)
-        logits_of(output, subject.store.tasks, len(batch))
+        check_logits(output, subject.store.tasks, len(batch))
         loss = task_loss(output, batch.labels, 0.0)
         losses.append(loss.item())
         if not np.isfinite(losses[-1]):

@@ -13,8 +13,8 @@ from mmeval.data.examples import Examples
 from mmeval.engine.collate import Collate
 from mmeval.engine.fit import task_loss
 from mmeval.engine.model import TrainableModel
-from mmeval.engine.optim import optimizer
-from mmeval.engine.predict import logits_of
+from mmeval.engine.optim import build_optimizer
+from mmeval.engine.predict import check_logits
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn.model import TorchModel
 from mmeval.runs.attribution import attributed
@@ -152,12 +152,12 @@ def _steps(subject: Subject, model: TorchModel, examples: Examples, count: int) 
     recipe = subject.torch_config.recipe
     torch.manual_seed(0)
     model.train()
-    optim, batch = optimizer(model, recipe), _batch(subject, examples, labels=True)
+    optim, batch = build_optimizer(model, recipe), _batch(subject, examples, labels=True)
     for _ in range(count):
         with attributed(subject.spec, "while it was trained"):
             optim.zero_grad()
             output = model(batch)
-            logits_of(output, subject.store.tasks, len(batch))
+            check_logits(output, subject.store.tasks, len(batch))
             loss = task_loss(output, batch.labels, 0.0)
             if not loss.requires_grad:
                 raise NotApplicable("it has no parameter to train")
@@ -175,5 +175,5 @@ def _batch(subject: Subject, examples: Examples, *, labels: bool) -> Batch:
 
 
 def _probabilities(subject: Subject, output: object, size: int) -> Probabilities:
-    logits = logits_of(output, subject.store.tasks, size)
+    logits = check_logits(output, subject.store.tasks, size)
     return {task.name: logits[task.name].float().softmax(-1).cpu().numpy() for task in subject.store.tasks}
