@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmeval.console import note
-from mmeval.data.store_digests import CHECKED, changed
+from mmeval.data.checksums import CHECKED, changed_files
 from mmeval.files import LockedError, atomic_path, digest, lock, write_text
 from mmeval.integrity import DamageError, read_sealed, sealed
 
@@ -144,7 +144,9 @@ def _check_parts(folder: Path) -> tuple[list[Path], list[Path]]:
             listed[path] = facts["files"]
         except (DamageError, KeyError, OSError):
             damaged.append(path)
-    bad = set(changed(folder, {name: sha for files in listed.values() for name, sha in files.items()}, "embeddings"))
+    bad = set(
+        changed_files(folder, {name: sha for files in listed.values() for name, sha in files.items()}, "embeddings")
+    )
     damaged += [path for path, files in listed.items() if not bad.isdisjoint(files)]
     return [path.with_suffix(".npy") for path in listed if path not in damaged], damaged
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from mmeval.report.html import environment
 
 if TYPE_CHECKING:
-    from mmeval.data.sample import Shown
+    from mmeval.data.sample import Preview
     from mmeval.data.store import Store
 
 
-def examples_page(store: Store, shown: Sequence[Shown], credit: str = "") -> str:
+def examples_page(store: Store, shown: Sequence[Preview], credit: str = "") -> str:
     """Render examples as one HTML file."""
     images = [store.image(one.image) if one.image >= 0 else None for one in shown]
     return (

@@ -157,7 +157,7 @@ def test_large_parts_are_read_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Gigabytes of vectors are not read again: the second run trusts size, inode and times."""
-    monkeypatch.setattr("mmeval.data.store_digests.LARGE", 1)
+    monkeypatch.setattr("mmeval.data.checksums.LARGE", 1)
     monkeypatch.setattr("mmeval.integrity.SETTLED_NS", -1)
     read = _count_reads(monkeypatch)
     for _ in range(3):
