@@ -28,7 +28,7 @@ OPEN = re.compile(r"unverified|leave(s)? open|is not|doesn't|is ours", re.IGNORE
 """Headings of a model card under which stands what a paper does not say, or what was done otherwise."""
 KINDS = {"images": IMAGE, "texts": TEXT}
 PUBLIC = ("mmeval", "mmeval.nn", "mmeval.testing")
-HIDDEN_BASES = {"_Frozen", "StrEnum"}
+HIDDEN_BASES = {"Spec", "StrEnum", "_Frozen"}
 
 
 def include(path: str, language: str = "python") -> str:

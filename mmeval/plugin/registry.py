@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable
@@ -74,7 +73,7 @@ class Offer:
             changes["version"] = f"{spec.version}+{self._code}"
         if self._code and not isinstance(spec, ModelSpec):
             changes["code"] = self._code
-        return dataclasses.replace(spec, **changes)
+        return spec.model_copy(update=changes)
 
 
 def hook_complaint(plugin: object) -> str | None:

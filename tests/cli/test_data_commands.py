@@ -42,7 +42,7 @@ def wait(number):
 
 @mmeval.hookimpl
 def register_datasets(register):
-    register(mmeval.DatasetSpec("slow", "slow", None, lambda: Given(5, wait)))
+    register(mmeval.DatasetSpec(name="slow", summary="slow", card=None, source=lambda: Given(5, wait)))
 """
 
 

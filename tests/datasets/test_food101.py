@@ -6,7 +6,6 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def kaggle(tmp_path: Path) -> Path:
 @pytest.fixture
 def prepared(spec: DatasetSpec) -> Callable[..., Store]:
     def make(folder: Path, variant: str = "") -> Store:
-        named = replace(spec, variant=variant)
+        named = spec.model_copy(update={"variant": variant})
         return prepare(named, spec.archive.open(folder, variant), released=False)
 
     return make
@@ -158,7 +157,9 @@ def test_a_masked_variant_has_the_same_rows_splits_and_slices(kaggle: Path, prep
 def test_variants_share_the_images(kaggle: Path, spec: DatasetSpec) -> None:
     """90,704 images need not be prepared twice."""
     plain = images_folder(spec, spec.archive.open(kaggle, ""))
-    assert plain == images_folder(replace(spec, variant="title-masked"), spec.archive.open(kaggle, "title-masked"))
+    assert plain == images_folder(
+        spec.model_copy(update={"variant": "title-masked"}), spec.archive.open(kaggle, "title-masked")
+    )
 
 
 def test_validation_has_no_title_of_train(kaggle: Path, prepared: Callable[..., Store]) -> None:

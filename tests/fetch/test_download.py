@@ -231,7 +231,7 @@ def test_each_address_is_tried_and_each_answer_told(web: Web, folder: Path) -> N
     insecure = "http://example.org/data.zip"
     closed = "http://127.0.0.1:9/data.zip"
     what = download(web, "/a", "/b", "/c")
-    what = Download(what.name, (*what.urls, insecure, closed), what.size, what.md5)
+    what = Download(name=what.name, urls=(*what.urls, insecure, closed), size=what.size, md5=what.md5)
     at = web.address
     assert message(what, folder) == (
         f"data.zip could not be fetched: {at}/a: HTTP 403 Forbidden; {at}/b: HTTP 500 Internal Server Error; "
@@ -243,7 +243,9 @@ def test_each_address_is_tried_and_each_answer_told(web: Web, folder: Path) -> N
 
 def test_no_address_is_said(folder: Path) -> None:
     """Else the message ends in a colon."""
-    assert message(Download(NAME, (), 10), folder) == "data.zip could not be fetched: no address is known."
+    assert (
+        message(Download(name=NAME, urls=(), size=10), folder) == "data.zip could not be fetched: no address is known."
+    )
 
 
 def test_redirects_are_followed_unless_they_leave_https(web: Web, folder: Path) -> None:
@@ -369,7 +371,7 @@ FETCH = textwrap.dedent("""
     from mmeval.fetch import fetch
     from mmeval.api.spec import Download
     url, size, md5, folder = sys.argv[1:]
-    print(fetch(Download("data.zip", (url,), int(size), md5), Path(folder)))
+    print(fetch(Download(name="data.zip", urls=(url,), size=int(size), md5=md5), Path(folder)))
 """)
 
 
@@ -457,7 +459,10 @@ class TestFromTheHub:
         with hub({"owner/name": archive}) as server:
             url = f"{server.address}/datasets/owner/name/resolve/main/{NAME}"
             begun(folder, 1000, url=url, etag=hashlib.sha256(CONTENT).hexdigest(), total=len(CONTENT))
-            fetch(Download(NAME, ("https://example.invalid/",), len(CONTENT), MD5, hub="owner/name"), folder)
+            fetch(
+                Download(name=NAME, urls=("https://example.invalid/",), size=len(CONTENT), md5=MD5, hub="owner/name"),
+                folder,
+            )
             assert (folder / NAME).read_bytes() == CONTENT
             asked = [(request.method, request.headers.get("range")) for request in server.files_asked()]
             assert asked == [("HEAD", None), ("GET", "bytes=1000-"), ("GET", "bytes=1000-")]
@@ -466,7 +471,7 @@ class TestFromTheHub:
         """Else a user's token is sent to whatever host the files lie on."""
         with hub({"owner/name": archive}, token=TOKEN) as server:
             server.private = ["owner/name"]
-            fetch(Download(NAME, (), len(CONTENT), MD5, hub="owner/name"), folder)
+            fetch(Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name"), folder)
             sent = [request.headers.get("authorization") for request in server.files_asked()]
             assert sent == [f"Bearer {TOKEN}", f"Bearer {TOKEN}", None]
 
@@ -492,13 +497,13 @@ class TestFromTheHub:
         (tmp_path / "empty").mkdir()
         with hub({"owner/name": archive, "owner/empty": tmp_path / "empty"}) as server:
             vars(server).update(setting)
-            what = Download(NAME, (), len(CONTENT), MD5, hub=name)
+            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub=name)
             assert message(what, folder) == f"data.zip could not be fetched: the Hub's {name}: {said}."
 
     def test_a_wrong_token_is_said(self, archive: Path, folder: Path) -> None:
         """Else a user with an old token looks for a mistake in the name."""
         with hub({"owner/name": archive}, token="hf_old"):
-            what = Download(NAME, (), len(CONTENT), MD5, hub="owner/name")
+            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name")
             assert message(what, folder) == (
                 "data.zip could not be fetched: the Hub's owner/name: the token is not valid (HTTP 401): "
                 "log in anew with `hf auth login`."
@@ -528,7 +533,7 @@ class TestFromTheHub:
 
             constants.ENDPOINT = server.address
             constants.HUGGINGFACE_CO_URL_TEMPLATE = server.address + "/{repo_id}/resolve/{revision}/{filename}"
-            what = Download(NAME, (), len(CONTENT), MD5, hub="owner/name")
+            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name")
             assert message(what, folder) == (
                 "data.zip could not be fetched: the Hub's owner/name: no connection (ConnectError)."
             )

@@ -27,7 +27,8 @@ import mmeval
 @mmeval.hookimpl
 def register_models(register):
     presets = {"tiny": {}}
-    register(mmeval.ModelSpec("aged", "-", mmeval.ModelConfig, print, "1", ("text",), "none", "MIT", presets))
+    register(mmeval.ModelSpec(name="aged", summary="-", config=mmeval.ModelConfig, build=print,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets=presets))
 """
 WRONGLY = 'states its API version wrongly: MMEVAL_API must be a text such as "1.2"'
 NEWER = "was made for the plugin API {}, this mmeval has 1.2; upgrade mmeval-multilingual"

@@ -34,11 +34,11 @@ def test_the_plugins_that_mmeval_ships_are_listed() -> None:
     }
     assert {(one.status, one.distribution) for one in models} == {("ok", "mmeval-multilingual")}
     assert {one.name: one.module for one in datasets} == {
-        "abo": "mmeval.datasets.abo.source",
+        "abo": "mmeval.datasets.abo",
         "emoji14": "mmeval_emoji",
-        "fashion-product-images": "mmeval.datasets.fashion_product_images.source",
-        "fashiongen": "mmeval.datasets.fashiongen.source",
-        "food101": "mmeval.datasets.food101.source",
+        "fashion-product-images": "mmeval.datasets.fashion_product_images",
+        "fashiongen": "mmeval.datasets.fashiongen",
+        "food101": "mmeval.datasets.food101",
         "glami1m": "mmeval.datasets.glami1m",
     }
     assert {one.status for one in datasets} == {"ok"}

@@ -210,14 +210,15 @@ SQUARES = f"""{START}import acme_shared
 
 @mmeval.hookimpl
 def register_datasets(register):
-    register(mmeval.DatasetSpec("squares", "squares", acme_shared.card, acme_shared.source))
+    register(mmeval.DatasetSpec(name="squares", summary="squares", card=acme_shared.card, source=acme_shared.source))
 """
 
 
 def test_register_metrics_is_called(install: Install) -> None:
     metric = (
         "\n@mmeval.hookimpl\ndef register_metrics(register):\n    from mmeval import MetricSpec\n"
-        "    register(MetricSpec('sure', 'higher is better', lambda t, p: p[range(len(t)), t].astype(float)))\n"
+        "    sure = lambda labels, p: p[range(len(labels)), labels].astype(float)\n"
+        "    register(MetricSpec(name='sure', summary='higher is better', per_example=sure))\n"
     )
     install("mine", model("mine") + metric)
     manager = Manager()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +141,7 @@ def test_of_data_that_is_allow_mismatch_differences_warn(opened: Dataset) -> Non
 
 
 def test_without_a_card_it_says_how_to_get_one(opened: Dataset) -> None:
-    bare = opened._replace(spec=replace(opened.spec, card=None))
+    bare = opened._replace(spec=opened.spec.model_copy(update={"card": None}))
     assert verify(bare)[2] == Finding(WARNING, "it has no data card to be held against; `mmeval data card` writes one")
 
 

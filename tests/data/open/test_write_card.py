@@ -51,7 +51,7 @@ class Given:
 
 
 def made(source: Given, summary: str = "a summary", **spec: Any) -> Dataset:
-    found = DatasetSpec("given", summary, None, lambda: source, **spec)
+    found = DatasetSpec(name="given", summary=summary, card=None, source=lambda: source, **spec)
     return Dataset(found, prepare(found), "unknown")
 
 

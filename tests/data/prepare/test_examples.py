@@ -209,7 +209,7 @@ def test_a_image_that_is_none_takes_its_examples_with_it(tmp_path: Path, monkeyp
                 for language in ("de", "en"):
                     yield Example(f"{key}/{language}", "", language, "train", {"t": "a"}, key, where=f"row {key}")
 
-    spec = DatasetSpec("given", "-", None, lambda: WithImages(lambda: iter(())))
+    spec = DatasetSpec(name="given", summary="-", card=None, source=lambda: WithImages(lambda: iter(())))
     store = prepare(spec)
     assert store.examples["id"].to_pylist() == ["good/de", "good/en"]
     rows = pq.read_table(store.folder / REJECTED).to_pylist()

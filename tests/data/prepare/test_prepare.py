@@ -43,7 +43,8 @@ class Slow(shared["ColourSource"]):
 
 
 (signals / f"{name} starts").touch()
-print(prepare(DatasetSpec("colours", "-", card, lambda: Slow({"train": 24, "validation": 6, "test": 14}))).fingerprint)
+source = lambda: Slow({"train": 24, "validation": 6, "test": 14})
+print(prepare(DatasetSpec(name="colours", summary="-", card=card, source=source)).fingerprint)
 """
 
 
@@ -89,7 +90,7 @@ def changed(spec: DatasetSpec, **fields: Any) -> DatasetSpec:
     def make() -> Source:
         return Changed(source.per_split)
 
-    return replace(spec, source=make)
+    return spec.model_copy(update={"source": make})
 
 
 def inside(folder: Path) -> set[str]:
@@ -184,7 +185,7 @@ def test_another_image_makes_another_fingerprint(fresh: Path, colours: Callable[
 
     plain = prepare(spec)
     (fresh / "stores").rename(fresh / "elsewhere")
-    repainted = replace(spec, source=lambda: Repainted(source.per_split))
+    repainted = spec.model_copy(update={"source": lambda: Repainted(source.per_split)})
     assert prepare(repainted).fingerprint != plain.fingerprint
 
 
@@ -279,7 +280,7 @@ class Odd:
 )
 def test_a_source_that_contradicts_itself_is_refused(corrupted: dict[str, Any], said: str, fresh: Path) -> None:
     """Silently, each of these would put a wrong image or a lost column under somebody's scores."""
-    spec = DatasetSpec("odd", "odd", Path("no-card.md"), lambda: Odd(**corrupted))
+    spec = DatasetSpec(name="odd", summary="odd", card=Path("no-card.md"), source=lambda: Odd(**corrupted))
     with pytest.raises(DataError) as caught:
         prepare(spec)
     assert str(caught.value) == said
@@ -301,7 +302,7 @@ def test_d4_what_a_killed_process_left_of_the_data_set_is_removed(
 
 
 def test_a_folder_that_is_no_store_is_named_before_the_work_begins(fresh: Path) -> None:
-    spec = DatasetSpec("odd", "odd", Path("no-card.md"), Odd)
+    spec = DatasetSpec(name="odd", summary="odd", card=Path("no-card.md"), source=Odd)
     folder = store_folder(spec, Odd())
     folder.mkdir(parents=True)
     (folder / "something").write_text("")
@@ -351,7 +352,7 @@ def test_opening_what_was_checked_reads_the_description_and_not_the_data(
             for number in range(20_000):
                 yield Example(str(number), "text " * 400, "de", "train", {"t": "a"}, "x", slices={"s": "1"})
 
-    spec = DatasetSpec("big", "-", None, Big)
+    spec = DatasetSpec(name="big", summary="-", card=None, source=Big)
     folder = prepare(spec).folder
 
     def read() -> int:
