@@ -22,10 +22,10 @@ from mmeval.data.open.archive import open_archive
 from mmeval.data.open.verify import Verdict, verify
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.request import Dataset, DatasetRequest
-from mmeval.datasets.abo import source as abo
+from mmeval.datasets import abo
 from mmeval.datasets.abo.files import GET
 from mmeval.datasets.abo.listings import LANGUAGES, Listing, Value, language, parse
-from mmeval.datasets.abo.source import AboSource
+from mmeval.datasets.abo.source import LEAST, AboSource
 from mmeval.errors import DataError
 from tests.archives import abo as archive
 
@@ -205,7 +205,7 @@ def test_a_class_is_what_enough_training_listings_have(shared: Path) -> None:
 
 
 def test_the_published_threshold_is_fifty() -> None:
-    assert abo.LEAST == 50
+    assert LEAST == 50
 
 
 def test_a_tag_is_read_as_a_language() -> None:

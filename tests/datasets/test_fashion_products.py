@@ -21,7 +21,8 @@ from mmeval.data.card import read_card
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.split import TENTHS, carve
 from mmeval.data.store import Store
-from mmeval.datasets.fashion_product_images import source as fashion_products
+from mmeval.datasets import fashion_product_images as fashion_products
+from mmeval.datasets.fashion_product_images import source as source_module
 from mmeval.datasets.fashion_product_images.names import normalised, says
 from mmeval.datasets.fashion_product_images.source import GET, FashionProductsSource
 from mmeval.errors import DataError
@@ -203,13 +204,13 @@ def test_splits_have_their_shares() -> None:
 
 def test_images_stream_and_examples_never_read_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    whole = fashion_products.read_parquet
+    whole = source_module.read_parquet
 
     def spy(*args: Any, **options: Any) -> Any:
         asked.append(options["columns"])
         return whole(*args, **options)
 
-    monkeypatch.setattr(fashion_products, "read_parquet", spy)
+    monkeypatch.setattr(source_module, "read_parquet", spy)
     source = FashionProductsSource(folder)
     images = source.images()
     assert inspect.isgenerator(images)
@@ -282,6 +283,6 @@ def test_the_card_can_be_read(spec: DatasetSpec) -> None:
     assert spec.card is not None
     card = read_card(spec.card)
     assert (card.name, card.languages, card.splits) == (spec.name, ("en",), {"train+validation+test": 44072})
-    assert list(card.tasks) == list(fashion_products.TASKS)
+    assert list(card.tasks) == list(source_module.TASKS)
     assert card.verified("splits.train+validation+test")
     assert not card.verified("tasks.usage")

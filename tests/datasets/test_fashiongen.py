@@ -21,8 +21,9 @@ from mmeval.data.card import read_card
 from mmeval.data.images import decode
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
-from mmeval.datasets.fashiongen import source as module
+from mmeval.datasets import fashiongen as module
 from mmeval.datasets.fashiongen.files import FashionGenFile
+from mmeval.datasets.fashiongen.source import FILES, _split
 from mmeval.errors import DataError
 from tests.archives import fashiongen
 from tests.archives.fashiongen import TRAIN, VALIDATION
@@ -98,14 +99,14 @@ def test_all_views_of_a_product_stand_in_one_split(files: Path) -> None:
 @given(st.lists(st.integers(0, 2**31), unique=True, min_size=2))
 def test_the_split_hangs_on_the_product_alone(products: list[int]) -> None:
     """Another order, or a file that lacks a row, must not move a product."""
-    there = [module._split("train", str(number)) for number in products]
-    back = [module._split("train", str(number)) for number in products[::-1]]
+    there = [_split("train", str(number)) for number in products]
+    back = [_split("train", str(number)) for number in products[::-1]]
     assert there == back[::-1]
     assert set(there) <= {"train", "validation"}
 
 
 def test_one_product_in_twenty_is_held_out() -> None:
-    splits = [module._split("train", str(number)) for number in range(20000)]
+    splits = [_split("train", str(number)) for number in range(20000)]
     assert 0.045 < splits.count("validation") / 20000 < 0.055
 
 
@@ -461,7 +462,7 @@ def test_wide_texts_are_read_in_fewer_rows_at_once(small: Path, files: Path, mon
 
 def test_prices_keep_all_their_digits(files: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(files, tmp_path / "copy")
-    with h5py.File(folder / module.FILES["train"], "r+") as file:
+    with h5py.File(folder / FILES["train"], "r+") as file:
         prices = file["input_msrpUSD"][:]
         prices[:3, 0] = (19.99, 1234567.5, 120.0)
         file["input_msrpUSD"][:] = prices

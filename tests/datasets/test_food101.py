@@ -17,7 +17,7 @@ from mmeval import DatasetSpec
 from mmeval.data.card import read_card
 from mmeval.data.prepare.prepare import images_folder, prepare
 from mmeval.data.store import REJECTED, Store
-from mmeval.datasets.food101 import source as food101
+from mmeval.datasets import food101
 from mmeval.datasets.food101.names import ClassNames, class_of, normalised
 from mmeval.errors import DataError
 from tests.archives import food

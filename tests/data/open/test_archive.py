@@ -16,8 +16,8 @@ from mmeval.data.open.known import known
 from mmeval.data.open.write_card import card_of
 from mmeval.data.request import Dataset, DatasetRequest
 from mmeval.data.store import Store
-from mmeval.datasets.fashion_product_images import source as fashion_products
-from mmeval.datasets.food101 import source as food101
+from mmeval.datasets import fashion_product_images as fashion_products
+from mmeval.datasets import food101
 from mmeval.errors import DataError
 from tests.archives import fashion_products as products
 from tests.archives import food
@@ -105,7 +105,7 @@ def test_a_variant_is_prepared_from_the_path_that_is_known(spec: DatasetSpec, fo
     """Its images are not prepared again."""
     store = opened(spec, folder)
     variant = opened(spec, variant="title-masked")
-    assert (variant.folder != store.folder, variant.images) == (True, store.images_folder)
+    assert (variant.folder != store.folder, variant.images_folder) == (True, store.images_folder)
     assert set(known("food101")) == {"", "title-masked"}
 
 
