@@ -59,8 +59,8 @@ def groups() -> str:
 
 def checks() -> str:
     """The contract as a table."""
-    rows = [f"| `{one.name}` | {one.reason} | {one.breaks} |" for one in mmeval.testing.CHECKS.values()]
-    return "\n".join(["| check | the rule | without it |", "|---|---|---|", *rows])
+    rows = [f"| `{check.name}` | {check.rule} | {check.consequence} |" for check in mmeval.testing.CHECKS.values()]
+    return "\n".join(["| check | rule | if broken |", "|---|---|---|", *rows])
 
 
 def models() -> str:

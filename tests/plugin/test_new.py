@@ -183,7 +183,7 @@ def test_the_command_says_what_to_do_next(
 ) -> None:
     assert command("plugins", "new", "my-model2", "--folder", "mine", "--licence", "MIT") == 0
     first, *steps = capsys.readouterr().out.splitlines()
-    assert first == "Wrote mine: a package with a small model, its tests, and its card."
+    assert first == "Created mine: a package with a small model, its tests and its model card."
     assert [step[2:38].strip() for step in steps] == [
         "cd mine",
         "pip install -e '.[test]'",

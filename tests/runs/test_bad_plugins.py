@@ -170,7 +170,7 @@ def test_ctrl_c_before_the_run_began_says_so(
     monkeypatch.setattr("mmeval.runs.pipeline.open_data", interrupted)
     assert command(*words) == Stopped.exit_code
     assert capsys.readouterr().err == (
-        "error: Stopped before the run began. Nothing half-written is left; repeat the command.\n"
+        "error: Stopped before the run began; no partial files are left. Repeat the command.\n"
     )
 
 
