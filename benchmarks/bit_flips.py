@@ -128,7 +128,7 @@ def _trials(folder: Path) -> list[Trial]:
     from mmeval.plugin.manager import Manager
     from mmeval.runs.pipeline import run
     from mmeval.runs.request import Request
-    from mmeval.runs.scoring import content_of, report_again, score_again
+    from mmeval.runs.scoring import report_again, score_again
 
     table = write_table(folder / "shop", products=36)
     made = RunFolder(folder / "run")
@@ -148,7 +148,7 @@ def _trials(folder: Path) -> list[Trial]:
             run(request)
         else:
             call(made)
-        content = content_of(made, made.record())
+        content = made.content()
         return content.scores.to_pylist(), content.gallery, content.record.plan
 
     def of_store(rng: random.Random) -> object:  # noqa: ARG001 - all of it is read each time

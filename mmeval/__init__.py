@@ -1,7 +1,8 @@
 """mmeval: multilingual image-text classification under one protocol, with scores per language.
 
-What a plugin author needs is here, in ``mmeval.nn`` and in ``mmeval.testing``; names are loaded when first used, so
-that listing plugins imports neither torch nor pydantic.
+Use it from Python with :func:`run`, :func:`bench`, :func:`open_run` and :func:`open_dataset`. Plugins are written with
+the other names here, with ``mmeval.nn``, ``mmeval.data.reading`` and ``mmeval.testing``. A name is imported when it is
+first used, so that listing plugins imports neither torch nor pydantic.
 """
 
 from __future__ import annotations
@@ -23,18 +24,25 @@ if TYPE_CHECKING:
     from mmeval.data.card import cards_folder
     from mmeval.data.examples import Examples
     from mmeval.data.images import decode
+    from mmeval.data.open.resolve import open_dataset
+    from mmeval.data.request import Dataset, DatasetRequest
     from mmeval.data.split import Member, hash_split
     from mmeval.engine.embeddings import embed_images, embed_texts
     from mmeval.engine.model import FitContext, Model, TrainableModel
     from mmeval.errors import DataError, MissingExtraError, MissingWeightsError, UserError
     from mmeval.record import Plan
     from mmeval.runs.folder import RunFolder
+    from mmeval.runs.python import open_run, run
+    from mmeval.studies.bench.run import Benchmark, bench
 
 _HOMES = {
     "Archive": "mmeval.api.spec",
     "Batch": "mmeval.data.batch",
+    "Benchmark": "mmeval.studies.bench.run",
     "Config": "mmeval.api.config",
     "DataError": "mmeval.errors",
+    "Dataset": "mmeval.data.request",
+    "DatasetRequest": "mmeval.data.request",
     "DatasetSpec": "mmeval.api.spec",
     "Download": "mmeval.api.spec",
     "Example": "mmeval.api.source",
@@ -50,29 +58,36 @@ _HOMES = {
     "ModelSpec": "mmeval.api.spec",
     "Plan": "mmeval.record",
     "Recipe": "mmeval.api.recipe",
-    "RunFolder": "mmeval.runs.folder",
     "Rejected": "mmeval.api.source",
+    "RunFolder": "mmeval.runs.folder",
     "Source": "mmeval.api.source",
     "Task": "mmeval.api.task",
     "TorchConfig": "mmeval.api.recipe",
     "TrainableModel": "mmeval.engine.model",
     "Tuning": "mmeval.api.recipe",
     "UserError": "mmeval.errors",
+    "bench": "mmeval.studies.bench.run",
     "cards_folder": "mmeval.data.card",
     "decode": "mmeval.data.images",
     "embed_images": "mmeval.engine.embeddings",
     "embed_texts": "mmeval.engine.embeddings",
     "hash_split": "mmeval.data.split",
     "hookimpl": "mmeval.api.hooks",
+    "open_dataset": "mmeval.data.open.resolve",
+    "open_run": "mmeval.runs.python",
     "progress": "mmeval.console",
+    "run": "mmeval.runs.python",
 }
 
 __all__ = [
     "API_VERSION",
     "Archive",
     "Batch",
+    "Benchmark",
     "Config",
     "DataError",
+    "Dataset",
+    "DatasetRequest",
     "DatasetSpec",
     "Download",
     "Example",
@@ -97,13 +112,17 @@ __all__ = [
     "Tuning",
     "UserError",
     "__version__",
+    "bench",
     "cards_folder",
     "decode",
     "embed_images",
     "embed_texts",
     "hash_split",
     "hookimpl",
+    "open_dataset",
+    "open_run",
     "progress",
+    "run",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,13 +100,34 @@ def register_datasets(register):
 """
 
 
+ROOT = Path(__file__).parents[1]
+LONGEST = (
+    "tests/published/",
+    "tests/testing/test_every_rule.py",
+    "tests/benchmarks/test_gpu.py",
+    "tests/plugins/test_contract.py",
+    "tests/docs/test_examples.py",
+    "tests/plugins/test_clip.py",
+)
+"""Tests of half a minute or more in one process; the longest first."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, for the fixtures that they share; of the contract, those of a model."""
+    """Give each process whole files, for the fixtures that their tests share; of the contract, the tests of a model.
+
+    The longest come first: a long group that begins last would leave the other processes idle.
+    """
+    rank = dict.fromkeys(items, len(LONGEST))
     for item in items:
-        group = str(item.path)
+        group = item.path.relative_to(ROOT).as_posix()
+        rank[item] = next((n for n, start in enumerate(LONGEST) if group.startswith(start)), len(LONGEST))
+        if group.startswith("tests/published/"):
+            group = "tests/published"  # one environment for all
         if item.path.name == "test_contract.py":
             group += f"::{getattr(item, 'originalname', item.name)}"
         item.add_marker(pytest.mark.xdist_group(group))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=rank.__getitem__)
 
 
 @pytest.fixture(autouse=True)

@@ -41,22 +41,23 @@ def bench(
     from mmeval.console import cell, console
     from mmeval.plugin.manager import Manager
     from mmeval.runs.request import Request
-    from mmeval.studies.bench.entries import entries_of, plugins_of
-    from mmeval.studies.bench.run import run_benchmark
+    from mmeval.studies.bench.entries import entries_of, parse_plugins
+    from mmeval.studies.bench.run import default_output, run_benchmark
     from mmeval.studies.bench.table import terminal
 
-    folder = output or Path("runs") / f"bench-{Path(dataset.name).stem.replace(':', '-')}"
+    folder = output or default_output(dataset)
     base = Request(dataset=dataset, preset=preset, device=device, seeds=seeds, limit=limit)
-    entries = entries_of(plugins_of(plugins), base, folder, Manager(), baselines=baselines)
-    rows, failures = run_benchmark(entries, folder, shlex.join(["mmeval", *sys.argv[1:]]))
+    entries = entries_of(parse_plugins(plugins), base, folder, Manager(), baselines=baselines)
+    benchmark = run_benchmark(entries, folder, shlex.join(["mmeval", *sys.argv[1:]]))
     screen = console()
-    if rows:
-        screen.print(terminal(rows))
-    for name, reason in failures.items():
+    if benchmark.rows:
+        screen.print(terminal(benchmark.rows))
+    for name, reason in benchmark.failures.items():
         screen.print(cell(f"not done: {name}: {reason}", "red"), soft_wrap=True)
-    screen.print(cell(f"Page:   {folder / 'README.md'}"), soft_wrap=True)
-    screen.print(cell(f"Scores: {folder / 'scores.parquet'}"), soft_wrap=True)
-    if failures:
-        summary = f"{len(failures)} of {len(entries)} runs failed: {', '.join(failures)}."
+    screen.print(cell(f"Page:   {benchmark.report_path}"), soft_wrap=True)
+    screen.print(cell(f"Scores: {benchmark.scores_file}"), soft_wrap=True)
+    if benchmark.failures:
+        names = ", ".join(benchmark.failures)
+        summary = f"{len(benchmark.failures)} of {len(entries)} runs failed: {names}."
         console(stderr=True).print(cell(summary, "red"), soft_wrap=True)
         raise typer.Exit(1)

@@ -113,7 +113,6 @@ def open_dataset(request: DatasetRequest, *, download: bool = False) -> Dataset:
     Raises:
         UserError: no data set has this name, or it can't be prepared.
     """
-    from mmeval.data.open.resolve import open_data
-    from mmeval.plugin.manager import Manager
+    from mmeval.data.open import resolve
 
-    return open_data(request, Manager(), download=download)
+    return resolve.open_dataset(request, download=download)

@@ -71,9 +71,8 @@ def show_result(folder: RunFolder) -> None:
     """Print the scores per language and the paths of the run folder and its report."""
     from mmeval.console import cell, console
     from mmeval.report.terminal import terminal
-    from mmeval.runs.scoring import content_of
 
     screen = console()
-    screen.print(terminal(content_of(folder, folder.record())))
+    screen.print(terminal(folder.content()))
     screen.print(cell(f"Run folder: {folder.path}"), soft_wrap=True)
-    screen.print(cell(f"Report:     {folder.html_file}"), soft_wrap=True)
+    screen.print(cell(f"Report:     {folder.report_path}"), soft_wrap=True)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from mmeval.errors import UserError
 from mmeval.home import table_names
 
 if TYPE_CHECKING:
+    import datasets
+
     from mmeval.api.spec import DatasetSpec
+    from mmeval.api.task import Task
     from mmeval.data.store import Store
 
 TABLE, TOML = "table:", ".toml"
@@ -35,6 +40,37 @@ class DatasetRequest:
     encoding: str = ""
     """Tables only: the text encoding; empty for UTF-8."""
 
+    @classmethod
+    def of(
+        cls,
+        dataset: str | Path | DatasetRequest,
+        *,
+        source: str | Path | None = None,
+        allow_mismatch: bool = False,
+        columns: str | Mapping[str, str | Sequence[str]] = "",
+        language: str = "",
+        images: str | Path | None = None,
+        encoding: str = "",
+    ) -> DatasetRequest:
+        """Make a request from what a Python user passes: text or paths, and columns as a mapping of roles.
+
+        Raises:
+            UserError: options are given beside a whole request.
+        """
+        options = {
+            "source": Path(source) if source else None,
+            "allow_mismatch": allow_mismatch,
+            "columns": columns if isinstance(columns, str) else _columns(columns),
+            "language": language,
+            "images": Path(images) if images else None,
+            "encoding": encoding,
+        }
+        if not isinstance(dataset, DatasetRequest):
+            return cls(str(dataset), **options)  # type: ignore[arg-type]
+        if given := [name for name, value in options.items() if value]:
+            raise UserError(f"{', '.join(given)}: a DatasetRequest has these options itself; give them there.")
+        return dataset
+
     @property
     def is_table(self) -> bool:
         """Whether it is a table of the user's own rather than a data set of a plugin."""
@@ -59,7 +95,15 @@ class DatasetRequest:
         return words + [str(word) for option in self.table_options.items() for word in option]
 
 
-class Dataset(NamedTuple):
+def _columns(roles: Mapping[str, str | Sequence[str]]) -> str:
+    """Write the roles of columns as ``--columns`` takes them: ``text=title+description,label=category``."""
+    return ",".join(
+        f"{role}={columns if isinstance(columns, str) else '+'.join(columns)}" for role, columns in roles.items()
+    )
+
+
+@dataclass(frozen=True)
+class Dataset:
     """A data set that is prepared and open for reading."""
 
     spec: DatasetSpec
@@ -68,3 +112,43 @@ class Dataset(NamedTuple):
     """The prepared data."""
     licence: str
     """The licence of the data."""
+
+    @property
+    def name(self) -> str:
+        """Name of the data set, with its variant: ``food101:title-masked``."""
+        return self.store.name
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The classification tasks, each with its classes in index order."""
+        return self.store.tasks
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """ISO 639-1 codes of the languages, sorted."""
+        return self.store.languages
+
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """Number of examples per split."""
+        return self.store.split_sizes
+
+    def __repr__(self) -> str:
+        """``Dataset('emoji14', 26684 examples, 14 languages)``."""
+        examples = sum(self.split_sizes.values())
+        return f"Dataset({self.name!r}, {examples} examples, {len(self.languages)} languages)"
+
+    def to_datasets(self) -> datasets.DatasetDict:
+        """Return the data set as a ``datasets.DatasetDict``, one ``datasets.Dataset`` per split.
+
+        It memory-maps the Store's own files, and reads and decodes an image when a row is used: nothing is copied.
+        ``push_to_hub`` writes the images into the rows; ``save_to_disk`` and ``to_parquet`` write their addresses,
+        which only a machine that has the Store can read.
+
+        Its columns are ``id``, ``text``, ``language``, ``cluster``, ``image`` (``datasets.Image``), one
+        ``datasets.ClassLabel`` per task under the task's name (-1 where an example has no label), and ``slice:*``,
+        ``metadata:*`` and ``attribute:*``.
+        """
+        from mmeval.data.hugging_face import as_dataset_dict
+
+        return as_dataset_dict(self.store)

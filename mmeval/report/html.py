@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmeval.escaping import visible
@@ -60,3 +61,8 @@ def data_uri(image: bytes) -> str:
     """An encoded image as a ``data:`` address."""
     kind = "jpeg" if image.startswith(b"\xff\xd8") else "webp" if image[8:12] == b"WEBP" else "png"
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def summary(content: Content, report: Path) -> str:
+    """Render the scores per language of the first task as a small table, for a notebook, with a link to the report."""
+    return environment().get_template("summary.html.jinja").render(content=content, report=report, MACRO=MACRO)

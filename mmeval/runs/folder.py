@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from mmeval.console import note
 from mmeval.errors import RunFolderError
 from mmeval.files import partial_of, write_text
 from mmeval.integrity import SEAL, seal_holds, with_seal
+from mmeval.metrics.scores import read_scores
 from mmeval.record import FileRecord, Plan, Record, SeedFacts
+from mmeval.report.content import Content
+from mmeval.report.html import summary
+from mmeval.runs.gallery import read_gallery
 from mmeval.runs.manifest import describe, differences, listed
 
 Kind = TypeVar("Kind", Plan, Record)
@@ -46,7 +53,7 @@ class RunFolder:
         self.plan_file = path / "plan.json"
         self.scores_file = path / "scores.parquet"
         self.gallery_file = path / "gallery.parquet"
-        self.html_file = path / "report.html"
+        self.report_path = path / "report.html"
         self.readme_file = path / "README.md"
 
     @property
@@ -72,7 +79,7 @@ class RunFolder:
             self.record_file,
             self.scores_file,
             self.gallery_file,
-            self.html_file,
+            self.report_path,
             self.readme_file,
         )
         return partial_of(name) not in {file.name for file in files}
@@ -93,8 +100,9 @@ class RunFolder:
         """Read ``plan.json``."""
         return self._read(self.plan_file, Plan)
 
+    @property
     def record(self) -> Record:
-        """Read ``run.json``.
+        """The content of ``run.json``: plan, data, seeds, versions, and the digests of all other files.
 
         Raises:
             RunFolderError: there is no finished run here, or its record was changed; the message says which.
@@ -102,6 +110,67 @@ class RunFolder:
         if self.state is not State.FINISHED:
             raise RunFolderError(self._what_is_missing())
         return self._read(self.record_file, Record)
+
+    @property
+    def scores(self) -> pa.Table:
+        """The scores of a finished run as an Arrow table, one row per number; ``.to_pandas()`` if pandas is installed.
+
+        Raises:
+            RunFolderError: there is no finished run, or its scores were changed.
+        """
+        self.require_unchanged(self.scores_file)
+        return read_scores(self.scores_file)
+
+    def predictions(self, seed: int = 0) -> pa.Table:
+        """Read the predictions of one training seed as an Arrow table, one row per test example.
+
+        Its columns are ``id``, ``language``, ``cluster``, ``slice:*`` and, for each task, ``TASK`` (the true class,
+        null where there is no label) and ``TASK:probabilities`` (one float32 per class).
+
+        Raises:
+            RunFolderError: there is no finished run, no such seed, or the predictions were changed.
+        """
+        path = self.predictions_file(seed)
+        if seed not in (seeds := self.record.plan.protocol.seeds):
+            raise RunFolderError(f"{self.path} has no training seed {seed}; it has {', '.join(map(str, seeds))}.")
+        self.require_unchanged(path)
+        return pq.read_table(path, page_checksum_verification=True)
+
+    def require_unchanged(self, path: Path) -> None:
+        """Compare a file of a finished run with its digest in ``run.json``.
+
+        Raises:
+            RunFolderError: there is no finished run, or the file is missing or was changed.
+        """
+        record = self.record
+        self.require(path)
+        name = path.relative_to(self.path).as_posix()
+        recorded = {name: record.files[name]} if name in record.files else {}
+        if changed := differences(self.path, recorded):
+            raise RunFolderError(f"{self.path}: {listed(changed)}; {self.again('make it anew')}.")
+
+    def content(self, record: Record | None = None) -> Content:
+        """Return what every view of the run shows: record, scores and gallery.
+
+        Args:
+            record: the record of a run whose ``run.json`` is not written yet; by default it is read.
+
+        Raises:
+            RunFolderError: scores or gallery are missing or damaged.
+        """
+        record = record or self.record
+        self.require(self.scores_file, self.gallery_file)
+        return Content(record, read_scores(self.scores_file), read_gallery(self.gallery_file))
+
+    def _repr_html_(self) -> str:
+        """Show the scores per language in a notebook; an unfinished run shows its state."""
+        if self.state is not State.FINISHED:
+            return f"<p>{escape(repr(self))}</p>"
+        return summary(self.content(), self.report_path)
+
+    def __repr__(self) -> str:
+        """``RunFolder('runs/one', finished)``."""
+        return f"RunFolder({str(self.path)!r}, {self.state.value})"
 
     def facts(self, seed: int) -> dict[str, Any] | None:
         """Facts of a training that is done and whose files are as it left them, else None.
@@ -182,7 +251,7 @@ class RunFolder:
 
     def _own_files(self, plan: Plan) -> list[Path]:
         """The files that a run writes and that are there; what else somebody put into the folder is theirs."""
-        own = [self.plan_file, self.scores_file, self.gallery_file, self.html_file, self.readme_file]
+        own = [self.plan_file, self.scores_file, self.gallery_file, self.report_path, self.readme_file]
         for seed in plan.protocol.seeds:
             own += [self.predictions_file(seed), *self.model_folder(seed).rglob("*")]
         return [path for path in own if path.is_file() and partial_of(path.name) is None]

@@ -80,7 +80,7 @@ def _reserve(folder: RunFolder, plan: Plan) -> Done | None:
 def _finished_or_not(folder: RunFolder, plan: Plan) -> State:
     """Whether every file of a run that has a ``run.json`` is as it was; if not, it is unfinished from here on."""
     try:
-        record = folder.record()
+        record = folder.record
     except RunFolderError as error:
         if not folder.plan_file.is_file():
             raise

@@ -7,21 +7,21 @@ import time
 from collections.abc import Mapping
 
 from mmeval.console import note
-from mmeval.data.request import Dataset
 from mmeval.data.check import data_check, lines, majority_lines
 from mmeval.data.examples import Examples
 from mmeval.data.open.resolve import open_data
+from mmeval.data.request import Dataset
 from mmeval.engine.device import device_name, resolve_device
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.record import Record
 from mmeval.runs.environment import environment, peak_memory_bytes
-from mmeval.runs.lock import locked
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.gallery import write_gallery
+from mmeval.runs.lock import locked
 from mmeval.runs.request import Request, configured, default_output, inputs_of, make_plan
-from mmeval.runs.train import run_seed
 from mmeval.runs.scoring import plugin_metrics, write_report, write_scores_of
+from mmeval.runs.train import run_seed
 
 
 def run(request: Request, manager: Manager | None = None) -> RunFolder:
@@ -86,7 +86,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
 
 def _require_metrics(folder: RunFolder, asked: Mapping[str, str]) -> None:
     """A finished run isn't scored again; say so to who asks for another metric (its name by what was typed)."""
-    recorded = folder.record().metrics
+    recorded = folder.record.metrics
     for typed, name in asked.items():
         if name not in recorded:
             how = f"`mmeval score {folder.path} --metric {typed}` adds it"

@@ -6,23 +6,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmeval.api.spec import MetricSpec
 from mmeval.console import note, progress
 from mmeval.data.open.resolve import resolve_spec
 from mmeval.data.request import DatasetRequest
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
 from mmeval.metrics.predictions import ANEW, read_predictions
-from mmeval.metrics.scores import METRICS, Source, passes, read_scores, score, write_scores
+from mmeval.metrics.scores import METRICS, Source, passes, score, write_scores
 from mmeval.plugin import onefile
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.onefile import SUFFIX
-from mmeval.api.spec import MetricSpec
 from mmeval.record import Record
-from mmeval.report.content import Content
 from mmeval.report.html import html
 from mmeval.report.markdown import markdown
 from mmeval.runs.folder import UNVERIFIED, RunFolder
-from mmeval.runs.gallery import read_gallery
 from mmeval.runs.manifest import CHANGED, differences, listed
 
 
@@ -175,7 +173,7 @@ def check_files(folder: RunFolder, record: Record, remade: Collection[Path]) -> 
         note(f"{folder.path}: its files are {UNVERIFIED}.")
         return
     wrong = differences(folder.path, record.files)
-    again = {folder.scores_file, folder.html_file, folder.readme_file}.intersection(remade)
+    again = {folder.scores_file, folder.report_path, folder.readme_file}.intersection(remade)
     names = {path.relative_to(folder.path).as_posix() for path in again}
     if said := {name: what for name, what in wrong.items() if name in names}:
         note(f"{folder.path}: {listed(said)}; made again.")
@@ -205,8 +203,8 @@ def score_again(folder: RunFolder, named: Named = Named()) -> None:
     Raises:
         UserError: there is no finished run, predictions or gallery were changed, or a metric can't be loaded.
     """
-    record = folder.record()
-    made = (folder.scores_file, folder.html_file, folder.readme_file)
+    record = folder.record
+    made = (folder.scores_file, folder.report_path, folder.readme_file)
     check_files(folder, record, made)
     record, metrics = with_metrics(record, named)
     write_scores_of(folder, record, metrics)
@@ -220,8 +218,8 @@ def report_again(folder: RunFolder) -> None:
     Raises:
         RunFolderError: there is no finished run, or scores, predictions or gallery were changed.
     """
-    record = folder.record()
-    made = (folder.html_file, folder.readme_file)
+    record = folder.record
+    made = (folder.report_path, folder.readme_file)
     check_files(folder, record, made)
     write_report(folder, record)
     folder.finish(record, made)
@@ -233,12 +231,6 @@ def write_report(folder: RunFolder, record: Record) -> None:
     Raises:
         RunFolderError: scores or gallery are missing or bad.
     """
-    content = content_of(folder, record)
-    write_text(folder.html_file, html(content))
+    content = folder.content(record)
+    write_text(folder.report_path, html(content))
     write_text(folder.readme_file, markdown(content))
-
-
-def content_of(folder: RunFolder, record: Record) -> Content:
-    """All that the views of a run show."""
-    folder.require(folder.scores_file, folder.gallery_file)
-    return Content(record, read_scores(folder.scores_file), read_gallery(folder.gallery_file))

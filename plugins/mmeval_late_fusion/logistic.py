@@ -1,4 +1,4 @@
-"""Late fusion without torch: logistic regression on what frozen encoders say (scikit-learn)."""
+"""Late fusion with scikit-learn: logistic regression on the vectors of frozen encoders."""
 
 from __future__ import annotations
 
@@ -14,68 +14,75 @@ from mmeval import Examples, FitContext, MissingExtraError, ModelContext, UserEr
 from mmeval_late_fusion.config import LateFusionConfig
 
 FILE = "logistic.safetensors"
-PART = 16384
-FARTHEST = 5.0
-"""Standard deviations at which a feature is cut off."""
+BLOCK = 16384
+"""Number of examples that are predicted at once."""
+MAX_DEVIATIONS = 5.0
+"""Standardised features are clipped here."""
+UNSEEN = -20.0
+"""Logit of a class that training lacks."""
 Array = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
 
-class Logistic:
-    """Standardised vectors, and a logistic regression per task: of both side by side, or of each for itself."""
+class LogisticLateFusion:
+    """A logistic regression per task on the concatenated vectors, or one per task and modality."""
 
     def __init__(self, config: LateFusionConfig, context: ModelContext) -> None:
-        """Nothing is read yet.
+        """Check that the model can be trained as ``config`` says.
 
         Raises:
-            UserError: an encoder is to learn, which it can't here.
+            UserError: an encoder is not frozen.
             MissingExtraError: scikit-learn is not installed.
         """
-        for what, tuning in (("image", config.image_tuning), ("text", config.text_tuning)):
+        for modality, tuning in (("image", config.image_tuning), ("text", config.text_tuning)):
             if not tuning.frozen:
-                raise UserError(
-                    f"--set head=logistic takes what encoders say as it is: --set {what}_tuning.frozen=true."
-                )
+                raise UserError(f"--set head=logistic needs frozen encoders: --set {modality}_tuning.frozen=true.")
         try:
             import sklearn  # noqa: F401
         except ImportError:
             raise MissingExtraError("The head logistic", "scikit-learn", "demo") from None
         self.config, self.context = config, context
         self.arrays: dict[str, Array] = {}
-        """``0.mean``, ``0.deviation`` of the images, 1 of the texts; ``0.0.weight`` of a voter and a task."""
+        """``0.mean`` and ``0.deviation`` of the image features, ``1.`` of the text features; ``HEAD.TASK.weight`` and
+        ``HEAD.TASK.bias``, heads and tasks by number."""
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> Mapping[str, Any]:  # noqa: ARG002
-        """Fit on ``train``; nothing is chosen on ``validation``."""
-        self.arrays, shown = {}, _shown(train)
-        vectors = self._embedded(train, context.device)
-        for number, x in enumerate(vectors):
-            rows = x[shown[:, number]] if shown[:, number].any() else np.zeros((1, x.shape[1]), np.float32)
-            self.arrays[f"{number}.mean"] = rows.mean(0)
-            self.arrays[f"{number}.deviation"] = np.maximum(rows.std(0), 1e-4)
-        for voter, (x, counted) in enumerate(self._voters(vectors, shown)):
+        """Fit on ``train``; ``validation`` is not used."""
+        vectors, present = self._embed(train, context.device), _present(train)
+        self.arrays = {}
+        for modality, x in enumerate(vectors):
+            rows = x[present[:, modality]] if present[:, modality].any() else np.zeros((1, x.shape[1]), np.float32)
+            self.arrays[f"{modality}.mean"] = rows.mean(0)
+            self.arrays[f"{modality}.deviation"] = np.maximum(rows.std(0), 1e-4)  # a constant feature has deviation 0
+        for head, (x, known) in enumerate(self._inputs(vectors, present)):
             for number, task in enumerate(self.context.tasks):
-                labels = train.labels(task.name)
-                self._fit_one(f"{voter}.{number}", x, np.where(counted, labels, -1), len(task.classes), context.seed)
+                labels = np.where(known, train.labels(task.name), -1)
+                weight, bias = self._fit_head(x, labels, len(task.classes), context.seed)
+                self.arrays |= {f"{head}.{number}.weight": weight, f"{head}.{number}.bias": bias}
         return {"features": sum(x.shape[1] for x in vectors)}
 
     def predict(self, examples: Examples, context: FitContext) -> Iterator[dict[str, Array]]:
-        """Yield blocks of probabilities ``{task: [n, classes]}``; where nothing is shown, the shares in training."""
-        every, seen = self._embedded(examples, context.device), _shown(examples)
-        for start in range(0, len(examples), PART):
-            vectors, shown = [x[start : start + PART] for x in every], seen[start : start + PART]
-            voters = self._voters(vectors, shown)
-            yield {task.name: self._mean(number, task.name, voters) for number, task in enumerate(self.context.tasks)}
+        """Yield blocks of probabilities ``{task: [n, classes]}``.
+
+        An example without image and text gets the class shares of the training split.
+        """
+        vectors, present = self._embed(examples, context.device), _present(examples)
+        for start in range(0, len(examples), BLOCK):
+            block = slice(start, start + BLOCK)
+            inputs = self._inputs([x[block] for x in vectors], present[block])
+            yield {task.name: self._probabilities(n, task.name, inputs) for n, task in enumerate(self.context.tasks)}
 
     def save(self, folder: Path) -> None:
         """Write ``logistic.safetensors``."""
         from safetensors.numpy import save_file
 
-        save_file({name: np.ascontiguousarray(one) for name, one in self.arrays.items()}, str(folder / FILE))
+        save_file({name: np.ascontiguousarray(array) for name, array in self.arrays.items()}, str(folder / FILE))
 
     def load(self, folder: Path) -> None:
-        """Take it back.
+        """Read ``logistic.safetensors``.
 
         Raises:
-            UserError: the folder holds no such model.
+            UserError: the file is missing or damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -85,61 +92,57 @@ class Logistic:
         except (OSError, SafetensorError) as error:
             raise UserError(f"{folder} holds no model with the head logistic: {error}.") from None
 
-    def _embedded(self, examples: Examples, device: str) -> list[Array]:
-        config = self.config
+    def _embed(self, examples: Examples, device: str) -> list[Array]:
+        """Return the image vectors ``[n, D]`` and the text vectors ``[n, D]``, from the cache where it has them."""
         return [
-            embed_images(examples, config.image_encoder, device),
-            embed_texts(examples.texts, config.text_encoder, device),
+            embed_images(examples, self.config.image_encoder, device),
+            embed_texts(examples.texts, self.config.text_encoder, device),
         ]
 
-    def _voters(self, vectors: list[Array], shown: NDArray[np.bool_]) -> list[tuple[Array, NDArray[np.bool_]]]:
-        """What each that votes goes by ``[n, D]``, and whether there is something."""
-        standard = []
-        for number, x in enumerate(vectors):
-            scaled = (x - self.arrays[f"{number}.mean"]) / self.arrays[f"{number}.deviation"]
-            standard.append(scaled.clip(-FARTHEST, FARTHEST) * shown[:, number, None])
+    def _inputs(self, vectors: list[Array], present: Bools) -> list[tuple[Array, Bools]]:
+        """Return per head its standardised features ``[n, D]``, and whether an example has any, bool ``[n]``."""
+        standardised = []
+        for modality, x in enumerate(vectors):
+            scaled = (x - self.arrays[f"{modality}.mean"]) / self.arrays[f"{modality}.deviation"]
+            standardised.append(scaled.clip(-MAX_DEVIATIONS, MAX_DEVIATIONS) * present[:, modality, None])
         if self.config.fusion == "concat":
-            either: NDArray[np.bool_] = np.asarray(shown.any(1))
-            return [(np.concatenate(standard, 1), either)]
-        return list(zip(standard, shown.T, strict=True))
+            return [(np.concatenate(standardised, 1), np.asarray(present.any(1)))]
+        return list(zip(standardised, present.T, strict=True))
 
-    def _fit_one(self, key: str, x: Array, labels: NDArray[np.int64], classes: int, seed: int) -> None:
+    def _fit_head(self, x: Array, labels: NDArray[np.int64], classes: int, seed: int) -> tuple[Array, Array]:
+        """Return weight ``[classes, D]`` and bias ``[classes]`` of a logistic regression; labels of -1 are left out."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
         known = labels >= 0
         seen = np.unique(labels[known])
-        # A class that training never had, or the only one that it had, is told from the others by the intercept.
-        weight, bias = np.zeros((classes, x.shape[1]), np.float32), np.full(classes, -20.0, np.float32)
+        weight, bias = np.zeros((classes, x.shape[1]), np.float32), np.full(classes, UNSEEN, np.float32)
         bias[seen] = 0
         if len(seen) > 1:
             model = LogisticRegression(C=self.config.c, max_iter=200, random_state=seed)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(x[known], labels[known])
-            two = len(seen) == 2  # then scikit-learn has one row, for the second class
-            weight[seen[1:] if two else seen] = model.coef_
-            bias[seen[1:] if two else seen] = model.intercept_
-        self.arrays |= {f"{key}.weight": weight, f"{key}.bias": bias}
+            rows = seen[1:] if len(seen) == 2 else seen  # of two classes, scikit-learn has weights for the second only
+            weight[rows], bias[rows] = model.coef_, model.intercept_
+        return weight, bias
 
-    def _mean(self, number: int, task: str, voters: list[tuple[Array, NDArray[np.bool_]]]) -> Array:
-        total, votes = np.zeros((len(voters[0][0]), 1), np.float32), np.zeros((len(voters[0][0]), 1), np.float32)
-        for voter, (x, counted) in enumerate(voters):
-            logits = x @ self.arrays[f"{voter}.{number}.weight"].T + self.arrays[f"{voter}.{number}.bias"]
-            total = total + _log_softmax(logits) * counted[:, None]
-            votes += counted[:, None]
-        found = np.exp(_log_softmax(total / np.maximum(votes, 1)))
+    def _probabilities(self, number: int, task: str, inputs: list[tuple[Array, Bools]]) -> Array:
+        """Average the log-probabilities of the heads that have an input: probabilities ``[n, classes]`` of a task."""
+        from scipy.special import log_softmax
+
+        total, heads = np.zeros((len(inputs[0][0]), 1), np.float32), np.zeros((len(inputs[0][0]), 1), np.float32)
+        for head, (x, known) in enumerate(inputs):
+            logits = x @ self.arrays[f"{head}.{number}.weight"].T + self.arrays[f"{head}.{number}.bias"]
+            total = total + log_softmax(logits, axis=1) * known[:, None]
+            heads += known[:, None]
+        average = np.exp(log_softmax(total / np.maximum(heads, 1), axis=1))
         counts = np.asarray(self.context.class_counts[task], np.float32)
         prior = counts / counts.sum() if counts.sum() else np.full_like(counts, 1 / len(counts))
-        return np.where(votes > 0, found, prior).astype(np.float32)
+        return np.where(heads > 0, average, prior).astype(np.float32)
 
 
-def _shown(examples: Examples) -> NDArray[np.bool_]:
-    """Bool ``[n, 2]``: whether there is an image, and a text."""
-    return np.stack([examples.image_rows >= 0, np.array([bool(text.strip()) for text in examples.texts], bool)], 1)
-
-
-def _log_softmax(x: NDArray[np.floating[Any]]) -> Array:
-    x = x - x.max(1, keepdims=True)
-    out: Array = (x - np.log(np.exp(x).sum(1, keepdims=True))).astype(np.float32)
-    return out
+def _present(examples: Examples) -> Bools:
+    """Bool ``[n, 2]``: whether an example has an image, and a text."""
+    has_text = np.array([bool(text.strip()) for text in examples.texts], bool)
+    return np.stack([examples.image_rows >= 0, has_text], 1)

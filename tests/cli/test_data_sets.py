@@ -61,12 +61,12 @@ def test_from_the_archive_to_the_report(
     assert command("run", "--dataset", name, *words, "--limit", 60, "--device", "cpu", "--output", fresh / "run") == 0
     assert command("report", fresh / "run") == 0
     folder = RunFolder(fresh / "run")
-    record = folder.record()
+    record = folder.record
     assert record.plan.signature.startswith(f"{name}-mismatched:")
     assert any("is not the published data" in one for one in record.data["warnings"])
     scores = pq.read_table(folder.scores_file)
     assert set(scores["task"].to_pylist()) == {one["task"] for one in counted["tasks"]}
-    assert "is not the published data" in folder.html_file.read_text(encoding="utf-8")
+    assert "is not the published data" in folder.report_path.read_text(encoding="utf-8")
 
 
 def test_who_labelled_a_row_reaches_a_model_only_where_the_user_says_so(
@@ -87,7 +87,7 @@ def test_who_labelled_a_row_reaches_a_model_only_where_the_user_says_so(
     assert inputs[0] == {}
     assert "unknown" in inputs[1]["label_source"]
     said = "shows models label_source, in testing too: "
-    assert said in paper.html_file.read_text(encoding="utf-8")
+    assert said in paper.report_path.read_text(encoding="utf-8")
     assert said in paper.readme_file.read_text(encoding="utf-8")
     assert said in capsys.readouterr().out
-    assert said not in plain.html_file.read_text(encoding="utf-8")
+    assert said not in plain.report_path.read_text(encoding="utf-8")

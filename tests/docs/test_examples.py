@@ -42,7 +42,7 @@ def test_models_data_set_and_metric_run_together(model: str, command: Callable[.
     assert set(brier) == {"de", "en", "fr", "it", "all", "macro", "worst", "gap"}
     assert brier["worst"] == max(brier[language] for language in ("de", "en", "fr", "it")), "lower is better"
     assert brier["all"] < 0.9, "a guess among ten digits has 0.9"
-    assert "brier" in folder.html_file.read_text(encoding="utf-8")
+    assert "brier" in folder.report_path.read_text(encoding="utf-8")
     assert "brier" in folder.readme_file.read_text(encoding="utf-8")
 
 

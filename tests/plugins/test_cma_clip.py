@@ -321,9 +321,13 @@ CHANGES = [
 
 @mmeval.testing.contract("cma-clip", changes=[*SMALL, *CHANGES[0]])
 def test_with_every_option_on_it_keeps_the_contract(check: mmeval.testing.BoundCheck) -> None:
+    if check.check.name == "presets":
+        pytest.skip("changes of options don't reach it: test_contract.py tries the presets")
     check()
 
 
 @mmeval.testing.contract("cma-clip", changes=[*SMALL, *CHANGES[2]])
 def test_without_both_it_keeps_the_contract(check: mmeval.testing.BoundCheck) -> None:
+    if check.check.name == "presets":
+        pytest.skip("changes of options don't reach it: test_contract.py tries the presets")
     check()

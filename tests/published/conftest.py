@@ -1,8 +1,9 @@
-"""Outside: a folder in which mmeval can be installed as other people would, from its wheel, without this checkout."""
+"""An environment outside the checkout in which mmeval is installed from its wheel, as other people would."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +15,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = ("mmeval", "_mmeval", "__editable__", "_editable_impl", "pip", "_virtualenv")
 
+INSTALL = """\
+python3 -m venv .venv
+. .venv/bin/activate
+pip install 'mmeval-multilingual[demo]'"""
+"""The first commands of the tutorial. All tests share the environment that they make."""
+
 collect_ignore = ["by_hand"]  # is tested where it is installed
 
 Shell = Callable[..., str]
@@ -21,10 +28,11 @@ Shell = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Runs a script in a folder outside the checkout; what it prints is returned.
+    """Return a function that runs a script in a folder outside the checkout and returns its standard output.
 
-    A package index is out of reach: mmeval comes from its wheel, and all that it depends on from a folder of links to
-    what is installed beside these tests, from which mmeval itself is left out.
+    A virtual environment with mmeval in it is active. A package index is out of reach: mmeval comes from its wheel, and
+    all that it depends on from a folder of links to what is installed beside these tests, from which mmeval itself is
+    left out.
     """
     base = tmp_path_factory.mktemp("published")
     wheels, packages = base / "wheels", base / "packages"
@@ -50,10 +58,18 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
         "COLUMNS": "120",
     }
 
-    def run(script: str, folder: Path) -> str:
-        call = ["bash", "-euo", "pipefail", "-c", script]
+    def run(script: str, folder: Path, *, active: bool = True) -> str:
+        activated = f". {shlex.quote(str(base / '.venv/bin/activate'))}\n{script}" if active else script
+        call = ["bash", "-euo", "pipefail", "-c", activated]
         done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    run(INSTALL, base, active=False)
     return run
+
+
+@pytest.fixture
+def installation() -> str:
+    """Return the commands that made the environment of `shell`."""
+    return INSTALL

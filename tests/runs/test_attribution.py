@@ -13,9 +13,9 @@ from mmeval import UserError
 from mmeval.errors import MissingExtraError, PluginError
 from mmeval.plugin.manager import Manager
 from mmeval.runs.folder import RunFolder
+from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 from mmeval.runs.train import load_model
-from mmeval.runs.pipeline import run
 
 Ask = Callable[..., Request]
 Capture = pytest.CaptureFixture[str]
@@ -55,7 +55,8 @@ class Config(mmeval.TorchConfig):
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec(name="net", summary="s", config=Config, build=Net, version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
+    register(mmeval.ModelSpec(name="net", summary="s", config=Config, build=Net,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
 '''
 # Of the splits of the small data set, the test split alone has examples without a text.
 WHEN = {"trained": "self.training", "predicted": "not batch.has_text.all()"}
@@ -385,5 +386,6 @@ def build(config):
 @mmeval.hookimpl
 def register_models(register):
     presets = {"tiny": {}}
-    register(mmeval.ModelSpec(name="narrow", summary="-", config=mmeval.ModelConfig, build=build, version="1", inputs=("text",), paper="none", licence="MIT", presets=presets))
+    register(mmeval.ModelSpec(name="narrow", summary="-", config=mmeval.ModelConfig, build=build,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets=presets))
 """

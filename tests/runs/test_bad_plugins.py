@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mmeval import Examples, FitContext, MetricSpec, ModelConfig, ModelContext, ModelSpec, UserError
 from mmeval.errors import PluginError, Stopped
 from mmeval.plugin.manager import Manager
-from mmeval.runs.request import Request
 from mmeval.runs.pipeline import run
+from mmeval.runs.request import Request
 
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]
@@ -35,7 +35,17 @@ def plain(blocks: Callable[[int], list[NDArray[np.float32]]]) -> ModelSpec:
 
         def load(self, folder: Path) -> None: ...
 
-    return ModelSpec(name="plain", summary="plain", config=ModelConfig, build=Plain, version="1.0", inputs=("image", "text"), paper="none", licence="MIT", presets={"tiny": {}})
+    return ModelSpec(
+        name="plain",
+        summary="plain",
+        config=ModelConfig,
+        build=Plain,
+        version="1.0",
+        inputs=("image", "text"),
+        paper="none",
+        licence="MIT",
+        presets={"tiny": {}},
+    )
 
 
 def even(rows: int, classes: int = 3) -> NDArray[np.float32]:
@@ -91,12 +101,14 @@ from mmeval_embracenet import EmbraceNetConfig, build
 @mmeval.hookimpl
 def register_models(register):
     presets = {"tiny": {%s}}
-    register(mmeval.ModelSpec(name="mine", summary="s", config=EmbraceNetConfig, build=build, version="1", inputs=("image", "text"), paper="none", licence="MIT", presets=presets))
+    register(mmeval.ModelSpec(name="mine", summary="s", config=EmbraceNetConfig, build=build,
+        version="1", inputs=("image", "text"), paper="none", licence="MIT", presets=presets))
 
 
 @mmeval.hookimpl
 def register_metrics(register):
-    register(mmeval.MetricSpec(name="confidence", summary="of the guess", per_example=lambda labels, p: p.max(1).astype(float)))
+    register(mmeval.MetricSpec(name="confidence", summary="of the guess",
+        per_example=lambda labels, p: p.max(1).astype(float)))
 '''
 
 
@@ -182,7 +194,7 @@ def test_a_mistake_on_the_second_call_harms_nothing_that_was_there(ask: Ask, off
     with pytest.raises(PluginError):
         run(ask(plugin="plain"), offer(plain(lambda n: [even(1)])))
     assert (folder.path / "notes.txt").read_text() == "mine"
-    assert folder.html_file.is_file()
+    assert folder.report_path.is_file()
     assert folder.plan_file.is_file()
     run(ask(plugin="plain"), offer(plain(lambda n: [even(n)])))
     assert folder.record_file.is_file()

@@ -22,9 +22,9 @@ from mmeval.metrics.scores import read_scores
 from mmeval.plugin.manager import Manager
 from mmeval.runs.folder import RunFolder, State
 from mmeval.runs.gallery import read_gallery
-from mmeval.runs.request import Request
-from mmeval.runs.scoring import content_of, report_again, score_again
 from mmeval.runs.pipeline import run
+from mmeval.runs.request import Request
+from mmeval.runs.scoring import report_again, score_again
 
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]
@@ -70,7 +70,7 @@ def test_files_of_somebody_else_are_not_described(finished: RunFolder) -> None:
     """Notes that somebody keeps in a run folder may change."""
     (finished.path / "notes.txt").write_text("mine")
     report_again(finished)
-    assert "notes.txt" not in finished.record().files
+    assert "notes.txt" not in finished.record.files
 
 
 def test_edited_scores_are_refused_by_report_and_made_again_by_score(finished: RunFolder) -> None:
@@ -175,7 +175,7 @@ def test_an_edited_record_is_refused_and_written_anew_by_run(
         )
     run(ask(seeds=2), offer())
     assert "Training" not in capsys.readouterr().err
-    assert finished.record().device != "a faster one"
+    assert finished.record.device != "a faster one"
 
 
 @pytest.mark.parametrize("name", ["scores.parquet", "gallery.parquet", "predictions/seed-1.parquet"])
@@ -198,7 +198,7 @@ def test_the_advice_after_damage_fits_what_is_left(finished: RunFolder) -> None:
 def test_another_order_or_indentation_of_run_json_is_no_change(finished: RunFolder) -> None:
     data = json.loads(finished.record_file.read_text())
     finished.record_file.write_text(json.dumps(dict(reversed(data.items()))))
-    assert finished.record().plan.plugin.name == "embracenet"
+    assert finished.record.plan.plugin.name == "embracenet"
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "[]", "3", "null", "\xff", "{", '{"seconds": "long"}', "[" * 100_000])
@@ -278,10 +278,10 @@ def test_run_folders_of_schema_1_are_read_and_said_to_be_unverified(
     shown = capsys.readouterr()
     assert f"{old.path}: its files are unverified (its run.json is of schema 1, which has no digests).\n" in shown.err
     assert "mean of all" in shown.out
-    for page in (old.readme_file, old.html_file):
+    for page in (old.readme_file, old.report_path):
         assert "The files of this run are unverified" in page.read_text(encoding="utf-8")
     assert read_scores(old.scores_file).drop_columns("run").equals(before.drop_columns("run"))
-    assert old.html_file.is_file()
+    assert old.report_path.is_file()
     # What was never verified doesn't become so by being read.
     assert json.loads(old.record_file.read_text())["schema_version"] == 1
 
@@ -309,7 +309,7 @@ def test_no_flipped_bit_changes_a_score_or_ends_in_a_traceback(
 ) -> None:
     """A few of the many that `benchmarks/bit_flips.py` tries: a command refuses, or shows what it would have shown."""
     rng, again = random.Random(name), {"score": score_again, "report": report_again}
-    content = content_of(finished, finished.record())
+    content = finished.content()
     for path in files_of(finished):
         for _ in range(flips):
             copy = RunFolder(tmp_path / "copy" / "run")
@@ -323,7 +323,7 @@ def test_no_flipped_bit_changes_a_score_or_ends_in_a_traceback(
             except UserError:
                 pass
             else:
-                after = content_of(copy, copy.record())
+                after = copy.content()
                 assert after.scores.equals(content.scores), path
                 assert after.gallery == content.gallery, path
                 if name != "run":

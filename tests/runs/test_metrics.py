@@ -98,7 +98,7 @@ def test_a_metric_stands_wherever_the_built_in_ones_do(
             assert (value, low, high) == pytest.approx((share,) * 3)
             assert n == top1[task, language, "all", "mean"][3]
         assert own[task, "gap", "all", "mean"][0] == pytest.approx(0)
-    assert "<th>truth</th>" in folder.html_file.read_text()
+    assert "<th>truth</th>" in folder.report_path.read_text()
     assert " | truth |" in folder.readme_file.read_text()
     assert "0.333 [0.333–0.333]" in folder.readme_file.read_text()
     shown = capsys.readouterr().out
@@ -113,16 +113,16 @@ def test_a_metric_stands_wherever_the_built_in_ones_do(
 def test_what_a_text_model_is_shown_needs_no_saying(start: Command, folder: RunFolder) -> None:
     """Without --inputs a model gets all that it uses: of this one, texts."""
     assert start() == 0
-    plan = folder.record().plan
+    plan = folder.record.plan
     assert plan.protocol.inputs.value == "text"
     assert "|text|" in plan.signature
-    assert "--inputs" not in folder.record().command
+    assert "--inputs" not in folder.record.command
     assert set(pq.read_table(folder.scores_file)["inputs"].to_pylist()) == {"text"}
 
 
 def test_a_run_without_metrics_records_none(start: Command, folder: RunFolder) -> None:
     assert start() == 0
-    assert (folder.record().metric_plugins, folder.record().metrics) == ([], [])
+    assert (folder.record.metric_plugins, folder.record.metrics) == ([], [])
 
 
 def test_a_metric_is_asked_for_by_name(
@@ -132,8 +132,8 @@ def test_a_metric_is_asked_for_by_name(
     install("metrics", "sure", METRIC.format(name="sure", function="lambda labels, p: p.max(1).astype(float)"))
     path = metric("truth")
     assert start("--metric", "sure", "--metric", path) == 0
-    assert folder.record().metric_plugins == ["sure", str(path)]
-    assert folder.record().metrics == ["sure", "truth"]
+    assert folder.record.metric_plugins == ["sure", str(path)]
+    assert folder.record.metrics == ["sure", "truth"]
     assert scored(folder, "sure").keys() == scored(folder, "truth").keys() == scored(folder, "top1").keys()
 
 
@@ -172,13 +172,13 @@ def test_a_metric_is_added_to_a_finished_run(
     assert "colour: second mean of all 0.333" in capsys.readouterr().out
     assert {name: scored(folder, name) for name in before} == before
     assert scored(folder, "second").keys() == before["top1"].keys()
-    record = folder.record()
+    record = folder.record
     assert (record.metric_plugins, record.metrics) == ([str(first), str(second)], ["first", "second"])
-    views = [path.read_bytes() for path in (folder.scores_file, folder.html_file, folder.readme_file)]
+    views = [path.read_bytes() for path in (folder.scores_file, folder.report_path, folder.readme_file)]
     for words in (["--metric", first, "--metric", second], ["--metric", second, "--metric", first]):
         assert command("score", folder.path, *words) == 0
-        assert [path.read_bytes() for path in (folder.scores_file, folder.html_file, folder.readme_file)] == views
-        assert folder.record() == record
+        assert [path.read_bytes() for path in (folder.scores_file, folder.report_path, folder.readme_file)] == views
+        assert folder.record == record
 
 
 def test_a_metric_of_its_own_needs_no_model_to_be_scored(
@@ -274,13 +274,13 @@ def test_the_record_says_which_text_of_a_metric_scored(
     """An edited file gives other values under the same name, so it is said."""
     path = metric("truth")
     assert start("--metric", path) == 0
-    before = folder.record().metric_origins
+    before = folder.record.metric_origins
     assert list(before) == ["truth"]
     assert re.fullmatch(re.escape(str(path)) + r"\+[0-9a-f]{8}", before["truth"])
     path.write_text(path.read_text().replace("astype(float)", "astype(float) / 2"))
     capsys.readouterr()
     assert command("score", folder.path, "--metric", path) == 0
-    now = folder.record().metric_origins
+    now = folder.record.metric_origins
     assert now != before
     said = f"The metric truth was {before['truth']} when this run was scored; now it is {now['truth']}.\n"
     assert said in capsys.readouterr().err

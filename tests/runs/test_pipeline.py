@@ -19,9 +19,9 @@ from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
 from mmeval.record import Record
 from mmeval.runs.folder import RunFolder
+from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 from mmeval.runs.train import load_model
-from mmeval.runs.pipeline import run
 
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]
@@ -70,7 +70,17 @@ class Prior(Uniform):
 
 def spec(model: type, inputs: tuple[str, ...] = ("image", "text")) -> ModelSpec:
     name = model.__name__.lower()
-    return ModelSpec(name=name, summary="plain", config=ModelConfig, build=model, version="1.0", inputs=inputs, paper="none", licence="MIT", presets={"tiny": {}})
+    return ModelSpec(
+        name=name,
+        summary="plain",
+        config=ModelConfig,
+        build=model,
+        version="1.0",
+        inputs=inputs,
+        paper="none",
+        licence="MIT",
+        presets={"tiny": {}},
+    )
 
 
 def files(folder: RunFolder) -> set[str]:
@@ -103,7 +113,7 @@ def test_two_seeds_are_scored_each_and_on_average(finished: RunFolder) -> None:
     assert {row["seed"] for row in rows} == {"0", "1", "mean"}
     one = [row["value"] for row in rows if tuple(row[key] for key in COLUMNS) == KEY]
     assert one[2] == pytest.approx((one[0] + one[1]) / 2)
-    assert "|seeds:2|" in finished.record().plan.signature
+    assert "|seeds:2|" in finished.record.plan.signature
     assert predictions(finished, 0) != predictions(finished, 1)
 
 
@@ -125,9 +135,9 @@ def test_a_saved_model_predicts_what_the_run_predicted(finished: RunFolder, offe
 def test_a_model_is_trained_and_tested_on_one_modality(inputs: Inputs, ask: Ask, offer: Offer) -> None:
     """Examples that differ only in what is hidden must get the same prediction."""
     folder = run(ask(inputs=inputs), offer())
-    assert f"|{inputs.value}|" in folder.record().plan.signature
+    assert f"|{inputs.value}|" in folder.record.plan.signature
     assert {row["inputs"] for row in scores(folder)} == {inputs.value}
-    assert f"--inputs {inputs.value}" in folder.record().command
+    assert f"--inputs {inputs.value}" in folder.record.command
     rows = predictions(folder)
     of = dict(zip(rows["id"], rows["colour:probabilities"], strict=True))
     same_image = of["test1/de"] == of["test1/en"]
@@ -136,11 +146,11 @@ def test_a_model_is_trained_and_tested_on_one_modality(inputs: Inputs, ask: Ask,
 
 def test_a_trial_says_that_it_is_one(ask: Ask, offer: Offer) -> None:
     folder = run(ask(limit=9, plugin="prior"), offer(spec(Prior)))
-    assert "|limit:9|" in folder.record().plan.signature
+    assert "|limit:9|" in folder.record.plan.signature
     assert len(predictions(folder)["id"]) == 9
-    assert "Limited to 9 examples of each split: a trial, not a result." in folder.html_file.read_text()
+    assert "Limited to 9 examples of each split: a trial, not a result." in folder.report_path.read_text()
     assert "9 examples of each split: a trial, not a result" in folder.readme_file.read_text()
-    assert "--limit 9" in folder.record().command
+    assert "--limit 9" in folder.record.command
 
 
 @pytest.mark.parametrize("model", [Prior, Uniform])
@@ -158,7 +168,7 @@ def test_a_model_without_torch_goes_the_whole_way(model: type, ask: Ask, offer: 
 
 def test_facts_of_a_plain_model_are_kept(ask: Ask, offer: Offer) -> None:
     folder = run(ask(plugin="prior"), offer(spec(Prior)))
-    assert folder.record().seeds["0"]["shares"]["colour"] == pytest.approx([1 / 3] * 3)
+    assert folder.record.seeds["0"]["shares"]["colour"] == pytest.approx([1 / 3] * 3)
 
 
 def test_a_metric_of_a_plugin_stands_beside_the_built_in_ones(ask: Ask, offer: Offer) -> None:
@@ -170,7 +180,7 @@ def test_a_metric_of_a_plugin_stands_beside_the_built_in_ones(ask: Ask, offer: O
     rows = [row for row in scores(folder) if row["metric"] == "sureness" and row["task"] == "colour"]
     assert {row["language"] for row in rows} == {"de", "en", "ja", "all", "macro", "worst", "gap"}
     assert next(row["value"] for row in rows if row["language"] == "macro") == pytest.approx(1 / 3)
-    assert "<th>sureness</th>" in folder.html_file.read_text()
+    assert "<th>sureness</th>" in folder.report_path.read_text()
     assert "| sureness |" in folder.readme_file.read_text()
 
 
@@ -184,7 +194,7 @@ def test_plugins_look_at_a_run_before_and_after(ask: Ask, offer: Offer) -> None:
 
         @mmeval.hookimpl
         def after_run(self, run: Any) -> None:
-            seen.append(f"after {run.record().plan.protocol.dataset} {run.html_file.is_file()}")
+            seen.append(f"after {run.record.plan.protocol.dataset} {run.report_path.is_file()}")
 
     manager = offer(spec(Uniform))
     manager.add(Watcher(), "watcher")
@@ -210,4 +220,4 @@ def test_a_model_of_texts_is_not_shown_images_by_mistake(ask: Ask, offer: Offer)
     with pytest.raises(UserError) as caught:
         run(ask(plugin="prior", inputs=Inputs.IMAGE_TEXT), manager)
     assert str(caught.value) == "--inputs image+text: prior uses text only; leave --inputs out."
-    assert run(ask(plugin="prior"), manager).record().plan.protocol.inputs is Inputs.TEXT
+    assert run(ask(plugin="prior"), manager).record.plan.protocol.inputs is Inputs.TEXT

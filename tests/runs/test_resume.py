@@ -23,8 +23,8 @@ from mmeval.metrics.predictions import write_predictions
 from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
 from mmeval.runs.folder import RunFolder, State
-from mmeval.runs.request import Request
 from mmeval.runs.pipeline import run
+from mmeval.runs.request import Request
 
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]
@@ -33,9 +33,9 @@ START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def cut_short(folder: RunFolder, *without: int) -> None:
     """Make of a finished run what a killed process leaves: the plan, and whole seeds only."""
-    plan = folder.record().plan
+    plan = folder.record.plan
     folder.record_file.unlink()
-    for path in (folder.scores_file, folder.gallery_file, folder.html_file, folder.readme_file):
+    for path in (folder.scores_file, folder.gallery_file, folder.report_path, folder.readme_file):
         path.unlink()
     for seed in without:
         folder.predictions_file(seed).unlink()
@@ -129,7 +129,7 @@ def test_a_finished_run_is_left_as_it_is(
 def test_a_run_of_another_protocol_is_not_mixed_in(finished: RunFolder, ask: Ask, offer: Offer) -> None:
     with pytest.raises(RunFolderError) as caught:
         run(ask(seeds=2, inputs=Inputs.TEXT), offer())
-    has = finished.record().plan.signature
+    has = finished.record.plan.signature
     assert str(caught.value) == (
         f"--output {finished.path} holds another run (finished): its signature is {has}, "
         f"not {has.replace('image+text', 'text')}; name another folder."
@@ -182,7 +182,7 @@ def test_only_the_views_are_made_where_all_seeds_are_whole(
     cut_short(finished)
     run(ask(seeds=2), offer())
     assert "Training" not in capsys.readouterr().err
-    assert finished.html_file.is_file()
+    assert finished.report_path.is_file()
 
 
 def test_ctrl_c_keeps_whole_seeds_and_says_how_to_go_on(

@@ -16,9 +16,9 @@ import mmeval
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.runs.folder import RunFolder
+from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 from mmeval.runs.scoring import write_report, write_scores_of
-from mmeval.runs.pipeline import run
 
 Ask = Callable[..., Request]
 Command = Callable[..., int]
@@ -36,20 +36,20 @@ def rewrite(folder: RunFolder, column: str, change: Callable[[pa.Table], pa.Arra
 
 def refusal(folder: RunFolder) -> str:
     with pytest.raises(RunFolderError) as caught:
-        write_scores_of(folder, folder.record())
+        write_scores_of(folder, folder.record)
     return str(caught.value)
 
 
 def test_a_run_folder_is_named_by_a_path_or_by_a_text(finished: RunFolder) -> None:
     """In a notebook one types the text."""
-    assert mmeval.RunFolder(str(finished.path)).record() == mmeval.RunFolder(finished.path).record()
+    assert mmeval.RunFolder(str(finished.path)).record == mmeval.RunFolder(finished.path).record
 
 
 def test_scores_and_report_need_neither_model_nor_data(
     finished: RunFolder, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Byte for byte the same, on a machine that has the predictions only."""
-    made = (finished.scores_file, finished.html_file, finished.readme_file)
+    made = (finished.scores_file, finished.report_path, finished.readme_file)
     scores, views = pq.read_table(finished.scores_file), [path.read_bytes() for path in made[1:]]
     for path in made:
         path.unlink()
@@ -69,7 +69,7 @@ def test_the_table_is_shown_again(
     assert command(name, finished.path) == 0
     shown = capsys.readouterr().out
     assert "mean of all" in shown
-    assert shown.endswith(f"Run folder: {finished.path}\nReport:     {finished.html_file}\n")
+    assert shown.endswith(f"Run folder: {finished.path}\nReport:     {finished.report_path}\n")
 
 
 @pytest.mark.parametrize("name", ["score", "report"])
@@ -88,11 +88,11 @@ def test_what_is_no_run_is_said_so(
 
 
 def test_an_unfinished_run_says_what_it_has(finished: RunFolder) -> None:
-    finished.write_json(finished.plan_file, finished.record().plan.model_dump(mode="json"))
+    finished.write_json(finished.plan_file, finished.record.plan.model_dump(mode="json"))
     finished.record_file.unlink()
     finished.predictions_file(1).unlink()
     with pytest.raises(RunFolderError) as caught:
-        finished.record()
+        _ = finished.record
     assert str(caught.value) == (
         f"{finished.path} is an unfinished run: run.json is missing, predictions of 1 of 2 seeds are there; "
         f"repeat its `mmeval run` with --output {finished.path} to go on."
@@ -102,7 +102,7 @@ def test_an_unfinished_run_says_what_it_has(finished: RunFolder) -> None:
 def test_a_missing_file_is_named(finished: RunFolder) -> None:
     finished.scores_file.unlink()
     with pytest.raises(RunFolderError) as caught:
-        write_report(finished, finished.record())
+        write_report(finished, finished.record)
     assert str(caught.value) == (
         f"{finished.path} lacks scores.parquet; `mmeval score {finished.path}` makes it again."
     )
@@ -155,8 +155,8 @@ def test_damaged_scores_are_made_again_from_predictions(finished: RunFolder) -> 
         else:
             pq.write_table(damaged, finished.scores_file)
         with pytest.raises(RunFolderError, match=r"; `mmeval score` makes it again\.$"):
-            write_report(finished, finished.record())
-        write_scores_of(finished, finished.record())
+            write_report(finished, finished.record)
+        write_scores_of(finished, finished.record)
         assert pq.read_table(finished.scores_file).equals(whole)
 
 
@@ -174,7 +174,7 @@ def test_a_record_that_cannot_be_used_is_said_so(
     path = finished.record_file
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     with pytest.raises(RunFolderError) as caught:
-        finished.record()
+        _ = finished.record
     assert str(caught.value) == (
         f"{path} can't be used: {reason}; it was changed, or made by another version of mmeval; "
         f"repeat its `mmeval run` with --output {finished.path} to write it anew."
@@ -185,7 +185,7 @@ def test_half_a_record_is_said_so(finished: RunFolder) -> None:
     path = finished.record_file
     path.write_text(path.read_text()[:50])
     with pytest.raises(RunFolderError) as caught:
-        finished.record()
+        _ = finished.record
     assert str(caught.value).startswith(f"{path} can't be used: it is no JSON")
 
 
@@ -231,7 +231,7 @@ def test_a_damaged_gallery_is_named(finished: RunFolder, damage: bytes | None) -
     else:
         finished.gallery_file.write_bytes(damage)
     with pytest.raises(RunFolderError, match="delete the file and repeat its `mmeval run`"):
-        write_report(finished, finished.record())
+        write_report(finished, finished.record)
 
 
 def test_a_damaged_fit_file_is_as_good_as_none(finished: RunFolder) -> None:
@@ -242,4 +242,4 @@ def test_a_damaged_fit_file_is_as_good_as_none(finished: RunFolder) -> None:
 def test_a_record_that_is_not_text_is_refused(finished: RunFolder) -> None:
     finished.record_file.write_bytes(b"\xff\xfe")
     with pytest.raises(RunFolderError, match="can't be used"):
-        finished.record()
+        _ = finished.record

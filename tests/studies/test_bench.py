@@ -170,20 +170,20 @@ def test_d2_a_run_folder_that_cannot_be_used_does_not_stop_the_others(
     """What the system refuses in one folder is no reason to throw away the table of the others."""
     import mmeval.studies.bench.run as module
 
-    real, content_of = module.run, module.content_of
+    real, real_content = module.run, RunFolder.content
 
     def run(request: Request, manager: Manager) -> RunFolder:
         if wrong == "locked" and request.plugin.endswith("first.py"):
             raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "out" / "first-text" / "plan.json"))
         return real(request, manager)
 
-    def content(folder: RunFolder, record: Record) -> Content:
-        if wrong == "damaged" and record.plugin.endswith("first.py"):
+    def content(folder: RunFolder, record: Record | None = None) -> Content:
+        if wrong == "damaged" and folder.path.name.startswith("first") and record is None:
             raise RunFolderError("scores.parquet was changed.")
-        return content_of(folder, record)
+        return real_content(folder, record)
 
     monkeypatch.setattr(module, "run", run)
-    monkeypatch.setattr(module, "content_of", content)
+    monkeypatch.setattr(RunFolder, "content", content)
     plugins = f"{models('first', ('text',))},{models('second', ('text',))}"
     assert command("bench", "colours", "--plugins", plugins, "--output", tmp_path / "out") == 1
     out, err = capsys.readouterr()

@@ -142,7 +142,5 @@ def test_a_failure_is_not_expected_without_a_reason(reason: str) -> None:
 
 def test_a_failure_of_an_unknown_check_is_not_expected() -> None:
     """A misspelt name would excuse nothing, and say nothing."""
-    with pytest.raises(
-        ValueError, match=r'^expected_failures names "bf61", which is not a check; the checks are meta'
-    ):
+    with pytest.raises(ValueError, match=r'^expected_failures names "bf61", which is not a check; the checks are meta'):
         mmeval.testing.contract("sound", expected_failures={"bf61": "the loss needs float32 (equation 7)"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mmeval.api.spec import DatasetSpec
 from mmeval.data.card import read_card
@@ -12,9 +12,7 @@ from mmeval.data.prepare.prepare import prepare
 from mmeval.data.request import Dataset, DatasetRequest
 from mmeval.data.table.resolve import open_table
 from mmeval.errors import UserError
-
-if TYPE_CHECKING:
-    from mmeval.plugin.manager import Manager
+from mmeval.plugin.manager import Manager
 
 
 def open_data(request: DatasetRequest, manager: Manager, *, download: bool = False) -> Dataset:
@@ -42,6 +40,26 @@ def open_data(request: DatasetRequest, manager: Manager, *, download: bool = Fal
     else:
         store = open_archive(spec, request, download=download)
     return Dataset(spec, store, read_card(spec.card).licence if spec.card else "unknown")
+
+
+def open_dataset(
+    dataset: str | Path | DatasetRequest,
+    *,
+    download: bool = False,
+    **options: Any,  # noqa: ANN401 - see DatasetRequest
+) -> Dataset:
+    """Open a data set by name, and prepare it first if that has not been done on this machine.
+
+    Args:
+        dataset: a data set's name, ``table:PATH``, or the path of a TOML or Python file.
+        download: download missing files if the licence allows it.
+        options: ``source``, ``allow_mismatch``, ``columns``, ``language``, ``images``, ``encoding``, as for
+            ``mmeval.run``.
+
+    Raises:
+        UserError: no data set has that name, or it can't be prepared.
+    """
+    return open_data(DatasetRequest.of(dataset, **options), Manager(), download=download)
 
 
 def resolve_spec(name: str, manager: Manager) -> DatasetSpec:

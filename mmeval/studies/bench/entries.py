@@ -31,11 +31,11 @@ class Entry:
         return self.request.output
 
 
-def plugins_of(text: str) -> list[str]:
-    """``all``, or names with commas between them -> the plugins.
+def parse_plugins(text: str) -> list[str]:
+    """Return the plugins that ``--plugins`` names: ``all``, or names with commas between them.
 
     Raises:
-        UserError: none is named, or one twice.
+        UserError: there is no name, or a name occurs twice.
     """
     if text == "all":
         return [one.name for one in installed("model")]

@@ -1,33 +1,115 @@
-"""Every run of a benchmark, one after the other; what one of them can't do doesn't stop the others."""
+"""Run a benchmark: one run after the other, so that a failure of one does not stop the others."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from mmeval.console import note
+from mmeval.data.request import DatasetRequest
 from mmeval.errors import Stopped, UserError
 from mmeval.files import disk_full, write_text
-from mmeval.metrics.scores import write_scores
+from mmeval.metrics.scores import read_scores, write_scores
 from mmeval.plugin.manager import Manager
 from mmeval.report.content import Content
 from mmeval.runs.pipeline import run
-from mmeval.runs.scoring import content_of
-from mmeval.studies.bench.entries import Entry
-from mmeval.studies.bench.table import Row, markdown, rows_of
+from mmeval.runs.request import Request
+from mmeval.studies.bench.entries import Entry, entries_of, parse_plugins
+from mmeval.studies.bench.table import Row, html, markdown, rows_of
 from mmeval.system_errors import trouble
 
 
-def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> tuple[list[Row], dict[str, str]]:
-    """Do each run that isn't done, then write ``README.md`` and ``scores.parquet`` into ``output``.
+@dataclass(frozen=True)
+class Benchmark:
+    """The result of a benchmark: a run folder per model and input, and one table of them all."""
 
-    Finished runs are left as they are, an unfinished one goes on: the same command again picks up where it stopped.
-    A plugin whose run on all inputs failed has no row, though its baselines may be done.
+    path: Path
+    """The folder that holds the run folders, ``README.md`` and ``scores.parquet``."""
+    rows: list[Row]
+    """The table: a row per model, best first."""
+    failures: dict[str, str]
+    """Why a run failed, by the name of its folder."""
 
-    Returns:
-        A row per plugin, and what went wrong by run.
+    @property
+    def scores(self) -> pa.Table:
+        """The scores of all finished runs as one Arrow table."""
+        return read_scores(self.scores_file)
+
+    @property
+    def report_path(self) -> Path:
+        """The table as a Markdown page."""
+        return self.path / "README.md"
+
+    @property
+    def scores_file(self) -> Path:
+        """The scores of all finished runs."""
+        return self.path / "scores.parquet"
+
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook."""
+        return html(self.rows, self.failures)
+
+
+def bench(
+    dataset: str | Path | DatasetRequest,
+    plugins: str | Sequence[str] = "all",
+    *,
+    preset: str | None = None,
+    seeds: int = 1,
+    baselines: bool = True,
+    device: str = "auto",
+    limit: int | None = None,
+    output: str | Path | None = None,
+    **dataset_options: Any,  # noqa: ANN401 - checked by DatasetRequest
+) -> Benchmark:
+    """Run many models on one data set and compare them in one table; the same call again continues where it stopped.
+
+    Args:
+        dataset: the data set's name, ``table:PATH``, or the path of a TOML or Python file.
+        plugins: ``"all"``, or the names of the models.
+        preset: the preset of every model; by default each model's own default preset.
+        seeds: number of training seeds; scores are means over them.
+        baselines: also train each model with one seed on images alone and on texts alone.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        limit: examples taken of each split; by default all.
+        output: folder of the run folders; by default ``runs/bench-DATASET``.
+        dataset_options: ``source``, ``allow_mismatch``, ``columns``, ``language``, ``images``, ``encoding``.
+
+    Raises:
+        UserError: a name or option is wrong, or no run could be done.
+    """
+    request = DatasetRequest.of(dataset, **dataset_options)
+    names = parse_plugins(plugins if isinstance(plugins, str) else ",".join(plugins))
+    path = Path(output) if output else default_output(request)
+    base = Request(dataset=request, preset=preset, device=device, seeds=seeds, limit=limit)
+    words = ["mmeval", "bench", *request.arguments()[1:], "--plugins", ",".join(names)]
+    words += ["--preset", preset] if preset else []
+    words += ["--seeds", str(seeds)] if seeds != 1 else []
+    words += [] if baselines else ["--no-baselines"]
+    words += ["--limit", str(limit)] if limit else []
+    return run_benchmark(entries_of(names, base, path, Manager(), baselines=baselines), path, shlex.join(words))
+
+
+def default_output(dataset: DatasetRequest) -> Path:
+    """Return the folder of a benchmark that a user gives no folder: ``runs/bench-DATASET``."""
+    return Path("runs") / f"bench-{Path(dataset.name).stem.replace(':', '-')}"
+
+
+def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> Benchmark:
+    """Do the runs that are missing, then write ``README.md`` and ``scores.parquet`` into ``output``.
+
+    Finished runs are left as they are, and an unfinished run continues. A plugin whose run on all inputs failed has no
+    row, even if its unimodal baselines are done.
+
+    Args:
+        entries: the runs.
+        output: the folder of the benchmark.
+        command: the command line that repeats the benchmark, for its page.
 
     Raises:
         UserError: no run could be done.
@@ -39,7 +121,7 @@ def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> tuple
         try:
             # A manager of its own: what one plugin brings must not be there for another.
             folder = run(entry.request, Manager())
-            contents[entry] = content_of(folder, folder.record())
+            contents[entry] = folder.content()
         except Stopped:
             raise Stopped(f"Stopped. {number - 1} of {len(entries)} runs are done; the same command goes on.") from None
         except Exception as error:
@@ -48,9 +130,10 @@ def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> tuple
     if not contents:
         raise UserError(f"No run of the benchmark could be done: {next(iter(failures.values()))}")
     rows = rows_of(contents)
-    write_text(output / "README.md", markdown(rows, failures, command))
-    write_scores(output / "scores.parquet", pa.concat_tables([content.scores for content in contents.values()]))
-    return rows, failures
+    benchmark = Benchmark(output, rows, failures)
+    write_text(benchmark.report_path, markdown(rows, failures, command))
+    write_scores(benchmark.scores_file, pa.concat_tables([content.scores for content in contents.values()]))
+    return benchmark
 
 
 def _why(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING
 
 from mmeval.escaping import code_block, code_span, one_line
@@ -126,3 +127,11 @@ def terminal(rows: Sequence[Row]) -> Table:
 
 def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(map(plain, cells)) + " |"
+
+
+def html(rows: Sequence[Row], failures: Mapping[str, str]) -> str:
+    """The table as HTML, for a notebook."""
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in HEADINGS)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(one_line(cell))}</td>' for cell in row.cells())}</tr>" for row in rows)
+    failed = "".join(f"<p>{escape(one_line(f'Not done: {name}: {why}'))}</p>" for name, why in failures.items())
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{failed}"

@@ -1,0 +1,126 @@
+"""Ensembles: classifiers that are trained side by side, the average of their predictions, and their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmeval.api.task import ModelContext
+
+
+class EnsembleLinear(nn.Module):
+    """``K`` independent linear layers as one batched product: ``[K, B, inputs]`` -> ``[K, B, outputs]``."""
+
+    def __init__(self, members: int, inputs: int, outputs: int) -> None:
+        """Draw the weights of each member as ``nn.Linear`` does; the biases start at 0."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-1, 1) / inputs**0.5)
+        # One-dimensional, because the optimizer excludes vectors from weight decay.
+        self.bias = nn.Parameter(torch.zeros(members * outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply layer ``k`` to ``x[k]``."""
+        members, _, outputs = self.weight.shape
+        return torch.baddbmm(self.bias.to(x.dtype).view(members, 1, outputs), x, self.weight.to(x.dtype))
+
+
+class EnsembleHeads(nn.Module):
+    """``K`` independent classifiers (the members) on the same features.
+
+    Each member has its own initial weights and its own dropout masks. It is a linear layer, or an MLP with one hidden
+    layer, and predicts all tasks. Train the members with :func:`member_losses`; predict with
+    :func:`average_log_probabilities`. With one member and no dropout this is :class:`Heads`.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        context: ModelContext,
+        *,
+        members: int,
+        hidden: int | None = None,
+        input_dropout: float = 0.0,
+        hidden_dropout: float = 0.0,
+    ) -> None:
+        """Create the members.
+
+        Args:
+            width: number of input features.
+            context: gives the tasks and their classes.
+            members: ``K``.
+            hidden: number of hidden units of the MLPs; None for linear layers.
+            input_dropout: dropout of the input features.
+            hidden_dropout: dropout of the hidden units.
+        """
+        super().__init__()
+        self.members = members
+        self.classes = {task.name: len(task.classes) for task in context.tasks}
+        layers: list[nn.Module] = [nn.Dropout(input_dropout)]
+        if hidden is not None:
+            layers += [EnsembleLinear(members, width, hidden), nn.GELU(), nn.Dropout(hidden_dropout)]
+            width = hidden
+        self.layers = nn.Sequential(*layers, EnsembleLinear(members, width, sum(self.classes.values())))
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """``[B, width]`` -> logits ``[K, B, classes]`` by task."""
+        logits = self.layers(features.expand(self.members, *features.shape))
+        return dict(zip(self.classes, logits.split(list(self.classes.values()), 2), strict=True))
+
+
+def average_log_probabilities(outputs: Sequence[Mapping[str, Tensor]], present: Tensor) -> dict[str, Tensor]:
+    """Average the log-probabilities of all members of all heads.
+
+    Args:
+        outputs: what each of ``M`` :class:`EnsembleHeads` returned: logits ``[K, B, classes]`` by task.
+        present: bool ``[B, M]``, whether the input of a head is present; only then its members count.
+
+    Returns:
+        Logits ``[B, classes]`` by task. Their softmax is the normalized geometric mean of the members' probabilities.
+        The logits of a single member are returned as they are.
+    """
+    logits, counted = _all_members(outputs, present)
+    if len(counted) == 1:
+        return {task: x[0] for task, x in logits.items()}
+    weights = counted / counted.sum(0).clamp(min=1)  # [M K, B]
+    return {task: (x.float().log_softmax(2) * weights[:, :, None]).sum(0) for task, x in logits.items()}
+
+
+def member_losses(
+    outputs: Sequence[Mapping[str, Tensor]],
+    present: Tensor,
+    labels: Mapping[str, Tensor],
+    *,
+    label_smoothing: float = 0.0,
+) -> dict[str, Tensor]:
+    """Return the cross-entropy of the members by task: summed over members, averaged over examples and heads.
+
+    The sum makes the gradient of a member independent of how many others there are. Detach the averaged logits when
+    these losses are used; otherwise the engine's own loss would train the members on their average too.
+
+    Args:
+        outputs: as for :func:`average_log_probabilities`.
+        present: as for :func:`average_log_probabilities`.
+        labels: int64 ``[B]`` by task, -1 for a missing label; a task without any label has no loss.
+        label_smoothing: label smoothing of the cross-entropy.
+    """
+    logits, counted = _all_members(outputs, present)
+    members = len(counted) // len(outputs)
+    losses = {}
+    for task, label in labels.items():
+        target = torch.where(counted, label, -1)  # [M K, B]
+        if (target >= 0).any():
+            loss = F.cross_entropy(
+                logits[task].float().flatten(0, 1), target.flatten(), ignore_index=-1, label_smoothing=label_smoothing
+            )
+            losses[f"members of {task}"] = loss * members
+    return losses
+
+
+def _all_members(outputs: Sequence[Mapping[str, Tensor]], present: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Concatenate the members of all heads: logits ``[M K, B, classes]`` by task, bool ``[M K, B]`` who counts."""
+    logits = {task: torch.cat([output[task] for output in outputs]) for task in outputs[0]}
+    members = len(next(iter(logits.values()))) // len(outputs)
+    return logits, present.t().repeat_interleave(members, 0)
