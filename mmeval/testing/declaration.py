@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mmeval.api.config import Config, options
 from mmeval.errors import MissingExtraError, MissingWeightsError
-from mmeval.plugin import compat as api
+from mmeval.plugin.compat import DECLARATION
 from mmeval.plugin.configure import configure
 from mmeval.plugin.listing import entry_points, stated_api, stated_api_of
 from mmeval.testing.check import CheckFailed, NotApplicable, contract_check
@@ -37,7 +37,7 @@ def metadata(plugin: PluginUnderTest) -> None:
         if not reference.startswith(("https://", "http://")):
             raise CheckFailed(f'references contains "{reference}", which is not a URL')
     if _stated_api(plugin.name) is None:
-        raise CheckFailed(f'the module states no {api.DECLARATION}; put {api.DECLARATION} = "{API_VERSION}" into it')
+        raise CheckFailed(f'the module states no {DECLARATION}; put {DECLARATION} = "{API_VERSION}" into it')
 
 
 @contract_check(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmeval.errors import PluginError
-from mmeval.plugin import compat as api
+from mmeval.plugin import compat
 from mmeval.plugin.listing import Listed, installed, stated_api
 from mmeval.plugin.manager import Manager
 from mmeval.version import API_VERSION
@@ -30,7 +30,7 @@ def register_models(register):
     register(mmeval.ModelSpec(name="aged", summary="-", config=mmeval.ModelConfig, build=print,
         version="1", inputs=("text",), paper="none", licence="MIT", presets=presets))
 """
-WRONGLY = 'states its API version wrongly: MMEVAL_API must be a text such as "1.2"'
+WRONGLY = 'states its API version wrongly: MMEVAL_API must be a string such as "1.2"'
 NEWER = "was made for the plugin API {}, this mmeval has 1.2; upgrade mmeval-multilingual"
 OLDER = "was made for the plugin API {}, this mmeval has 1.2; upgrade the plugin"
 versions = st.tuples(st.integers(0, 30), st.integers(0, 30))
@@ -135,7 +135,7 @@ def test_versions_are_ordered_as_numbers(made: tuple[int, int], core: tuple[int,
     """1.10 is newer than 1.9, and of two versions that don't fit the older side is told to upgrade."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api, "API_VERSION", "{}.{}".format(*core))
-        said = api.complaint("{}.{}".format(*made))
+        said = compat.incompatibility("{}.{}".format(*made))
     fits = made[0] == core[0] and made[1] <= core[1]
     assert (said is None) is fits
     if said:
@@ -145,5 +145,5 @@ def test_versions_are_ordered_as_numbers(made: tuple[int, int], core: tuple[int,
 @given(st.text(max_size=8) | st.from_regex(r"\d{0,3}\.\d{0,3}", fullmatch=True))
 def test_whatever_is_stated_is_understood_or_refused(stated: str) -> None:
     """One careless constant must not take the whole listing away."""
-    said = api.complaint(stated)
+    said = compat.incompatibility(stated)
     assert said is None or said.endswith(("; upgrade mmeval-multilingual", "; upgrade the plugin", 'such as "1.2"'))

@@ -98,7 +98,7 @@ def test_an_entry_point_to_a_module_that_is_not_there(distribution: Install, mod
     """A half-removed package: the user must not look for the fault in mmeval."""
     distribution("gone", module, {})
     assert complaint(lambda: Manager().model("gone")) == (
-        f'Plugin gone (acme-gone 1.0): its entry point "{module}" names a module that isn\'t there; '
+        f'Plugin gone (acme-gone 1.0): its entry point "{module}" names a missing module; '
         "reinstall it, or tell its authors."
     )
 

@@ -89,7 +89,7 @@ def test_an_object_of_another_class_is_not_registered(
     find = {"models": manager.model, "datasets": manager.dataset, "metrics": manager.metric}[hook]
     message = complaint(lambda: find("odd"))
     assert message.startswith(f"Plugin odd (acme-odd 1.0) registers {shown}")
-    assert message.endswith(f", which is no {kind}; tell its authors.")
+    assert message.endswith(f", which is not a {kind}; tell its authors.")
 
 
 def test_a_subclass_of_a_spec_is_registered(install: Install) -> None:
