@@ -89,7 +89,7 @@ def test_a_metric_of_a_plugin_is_judged_beside_the_built_in_ones(tmp_path: Path)
     columns, labels, values = make(5)
     path = tmp_path / "p.parquet"
     write_predictions(path, TASKS, columns, labels, [values])
-    metric = MetricSpec("sureness", "how sure", lambda _, p: p.max(1).astype(np.float64))
+    metric = MetricSpec(name="sureness", summary="how sure", per_example=lambda _, p: p.max(1).astype(np.float64))
     judged = read_predictions(path, [metric]).judged["group"]
     assert judged.values.shape == (5, 3)
     np.testing.assert_allclose(judged.values[:, 2], values["group"].max(1))
