@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from mmeval.api.spec import ModelSpec
 from mmeval.errors import PluginError, UserError
 from mmeval.files import disk_full
-from mmeval.api.spec import ModelSpec
 
 _WRONG_CALL = re.compile(r"TypeError: [\w.<>]+\(\) (takes|missing|got an unexpected)")
 

@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmeval.api.task import Task
 from mmeval.data.examples import Examples
 from mmeval.errors import RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.mistakes import confident_mistakes
 from mmeval.metrics.predictions import ANEW, readable
-from mmeval.api.task import Task
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "language", "text", "true", "predicted")]

@@ -7,21 +7,21 @@ import time
 from collections.abc import Mapping
 
 from mmeval.console import note
-from mmeval.data.request import Dataset
 from mmeval.data.check import data_check, lines, majority_lines
 from mmeval.data.examples import Examples
 from mmeval.data.open.resolve import open_data
+from mmeval.data.request import Dataset
 from mmeval.engine.device import device_name, resolve_device
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.record import Record
 from mmeval.runs.environment import environment, peak_memory_bytes
-from mmeval.runs.lock import locked
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.gallery import write_gallery
+from mmeval.runs.lock import locked
 from mmeval.runs.request import Request, configured, default_output, inputs_of, make_plan
-from mmeval.runs.train import run_seed
 from mmeval.runs.scoring import plugin_metrics, write_report, write_scores_of
+from mmeval.runs.train import run_seed
 
 
 def run(request: Request, manager: Manager | None = None) -> RunFolder:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmeval.api.config import ModelConfig
+from mmeval.api.spec import ModelSpec
 from mmeval.data.request import DatasetRequest
 from mmeval.data.store import Store
 from mmeval.errors import PluginError, UserError
-from mmeval.api.config import ModelConfig
 from mmeval.plugin.configure import configure
-from mmeval.api.spec import ModelSpec
 from mmeval.protocol import LARGEST_SEED, MOST_SEEDS, Inputs, Protocol
 from mmeval.record import AsTyped, Plan, PluginRecord
 
@@ -23,7 +23,7 @@ class Request:
 
     plugin: str = "embracenet"
     """The model: a plugin's name or ``./file.py``."""
-    dataset: DatasetRequest = DatasetRequest("emoji14")
+    dataset: DatasetRequest = field(default_factory=lambda: DatasetRequest("emoji14"))
     preset: str | None = None
     """None: the plugin's default preset."""
     changes: tuple[str, ...] = ()

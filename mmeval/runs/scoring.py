@@ -6,23 +6,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmeval.api.spec import MetricSpec
 from mmeval.console import note, progress
 from mmeval.data.open.resolve import resolve_spec
 from mmeval.data.request import DatasetRequest
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
 from mmeval.metrics.predictions import ANEW, read_predictions
-from mmeval.metrics.scores import METRICS, Source, passes, read_scores, score, write_scores
+from mmeval.metrics.scores import METRICS, Source, passes, score, write_scores
 from mmeval.plugin import onefile
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.onefile import SUFFIX
-from mmeval.api.spec import MetricSpec
 from mmeval.record import Record
-from mmeval.report.content import Content
 from mmeval.report.html import html
 from mmeval.report.markdown import markdown
 from mmeval.runs.folder import UNVERIFIED, RunFolder
-from mmeval.runs.gallery import read_gallery
 from mmeval.runs.manifest import CHANGED, differences, listed
 
 

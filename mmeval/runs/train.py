@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
+from mmeval.api.config import ModelConfig
+from mmeval.api.spec import ModelSpec
+from mmeval.api.task import ModelContext
 from mmeval.data.examples import Examples
 from mmeval.data.store import Store
+from mmeval.engine.model import FitContext, Model, TrainableModel
 from mmeval.engine.runner import as_model
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.metrics.predictions import write_predictions
-from mmeval.api.config import ModelConfig
-from mmeval.api.task import ModelContext
-from mmeval.engine.model import FitContext, Model, TrainableModel
-from mmeval.api.spec import ModelSpec
 from mmeval.record import Plan, with_current_names
 from mmeval.runs.attribution import attributed
 from mmeval.runs.folder import RunFolder
@@ -79,7 +79,10 @@ def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
     path = home / "config.json"
     try:
         saved = json.loads(path.read_bytes())
-        config, context = spec.config.model_validate(with_current_names(saved["config"])), ModelContext.from_json(saved["context"])
+        config, context = (
+            spec.config.model_validate(with_current_names(saved["config"])),
+            ModelContext.from_json(saved["context"]),
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunFolderError(
             f"{path} can't be used ({type(error).__name__}); repeat the run with --output {folder.path}."

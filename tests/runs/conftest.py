@@ -10,11 +10,11 @@ import pytest
 
 import mmeval
 from mmeval import DatasetSpec
+from mmeval.data.request import DatasetRequest
 from mmeval.plugin.manager import Manager
 from mmeval.runs.folder import RunFolder
-from mmeval.data.request import DatasetRequest
-from mmeval.runs.request import Request
 from mmeval.runs.pipeline import run
+from mmeval.runs.request import Request
 
 SMALL = (
     "image_encoder=small-cnn:32",

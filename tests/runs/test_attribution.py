@@ -13,9 +13,9 @@ from mmeval import UserError
 from mmeval.errors import MissingExtraError, PluginError
 from mmeval.plugin.manager import Manager
 from mmeval.runs.folder import RunFolder
+from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 from mmeval.runs.train import load_model
-from mmeval.runs.pipeline import run
 
 Ask = Callable[..., Request]
 Capture = pytest.CaptureFixture[str]

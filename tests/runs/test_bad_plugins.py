@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mmeval import Examples, FitContext, MetricSpec, ModelConfig, ModelContext, ModelSpec, UserError
 from mmeval.errors import PluginError, Stopped
 from mmeval.plugin.manager import Manager
-from mmeval.runs.request import Request
 from mmeval.runs.pipeline import run
+from mmeval.runs.request import Request
 
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]

@@ -22,9 +22,9 @@ from mmeval.metrics.scores import read_scores
 from mmeval.plugin.manager import Manager
 from mmeval.runs.folder import RunFolder, State
 from mmeval.runs.gallery import read_gallery
+from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 from mmeval.runs.scoring import report_again, score_again
-from mmeval.runs.pipeline import run
 
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]

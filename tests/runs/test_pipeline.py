@@ -19,9 +19,9 @@ from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
 from mmeval.record import Record
 from mmeval.runs.folder import RunFolder
+from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 from mmeval.runs.train import load_model
-from mmeval.runs.pipeline import run
 
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]

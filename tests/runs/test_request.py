@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmeval import UserError
-from mmeval.protocol import Inputs
 from mmeval.data.request import DatasetRequest
+from mmeval.protocol import Inputs
 from mmeval.runs.request import Request, inputs_of
 
 BOTH, TEXT, IMAGE = ("text", "image"), ("text",), ("image",)

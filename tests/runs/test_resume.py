@@ -23,8 +23,8 @@ from mmeval.metrics.predictions import write_predictions
 from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
 from mmeval.runs.folder import RunFolder, State
-from mmeval.runs.request import Request
 from mmeval.runs.pipeline import run
+from mmeval.runs.request import Request
 
 Ask = Callable[..., Request]
 Offer = Callable[..., Manager]

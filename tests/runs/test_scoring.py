@@ -16,9 +16,9 @@ import mmeval
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.runs.folder import RunFolder
+from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 from mmeval.runs.scoring import write_report, write_scores_of
-from mmeval.runs.pipeline import run
 
 Ask = Callable[..., Request]
 Command = Callable[..., int]
@@ -92,7 +92,7 @@ def test_an_unfinished_run_says_what_it_has(finished: RunFolder) -> None:
     finished.record_file.unlink()
     finished.predictions_file(1).unlink()
     with pytest.raises(RunFolderError) as caught:
-        finished.record
+        _ = finished.record
     assert str(caught.value) == (
         f"{finished.path} is an unfinished run: run.json is missing, predictions of 1 of 2 seeds are there; "
         f"repeat its `mmeval run` with --output {finished.path} to go on."
@@ -174,7 +174,7 @@ def test_a_record_that_cannot_be_used_is_said_so(
     path = finished.record_file
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     with pytest.raises(RunFolderError) as caught:
-        finished.record
+        _ = finished.record
     assert str(caught.value) == (
         f"{path} can't be used: {reason}; it was changed, or made by another version of mmeval; "
         f"repeat its `mmeval run` with --output {finished.path} to write it anew."
@@ -185,7 +185,7 @@ def test_half_a_record_is_said_so(finished: RunFolder) -> None:
     path = finished.record_file
     path.write_text(path.read_text()[:50])
     with pytest.raises(RunFolderError) as caught:
-        finished.record
+        _ = finished.record
     assert str(caught.value).startswith(f"{path} can't be used: it is no JSON")
 
 
@@ -242,4 +242,4 @@ def test_a_damaged_fit_file_is_as_good_as_none(finished: RunFolder) -> None:
 def test_a_record_that_is_not_text_is_refused(finished: RunFolder) -> None:
     finished.record_file.write_bytes(b"\xff\xfe")
     with pytest.raises(RunFolderError, match="can't be used"):
-        finished.record
+        _ = finished.record
