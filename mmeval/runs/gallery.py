@@ -12,7 +12,7 @@ from mmeval.api.task import Task
 from mmeval.data.examples import Examples
 from mmeval.files import atomic_path
 from mmeval.metrics.mistakes import confident_mistakes
-from mmeval.metrics.predictions import ANEW, read_table
+from mmeval.metrics.predictions import RERUN_ADVICE, read_table
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "language", "text", "true", "predicted")]
@@ -41,5 +41,5 @@ def read_gallery(path: Path) -> list[dict[str, Any]]:
     Raises:
         RunFolderError: not a gallery.
     """
-    rows: list[dict[str, Any]] = read_table(path, SCHEMA, "a gallery", ANEW).to_pylist()
+    rows: list[dict[str, Any]] = read_table(path, SCHEMA, "a gallery", RERUN_ADVICE).to_pylist()
     return rows

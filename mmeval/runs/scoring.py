@@ -12,8 +12,8 @@ from mmeval.data.open.resolve import resolve_spec
 from mmeval.data.request import DatasetRequest
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
-from mmeval.metrics.predictions import ANEW, read_predictions
-from mmeval.metrics.scores import METRICS, Source, passes, score, write_scores
+from mmeval.metrics.predictions import RERUN_ADVICE, read_predictions
+from mmeval.metrics.scores import METRICS, RunColumns, score, total_resamples, write_scores
 from mmeval.plugin import onefile
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.onefile import SUFFIX
@@ -37,16 +37,18 @@ def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricS
     first = next(iter(predictions.values()))
     for seed, one in predictions.items():
         if one.ids != first.ids:
-            raise RunFolderError(f"{files[seed]} is of other examples than {next(iter(files.values()))}; {ANEW}.")
-    source = Source(
+            raise RunFolderError(
+                f"{files[seed]} is of other examples than {next(iter(files.values()))}; {RERUN_ADVICE}."
+            )
+    columns = RunColumns(
         run=record.name,
         model=record.plan.plugin.name,
         dataset=protocol.dataset,
         split=protocol.split,
         inputs=protocol.inputs.value,
     )
-    with progress("Bootstrap", passes(predictions), "resamples") as advance:
-        table = score(source, predictions, metrics, advance=advance)
+    with progress("Bootstrap", total_resamples(predictions), "resamples") as advance:
+        table = score(columns, predictions, metrics, advance=advance)
     write_scores(folder.scores_file, table)
 
 

@@ -131,7 +131,7 @@ def test_a_text_in_another_language_is_found(made: Audit) -> None:
     assert made.foreign["en"].others == {"cs": 1}
     assert made.foreign["en"].examples[0][0] == "stray"
     assert made.foreign["cs"].foreign.count == 0
-    assert made.foreign["cs"].judged == share(28, 28)
+    assert made.foreign["cs"].outcomes == share(28, 28)
 
 
 def test_the_data_set_before_leaves_no_candidates_behind(planted: Make, tmp_path: Path) -> None:
@@ -334,5 +334,5 @@ def test_emoji14_has_its_33_sets_of_twins_and_none_across_splits(tmp_path: Path)
     assert [one.same.count for one in made.images.between] == [0, 0, 0]
     assert 0 < made.images.between[0].near.value < 0.03
     assert made.mixes[1].missing["train"] == ["animal-amphibian"]
-    assert np.all([one.foreign.value < 0.01 for one in (made.foreign or {}).values() if one.judged.count])
+    assert np.all([one.foreign.value < 0.01 for one in (made.foreign or {}).values() if one.outcomes.count])
     assert (tmp_path / "audit.html").stat().st_size < 1_000_000

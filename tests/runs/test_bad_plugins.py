@@ -45,11 +45,11 @@ def even(rows: int, classes: int = 3) -> NDArray[np.float32]:
 @pytest.mark.parametrize(
     ("blocks", "complaint"),
     [
-        (lambda n: [even(n // 2)], r"^Plugin plain \(test\): it predicted 21 of 42 examples\.$"),
-        (lambda n: [even(n), even(1)], r"it predicted 43 or more of 42 examples"),
-        (lambda n: [], r"it predicted 0 of 42 examples"),
-        (lambda n: [even(n, 4)], r"its probabilities of colour must have the shape \(42, 3\), they have \(42, 4\)"),
-        (lambda n: [even(n) * np.nan], r"its probabilities of colour hold NaN, first for example 0\."),
+        (lambda n: [even(n // 2)], r"^Plugin plain \(test\): predict returned 21 rows for 42 examples\.$"),
+        (lambda n: [even(n), even(1)], r"predict returned at least 43 rows for 42 examples"),
+        (lambda n: [], r"predict returned 0 rows for 42 examples"),
+        (lambda n: [even(n, 4)], r"its probabilities of colour must have the shape \(42, 3\), but have \(42, 4\)"),
+        (lambda n: [even(n) * np.nan], r"its probabilities of colour contain NaN or infinity, first for example 0\."),
     ],
 )
 def test_bad_predictions_are_refused_before_they_are_a_file(
@@ -64,7 +64,10 @@ def test_bad_predictions_are_refused_before_they_are_a_file(
 @pytest.mark.parametrize(
     ("per_example", "complaint"),
     [
-        (lambda labels, _: labels[:1], r'The metric "mine" \(test\) must give \(42,\) values, it gave \(1,\)\.'),
+        (
+            lambda labels, _: labels[:1],
+            r'The metric "mine" \(test\) must return an array of shape \(42,\), but returned \(1,\)\.',
+        ),
         (lambda labels, _: 1 / 0, r'The metric "mine" \(test\) failed: ZeroDivisionError: division by zero'),
     ],
 )

@@ -215,10 +215,13 @@ def test_a_metric_that_is_unknown_changes_nothing(start: Command, refused: Refus
     ("function", "said"),
     [
         ("lambda labels, p: 1 / 0", r'The metric "bad" \(.*bad\.py\) failed: ZeroDivisionError: division by zero'),
-        ("lambda labels, p: p", r'The metric "bad" \(.*bad\.py\) must give \(42,\) values, it gave \(42, 3\)\.'),
+        (
+            "lambda labels, p: p",
+            r'The metric "bad" \(.*bad\.py\) must return an array of shape \(42,\), but returned \(42, 3\)\.',
+        ),
         (
             "lambda labels, p: labels * float('nan')",
-            r'The metric "bad" \(.*bad\.py\) must give finite values, it gave nan',
+            r'The metric "bad" \(.*bad\.py\) must return finite values, but returned nan',
         ),
     ],
 )

@@ -129,20 +129,20 @@ def test_nan_is_no_probability_and_its_row_is_named(finished: RunFolder) -> None
     path = rewrite(finished, "colour:probabilities", corrupt)
     id_ = pq.read_table(path)["id"][40]
     assert refusal(finished).startswith(
-        f"{path}, row 40 (id {id_}): the probabilities of colour hold NaN; delete the file "
+        f"{path}, row 40 (id {id_}): the probabilities of colour contain NaN or infinity; delete the file "
     )
 
 
 def test_a_label_that_is_no_class_is_named(finished: RunFolder) -> None:
     path = rewrite(finished, "colour", lambda table: pa.array(["red", "mauve"] + [None] * (len(table) - 2)))
     id_ = pq.read_table(path)["id"][1]
-    assert refusal(finished).startswith(f'{path}, row 1 (id {id_}): "mauve" is no class of colour; ')
+    assert refusal(finished).startswith(f'{path}, row 1 (id {id_}): "mauve" is not a class of colour; ')
 
 
 def test_what_is_no_predictions_file_is_said_so(finished: RunFolder) -> None:
     path = finished.predictions_file(0)
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
-    assert refusal(finished) == f"{path} is no predictions file of mmeval: its metadata lacks the tasks."
+    assert refusal(finished) == f"{path} is not a predictions file of mmeval: its metadata lacks the tasks."
     path.write_bytes(path.read_bytes()[:100])
     assert refusal(finished).startswith(f"{path} can't be read as Parquet (")
 
@@ -154,7 +154,7 @@ def test_damaged_scores_are_made_again_from_predictions(finished: RunFolder) -> 
             finished.scores_file.write_bytes(b"half a file")
         else:
             pq.write_table(damaged, finished.scores_file)
-        with pytest.raises(RunFolderError, match=r"; `mmeval score` makes it again\.$"):
+        with pytest.raises(RunFolderError, match=r"; run `mmeval score` on the run folder to recreate it\.$"):
             write_report(finished, finished.record)
         write_scores_of(finished, finished.record)
         assert pq.read_table(finished.scores_file).equals(whole)
@@ -210,11 +210,15 @@ def test_seeds_of_other_examples_are_not_averaged(finished: RunFolder) -> None:
 @pytest.mark.parametrize(
     ("values", "kind", "complaint"),
     [
-        ([[0.5, 0.5]] * 42, pa.list_(pa.float32(), 2), "must be lists of 3 numbers, they are fixed_size_list<"),
-        (["high"] * 42, pa.string(), "must be lists of 3 numbers, they are string"),
+        ([[0.5, 0.5]] * 42, pa.list_(pa.float32(), 2), "must be lists of 3 float32 numbers, but are fixed_size_list<"),
+        (["high"] * 42, pa.string(), "must be lists of 3 float32 numbers, but are string"),
         # pyarrow before 22 can't read a missing list back.
-        ([[0.5, 0.5, 0.0]] * 41 + [None], pa.list_(pa.float32(), 3), "hold NaN|can't be read as Parquet"),
-        ([[0.5, 0.5, None]] * 42, pa.list_(pa.float32(), 3), "hold NaN"),
+        (
+            [[0.5, 0.5, 0.0]] * 41 + [None],
+            pa.list_(pa.float32(), 3),
+            "contain NaN or infinity|can't be read as Parquet",
+        ),
+        ([[0.5, 0.5, None]] * 42, pa.list_(pa.float32(), 3), "contain NaN or infinity"),
     ],
 )
 def test_probabilities_of_another_kind_are_refused(
@@ -230,7 +234,7 @@ def test_a_damaged_gallery_is_named(finished: RunFolder, damage: bytes | None) -
         pq.write_table(pq.read_table(finished.gallery_file).drop_columns("text"), finished.gallery_file)
     else:
         finished.gallery_file.write_bytes(damage)
-    with pytest.raises(RunFolderError, match="delete the file and repeat its `mmeval run`"):
+    with pytest.raises(RunFolderError, match="delete the file and repeat the `mmeval run` command"):
         write_report(finished, finished.record)
 
 
