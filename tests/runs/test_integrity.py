@@ -277,7 +277,7 @@ def test_run_folders_of_schema_1_are_read_and_said_to_be_unverified(
     assert command(name, old.path) == 0
     shown = capsys.readouterr()
     assert f"{old.path}: its files are unverified (its run.json is of schema 1, which has no digests).\n" in shown.err
-    assert "mean of all" in shown.out
+    assert "│ mean " in shown.out
     for page in (old.readme_file, old.report_path):
         assert "The files of this run are unverified" in page.read_text(encoding="utf-8")
     assert read_scores(old.scores_file).drop_columns("run").equals(before.drop_columns("run"))

@@ -102,8 +102,8 @@ def test_a_metric_stands_wherever_the_built_in_ones_do(
     assert " | truth |" in folder.readme_file.read_text()
     assert "0.333 [0.333–0.333]" in folder.readme_file.read_text()
     shown = capsys.readouterr().out
-    assert "\ncolour: truth mean of all 0.333 (0.333–0.333), worst 0.333 (0.333–0.333)\n" in shown
-    assert "\nshade: truth mean of all 0.500 (0.500–0.500), worst 0.500 (0.500–0.500)\n" in shown
+    assert "\ncolour: truth, mean 0.333 (0.333–0.333), worst 0.333 (0.333–0.333)\n" in shown
+    assert "\nshade: truth, mean 0.500 (0.500–0.500), worst 0.500 (0.500–0.500)\n" in shown
     record = json.loads(folder.record_file.read_text())
     assert (record["plugin"], record["dataset"]) == (str(even), "colours")
     assert (record["metric_plugins"], record["metrics"]) == ([str(path)], ["truth"])
@@ -169,7 +169,7 @@ def test_a_metric_is_added_to_a_finished_run(
     before = {name: scored(folder, name) for name in ("top1", "first")}
     second = metric("second", "lambda labels, p: p.min(1).astype(float)")
     assert command("score", folder.path, "--metric", first, "--metric", second) == 0
-    assert "colour: second mean of all 0.333" in capsys.readouterr().out
+    assert "colour: second, mean 0.333" in capsys.readouterr().out
     assert {name: scored(folder, name) for name in before} == before
     assert scored(folder, "second").keys() == before["top1"].keys()
     record = folder.record

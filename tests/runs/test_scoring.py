@@ -68,7 +68,7 @@ def test_the_table_is_shown_again(
 ) -> None:
     assert command(name, finished.path) == 0
     shown = capsys.readouterr().out
-    assert "mean of all" in shown
+    assert "│ mean " in shown
     assert shown.endswith(f"Run folder: {finished.path}\nReport:     {finished.report_path}\n")
 
 
