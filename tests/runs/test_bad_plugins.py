@@ -82,7 +82,7 @@ def test_a_metric_that_fails_is_named_and_the_predictions_are_kept(
 
 def test_a_metric_of_a_plugin_may_not_pass_for_a_built_in_one(ask: Ask, offer: Offer) -> None:
     metric = MetricSpec("top1", "impostor", lambda labels, _: np.ones(len(labels)))
-    with pytest.raises(PluginError, match='test registers the metric "top1", which mmeval has itself; its authors'):
+    with pytest.raises(PluginError, match='test registers the metric "top1", which is built into mmeval; its authors'):
         run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
 
 
@@ -148,7 +148,7 @@ def test_a_mistake_in_a_linked_folder_is_the_one_that_is_told(ask: Ask, offer: O
 
 def test_an_output_that_cannot_be_made_is_one_sentence(ask: Ask, offer: Offer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=f"--output {tmp_path}/file/run can't be made: Not a directory"):
+    with pytest.raises(UserError, match=f"--output {tmp_path}/file/run can't be created: Not a directory"):
         run(ask(output=tmp_path / "file" / "run"), offer())
 
 
@@ -197,7 +197,7 @@ def test_two_processes_do_not_write_into_one_folder(ask: Ask, offer: Offer, tmp_
 
     with (
         lock(home() / "locks" / f"{digest(str(tmp_path / 'run'))[:16]}.lock"),
-        pytest.raises(UserError, match=f"--output {tmp_path}/run: another process is at work there; wait for it"),
+        pytest.raises(UserError, match=f"--output {tmp_path}/run: another process is working in this folder"),
     ):
         run(ask(), offer())
 

@@ -201,7 +201,7 @@ def test_a_metric_that_is_gone_is_named(
     assert start("--metric", path) == 0
     path.write_text(METRIC.format(name="renamed", function="truth"))
     said = refused("--metric", path)
-    assert said == f'The metric "truth" of this run is no longer brought by {even} and {path}.'
+    assert said == f'The metric "truth" of this run is no longer registered by {even} and {path}.'
     path.unlink()
     assert refused("--metric", path) == f"--metric {path}: there is no such file."
 
@@ -255,7 +255,7 @@ def test_a_finished_run_says_how_a_metric_is_added(
     assert start("--metric", path) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"error: {folder.path} holds this run, finished, without the metric {path}; "
-        f"`mmeval score {folder.path} --metric {path}` adds it."
+        f"run `mmeval score {folder.path} --metric {path}` to add it."
     )
     assert folder.record_file.read_bytes() == before
 
