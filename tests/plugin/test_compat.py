@@ -67,7 +67,7 @@ def refusal(call: Callable[[], object]) -> str:
     ],
 )
 def test_what_is_stated_is_read_from_the_source(text: str, stated: str | None) -> None:
-    assert compat.declared(ast.parse(text)) == stated
+    assert compat.declared_version(ast.parse(text)) == stated
 
 
 @pytest.mark.parametrize("stated", ["1.2", "1.1", "1.0", None])
