@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,14 @@ OPEN = re.compile(r"unverified|leave(s)? open|is not|doesn't|is ours", re.IGNORE
 """Headings of a model card under which stands what a paper does not say, or what was done otherwise."""
 KINDS = {"images": IMAGE, "texts": TEXT}
 PUBLIC = ("mmeval", "mmeval.nn", "mmeval.testing")
+TRAINING_PATH = (
+    ("mmeval/cli/run.py", "run", "parses the command"),
+    ("mmeval/runs/pipeline.py", "run", "prepares, trains, predicts, scores, reports"),
+    ("mmeval/runs/train.py", "run_seed", "builds, trains and saves the model of one training seed, and predicts"),
+    ("mmeval/engine/runner.py", "TorchRunner.fit", "chooses device and precision"),
+    ("mmeval/engine/fit.py", "fit", "the training loop: step, validation, checkpoint"),
+)
+"""At most five files; a test compares the page with the code."""
 HIDDEN_BASES = {"_Frozen", "StrEnum"}
 
 
@@ -61,6 +70,24 @@ def checks() -> str:
     """The contract as a table."""
     rows = [f"| `{one.name}` | {one.reason} | {one.breaks} |" for one in mmeval.testing.CHECKS.values()]
     return "\n".join(["| check | the rule | without it |", "|---|---|---|", *rows])
+
+
+def training_path() -> str:
+    """The files that lead from the command to the training step, with the lines at which their functions begin."""
+    return "\n".join(
+        f"{number}. [`{path}:{line}`](../{path}#L{line}) `{function}`: {purpose}"
+        for number, (path, function, purpose) in enumerate(TRAINING_PATH, 1)
+        for line in [_line_of(path, function)]
+    )
+
+
+def _line_of(path: str, function: str) -> int:
+    """The line at which a function or method (``Class.method``) is defined."""
+    node: ast.AST = ast.parse((HERE.parent / path).read_text(encoding="utf-8"))
+    for name in function.split("."):
+        node = next(one for one in ast.iter_child_nodes(node) if getattr(one, "name", None) == name)
+    assert isinstance(node, ast.FunctionDef)
+    return node.lineno
 
 
 def models() -> str:
