@@ -25,7 +25,7 @@ from mmeval.plugin.manager import Manager
 
 HERE = Path(__file__).parent
 PLUGINS = HERE.parent / "plugins"
-OPEN = re.compile(r"unverified|leave(s)? open|is not|doesn't|is ours", re.IGNORECASE)
+OPEN = re.compile(r"unverified|differences|leave(s)? open|is not|doesn't|is ours", re.IGNORECASE)
 """Headings of a model card under which stands what a paper does not say, or what was done otherwise."""
 KINDS = {"images": IMAGE, "texts": TEXT}
 PUBLIC = ("mmeval", "mmeval.nn", "mmeval.testing")

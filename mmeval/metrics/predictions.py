@@ -149,6 +149,26 @@ def readable(path: Path, advice: str) -> Iterator[None]:
         raise RunFolderError(f"{path} can't be read as Parquet ({' '.join(str(error).split())}); {advice}.") from None
 
 
+def read_table(path: Path, schema: pa.Schema, kind: str, advice: str) -> pa.Table:
+    """Read a whole Parquet file and check page checksums, values and schema.
+
+    Args:
+        path: the Parquet file.
+        schema: the schema that the file must have.
+        kind: the name of the table in an error message, with its article: "a gallery".
+        advice: the end of an error message, how to get a good file.
+
+    Raises:
+        RunFolderError: the file is damaged, or its schema differs.
+    """
+    with readable(path, advice):
+        table = pq.read_table(path, page_checksum_verification=True)
+        table.validate(full=True)
+    if not table.schema.equals(schema):
+        raise RunFolderError(f"{path} lacks columns of {kind}; {advice}.")
+    return table
+
+
 def probabilities(path: Path, task: Task) -> Iterator[tuple[pa.RecordBatch, NDArray[np.float32]]]:
     """Yield parts of a predictions file with the probabilities ``[n, classes]`` of one task.
 

@@ -13,12 +13,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mmeval.api.spec import MetricSpec
-from mmeval.errors import RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.bootstrap import Judged, Statistics, resampled
 from mmeval.metrics.counts import FROM_COUNTS, grouped_counts
 from mmeval.metrics.per_example import BUILT_IN
-from mmeval.metrics.predictions import Predictions, readable
+from mmeval.metrics.predictions import Predictions, read_table
 
 ALL = "all"
 """In the columns language and slice: everything together."""
@@ -102,12 +101,7 @@ def read_scores(path: Path) -> pa.Table:
     Raises:
         RunFolderError: not a Parquet file with the columns of Scores.
     """
-    with readable(path, SCORE_AGAIN):
-        table = pq.read_table(path, page_checksum_verification=True)
-        table.validate(full=True)
-    if not table.schema.equals(SCHEMA):
-        raise RunFolderError(f"{path} lacks columns of a Scores table; {SCORE_AGAIN}.")
-    return table
+    return read_table(path, SCHEMA, "a Scores table", SCORE_AGAIN)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ import pyarrow.parquet as pq
 
 from mmeval.api.task import Task
 from mmeval.data.examples import Examples
-from mmeval.errors import RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.mistakes import confident_mistakes
-from mmeval.metrics.predictions import ANEW, readable
+from mmeval.metrics.predictions import ANEW, read_table
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "language", "text", "true", "predicted")]
@@ -42,10 +41,5 @@ def read_gallery(path: Path) -> list[dict[str, Any]]:
     Raises:
         RunFolderError: not a gallery.
     """
-    with readable(path, ANEW):
-        table = pq.read_table(path, page_checksum_verification=True)
-        table.validate(full=True)
-    if not table.schema.equals(SCHEMA):
-        raise RunFolderError(f"{path} lacks columns of a gallery; {ANEW}.")
-    rows: list[dict[str, Any]] = table.to_pylist()
+    rows: list[dict[str, Any]] = read_table(path, SCHEMA, "a gallery", ANEW).to_pylist()
     return rows

@@ -23,7 +23,6 @@ from mmeval_coca.model import (
     CoCa,
     ContrastiveLoss,
     CrossAttention,
-    FeatureDropout,
     LastTokenAttention,
     MultimodalDecoder,
     MultimodalLayer,
@@ -382,16 +381,6 @@ WEIGHTS = ("contrastive_weight=3", "caption_weight=0.5")  # 1 and 2 by default h
 def test_a_single_pair_has_no_contrastive_loss() -> None:
     net = model().train()
     assert set(net(batch(net, has_image=torch.arange(6) == 2)).losses) == {"captioning"}
-
-
-def test_feature_dropout_drops_a_feature_in_all_tokens_of_an_example() -> None:
-    torch.manual_seed(0)
-    drop, x = FeatureDropout(0.25), torch.ones(40, 5, 50)
-    out = drop.train()(x)
-    assert torch.equal(out, out[:, :1].expand_as(x))
-    assert out.unique().tolist() == pytest.approx([0, 4 / 3])
-    assert (out[:, 0] == 0).float().mean() == pytest.approx(0.25, abs=0.03)
-    assert torch.equal(drop.eval()(x), x)
 
 
 def test_dropout_applies_to_each_residual_branch() -> None:

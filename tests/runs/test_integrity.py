@@ -187,12 +187,12 @@ def test_a_record_that_leaves_a_file_out_is_refused(finished: RunFolder, name: s
 
 def test_the_advice_after_damage_fits_what_is_left(finished: RunFolder) -> None:
     finished.record_file.write_bytes(b"\xff")
-    assert refusal(finished.record) == (
+    assert refusal(lambda: finished.record) == (
         f"{finished.record_file} can't be used: it is not UTF-8; it was changed, or made by another version of mmeval; "
         f"repeat its `mmeval run` with --output {finished.path} to write it anew."
     )
     finished.plan_file.unlink()
-    assert refusal(finished.record).endswith("; run it anew with another --output.")
+    assert refusal(lambda: finished.record).endswith("; run it anew with another --output.")
 
 
 def test_another_order_or_indentation_of_run_json_is_no_change(finished: RunFolder) -> None:
