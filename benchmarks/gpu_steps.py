@@ -208,7 +208,7 @@ def dataset(*, tiny: bool) -> DatasetSpec:
     """The data as a plugin would offer it."""
     from mmeval import DatasetSpec
 
-    return DatasetSpec("gpu-benchmark", "-", None, lambda: Products(tiny=tiny))
+    return DatasetSpec(name="gpu-benchmark", summary="-", card=None, source=lambda: Products(tiny=tiny))
 
 
 def start(bench: Bench) -> None:

@@ -128,7 +128,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["MMEVAL_HOME"] = name
         with quiet():
-            store = prepare(DatasetSpec("reading", "-", None, Images))
+            store = prepare(DatasetSpec(name="reading", summary="-", card=None, source=Images))
         examples = Examples(store, "train")
         if "--buffers" in sys.argv[1:]:
             compare_buffers(examples)

@@ -46,7 +46,7 @@ class Given:
 @pytest.fixture
 def seven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
-    return prepare(DatasetSpec("seven", "-", None, Given))
+    return prepare(DatasetSpec(name="seven", summary="-", card=None, source=Given))
 
 
 def test_statistics_equal_counts_by_hand(seven: Store) -> None:

@@ -21,7 +21,7 @@ from mmeval.engine.collate import Collate, _tokens_per_image
 from mmeval.engine.fit import task_loss
 from mmeval.nn import image_encoder
 from mmeval.nn.model import TorchModel
-from mmeval.testing.subject import Subject
+from mmeval.testing.plugin_under_test import PluginUnderTest
 
 ROWS = 16
 LEARN = ("image_tuning.frozen=false", "text_tuning.frozen=false")
@@ -44,9 +44,9 @@ MODELS = {
 
 @pytest.mark.parametrize("case", MODELS)
 def test_training_step_mixes_no_devices(case: str) -> None:
-    subject = Subject(case.split()[0], changes=MODELS[case])
-    model = subject.torch_model()
-    batch = Collate(subject.examples("train"), model, torch.device("cpu"), labels=True)(np.arange(ROWS))
+    plugin = PluginUnderTest(case.split()[0], changes=MODELS[case])
+    model = plugin.torch_model()
+    batch = Collate(plugin.examples("train"), model, torch.device("cpu"), labels=True)(np.arange(ROWS))
     with FakeTensorMode(allow_non_fake_inputs=True), AllTrue():
         _move_model(model)
         moved = _move_batch(batch)

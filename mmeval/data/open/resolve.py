@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -83,4 +82,4 @@ def resolve_spec(name: str, manager: Manager) -> DatasetSpec:
         named = [*([spec.default_variant] if spec.default_variant else []), *spec.variants]
         has = f"its variants are {', '.join(named)}" if named else "it has no variants"
         raise UserError(f'{base} has no variant "{variant}"; {has}.')
-    return dataclasses.replace(spec, variant=variant)
+    return spec.model_copy(update={"variant": variant})

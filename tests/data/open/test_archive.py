@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,9 @@ def folder(tmp_path: Path) -> Path:
 def opened(spec: DatasetSpec, source: Path | None = None, *, released: bool = False, variant: str = "") -> Store:
     name = f"{spec.name}:{variant}" if variant else spec.name
     return open_archive(
-        replace(spec, variant=variant), DatasetRequest(name, source=source, allow_mismatch=not released), download=False
+        spec.model_copy(update={"variant": variant}),
+        DatasetRequest(name, source=source, allow_mismatch=not released),
+        download=False,
     )
 
 
@@ -62,7 +63,7 @@ def with_own_card(spec: DatasetSpec, store: Store, path: Path, more: str = "") -
     """Return the spec with a card that agrees with the small archive."""
     text = card_of(Dataset(spec, store, "other")).replace("\nmmeval:\n", f"\nmmeval:\n{more}")
     path.write_text(text, encoding="utf-8")
-    return replace(spec, card=path)
+    return spec.model_copy(update={"card": path})
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_released_and_mismatched_data_have_separate_stores(spec: DatasetSpec, fo
 
 def test_without_files_the_message_says_how_to_get_them(spec: DatasetSpec) -> None:
     assert complaint(spec) == f"food101 is not prepared on this machine. {spec.archive.get}"
-    may = replace(spec, archive=replace(spec.archive, downloads={"": None}))
+    may = spec.model_copy(update={"archive": spec.archive.model_copy(update={"downloads": {"": None}})})
     said = "food101 is not prepared on this machine. `mmeval data prepare food101:x` downloads it, or get it yourself: "
     assert complaint(may, variant="x") == said + spec.archive.get
 

@@ -142,7 +142,7 @@ def test_accepted_mismatches_are_warnings(opened: Dataset) -> None:
 
 
 def test_a_missing_card_is_a_warning_with_advice(opened: Dataset) -> None:
-    bare = replace(opened, spec=replace(opened.spec, card=None))
+    bare = replace(opened, spec=opened.spec.model_copy(update={"card": None}))
     assert verify(bare)[2] == Verification(
         WARNING, "there is no data card to compare with; `mmeval data card` writes one"
     )

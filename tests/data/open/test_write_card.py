@@ -51,7 +51,7 @@ class Given:
 
 
 def prepared(source: Given, summary: str = "a summary", **spec: Any) -> Dataset:
-    dataset_spec = DatasetSpec("given", summary, None, lambda: source, **spec)
+    dataset_spec = DatasetSpec(name="given", summary=summary, card=None, source=lambda: source, **spec)
     return Dataset(dataset_spec, prepare(dataset_spec), "unknown")
 
 

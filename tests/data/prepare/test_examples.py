@@ -208,7 +208,7 @@ def test_examples_of_a_rejected_image_are_rejected(tmp_path: Path, monkeypatch: 
                 for language in ("de", "en"):
                     yield Example(f"{key}/{language}", "", language, "train", {"t": "a"}, key, where=f"row {key}")
 
-    spec = DatasetSpec("given", "-", None, lambda: WithImages(lambda: iter(())))
+    spec = DatasetSpec(name="given", summary="-", card=None, source=lambda: WithImages(lambda: iter(())))
     store = prepare(spec)
     assert store.examples["id"].to_pylist() == ["good/de", "good/en"]
     rows = pq.read_table(store.folder / REJECTED).to_pylist()

@@ -43,7 +43,8 @@ class Slow(shared["ColourSource"]):
 
 
 (signals / f"{name} starts").touch()
-print(prepare(DatasetSpec("colours", "-", card, lambda: Slow({"train": 24, "validation": 6, "test": 14}))).fingerprint)
+source = lambda: Slow({"train": 24, "validation": 6, "test": 14})
+print(prepare(DatasetSpec(name="colours", summary="-", card=card, source=source)).fingerprint)
 """
 
 
@@ -89,7 +90,7 @@ def changed(spec: DatasetSpec, **fields: Any) -> DatasetSpec:
     def make() -> Source:
         return Changed(source.per_split)
 
-    return replace(spec, source=make)
+    return spec.model_copy(update={"source": make})
 
 
 def inside(folder: Path) -> set[str]:
@@ -182,7 +183,7 @@ def test_a_different_image_gives_a_different_fingerprint(fresh: Path, colours: C
 
     plain = prepare(spec)
     (fresh / "stores").rename(fresh / "elsewhere")
-    repainted = replace(spec, source=lambda: Repainted(source.per_split))
+    repainted = spec.model_copy(update={"source": lambda: Repainted(source.per_split)})
     assert prepare(repainted).fingerprint != plain.fingerprint
 
 
@@ -276,7 +277,7 @@ class Odd:
     ],
 )
 def test_an_inconsistent_source_is_refused(corrupted: dict[str, Any], message: str, fresh: Path) -> None:
-    spec = DatasetSpec("odd", "odd", Path("no-card.md"), lambda: Odd(**corrupted))
+    spec = DatasetSpec(name="odd", summary="odd", card=Path("no-card.md"), source=lambda: Odd(**corrupted))
     with pytest.raises(DataError) as caught:
         prepare(spec)
     assert str(caught.value) == message
@@ -296,7 +297,7 @@ def test_d4_partial_files_of_killed_processes_are_removed(fresh: Path, colours: 
 
 
 def test_a_folder_that_is_no_store_is_refused_before_the_preparation(fresh: Path) -> None:
-    spec = DatasetSpec("odd", "odd", Path("no-card.md"), Odd)
+    spec = DatasetSpec(name="odd", summary="odd", card=Path("no-card.md"), source=Odd)
     folder = store_folder(spec, Odd())
     folder.mkdir(parents=True)
     (folder / "something").write_text("")
@@ -343,7 +344,7 @@ def test_opening_a_checked_store_does_not_read_the_data(fresh: Path, monkeypatch
             for number in range(20_000):
                 yield Example(str(number), "text " * 400, "de", "train", {"t": "a"}, "x", slices={"s": "1"})
 
-    spec = DatasetSpec("big", "-", None, Big)
+    spec = DatasetSpec(name="big", summary="-", card=None, source=Big)
     folder = prepare(spec).folder
 
     def read() -> int:
