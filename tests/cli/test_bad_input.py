@@ -91,9 +91,9 @@ def test_a_mistyped_word_is_named_with_the_way_out(
 )
 def test_a_number_that_means_nothing_is_refused(words: list[str], command: Command, capsys: Capture) -> None:
     assert command("run", *words) == 2
-    said = capsys.readouterr().err
-    assert words[0] in said
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert words[0] in message
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize("encoder", ["foo", "small-cnn:33", "efficientnet-lite0:2048"])
@@ -102,9 +102,9 @@ def test_an_encoder_that_is_none_is_refused(
 ) -> None:
     words = ["--set", f"image_encoder={encoder}", "--dataset", "colours", "--device", "cpu"]
     assert command("run", *words, "--output", tmp_path / "run") == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("error: ")
-    assert f'"{encoder}"' in said
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("error: ")
+    assert f'"{encoder}"' in message
     assert not (tmp_path / "run").exists()
 
 

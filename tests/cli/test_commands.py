@@ -144,8 +144,8 @@ def test_d7_a_word_that_is_not_understood_does_not_act(words: list[str], command
 
 def test_a_mistyped_option_is_one_sentence_with_the_help_to_ask(command: Command, capsys: Capture) -> None:
     assert command("plugins", "chek") == 2
-    said = "No such command 'chek'. Did you mean 'check'? `mmeval plugins --help` explains the command."
-    assert capsys.readouterr().err == f"error: {said}\n"
+    message = "No such command 'chek'. Did you mean 'check'? `mmeval plugins --help` explains the command."
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_without_a_command_there_is_help(command: Command, capsys: Capture) -> None:

@@ -106,7 +106,7 @@ def test_what_is_allow_mismatch_is_refused_with_what_differs(fresh: Path, refuse
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["stats", "emoji41"], 'No data set is named "emoji41". Did you mean "emoji14"? `mmeval data` lists all.'),
         (["verify", "food101", "--source", "nowhere"], "--source nowhere: there is no such file or folder."),
@@ -128,18 +128,18 @@ def test_what_is_allow_mismatch_is_refused_with_what_differs(fresh: Path, refuse
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_sentence(words: list[str], said: str | None, fresh: Path, refused: Output) -> None:
+def test_a_mistake_is_one_sentence(words: list[str], message: str | None, fresh: Path, refused: Output) -> None:
     found = refused(*words)
-    assert said is None or found == said
+    assert message is None or found == message
     assert not (fresh / "home" / "stores").exists()
 
 
 def test_files_that_nobody_named_come_with_where_to_get_them(fresh: Path, refused: Output) -> None:
-    said = refused("stats", "fashion-product-images")
-    assert said.startswith(
+    message = refused("stats", "fashion-product-images")
+    assert message.startswith(
         "fashion-product-images is not prepared on this machine. Its two Parquet files (271 MB) are in"
     )
-    assert "`mmeval data prepare fashion-product-images --source FOLDER`" in said
+    assert "`mmeval data prepare fashion-product-images --source FOLDER`" in message
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_nothing_rejected_is_said(installed: None, fresh: Path, output: Output) 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--only", "fr"], "--only fr: colours has de, en, ja."),
         (["--label", "mauve"], '--label: no task of colours has the class "mauve"; `mmeval data card` lists them.'),
@@ -247,9 +247,9 @@ def test_nothing_rejected_is_said(installed: None, fresh: Path, output: Output) 
     ],
 )
 def test_what_there_is_none_of_is_said(
-    words: list[str], said: str, installed: None, fresh: Path, refused: Output
+    words: list[str], message: str, installed: None, fresh: Path, refused: Output
 ) -> None:
-    assert refused("show", "colours", *words) == said
+    assert refused("show", "colours", *words) == message
 
 
 def test_a_card_is_shown_as_it_is_shipped_or_made_of_the_data(
@@ -314,9 +314,9 @@ def test_a_full_disk_is_said_and_with_room_it_goes_on(fresh: Path, command: Comm
         source = food.write(fresh / "food", train=240, test=60)
         words = ("data", "prepare", "food101", "--source", source, "--allow-mismatch")
         assert command(*words) == 1
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert said.startswith("error: The disk is full (")
-        assert said.endswith("). Make room, then repeat the command; what is whole is kept.")
+        message = capsys.readouterr().err.splitlines()[-1]
+        assert message.startswith("error: The disk is full (")
+        assert message.endswith("). Make room, then repeat the command; what is whole is kept.")
         assert not list(disk.rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         assert command(*words) == 0

@@ -72,7 +72,7 @@ def test_from_the_archive_to_the_report(
 def test_who_labelled_a_row_reaches_a_model_only_where_the_user_says_so(
     command: Command, fresh: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An input that no real use has must not slip into anybody's scores, and must be said where it does."""
+    """An input that no real use has must not slip into anybody's scores, and must be message where it does."""
     (fresh / "given").mkdir()
     source = glami.write(fresh / "given")
     assert command("data", "prepare", "glami1m", "--source", source, "--allow-mismatch") == 0
@@ -86,8 +86,8 @@ def test_who_labelled_a_row_reaches_a_model_only_where_the_user_says_so(
     ]
     assert inputs[0] == {}
     assert "unknown" in inputs[1]["label_source"]
-    said = "shows models label_source, in testing too: "
-    assert said in paper.report_path.read_text(encoding="utf-8")
-    assert said in paper.readme_file.read_text(encoding="utf-8")
-    assert said in capsys.readouterr().out
-    assert said not in plain.report_path.read_text(encoding="utf-8")
+    message = "shows models label_source, in testing too: "
+    assert message in paper.report_path.read_text(encoding="utf-8")
+    assert message in paper.readme_file.read_text(encoding="utf-8")
+    assert message in capsys.readouterr().out
+    assert message not in plain.report_path.read_text(encoding="utf-8")

@@ -99,9 +99,9 @@ def test_d6_a_run_folder_that_is_read_only_is_said_so(
     capsys.readouterr()
     assert command(subcommand, tmp_path / "run") == 1
     file = "scores.parquet" if subcommand == "score" else "report.html"
-    said = sentence(capsys)
-    assert said.startswith(f"error: {tmp_path / 'run' / file} can't be written: ")
-    assert said.endswith("; change that, or work on a copy that you may write.")
+    message = sentence(capsys)
+    assert message.startswith(f"error: {tmp_path / 'run' / file} can't be written: ")
+    assert message.endswith("; change that, or work on a copy that you may write.")
 
 
 def test_d6_a_read_only_home_is_said_so_and_hinders_no_score(
@@ -120,9 +120,9 @@ def test_d6_a_read_only_home_is_said_so_and_hinders_no_score(
         assert command(subcommand, tmp_path / "run") == 0
     capsys.readouterr()
     assert command(*words[:-1], tmp_path / "other") == 1
-    said = sentence(capsys)
-    assert said.startswith(f"error: {home()}")
-    assert said.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {home()}).")
+    message = sentence(capsys)
+    assert message.startswith(f"error: {home()}")
+    assert message.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {home()}).")
 
 
 def test_d6_a_home_that_is_a_file_is_said_so(
@@ -132,9 +132,9 @@ def test_d6_a_home_that_is_a_file_is_said_so(
     monkeypatch.setenv("MMEVAL_HOME", str(file))
     for asked in (words, ["data", "prepare", "colours"], ["data", "stats", "colours"]):
         assert command(*asked) == 1
-        said = sentence(capsys)
-        assert "a file stands where a folder is needed" in said
-        assert said.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {file}).")
+        message = sentence(capsys)
+        assert "a file stands where a folder is needed" in message
+        assert message.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {file}).")
     assert file.read_text() == "mine"
     assert command("data") == command("plugins") == 0
 
@@ -178,9 +178,9 @@ def test_d6_an_output_that_cannot_be_is_said_so(
     output: str, why: str, words: list[object], command: Command, capsys: Capture, tmp_path: Path
 ) -> None:
     assert command(*words[:-1], tmp_path / output) in (1, 2)
-    said = sentence(capsys)
-    assert str(tmp_path / output) in said
-    assert why in said
+    message = sentence(capsys)
+    assert str(tmp_path / output) in message
+    assert why in message
 
 
 @pytest.mark.parametrize("where", ["--set=text_encoder=", "--plugin=", "--output=", "--dataset=table:"])
