@@ -14,7 +14,7 @@ from pathlib import Path
 import mmeval
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WIDTH, HEIGHT = 1180, 1240
+WIDTH, HEIGHT = 1180, 730
 
 
 def main() -> None:

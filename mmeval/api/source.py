@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Union
 
 from mmeval.api.task import Task
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    ImageData = bytes | NDArray[np.uint8]
-    """An encoded image (JPEG, PNG, WebP, AVIF, GIF, TIFF, BMP, JPEG 2000), or uint8 pixels ``[H, W, 3]`` (RGB) or
-    ``[H, W]``."""
+# Union, because a quoted name has no ``|``; quoted, so that listing data sets does not import NumPy.
+ImageData = Union[bytes, "NDArray[np.uint8]"]
+"""An encoded image (JPEG, PNG, WebP, AVIF, GIF, TIFF, BMP, JPEG 2000), or its pixels: uint8 ``[H, W, 3]`` (RGB) or
+``[H, W]`` (grey)."""
 
 
 @dataclass(frozen=True)

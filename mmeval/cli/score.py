@@ -29,10 +29,10 @@ def score(
     """
     from mmeval.cli.run import show_result
     from mmeval.runs.folder import RunFolder
-    from mmeval.runs.scoring import Named, score_again
+    from mmeval.runs.scoring import ScoringPlugins, score_again
 
     folder = RunFolder(run)
-    score_again(folder, Named(tuple(metrics or ()), plugin, dataset))
+    score_again(folder, ScoringPlugins(tuple(metrics or ()), plugin, dataset))
     show_result(folder)
 
 

@@ -21,8 +21,8 @@ from mmeval.data.request import DatasetRequest
 from mmeval.engine.collate import Collate
 from mmeval.engine.fit import task_loss
 from mmeval.engine.model import Model, TrainableModel
-from mmeval.engine.optim import optimizer
-from mmeval.engine.predict import logits_of
+from mmeval.engine.optim import build_optimizer
+from mmeval.engine.predict import check_logits
 from mmeval.engine.runner import TorchRunner, as_model
 from mmeval.errors import MissingWeightsError, UserError
 from mmeval.home import VARIABLE
@@ -176,13 +176,13 @@ def _step(plugin: PluginUnderTest, preset: str, model: TorchModel, examples: Exa
     A parameter may stay unchanged: behind a hundred layers of random weights, an update may be too small for float32.
     """
     batch = Collate(examples, model, CPU, labels=True)(np.arange(len(examples)))
-    optim = optimizer(model.train(), model.config.recipe)
+    optim = build_optimizer(model.train(), model.config.recipe)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     initial, without_gradient, losses = _norms(trainable), set(trainable), list[float]()
     while (without_gradient or not losses) and len(losses) < STEPS:
         optim.zero_grad()
         output = model(batch)
-        logits_of(output, plugin.store.tasks, len(batch))
+        check_logits(output, plugin.store.tasks, len(batch))
         loss = task_loss(output, batch.labels, 0.0)
         losses.append(loss.item())
         if not np.isfinite(losses[-1]):

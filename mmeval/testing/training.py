@@ -13,8 +13,8 @@ from mmeval.data.examples import Examples
 from mmeval.engine.collate import Collate
 from mmeval.engine.fit import task_loss
 from mmeval.engine.model import TrainableModel
-from mmeval.engine.optim import optimizer
-from mmeval.engine.predict import logits_of
+from mmeval.engine.optim import build_optimizer
+from mmeval.engine.predict import check_logits
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn.model import TorchModel
 from mmeval.runs.attribution import attributed
@@ -155,12 +155,12 @@ def _steps(plugin: PluginUnderTest, model: TorchModel, examples: Examples, count
     recipe = plugin.torch_config.recipe
     torch.manual_seed(0)
     model.train()
-    optim, batch = optimizer(model, recipe), _batch(plugin, examples, labels=True)
+    optim, batch = build_optimizer(model, recipe), _batch(plugin, examples, labels=True)
     for _ in range(count):
         with attributed(plugin.spec, "while it was trained"):
             optim.zero_grad()
             output = model(batch)
-            logits_of(output, plugin.store.tasks, len(batch))
+            check_logits(output, plugin.store.tasks, len(batch))
             loss = task_loss(output, batch.labels, 0.0)
             if not loss.requires_grad:
                 raise NotApplicable("the model has no trainable parameter")
@@ -178,5 +178,5 @@ def _batch(plugin: PluginUnderTest, examples: Examples, *, labels: bool) -> Batc
 
 
 def _probabilities(plugin: PluginUnderTest, output: object, size: int) -> Probabilities:
-    logits = logits_of(output, plugin.store.tasks, size)
+    logits = check_logits(output, plugin.store.tasks, size)
     return {task.name: logits[task.name].float().softmax(-1).cpu().numpy() for task in plugin.store.tasks}

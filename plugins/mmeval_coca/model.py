@@ -21,6 +21,7 @@ from mmeval.nn import (
     ClassPrior,
     Encoded,
     Encoder,
+    FeatureDropout,
     Heads,
     ImageEncoder,
     ImageInput,
@@ -357,14 +358,6 @@ class TextDecoder(TextEncoder):
         """Ids -> states of the tokens; ``pooled`` is that of [CLS]."""
         out: Encoded = self.decoder(self.words(ids), mask)
         return out
-
-
-class FeatureDropout(nn.Dropout):
-    """Dropout of ``[B, T, D]`` that drops a feature in all tokens of an example at once."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[B, T, D]`` -> ``[B, T, D]``."""
-        return x * super().forward(x.new_ones(len(x), 1, x.shape[2])) if self.training and self.p else x
 
 
 class StateDecoder(nn.Module):

@@ -99,9 +99,9 @@ def test_a_data_set_is_prepared_from_its_files_and_found_by_name(fresh: Path, ou
 def test_data_that_differs_from_its_card_is_refused(fresh: Path, refused: Output) -> None:
     source = food.write(fresh / "food", train=60, test=30)
     assert refused("prepare", "food101", "--source", source) == (
-        "food101 is not as its data card says (food101.md): examples in test: the card says 22716, the data has 30; "
+        "food101 differs from its data card (food101.md): examples in test: the card says 22716, the data has 30; "
         "examples in train+validation: the card says 67988, the data has 60; images: the card says 90704, the data "
-        "has 88. --allow-mismatch takes it nevertheless, and says so wherever it is scored."
+        "has 88. --allow-mismatch accepts it, and marks every score of it."
     )
 
 
@@ -110,14 +110,17 @@ def test_data_that_differs_from_its_card_is_refused(fresh: Path, refused: Output
     [
         (["stats", "emoji41"], 'No data set is named "emoji41". Did you mean "emoji14"? `mmeval data` lists all.'),
         (["verify", "food101", "--source", "nowhere"], "--source nowhere: there is no such file or folder."),
-        (["stats", "emoji14", "--source", "x"], "--source x: emoji14 is made of packages; leave --source out."),
+        (
+            ["stats", "emoji14", "--source", "x"],
+            "--source x: emoji14 is generated from installed packages; leave --source out.",
+        ),
         (
             ["show", "food101:big"],
             'food101 has no variant "big"; its variants are title, title-masked, mmbt, mmbt-title-masked.',
         ),
         (
             ["prepare", "emoji14", "--columns", "text=a"],
-            "--columns text=a: only a table has it; write --dataset table:PATH.",
+            "--columns text=a: only tables have this option; write --dataset table:PATH.",
         ),
         (
             ["prepare", "emoji14", "--save", "x.toml"],
@@ -157,9 +160,10 @@ def test_verify_lists_what_matches_and_what_does_not(clothes: Path, output: Outp
     """The exit status tells scripts the result."""
     lines = output("verify", NAME).splitlines()
     assert lines[0].startswith(f"{NAME}-mismatched in {clothes / 'home' / 'stores' / NAME}")
-    assert lines[1] == "✓ whole: 3 files are as they were written"
+    assert lines[1] == "✓ intact: the content of 3 files is unchanged"
     assert (
-        "! examples in train+validation+test: the card says 44072, the data has 68 (taken as not the release)" in lines
+        "! examples in train+validation+test: the card says 44072, the data has 68 (accepted with --allow-mismatch)"
+        in lines
     )
     assert lines[-1].startswith("! 2 rows were rejected: ")
     (shard,) = (clothes / "home" / "stores" / NAME / "pictures").glob("*/images-00000.arrow")
@@ -176,7 +180,7 @@ def test_verify_fails_for_released_data_that_differs_from_its_card(
     installed: None, fresh: Path, output: Output
 ) -> None:
     """As when the card is corrected after the data was prepared."""
-    assert "✓ as its card says (colours.md)" in output("verify", "colours")
+    assert "✓ agrees with its card (colours.md)" in output("verify", "colours")
     card = fresh / "colours.md"
     card.write_text(card.read_text().replace("images: 44", "images: 45"))
     assert "✗ images: the card says 45, the data has 44\n" in output("verify", "colours", status=1)

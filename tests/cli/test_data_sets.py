@@ -86,7 +86,7 @@ def test_the_label_source_reaches_a_model_only_on_request(
     ]
     assert inputs[0] == {}
     assert "unknown" in inputs[1]["label_source"]
-    message = "shows models label_source, in testing too: "
+    message = "see label_source, also in testing: "
     assert message in paper.report_path.read_text(encoding="utf-8")
     assert message in paper.readme_file.read_text(encoding="utf-8")
     assert message in capsys.readouterr().out

@@ -43,16 +43,16 @@ def test_a_table_is_prepared_shown_counted_and_checked(table: str, command: Comm
     out, err = capsys.readouterr()
     assert out.startswith("shop is ready: 178 examples in 2 languages, 89 images.")
     assert f"Next: mmeval run --dataset table:shop.csv --columns {COLUMNS}, or repeat this command with --save" in out
-    assert "shop.csv is separated by semicolons, as its header line is\n" in err
+    assert "shop.csv is separated by semicolons, like its header line\n" in err
     assert "Rejected: 2 rows" in err
     assert command("data", "stats", table, *options, "--json") == 0
     assert json.loads(capsys.readouterr().out)["examples"] == 178
     assert command("data", "show", table, *options, "-n", "5", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 5
     assert command("data", "show", table, *options, "--rejected") == 0
-    assert "the image's file 7.png is not there" in capsys.readouterr().out
+    assert "the image's file 7.png is missing" in capsys.readouterr().out
     assert command("data", "verify", table, *options) == 0
-    assert "whole: 3 files are as they were written" in capsys.readouterr().out
+    assert "intact: the content of 3 files is unchanged" in capsys.readouterr().out
     assert command("data", "card", table, *options) == 0
     assert "Farbe: [blue, green, red]" in capsys.readouterr().out
 
@@ -67,7 +67,7 @@ def test_a_saved_table_is_listed_and_has_a_name(table: str, command: Command, ca
 def test_a_mistake_is_one_sentence(table: str, command: Command, capsys: Capture) -> None:
     assert command("data", "prepare", table) == 2
     assert capsys.readouterr().err == (
-        "error: shop.csv: which columns hold texts or images and the class? Say it: "
+        "error: shop.csv: which columns hold texts or images and the class? Name them: "
         "--columns text=NAME,image=NAME,label=NAME. Its columns are Artikel, Foto, Titel, Sprache, Farbe.\n"
     )
 

@@ -135,17 +135,15 @@ def test_versions_are_ordered_as_numbers(made: tuple[int, int], core: tuple[int,
     """1.10 is newer than 1.9; the message asks to upgrade the older side."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compat, "API_VERSION", "{}.{}".format(*core))
-        expected = compat.incompatibility("{}.{}".format(*made))
+        reason = compat.incompatibility("{}.{}".format(*made))
     fits = made[0] == core[0] and made[1] <= core[1]
-    assert (expected is None) is fits
-    if expected:
-        assert expected.endswith("; upgrade mmeval-multilingual" if made > core else "; upgrade the plugin")
+    assert (reason is None) is fits
+    if reason:
+        assert reason.endswith("; upgrade mmeval-multilingual" if made > core else "; upgrade the plugin")
 
 
 @given(st.text(max_size=8) | st.from_regex(r"\d{0,3}\.\d{0,3}", fullmatch=True))
 def test_any_stated_version_is_understood_or_refused(stated: str) -> None:
     """A wrong constant must not break the listing."""
-    expected = compat.incompatibility(stated)
-    assert expected is None or expected.endswith(
-        ("; upgrade mmeval-multilingual", "; upgrade the plugin", 'such as "1.2"')
-    )
+    reason = compat.incompatibility(stated)
+    assert reason is None or reason.endswith(("; upgrade mmeval-multilingual", "; upgrade the plugin", 'such as "1.2"'))

@@ -290,7 +290,7 @@ def test_after_run_is_called(install: Install) -> None:
 
 
 def test_every_hook_has_a_test_here() -> None:
-        names = {name for name, value in vars(hooks).items() if hasattr(value, f"{hooks.PROJECT}_spec")}
+    names = {name for name, value in vars(hooks).items() if hasattr(value, f"{hooks.PROJECT}_spec")}
     assert len(names) >= 6
     assert {f"test_{name}_is_called" for name in names} <= set(globals())
 

@@ -23,7 +23,6 @@ from mmeval_coca.model import (
     CoCa,
     ContrastiveLoss,
     CrossAttention,
-    FeatureDropout,
     LastTokenAttention,
     MultimodalDecoder,
     MultimodalLayer,
@@ -384,16 +383,6 @@ def test_a_single_pair_has_no_contrastive_loss() -> None:
     assert set(net(batch(net, has_image=torch.arange(6) == 2)).losses) == {"captioning"}
 
 
-def test_feature_dropout_drops_a_feature_in_all_tokens_of_an_example() -> None:
-    torch.manual_seed(0)
-    drop, x = FeatureDropout(0.25), torch.ones(40, 5, 50)
-    out = drop.train()(x)
-    assert torch.equal(out, out[:, :1].expand_as(x))
-    assert out.unique().tolist() == pytest.approx([0, 4 / 3])
-    assert (out[:, 0] == 0).float().mean() == pytest.approx(0.25, abs=0.03)
-    assert torch.equal(drop.eval()(x), x)
-
-
 def test_dropout_applies_to_each_residual_branch() -> None:
     """With a rate of 1 a layer returns its input in training, and in evaluation it does not."""
     torch.manual_seed(0)
@@ -481,7 +470,7 @@ def test_frozen_layers_stay_frozen_after_frozen_epochs(of: str) -> None:
     net = model(f"{of}_tuning.frozen_layers=1", f"{of}_tuning.frozen_epochs=1")
     encoder: Any = net.image_encoder if of == "image" else net.text_encoder
     for held in (True, False):
-        encoder.hold(held)
+        encoder.freeze_for_now(held)
     learns = [any(p.requires_grad for p in block.parameters()) for block in encoder.blocks()]
     assert learns == [False, True]
 

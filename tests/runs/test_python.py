@@ -79,7 +79,7 @@ def test_options_as_typed_on_the_command_line_are_accepted(requested: list[Reque
 
 
 def test_unknown_inputs_raise_user_error() -> None:
-    with pytest.raises(UserError, match="^--inputs audio: write image\\+text, image or text.$"):
+    with pytest.raises(UserError, match=r"^--inputs audio: write image\+text, image or text\.$"):
         mmeval.run(inputs="audio")
 
 
@@ -93,7 +93,7 @@ def test_a_finished_run_gives_arrow_tables(finished: RunFolder) -> None:
 
 
 def test_a_seed_that_was_not_trained_is_refused(finished: RunFolder) -> None:
-    with pytest.raises(RunFolderError, match="has no training seed 7; it has 0, 1.$"):
+    with pytest.raises(RunFolderError, match=r"has no training seed 7; it has 0, 1\.$"):
         finished.predictions(7)
 
 

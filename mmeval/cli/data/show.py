@@ -11,7 +11,7 @@ from mmeval.cli.options import AsJson, open_dataset, takes_dataset
 from mmeval.data.request import DatasetRequest
 
 if TYPE_CHECKING:
-    from mmeval.data.sample import Shown
+    from mmeval.data.sample import Preview
     from mmeval.data.store import Store
 
 
@@ -55,7 +55,7 @@ def show(
     console().print(cell(f"Page with the images: {path}"), style="dim", soft_wrap=True)
 
 
-def _print(examples: list[Shown]) -> None:
+def _print(examples: list[Preview]) -> None:
     from rich.table import Table
 
     from mmeval.console import cell, console

@@ -17,7 +17,7 @@ def verify(
 
     The exit status is 0 if they match, 1 if not, 2 if the data can't be opened.
     """
-    from mmeval.data.open.verify import Verdict
+    from mmeval.data.open.verify import Status
     from mmeval.data.open.verify import verify as check
 
     data = open_dataset(dataset)
@@ -25,15 +25,15 @@ def verify(
     if json:
         from mmeval.console import print_json
 
-        print_json([{"verdict": finding.verdict.value, "text": finding.text} for finding in findings])
+        print_json([{"verdict": finding.status.value, "text": finding.text} for finding in findings])
     else:
         from rich.text import Text
 
         from mmeval.console import cell, console
 
-        marks = {Verdict.GOOD: ("✓", "green"), Verdict.WARNING: ("!", "yellow"), Verdict.BAD: ("✗", "bold red")}
+        marks = {Status.GOOD: ("✓", "green"), Status.WARNING: ("!", "yellow"), Status.BAD: ("✗", "bold red")}
         screen = console()
         screen.print(cell(f"{data.store.name} in {data.store.folder}", "bold"), soft_wrap=True)
         for finding in findings:
-            screen.print(Text.assemble(marks[finding.verdict], " ", cell(finding.text)), soft_wrap=True)
-    raise typer.Exit(1 if any(finding.verdict is Verdict.BAD for finding in findings) else 0)
+            screen.print(Text.assemble(marks[finding.status], " ", cell(finding.text)), soft_wrap=True)
+    raise typer.Exit(1 if any(finding.status is Status.BAD for finding in findings) else 0)
