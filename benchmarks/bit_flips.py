@@ -123,7 +123,7 @@ def _trials(folder: Path) -> list[Trial]:
     from mmeval import RunFolder
     from mmeval.data.open.resolve import open_data
     from mmeval.data.request import DatasetRequest
-    from mmeval.engine.embeddings import embeddings
+    from mmeval.engine.embeddings import image_embeddings
     from mmeval.nn import image_encoder
     from mmeval.plugin.manager import Manager
     from mmeval.runs.pipeline import run
@@ -163,7 +163,7 @@ def _trials(folder: Path) -> list[Trial]:
     def of_embeddings(rng: random.Random) -> object:  # noqa: ARG001
         store = open_data(request.dataset, Manager()).store
         rows = np.arange(store.image_count)
-        return embeddings(encoder, store, rows, torch.device("cpu")).gather(rows).tobytes()
+        return image_embeddings(encoder, store, rows, torch.device("cpu")).gather(rows).tobytes()
 
     of_embeddings(rng=random.Random(0))
     home = folder / "home"

@@ -30,8 +30,8 @@ from mmeval.data.loader import batches
 from mmeval.data.prepare.prepare import prepare
 
 IMAGES, SIDE, BATCH, ROUNDS, CORES = 4096, 224, 64, 7, 2
-BUFFER_ROUNDS = 15
-"""Rounds of ``--buffers``, whose two sides differ by a few per cent."""
+BUFFER_ROUNDS, BUFFER_BATCHES = 15, (64, 256)
+"""Rounds and batch sizes of ``--buffers``, whose two sides differ by a few per cent."""
 
 
 class Images:
@@ -55,13 +55,13 @@ class Images:
             yield Example(str(number), "", "de", "train", {"t": "a"}, str(number))
 
 
-def ours(examples: Examples) -> int:
+def ours(examples: Examples, size: int = BATCH) -> int:
     """The Store's bytes, in batches, as the engine reads them."""
 
     def make(rows: np.ndarray[Any, Any]) -> torch.Tensor:
         return decode_batch(examples.encoded_images(examples.image_rows[rows]), (SIDE, SIDE))
 
-    return sum(len(batch) for batch in batches(np.arange(len(examples)), BATCH, make, workers=CORES))
+    return sum(len(batch) for batch in batches(np.arange(len(examples)), size, make, workers=CORES))
 
 
 def bare(files: list[Path]) -> int:
@@ -105,19 +105,21 @@ class NewMemory:
 def compare_buffers(examples: Examples) -> None:
     """Print what memory of earlier batches saves: wall time, and CPU time, which other processes disturb less."""
     memories: dict[str, Any] = {"buffers": images._BUFFERS, "new memory": NewMemory()}
-    wall: dict[str, list[float]] = {name: [] for name in memories}
-    cpu: dict[str, list[float]] = {name: [] for name in memories}
-    for round_ in range(BUFFER_ROUNDS + 1):
-        for name in sorted(memories, reverse=round_ % 2 == 1):
-            images._BUFFERS = memories[name]
-            started, used = time.perf_counter(), time.process_time()
-            assert ours(examples) == IMAGES
-            if round_:  # the first round warms up
-                wall[name].append(time.perf_counter() - started)
-                cpu[name].append(time.process_time() - used)
-    for kind, seconds in (("wall time", wall), ("CPU time", cpu)):
-        middle = {name: statistics.median(values) for name, values in seconds.items()}
-        print(f"{kind}, new memory / buffers  {middle['new memory'] / middle['buffers']:.3f}")
+    for size in BUFFER_BATCHES:
+        wall: dict[str, list[float]] = {name: [] for name in memories}
+        cpu: dict[str, list[float]] = {name: [] for name in memories}
+        for round_ in range(BUFFER_ROUNDS + 1):
+            for name in sorted(memories, reverse=round_ % 2 == 1):
+                images._BUFFERS = memories[name]
+                started, used = time.perf_counter(), time.process_time()
+                assert ours(examples, size) == IMAGES
+                if round_:  # the first round warms up
+                    wall[name].append(time.perf_counter() - started)
+                    cpu[name].append(time.process_time() - used)
+        for kind, seconds in (("wall time", wall), ("CPU time", cpu)):
+            middle = {name: statistics.median(values) for name, values in seconds.items()}
+            ratio = middle["new memory"] / middle["buffers"]
+            print(f"batches of {size:>3}, {kind}, new memory / buffers  {ratio:.3f}", flush=True)
 
 
 def main() -> None:
@@ -126,7 +128,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["MMEVAL_HOME"] = name
         with quiet():
-            store = prepare(DatasetSpec("reading", "-", None, Images))
+            store = prepare(DatasetSpec(name="reading", summary="-", card=None, source=Images))
         examples = Examples(store, "train")
         if "--buffers" in sys.argv[1:]:
             compare_buffers(examples)

@@ -3,8 +3,8 @@
     python benchmarks/scoring.py
 
 116,004 rows, 191 classes, 13 languages, random predictions of 70 % accuracy. Prints seconds, ratios, peak memory. Our
-scores start from judged rows, as they do in a run, where the interval is what takes the time; the price of judging is
-printed beside.
+scores start from the outcomes per row, as in a run, where the interval takes most of the time; the time to compute the
+outcomes is printed beside.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
-from mmeval.metrics.bootstrap import Judged, resampled
+from mmeval.metrics.bootstrap import Outcomes, bootstrap_statistics
 from mmeval.metrics.counts import grouped_counts, macro_f1, weighted_f1
 from mmeval.metrics.per_example import top1, top5
 from mmeval.runs.environment import peak_memory_bytes
@@ -51,8 +51,8 @@ def main() -> None:
             by_scikit_learn(own)
 
     def intervals() -> None:
-        judged = Judged(true, predicted, values, CLASSES)
-        for block in resampled(judged, rows, np.arange(ROWS), RESAMPLES):
+        outcomes = Outcomes(true, predicted, values, CLASSES)
+        for block in bootstrap_statistics(outcomes, rows, np.arange(ROWS), RESAMPLES):
             for statistics in block:
                 macro_f1(statistics.counts), weighted_f1(statistics.counts)
 

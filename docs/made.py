@@ -33,11 +33,11 @@ TRAINING_PATH = (
     ("mmeval/cli/run.py", "run", "parses the command"),
     ("mmeval/runs/pipeline.py", "run", "prepares, trains, predicts, scores, reports"),
     ("mmeval/runs/train.py", "run_seed", "builds, trains and saves the model of one training seed, and predicts"),
-    ("mmeval/engine/runner.py", "TorchRunner.fit", "chooses device and precision"),
-    ("mmeval/engine/fit.py", "fit", "the training loop: step, validation, checkpoint"),
+    ("mmeval/engine/runner.py", "TorchRunner.fit", "chooses the precision"),
+    ("mmeval/engine/fit.py", "fit", "the training loop: steps, validation, checkpoint"),
 )
 """At most five files; a test compares the page with the code."""
-HIDDEN_BASES = {"_Frozen", "StrEnum"}
+HIDDEN_BASES = {"Spec", "StrEnum", "_Frozen"}
 
 
 def include(path: str, language: str = "python") -> str:
@@ -68,8 +68,8 @@ def groups() -> str:
 
 def checks() -> str:
     """The contract as a table."""
-    rows = [f"| `{one.name}` | {one.reason} | {one.breaks} |" for one in mmeval.testing.CHECKS.values()]
-    return "\n".join(["| check | the rule | without it |", "|---|---|---|", *rows])
+    rows = [f"| `{check.name}` | {check.rule} | {check.consequence} |" for check in mmeval.testing.CHECKS.values()]
+    return "\n".join(["| check | rule | if broken |", "|---|---|---|", *rows])
 
 
 def training_path() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal, Self
 
@@ -95,6 +95,18 @@ class FileRecord(_Frozen):
     """Its size."""
     rows: int | None = Field(default=None, ge=0)
     """Rows of a Parquet file; None for any other."""
+
+
+def require_inside(files: Iterable[str]) -> None:
+    """Check that every name is a relative path that stays inside the run folder.
+
+    Raises:
+        ValueError: a name is absolute, leads out of the folder, or has a backslash or a null character.
+    """
+    for name in files:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name or not path.parts:
+            raise ValueError(f"{name!r} is not a path inside the run folder")
 
 
 class SeedFacts(BaseModel):
@@ -249,10 +261,7 @@ class Record(AsTyped, Environment):
     @field_validator("files")
     @classmethod
     def _stay_inside_the_folder(cls, files: dict[str, FileRecord]) -> dict[str, FileRecord]:
-        for name in files:
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name or not path.parts:
-                raise ValueError(f"{name!r} is no path inside the run folder")
+        require_inside(files)
         return files
 
     @model_validator(mode="after")

@@ -93,7 +93,7 @@ def _cached(rows: Rows, images: NDArray[np.int64]) -> tuple[str, Embeddings] | N
     """Return the name of an encoder and its embeddings, if the cache has those of all ``images``; else None."""
     if not any((home() / "embeddings").glob("*/part-*.npy")):
         return None
-    from mmeval.engine.embeddings import cached_embeddings
+    from mmeval.engine.embeddings import cached_image_embeddings
     from mmeval.nn.build import image_encoder
 
     for size in SIZES:
@@ -102,8 +102,8 @@ def _cached(rows: Rows, images: NDArray[np.int64]) -> tuple[str, Embeddings] | N
         except MissingExtraError:
             return None
         for device in DEVICES:
-            embeddings, has = cached_embeddings(encoder, rows.store, device)
-            if has[images].all():
+            embeddings = cached_image_embeddings(encoder, rows.store, device)
+            if embeddings.present[images].all():
                 return encoder.name, embeddings
     return None
 
@@ -111,11 +111,11 @@ def _cached(rows: Rows, images: NDArray[np.int64]) -> tuple[str, Embeddings] | N
 def _computed(rows: Rows, name: str) -> tuple[str, Embeddings]:
     import torch
 
-    from mmeval.engine.embeddings import embeddings
+    from mmeval.engine.embeddings import image_embeddings
     from mmeval.nn.build import image_encoder
 
     encoder = image_encoder(name, frozen=True)
-    return encoder.name, embeddings(encoder, rows.store, rows.image, torch.device("cpu"))
+    return encoder.name, image_embeddings(encoder, rows.store, rows.image, torch.device("cpu"))
 
 
 def _not_computed(encoder: str, split: str, why: str) -> EmbeddingDuplicates:

@@ -39,7 +39,7 @@ def planted() -> Callable[..., Store]:
 
     def make(examples: Given, images: Mapping[str, bytes] | None = None, tasks: tuple[Task, ...] = ()) -> Store:
         source = Planted(examples, images or {}, tasks)
-        return prepare(DatasetSpec("planted", "defects", None, lambda: source))
+        return prepare(DatasetSpec(name="planted", summary="defects", card=None, source=lambda: source))
 
     return make
 

@@ -127,7 +127,7 @@ def test_an_output_of_something_else_is_refused(
     (tmp_path / "thesis" / "chapter.tex").write_text("precious")
     assert command("run", "--dataset", "colours", "--device", "cpu", "--output", tmp_path / "thesis") == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: --output {tmp_path / 'thesis'} exists and is no run folder; name another one."
+        f"error: --output {tmp_path / 'thesis'} exists and is not a run folder; name another folder."
     )
 
 

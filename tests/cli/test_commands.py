@@ -42,7 +42,8 @@ class Config(mmeval.ModelConfig):
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec("mine", "a test", Config, lambda *_: None, "0.3", ("text",), "none", "MIT", {"tiny": {}}))
+    register(mmeval.ModelSpec(name="mine", summary="a test", config=Config, build=lambda *_: None,
+        version="0.3", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
 '''
 
 

@@ -26,7 +26,7 @@ SLOW = """
 import os, time
 from pathlib import Path
 import mmeval
-from tests.data.test_images import Given as Images
+from tests.data.prepare.test_images import Given as Images
 
 
 class Given(Images):
@@ -42,7 +42,7 @@ def wait(number):
 
 @mmeval.hookimpl
 def register_datasets(register):
-    register(mmeval.DatasetSpec("slow", "slow", None, lambda: Given(5, wait)))
+    register(mmeval.DatasetSpec(name="slow", summary="slow", card=None, source=lambda: Given(5, wait)))
 """
 
 
@@ -110,7 +110,10 @@ def test_what_is_allow_mismatch_is_refused_with_what_differs(fresh: Path, refuse
     [
         (["stats", "emoji41"], 'No data set is named "emoji41". Did you mean "emoji14"? `mmeval data` lists all.'),
         (["verify", "food101", "--source", "nowhere"], "--source nowhere: there is no such file or folder."),
-        (["stats", "emoji14", "--source", "x"], "--source x: emoji14 is made of packages; leave --source out."),
+        (
+            ["stats", "emoji14", "--source", "x"],
+            "--source x: emoji14 is generated from installed packages; leave --source out.",
+        ),
         (
             ["show", "food101:big"],
             'food101 has no variant "big"; its variants are title, title-masked, mmbt, mmbt-title-masked.',
@@ -124,7 +127,7 @@ def test_what_is_allow_mismatch_is_refused_with_what_differs(fresh: Path, refuse
             "--save x.toml: emoji14 has a name already; only a table can be saved.",
         ),
         (["prepare", "table:nowhere.csv"], None),
-        (["card", "colours", "--of-the-data", "--language", "de"], None),
+        (["card", "colours", "--generate", "--language", "de"], None),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -208,11 +211,11 @@ def test_stats_fit_a_terminal_of_eighty_columns(installed: None, fresh: Path) ->
 
 def test_stats_say_how_to_see_what_was_rejected(clothes: Path, output: Output) -> None:
     """With the name that can be typed, which the Store's name may not be."""
-    assert output("stats", NAME).endswith(f"2 rows were rejected: `mmeval data show {NAME} --rejected`\n")
+    assert output("stats", NAME).endswith(f"2 rows were rejected: `mmeval data show {NAME} --rejected` lists them.\n")
     shown = output("show", NAME, "--rejected")
     assert "50009: the image has no bytes" in shown
     assert "has the id of train-00000-of-00002" in shown
-    assert shown.splitlines()[-1].startswith("2 of 2; all in ")
+    assert shown.splitlines()[-1].startswith("2 of 2 rejected rows; all are in ")
     rows = json.loads(output("show", NAME, "--rejected", "--json", "-n", "1"))
     assert [row["id"] for row in rows] == ["1163"]
 
@@ -220,11 +223,11 @@ def test_stats_say_how_to_see_what_was_rejected(clothes: Path, output: Output) -
 def test_examples_are_shown_here_and_on_a_page(installed: None, fresh: Path, output: Output) -> None:
     shown = output("show", "colours", "-n", "3", "--split", "test", "--only", "ja", "--label", "green")
     header, *rows, last = shown.splitlines()
-    assert header.split() == ["id", "lang", "split", "text", "labels", "what", "else", "is", "known"]
+    assert header.split() == ["id", "lang", "split", "text", "labels", "other", "values"]
     assert len(rows) == 3
     assert all("緑の" in row and "green" in row and "number: " in row for row in rows)
     page = fresh / "home" / "pages" / "colours.html"
-    assert last == f"With their images: {page}"
+    assert last == f"Page with the images: {page}"
     assert page.read_text(encoding="utf-8").count("data:image/png;base64,") == 3
     output("show", "colours", "--page", fresh / "mine.html", "--seed", "1")
     assert (fresh / "mine.html").is_file()
@@ -260,7 +263,7 @@ def test_a_card_is_shown_as_it_is_shipped_or_made_of_the_data(
     assert output("card", "glami1m").rstrip("\n") == (cards_folder() / "glami1m.md").read_text("utf-8").rstrip("\n")
     assert not (fresh / "home").exists()
     path = fresh / "made" / "card.md"
-    assert output("card", "colours", "--of-the-data", "--output", path) == f"Wrote {path}\n"
+    assert output("card", "colours", "--generate", "--output", path) == f"Wrote {path}\n"
     card = read_card(path)
     assert (card.name, card.images, card.licence) == ("colours", 44, "cc0-1.0")
     assert "squares" in card.body
@@ -285,7 +288,7 @@ def test_named_tables_are_listed_and_nothing_heavy_is_loaded(fresh: Path) -> Non
 def test_ctrl_c_says_that_what_is_prepared_is_kept(
     install: Callable[[str, str, str], None], fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the same command goes on."""
+    """The same command resumes."""
     install("datasets", "slow", SLOW)
     root = Path(__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", f"{os.environ['PYTHONPATH']}{os.pathsep}{root}")
@@ -298,7 +301,7 @@ def test_ctrl_c_says_that_what_is_prepared_is_kept(
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err == "error: Stopped. What is prepared is kept; repeat the command to go on.\n"
+    assert err == "error: Stopped; the images prepared so far are kept. Repeat the command to resume.\n"
     again = subprocess.run(call, capture_output=True, text=True, check=True)
     assert again.stdout.startswith("slow is ready: 1 examples in 1 language, ")
 

@@ -86,7 +86,7 @@ def test_who_labelled_a_row_reaches_a_model_only_where_the_user_says_so(
     ]
     assert inputs[0] == {}
     assert "unknown" in inputs[1]["label_source"]
-    said = "shows models label_source, in testing too: "
+    said = "see label_source, also in testing: "
     assert said in paper.report_path.read_text(encoding="utf-8")
     assert said in paper.readme_file.read_text(encoding="utf-8")
     assert said in capsys.readouterr().out

@@ -42,7 +42,7 @@ def test_a_table_is_prepared_shown_counted_and_checked(table: str, command: Comm
     assert command("data", "prepare", table, *options) == 0
     out, err = capsys.readouterr()
     assert out.startswith("shop is ready: 178 examples in 2 languages, 89 images.")
-    assert f"Next: mmeval run --dataset table:shop.csv --columns {COLUMNS}, or this again with --save" in out
+    assert f"Next: mmeval run --dataset table:shop.csv --columns {COLUMNS}, or repeat this command with --save" in out
     assert "shop.csv is separated by semicolons, like its header line\n" in err
     assert "Rejected: 2 rows" in err
     assert command("data", "stats", table, *options, "--json") == 0

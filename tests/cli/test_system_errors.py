@@ -42,7 +42,8 @@ class Even:
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec("even", "s", mmeval.ModelConfig, Even, "1", ("text",), "none", "MIT", {"tiny": {}}))
+    register(mmeval.ModelSpec(name="even", summary="s", config=mmeval.ModelConfig, build=Even,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
 '''
 
 
@@ -187,8 +188,8 @@ def test_d6_a_word_that_is_no_text_is_refused(where: str, command: Command, caps
     """It would go into run.json, which is UTF-8, hours later."""
     assert command("run", f"{where}\udcff\udcfe") == 2
     assert capsys.readouterr().err == (
-        f'error: "{where}\\udcff\\udcfe" is no text in the encoding of this system ({sys.getfilesystemencoding()}); '
-        "write it in that encoding, or set PYTHONUTF8=1 if it is UTF-8.\n"
+        f'error: "{where}\\udcff\\udcfe" is not valid text in the encoding of this system '
+        f"({sys.getfilesystemencoding()}); write it in that encoding, or set PYTHONUTF8=1 if it is UTF-8.\n"
     )
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -363,7 +362,7 @@ def test_error_says_why_all_rows_were_rejected(spec: DatasetSpec, folder: Path) 
     for number in range(16):
         archive.write_lines(folder, f"{number:x}", lines if number == 0 else [])
     with pytest.raises(DataError) as caught:
-        prepare(replace(spec, card=None), AboSource(folder), released=False)
+        prepare(spec.model_copy(update={"card": None}), AboSource(folder), released=False)
     assert str(caught.value) == (
         "All rows of the source were rejected, for example listings_0.json.gz, row 1: gone: images.csv.gz has no "
         "row of it."

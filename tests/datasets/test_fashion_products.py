@@ -6,7 +6,6 @@ import inspect
 import json
 import os
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +113,7 @@ def test_data_is_compared_with_the_card(spec: DatasetSpec, folder: Path, tmp_pat
     text = spec.card.read_text(encoding="utf-8").replace("44072", "248", 1)
     card = tmp_path / "fashion-product-images.md"
     card.write_text(text, encoding="utf-8")
-    store = prepare(replace(spec, card=card), spec.archive.open(folder, ""))
+    store = prepare(spec.model_copy(update={"card": card}), spec.archive.open(folder, ""))
     assert store.released
     assert "number of classes of gender: the card says 5, the data has 3" in store.info["differences"]
 

@@ -6,7 +6,6 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def prepared(folder: Path, variant: str = "") -> Store:
-    spec = replace(the_spec(), variant=variant)
+    spec = the_spec().model_copy(update={"variant": variant})
     return prepare(spec, spec.archive.open(folder, variant), released=False)
 
 

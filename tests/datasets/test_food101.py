@@ -6,7 +6,6 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def kaggle(tmp_path: Path) -> Path:
 @pytest.fixture
 def prepared(spec: DatasetSpec) -> Callable[..., Store]:
     def make(folder: Path, variant: str = "") -> Store:
-        named = replace(spec, variant=variant)
+        named = spec.model_copy(update={"variant": variant})
         return prepare(named, spec.archive.open(folder, variant), released=False)
 
     return make
@@ -159,7 +158,9 @@ def test_masked_variant_has_the_same_rows_splits_and_slices(kaggle: Path, prepar
 def test_variants_share_the_images(kaggle: Path, spec: DatasetSpec) -> None:
     """So that 90,704 images are prepared once."""
     plain = images_folder(spec, spec.archive.open(kaggle, ""))
-    assert plain == images_folder(replace(spec, variant="title-masked"), spec.archive.open(kaggle, "title-masked"))
+    assert plain == images_folder(
+        spec.model_copy(update={"variant": "title-masked"}), spec.archive.open(kaggle, "title-masked")
+    )
 
 
 def test_validation_and_train_share_no_title(kaggle: Path, prepared: Callable[..., Store]) -> None:

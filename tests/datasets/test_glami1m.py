@@ -9,7 +9,6 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ def spec() -> DatasetSpec:
 
 def prepared(path: Path, variant: str = "", *, released: bool = False) -> Store:
     """Prepare a Store as `mmeval data prepare` does."""
-    chosen = replace(spec(), variant=variant)
+    chosen = spec().model_copy(update={"variant": variant})
     assert chosen.archive is not None
     return prepare(chosen, chosen.archive.open(path, variant), released=released)
 

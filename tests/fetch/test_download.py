@@ -224,7 +224,7 @@ def test_the_message_lists_the_reason_of_every_address(web: Web, folder: Path) -
     insecure = "http://example.org/data.zip"
     closed = "http://127.0.0.1:9/data.zip"
     what = download(web, "/a", "/b", "/c")
-    what = Download(what.name, (*what.urls, insecure, closed), what.size, what.md5)
+    what = Download(name=what.name, urls=(*what.urls, insecure, closed), size=what.size, md5=what.md5)
     at = web.address
     assert message(what, folder) == (
         f"data.zip could not be fetched: {at}/a: HTTP 403 Forbidden; {at}/b: HTTP 500 Internal Server Error; "
@@ -235,7 +235,9 @@ def test_the_message_lists_the_reason_of_every_address(web: Web, folder: Path) -
 
 
 def test_a_download_without_addresses_is_refused(folder: Path) -> None:
-    assert message(Download(NAME, (), 10), folder) == "data.zip could not be fetched: no address is known."
+    assert (
+        message(Download(name=NAME, urls=(), size=10), folder) == "data.zip could not be fetched: no address is known."
+    )
 
 
 def test_redirects_are_followed_only_to_https(web: Web, folder: Path) -> None:
@@ -357,7 +359,7 @@ FETCH = textwrap.dedent("""
     from mmeval.fetch import fetch
     from mmeval.api.spec import Download
     url, size, md5, folder = sys.argv[1:]
-    print(fetch(Download("data.zip", (url,), int(size), md5), Path(folder)))
+    print(fetch(Download(name="data.zip", urls=(url,), size=int(size), md5=md5), Path(folder)))
 """)
 
 
@@ -442,7 +444,10 @@ class TestFromTheHub:
         with hub({"owner/name": archive}) as server:
             url = f"{server.address}/datasets/owner/name/resolve/main/{NAME}"
             partial(folder, 1000, url=url, etag=hashlib.sha256(CONTENT).hexdigest(), total=len(CONTENT))
-            fetch(Download(NAME, ("https://example.invalid/",), len(CONTENT), MD5, hub="owner/name"), folder)
+            fetch(
+                Download(name=NAME, urls=("https://example.invalid/",), size=len(CONTENT), md5=MD5, hub="owner/name"),
+                folder,
+            )
             assert (folder / NAME).read_bytes() == CONTENT
             requests = [(request.method, request.headers.get("range")) for request in server.file_requests()]
             assert requests == [("HEAD", None), ("GET", "bytes=1000-"), ("GET", "bytes=1000-")]
@@ -451,7 +456,7 @@ class TestFromTheHub:
         """Not to the host that the Hub redirects to."""
         with hub({"owner/name": archive}, token=TOKEN) as server:
             server.private = ["owner/name"]
-            fetch(Download(NAME, (), len(CONTENT), MD5, hub="owner/name"), folder)
+            fetch(Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name"), folder)
             sent = [request.headers.get("authorization") for request in server.file_requests()]
             assert sent == [f"Bearer {TOKEN}", f"Bearer {TOKEN}", None]
 
@@ -476,12 +481,12 @@ class TestFromTheHub:
         (tmp_path / "empty").mkdir()
         with hub({"owner/name": archive, "owner/empty": tmp_path / "empty"}) as server:
             vars(server).update(setting)
-            what = Download(NAME, (), len(CONTENT), MD5, hub=name)
+            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub=name)
             assert message(what, folder) == f"data.zip could not be fetched: the Hub's {name}: {reason}."
 
     def test_an_invalid_token_is_reported(self, archive: Path, folder: Path) -> None:
         with hub({"owner/name": archive}, token="hf_old"):
-            what = Download(NAME, (), len(CONTENT), MD5, hub="owner/name")
+            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name")
             assert message(what, folder) == (
                 "data.zip could not be fetched: the Hub's owner/name: the token is not valid (HTTP 401): "
                 "log in again with `hf auth login`."
@@ -510,7 +515,7 @@ class TestFromTheHub:
 
             constants.ENDPOINT = server.address
             constants.HUGGINGFACE_CO_URL_TEMPLATE = server.address + "/{repo_id}/resolve/{revision}/{filename}"
-            what = Download(NAME, (), len(CONTENT), MD5, hub="owner/name")
+            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name")
             assert message(what, folder) == (
                 "data.zip could not be fetched: the Hub's owner/name: no connection (ConnectError)."
             )

@@ -63,18 +63,19 @@ def confidence(labels, probabilities):
 
 @mmeval.hookimpl
 def register_datasets(register):
-    register(mmeval.DatasetSpec("squares", "black and white", Path(__file__).with_suffix(".md"), Squares))
+    card = Path(__file__).with_suffix(".md")
+    register(mmeval.DatasetSpec(name="squares", summary="black and white", card=card, source=Squares))
 
 
 @mmeval.hookimpl
 def register_models(register):
-    presets = {"tiny": {}}
-    register(mmeval.ModelSpec("always", "-", AlwaysConfig, Always, "1", ("image", "text"), "none", "MIT", presets))
+    facts = {"paper": "none", "licence": "MIT", "version": "1", "inputs": ("image", "text"), "presets": {"tiny": {}}}
+    register(mmeval.ModelSpec(name="always", summary="-", config=AlwaysConfig, build=Always, **facts))
 
 
 @mmeval.hookimpl
 def register_metrics(register):
-    register(mmeval.MetricSpec("confidence", "of the guess", confidence))
+    register(mmeval.MetricSpec(name="confidence", summary="of the guess", per_example=confidence))
 '''
 CARD = """---
 language: [en]

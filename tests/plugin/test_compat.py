@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmeval.errors import PluginError
-from mmeval.plugin import compat as api
+from mmeval.plugin import compat
 from mmeval.plugin.listing import Listed, installed, stated_api
 from mmeval.plugin.manager import Manager
 from mmeval.version import API_VERSION
@@ -27,9 +27,10 @@ import mmeval
 @mmeval.hookimpl
 def register_models(register):
     presets = {"tiny": {}}
-    register(mmeval.ModelSpec("aged", "-", mmeval.ModelConfig, print, "1", ("text",), "none", "MIT", presets))
+    register(mmeval.ModelSpec(name="aged", summary="-", config=mmeval.ModelConfig, build=print,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets=presets))
 """
-WRONGLY = 'states its API version wrongly: MMEVAL_API must be a text such as "1.2"'
+WRONGLY = 'states its API version wrongly: MMEVAL_API must be a string such as "1.2"'
 NEWER = "was made for the plugin API {}, this mmeval has 1.2; upgrade mmeval-multilingual"
 OLDER = "was made for the plugin API {}, this mmeval has 1.2; upgrade the plugin"
 versions = st.tuples(st.integers(0, 30), st.integers(0, 30))
@@ -38,7 +39,7 @@ versions = st.tuples(st.integers(0, 30), st.integers(0, 30))
 @pytest.fixture(autouse=True)
 def _later(monkeypatch: pytest.MonkeyPatch) -> None:
     """A version that has older and newer neighbours."""
-    monkeypatch.setattr(api, "API_VERSION", "1.2")
+    monkeypatch.setattr(compat, "API_VERSION", "1.2")
 
 
 def listed(name: str) -> Listed:
@@ -66,7 +67,7 @@ def refusal(call: Callable[[], object]) -> str:
     ],
 )
 def test_what_is_stated_is_read_from_the_source(text: str, stated: str | None) -> None:
-    assert api.declared(ast.parse(text)) == stated
+    assert compat.declared_version(ast.parse(text)) == stated
 
 
 @pytest.mark.parametrize("stated", ["1.2", "1.1", "1.0", None])
@@ -133,8 +134,8 @@ def test_the_plugins_that_mmeval_ships_state_the_version(kind: str) -> None:
 def test_versions_are_ordered_as_numbers(made: tuple[int, int], core: tuple[int, int]) -> None:
     """1.10 is newer than 1.9, and of two versions that don't fit the older side is told to upgrade."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "API_VERSION", "{}.{}".format(*core))
-        said = api.complaint("{}.{}".format(*made))
+        patch.setattr(compat, "API_VERSION", "{}.{}".format(*core))
+        said = compat.incompatibility("{}.{}".format(*made))
     fits = made[0] == core[0] and made[1] <= core[1]
     assert (said is None) is fits
     if said:
@@ -144,5 +145,5 @@ def test_versions_are_ordered_as_numbers(made: tuple[int, int], core: tuple[int,
 @given(st.text(max_size=8) | st.from_regex(r"\d{0,3}\.\d{0,3}", fullmatch=True))
 def test_whatever_is_stated_is_understood_or_refused(stated: str) -> None:
     """One careless constant must not take the whole listing away."""
-    said = api.complaint(stated)
+    said = compat.incompatibility(stated)
     assert said is None or said.endswith(("; upgrade mmeval-multilingual", "; upgrade the plugin", 'such as "1.2"'))

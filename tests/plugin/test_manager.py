@@ -98,7 +98,7 @@ def test_an_entry_point_to_a_module_that_is_not_there(distribution: Install, mod
     """A half-removed package: the user must not look for the fault in mmeval."""
     distribution("gone", module, {})
     assert complaint(lambda: Manager().model("gone")) == (
-        f'Plugin gone (acme-gone 1.0): its entry point "{module}" names a module that isn\'t there; '
+        f'Plugin gone (acme-gone 1.0): its entry point "{module}" names a missing module; '
         "reinstall it, or tell its authors."
     )
 
@@ -210,14 +210,15 @@ SQUARES = f"""{START}import acme_shared
 
 @mmeval.hookimpl
 def register_datasets(register):
-    register(mmeval.DatasetSpec("squares", "squares", acme_shared.card, acme_shared.source))
+    register(mmeval.DatasetSpec(name="squares", summary="squares", card=acme_shared.card, source=acme_shared.source))
 """
 
 
 def test_register_metrics_is_called(install: Install) -> None:
     metric = (
         "\n@mmeval.hookimpl\ndef register_metrics(register):\n    from mmeval import MetricSpec\n"
-        "    register(MetricSpec('sure', 'higher is better', lambda t, p: p[range(len(t)), t].astype(float)))\n"
+        "    sure = lambda labels, p: p[range(len(labels)), labels].astype(float)\n"
+        "    register(MetricSpec(name='sure', summary='higher is better', per_example=sure))\n"
     )
     install("mine", model("mine") + metric)
     manager = Manager()

@@ -19,7 +19,7 @@ GROUP = "mmeval.metrics"
 
 def metrics(*names: str) -> str:
     """Source text of a plugin that registers metrics."""
-    calls = "".join(f"    register(mmeval.MetricSpec('{name}', '-', len))\n" for name in names)
+    calls = "".join(f"    register(mmeval.MetricSpec(name='{name}', summary='-', per_example=len))\n" for name in names)
     return f'"""Measures."""\nimport mmeval\n\n@mmeval.hookimpl\ndef register_metrics(register):\n    pass\n{calls}'
 
 
@@ -108,7 +108,10 @@ def test_one_module_may_stand_in_every_group(everything: Path, distribution: Ins
 
 def test_a_name_is_taken_only_within_its_kind(install: Install) -> None:
     """A metric `sharp` and a model `sharp` of two packages that know nothing of each other, used in one run."""
-    model = "mmeval.ModelSpec('sharp', '-', mmeval.ModelConfig, print, '1', ('text',), '-', '-', {'tiny': {}})"
+    model = (
+        "mmeval.ModelSpec(name='sharp', summary='-', config=mmeval.ModelConfig, build=print, version='1', "
+        "inputs=('text',), paper='-', licence='-', presets={'tiny': {}})"
+    )
     hook = f"import mmeval\n\n@mmeval.hookimpl\ndef register_models(register):\n    register({model})\n"
     install("sharp", hook, folder="first")
     install("sharp", metrics("sharp"), GROUP, folder="second")

@@ -124,7 +124,7 @@ def test_a_taken_module_is_refused(here: Path) -> None:
 def test_a_class_that_means_something_else_is_refused(name: str, here: Path) -> None:
     """`class None` isn't Python, and `class Heads` builds itself instead of mmeval's Heads, for ever."""
     called = "".join(word.capitalize() for word in name.split("-"))
-    said = f'"{name}" can\'t name a plugin: its class would be {called}, which means something else.'
+    said = f'"{name}" can\'t name a plugin: its class would be {called}, a name that the package uses.'
     assert refusal(name) == said
     assert list(here.iterdir()) == []
 
@@ -151,14 +151,14 @@ def test_what_is_there_is_left_untouched(what: str, here: Path) -> None:
     if what == "folder":
         (path / "README.md").write_text("precious")
     before = {one: one.read_text() for one in here.rglob("*") if one.is_file()}
-    assert refusal("my-model2") == "my-model2 is there already; name another folder by --folder, or remove it."
-    assert refusal("other", path) == f"{path} is there already; name another folder by --folder, or remove it."
+    assert refusal("my-model2") == "my-model2 exists already; name another folder with --folder, or remove it."
+    assert refusal("other", path) == f"{path} exists already; name another folder with --folder, or remove it."
     assert {one: one.read_text() for one in here.rglob("*") if one.is_file()} == before
 
 
 def test_a_folder_that_can_not_be_made_is_named(here: Path) -> None:
     (here / "file").write_text("")
-    assert refusal("my-model2", Path("file/deep/down")) == "--folder file/deep/down can't be made: Not a directory."
+    assert refusal("my-model2", Path("file/deep/down")) == "--folder file/deep/down can't be created: Not a directory."
 
 
 def test_a_failure_half_way_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_the_command_says_what_to_do_next(
 ) -> None:
     assert command("plugins", "new", "my-model2", "--folder", "mine", "--licence", "MIT") == 0
     first, *steps = capsys.readouterr().out.splitlines()
-    assert first == "Wrote mine: a package with a small model, its tests, and its card."
+    assert first == "Created mine: a package with a small model, its tests and its model card."
     assert [step[2:38].strip() for step in steps] == [
         "cd mine",
         "pip install -e '.[test]'",

@@ -110,5 +110,8 @@ def test_a_file_that_moves_keeps_its_store_and_its_version(everything: Path, tmp
 def test_the_store_of_an_installed_data_set_hangs_on_its_identity_alone(colours: Callable[..., DatasetSpec]) -> None:
     """Its version is part of that where it matters; another release of its package isn't another data set."""
     spec = colours()
-    one, other = (DatasetSpec("colours", "-", spec.card, spec.source, distribution=d) for d in ("a 1.0", "a 2.0"))
+    one, other = (
+        DatasetSpec(name="colours", summary="-", card=spec.card, source=spec.source, distribution=d)
+        for d in ("a 1.0", "a 2.0")
+    )
     assert store_folder(one, one.source()) == store_folder(other, other.source())

@@ -126,5 +126,5 @@ def test_who_does_not_name_a_plugin_does_not_pay_for_it(
     words = ["--plugin", everything, "--dataset", everything, "--metric", everything]
     assert command("run", *words, "--device", "cpu", "--output", folder) == 0
     assert command("score", folder, "--metric", everything) == 0
-    assert "confidence mean of all 0.750" in capsys.readouterr().out
+    assert "confidence, mean 0.750" in capsys.readouterr().out
     assert not [name for name in sys.modules if name.startswith(("acme_bomb", "acme_sleeper"))]

@@ -470,7 +470,7 @@ def test_frozen_layers_stay_frozen_after_frozen_epochs(of: str) -> None:
     net = model(f"{of}_tuning.frozen_layers=1", f"{of}_tuning.frozen_epochs=1")
     encoder: Any = net.image_encoder if of == "image" else net.text_encoder
     for held in (True, False):
-        encoder.hold(held)
+        encoder.freeze_for_now(held)
     learns = [any(p.requires_grad for p in block.parameters()) for block in encoder.blocks()]
     assert learns == [False, True]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,13 @@ def open_data(request: DatasetRequest, manager: Manager, *, download: bool = Fal
     spec = resolve_spec(request.name, manager)
     if spec.archive is None:
         if request.source:
-            raise UserError(f"--source {request.source}: {spec.name} is made of packages; leave --source out.")
+            raise UserError(
+                f"--source {request.source}: {spec.name} is generated from installed packages; leave --source out."
+            )
         if request.allow_mismatch:
-            raise UserError(f"--allow-mismatch: {spec.name} is made of packages; leave the option out.")
+            raise UserError(
+                f"--allow-mismatch: {spec.name} is generated from installed packages; leave the option out."
+            )
         store = prepare(spec)
     else:
         store = open_archive(spec, request, download=download)
@@ -79,4 +82,4 @@ def resolve_spec(name: str, manager: Manager) -> DatasetSpec:
         named = [*([spec.default_variant] if spec.default_variant else []), *spec.variants]
         has = f"its variants are {', '.join(named)}" if named else "it has no variants"
         raise UserError(f'{base} has no variant "{variant}"; {has}.')
-    return dataclasses.replace(spec, variant=variant)
+    return spec.model_copy(update={"variant": variant})

@@ -1,4 +1,4 @@
-"""`verify`: whether prepared data is whole, and as its card says."""
+"""`verify`: intact files, correct facts, and agreement with the data card."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ GOOD, WARNING, BAD = Status.GOOD, Status.WARNING, Status.BAD
 
 @pytest.fixture
 def opened(colours: Callable[..., DatasetSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """The small data set in a cache of its own, to be damaged."""
+    """The small data set in a separate home, to be damaged."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     spec = colours()
     return Dataset(spec, prepare(spec), "cc0-1.0")
 
 
 def change(data: Dataset, **facts: Any) -> Dataset:
-    """The same Store with other facts about it."""
+    """Change facts in the Store's store.json."""
     path = data.store.folder / INFO
     path.write_text(sealed(read_sealed(path) | facts), encoding="utf-8")
     return replace(data, store=Store(data.store.folder))
 
 
-def claim(data: Dataset, old: str, new: str) -> None:
-    """Let the card say something else."""
+def change_card(data: Dataset, old: str, new: str) -> None:
+    """Change the text of the card."""
     card = data.spec.card
     assert card is not None
     text = card.read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def claim(data: Dataset, old: str, new: str) -> None:
     card.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def test_good_data_is_good(opened: Dataset) -> None:
+def test_intact_data_passes(opened: Dataset) -> None:
     assert verify(opened) == [
         Verification(GOOD, "intact: the content of 3 files is unchanged"),
         Verification(GOOD, f"fingerprint {opened.store.fingerprint}, recomputed from rows and images"),
@@ -55,8 +55,8 @@ def test_good_data_is_good(opened: Dataset) -> None:
 
 @pytest.mark.parametrize("table", ["examples", "images"])
 @pytest.mark.parametrize("place", [0.0, 0.01, 0.5, 0.99])
-def test_one_byte_is_enough(table: str, place: float, opened: Dataset) -> None:
-    """A failing disk, a copy that broke off: an image or a label of somebody's results would be another."""
+def test_a_changed_byte_is_found(table: str, place: float, opened: Dataset) -> None:
+    """As after a disk error or an incomplete copy."""
     (shard,) = opened.store.shards(table)
     data = bytearray(shard.read_bytes())
     data[int(place * len(data))] ^= 1
@@ -68,15 +68,15 @@ def test_one_byte_is_enough(table: str, place: float, opened: Dataset) -> None:
 
 @pytest.mark.parametrize("name", ["images-00000.arrow", "examples-00000.arrow", IMAGES_INFO])
 @pytest.mark.parametrize("how", ["gone", "cut", "empty"])
-def test_a_file_that_is_lost_is_named(name: str, how: str, opened: Dataset) -> None:
+def test_missing_and_truncated_files_are_found(name: str, how: str, opened: Dataset) -> None:
     path = (opened.store.folder if name.startswith("examples") else opened.store.images_folder) / name
     if how == "gone":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[: 0 if how == "empty" else -5])
-    (found,) = verify(replace(opened, store=Store(opened.store.folder)))
-    assert found.status is BAD
-    assert found.text.startswith(f"damaged: {path}; remove ")
+    (result,) = verify(replace(opened, store=Store(opened.store.folder)))
+    assert result.status is BAD
+    assert result.text.startswith(f"damaged: {path}; remove ")
 
 
 @pytest.mark.parametrize(
@@ -88,23 +88,23 @@ def test_a_file_that_is_lost_is_named(name: str, how: str, opened: Dataset) -> N
         ({"tasks": [{"name": "colour", "classes": ["red"]}]}, "fingerprint "),
     ],
 )
-def test_what_store_json_says_is_held_against_the_data(facts: dict[str, Any], says: str, opened: Dataset) -> None:
-    """D3: a false fingerprint passed, though runs are compared by it. Whoever edits the file can seal it, too."""
+def test_wrong_facts_in_store_json_are_found(facts: dict[str, Any], says: str, opened: Dataset) -> None:
+    """D3: runs are compared by the fingerprint, and a user who edits the file can also renew its seal."""
     data = change(opened, **facts)
-    (found,) = verify(data)
+    (result,) = verify(data)
     says = says.format("0" * 64, opened.store.fingerprint)
-    assert found.status is BAD
-    assert found.text.startswith(f"wrong: {data.store.folder / INFO} states {says}")
-    assert found.text.endswith(f"; remove {data.store.folder} and prepare the data again")
+    assert result.status is BAD
+    assert result.text.startswith(f"wrong: {data.store.folder / INFO} states {says}")
+    assert result.text.endswith(f"; remove {data.store.folder} and prepare the data again")
 
 
-def test_a_file_that_does_not_belong_is_named(opened: Dataset) -> None:
-    """It would be read as a part of the data."""
+def test_an_additional_shard_is_found(opened: Dataset) -> None:
+    """It would be read as part of the data."""
     (shard,) = opened.store.shards("images")
     added = shard.with_name("images-00001.arrow")
     shutil.copy(shard, added)
-    (found,) = verify(opened)
-    assert (found.status, found.text.split(";")[0]) == (BAD, f"damaged: {added}")
+    (result,) = verify(opened)
+    assert (result.status, result.text.split(";")[0]) == (BAD, f"damaged: {added}")
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_a_file_that_does_not_belong_is_named(opened: Dataset) -> None:
         ("images: 44", 'images: 44\n  fingerprint: "0"', "fingerprint: the card says 0, the data has {}"),
     ],
 )
-def test_each_difference_from_the_card_is_bad_if_verified_and_else_warns(
+def test_differences_from_the_card_are_bad_if_verified_and_warnings_if_not(
     old: str, new: str, said: str, opened: Dataset
 ) -> None:
-    claim(opened, old, new)
+    change_card(opened, old, new)
     text = said.format(opened.store.fingerprint)
     assert verify(opened)[2:] == [Verification(BAD, text)]
-    claim(opened, "  images: 44", "  unverified: [splits, tasks, languages, fingerprint]\n  images: 44")
+    change_card(opened, "  images: 44", "  unverified: [splits, tasks, languages, fingerprint]\n  images: 44")
     assert verify(opened)[2:] == [
         Verification(WARNING, f"{text} (unverified in the card)"),
         Verification(GOOD, "agrees with its card (colours.md): images"),
@@ -134,23 +134,23 @@ def test_each_difference_from_the_card_is_bad_if_verified_and_else_warns(
     ]
 
 
-def test_of_data_that_is_allow_mismatch_differences_warn(opened: Dataset) -> None:
-    claim(opened, "images: 44", "images: 45")
+def test_accepted_mismatches_are_warnings(opened: Dataset) -> None:
+    change_card(opened, "images: 44", "images: 45")
     other = prepare(opened.spec, released=False)
     text = "images: the card says 45, the data has 44 (accepted with --allow-mismatch)"
     assert verify(replace(opened, store=other))[2] == Verification(WARNING, text)
 
 
-def test_without_a_card_it_says_how_to_get_one(opened: Dataset) -> None:
-    bare = replace(opened, spec=replace(opened.spec, card=None))
+def test_a_missing_card_is_a_warning_with_advice(opened: Dataset) -> None:
+    bare = replace(opened, spec=opened.spec.model_copy(update={"card": None}))
     assert verify(bare)[2] == Verification(
         WARNING, "there is no data card to compare with; `mmeval data card` writes one"
     )
 
 
-def test_what_was_rejected_and_what_stands_in_two_splits_is_said(opened: Dataset) -> None:
+def test_rejected_rows_and_clusters_in_two_splits_are_warnings(opened: Dataset) -> None:
     data = change(opened, rejected=1200, spanning={"test+train": 12345})
-    claim(data, "images: 44", "images: 44\n  rejected: 1200")
+    change_card(data, "images: 44", "images: 44\n  rejected: 1200")
     assert verify(data)[-2:] == [
         Verification(WARNING, f"1,200 rows were rejected: {data.store.folder / REJECTED}"),
         Verification(WARNING, "12,345 clusters (rows that belong together) have examples in test and train"),
