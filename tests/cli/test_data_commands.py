@@ -316,7 +316,7 @@ def test_a_full_disk_is_said_and_with_room_it_goes_on(fresh: Path, command: Comm
         assert command(*words) == 1
         said = capsys.readouterr().err.splitlines()[-1]
         assert said.startswith("error: The disk is full (")
-        assert said.endswith("). Make room, then repeat the command; what is whole is kept.")
+        assert said.endswith("). Free some space, then repeat the command; complete files are kept.")
         assert not list(disk.rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         assert command(*words) == 0

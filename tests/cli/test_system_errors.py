@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmeval.home import home
-from mmeval.system_errors import REASONS, trouble
+from mmeval.system_errors import REASONS, system_error_message
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -100,7 +100,7 @@ def test_d6_a_run_folder_that_is_read_only_is_said_so(
     file = "scores.parquet" if subcommand == "score" else "report.html"
     said = sentence(capsys)
     assert said.startswith(f"error: {tmp_path / 'run' / file} can't be written: ")
-    assert said.endswith("; change that, or work on a copy that you may write.")
+    assert said.endswith("; make it writable, or use a copy that you may write.")
 
 
 def test_d6_a_read_only_home_is_said_so_and_hinders_no_score(
@@ -132,7 +132,7 @@ def test_d6_a_home_that_is_a_file_is_said_so(
     for asked in (words, ["data", "prepare", "colours"], ["data", "stats", "colours"]):
         assert command(*asked) == 1
         said = sentence(capsys)
-        assert "a file stands where a folder is needed" in said
+        assert "a file is in the place of a folder" in said
         assert said.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {file}).")
     assert file.read_text() == "mine"
     assert command("data") == command("plugins") == 0
@@ -164,7 +164,8 @@ def test_d6_a_report_that_is_protected_is_said_so(
         if way == "chattr":
             subprocess.run(["chattr", "-i", str(report)], check=True)
     assert sentence(capsys) == (
-        f"error: {report} can't be written: the system protects it; change that, or work on a copy that you may write."
+        f"error: {report} can't be written: the operation is not permitted; "
+        "make it writable, or use a copy that you may write."
     )
     assert not list((tmp_path / "run").glob(".*"))
 
@@ -218,20 +219,22 @@ def test_d6_an_ascii_terminal_gets_what_it_can_show(
 def test_d6_each_reason_has_its_remedy(tmp_path: Path) -> None:
     for number, (why, remedy) in REASONS.items():
         error = OSError(number, os.strerror(number), str(tmp_path / "x"))
-        assert trouble(error) == f"{tmp_path / 'x'} can't be used: {why}; {remedy}."
+        assert system_error_message(error) == f"{tmp_path / 'x'} can't be used: {why}; {remedy}."
     other = OSError(errno.ELOOP, "Too many levels of symbolic links", os.fsencode(tmp_path / "x"))
-    assert trouble(other) == (
-        f"{tmp_path / 'x'} can't be used: too many levels of symbolic links; mend that, then repeat the command."
+    assert system_error_message(other) == (
+        f"{tmp_path / 'x'} can't be used: too many levels of symbolic links; fix the cause, then repeat the command."
     )
 
 
 def test_d6_a_temporary_is_called_by_the_name_that_people_know(tmp_path: Path) -> None:
     for suffix in (".partial", ".partial.lock"):
         error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / f".run.json.0a1b2c3d{suffix}"))
-        assert str(trouble(error)).startswith(f"{tmp_path / 'run.json'} can't be written: permission denied; ")
+        assert str(system_error_message(error)).startswith(
+            f"{tmp_path / 'run.json'} can't be written: permission denied; "
+        )
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), ConnectionError(111, "refused"), OSError(9, "x", 3)])
 def test_d6_a_defect_of_the_program_keeps_its_traceback(error: Exception) -> None:
     """What names no path is nothing that a user can mend."""
-    assert trouble(error) is None
+    assert system_error_message(error) is None

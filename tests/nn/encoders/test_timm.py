@@ -113,7 +113,7 @@ def test_by_name_it_comes_from_the_hub_and_from_a_folder_all_the_same(capsys: py
     folder = tiny.folder("timm_model")
     with hub({"timm/resnet18.a1_in1k": folder}):
         named = image_encoder("timm:resnet18.a1_in1k", frozen=True)
-        with pytest.raises(MissingWeightsError, match="could not be had: the Hub has no model"):
+        with pytest.raises(MissingWeightsError, match="could not be loaded: the Hub has no model"):
             image_encoder("timm:resnet34.a1_in1k")
     local = image_encoder(f"local:{folder}", frozen=True)
     assert named.published
@@ -154,8 +154,8 @@ def test_without_a_network_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(MissingWeightsError) as error:
         image_encoder("timm:resnet152.a1_in1k")
     assert str(error.value) == (
-        "The weights of timm:resnet152.a1_in1k could not be had: HF_HUB_OFFLINE is set, and this machine has no copy. "
-        "Fetch them where there is a network, or give a folder that holds them: local:PATH."
+        "The weights of timm:resnet152.a1_in1k could not be loaded: HF_HUB_OFFLINE is set, and this machine has no "
+        "copy. Download them on a machine with a network, or name a folder that holds them: local:PATH."
     )
 
 

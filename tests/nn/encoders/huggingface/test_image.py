@@ -181,7 +181,7 @@ def test_by_name_it_comes_from_the_hub_and_need_not_be_saved(capsys: pytest.Capt
                 assert torch.equal(encoder.state_dict()[key], value)
         assert image_encoder(f"hf:some/vit?revision={server.commit('some/vit')}").published
         assert not image_encoder("hf:some/vit?weights=random").published
-        with pytest.raises(MissingWeightsError, match="could not be had: the Hub has no model some/none"):
+        with pytest.raises(MissingWeightsError, match="could not be loaded: the Hub has no model some/none"):
             image_encoder("hf:some/none")
     said = capsys.readouterr()
     assert said.out + said.err == ""

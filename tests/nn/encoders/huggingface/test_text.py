@@ -266,12 +266,12 @@ def test_what_the_hub_answers_is_said_in_a_sentence(tmp_path: Path) -> None:
 
 
 def said(name: str) -> str:
-    """Why an encoder's weights could not be had."""
+    """Why an encoder's weights could not be loaded."""
     with pytest.raises(MissingWeightsError) as error:
         text_encoder(name)
     before, after = (
-        f"The weights of {name} could not be had: ",
-        " Fetch them where there is a network, or give a folder",
+        f"The weights of {name} could not be loaded: ",
+        " Download them on a machine with a network, or name a folder",
     )
     message = str(error.value)
     assert message.startswith(before)
@@ -285,8 +285,8 @@ def test_without_a_network_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(MissingWeightsError) as error:
         text_encoder("hf:intfloat/multilingual-e5-base")
     assert str(error.value) == (
-        "The weights of hf:intfloat/multilingual-e5-base could not be had: HF_HUB_OFFLINE is set, and this machine has "
-        "no copy. Fetch them where there is a network, or give a folder that holds them: local:PATH."
+        "The weights of hf:intfloat/multilingual-e5-base could not be loaded: HF_HUB_OFFLINE is set, and this machine "
+        "has no copy. Download them on a machine with a network, or name a folder that holds them: local:PATH."
     )
 
 
