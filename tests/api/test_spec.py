@@ -167,8 +167,8 @@ def test_a_wrong_field_of_a_model_is_named(changes: dict[str, Any], expected: st
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (Bare, "Bare.width needs a default that holds: field required"),
-        (Picky, "Picky needs defaults that hold: value error, width fits nothing"),
+        (Bare, "Bare.width needs a valid default: field required"),
+        (Picky, "Picky needs valid defaults: value error, width fits nothing"),
     ],
 )
 def test_a_config_needs_valid_defaults(config: type[ModelConfig], expected: str) -> None:

@@ -1,4 +1,4 @@
-"""`mmeval data`: prepare, verify, stats, show and card, as they are typed."""
+"""The commands `mmeval data prepare`, `verify`, `stats`, `show` and `card`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def output(command: Command, capsys: Capture) -> Callable[..., str]:
-    """Calls the command line, which must go well; returns what is on standard output."""
+    """Return a function that runs a command, which must succeed, and returns its standard output."""
 
     def call(*words: object, status: int = 0) -> str:
         capsys.readouterr()
@@ -67,7 +67,7 @@ def output(command: Command, capsys: Capture) -> Callable[..., str]:
 
 @pytest.fixture
 def refused(command: Command, capsys: Capture) -> Callable[..., str]:
-    """Calls the command line, which must refuse; returns the one sentence, the last line."""
+    """Return a function that runs a command, which must fail, and returns the error message."""
 
     def call(*words: object) -> str:
         capsys.readouterr()
@@ -96,7 +96,7 @@ def test_a_data_set_is_prepared_from_its_files_and_found_by_name(fresh: Path, ou
     assert output("prepare", "food101").startswith("food101-mismatched is ready: ")
 
 
-def test_what_is_allow_mismatch_is_refused_with_what_differs(fresh: Path, refused: Output) -> None:
+def test_data_that_differs_from_its_card_is_refused(fresh: Path, refused: Output) -> None:
     source = food.write(fresh / "food", train=60, test=30)
     assert refused("prepare", "food101", "--source", source) == (
         "food101 differs from its data card (food101.md): examples in test: the card says 22716, the data has 30; "
@@ -106,7 +106,7 @@ def test_what_is_allow_mismatch_is_refused_with_what_differs(fresh: Path, refuse
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["stats", "emoji41"], 'No data set is named "emoji41". Did you mean "emoji14"? `mmeval data` lists all.'),
         (["verify", "food101", "--source", "nowhere"], "--source nowhere: there is no such file or folder."),
@@ -131,23 +131,23 @@ def test_what_is_allow_mismatch_is_refused_with_what_differs(fresh: Path, refuse
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_sentence(words: list[str], said: str | None, fresh: Path, refused: Output) -> None:
+def test_a_mistake_is_one_sentence(words: list[str], message: str | None, fresh: Path, refused: Output) -> None:
     found = refused(*words)
-    assert said is None or found == said
+    assert message is None or found == message
     assert not (fresh / "home" / "stores").exists()
 
 
-def test_files_that_nobody_named_come_with_where_to_get_them(fresh: Path, refused: Output) -> None:
-    said = refused("stats", "fashion-product-images")
-    assert said.startswith(
+def test_without_files_the_message_says_where_to_get_them(fresh: Path, refused: Output) -> None:
+    message = refused("stats", "fashion-product-images")
+    assert message.startswith(
         "fashion-product-images is not prepared on this machine. Its two Parquet files (271 MB) are in"
     )
-    assert "`mmeval data prepare fashion-product-images --source FOLDER`" in said
+    assert "`mmeval data prepare fashion-product-images --source FOLDER`" in message
 
 
 @pytest.fixture
 def clothes(fresh: Path, output: Output) -> Path:
-    """Fashion Product Images, prepared from a small archive with every trap."""
+    """Fashion Product Images, prepared from a small archive with all known defects."""
     source = fashion_products.write(fresh / "clothes", rows=60)
     output("prepare", "fashion-product-images", "--source", source, "--allow-mismatch")
     return fresh
@@ -156,8 +156,8 @@ def clothes(fresh: Path, output: Output) -> Path:
 NAME = "fashion-product-images"
 
 
-def test_verify_says_what_is_good_and_what_is_not(clothes: Path, output: Output, capsys: Capture) -> None:
-    """Its exit status is for scripts."""
+def test_verify_lists_what_matches_and_what_does_not(clothes: Path, output: Output, capsys: Capture) -> None:
+    """The exit status tells scripts the result."""
     lines = output("verify", NAME).splitlines()
     assert lines[0].startswith(f"{NAME}-mismatched in {clothes / 'home' / 'stores' / NAME}")
     assert lines[1] == "✓ intact: the content of 3 files is unchanged"
@@ -176,17 +176,17 @@ def test_verify_says_what_is_good_and_what_is_not(clothes: Path, output: Output,
     assert (found["verdict"], found["text"]) == ("bad", line.removeprefix("✗ "))
 
 
-def test_verify_of_released_data_that_is_not_as_its_card_says_fails(
+def test_verify_fails_for_released_data_that_differs_from_its_card(
     installed: None, fresh: Path, output: Output
 ) -> None:
-    """The card was mended after the data was prepared: its scores are of other data than what the card describes."""
+    """As when the card is corrected after the data was prepared."""
     assert "✓ agrees with its card (colours.md)" in output("verify", "colours")
     card = fresh / "colours.md"
     card.write_text(card.read_text().replace("images: 44", "images: 45"))
     assert "✗ images: the card says 45, the data has 44\n" in output("verify", "colours", status=1)
 
 
-def test_stats_count_as_by_hand(installed: None, fresh: Path, output: Output) -> None:
+def test_stats_are_equal_to_counts_by_hand(installed: None, fresh: Path, output: Output) -> None:
     found = json.loads(output("stats", "colours", "--json"))
     assert (found["examples"], found["images"], found["splits"]) == (132, 44, ["train", "validation", "test"])
     assert [one["language"] for one in found["languages"]] == ["de", "en", "ja"]
@@ -200,7 +200,7 @@ def test_stats_count_as_by_hand(installed: None, fresh: Path, output: Output) ->
 
 
 def test_stats_fit_a_terminal_of_eighty_columns(installed: None, fresh: Path) -> None:
-    """No column name is cut."""
+    """Column names are not cut."""
     call = [*MMEVAL, "data", "stats", "colours"]
     ran = subprocess.run(call, capture_output=True, text=True, env=os.environ | {"COLUMNS": "80"}, check=True)
     lines = ran.stdout.splitlines()
@@ -209,8 +209,8 @@ def test_stats_fit_a_terminal_of_eighty_columns(installed: None, fresh: Path) ->
     assert "…" not in ran.stdout
 
 
-def test_stats_say_how_to_see_what_was_rejected(clothes: Path, output: Output) -> None:
-    """With the name that can be typed, which the Store's name may not be."""
+def test_stats_name_the_command_that_shows_rejected_rows(clothes: Path, output: Output) -> None:
+    """With the name that the user typed, which may differ from the Store's name."""
     assert output("stats", NAME).endswith(f"2 rows were rejected: `mmeval data show {NAME} --rejected` lists them.\n")
     shown = output("show", NAME, "--rejected")
     assert "50009: the image has no bytes" in shown
@@ -220,7 +220,7 @@ def test_stats_say_how_to_see_what_was_rejected(clothes: Path, output: Output) -
     assert [row["id"] for row in rows] == ["1163"]
 
 
-def test_examples_are_shown_here_and_on_a_page(installed: None, fresh: Path, output: Output) -> None:
+def test_examples_are_shown_in_the_terminal_and_on_a_page(installed: None, fresh: Path, output: Output) -> None:
     shown = output("show", "colours", "-n", "3", "--split", "test", "--only", "ja", "--label", "green")
     header, *rows, last = shown.splitlines()
     assert header.split() == ["id", "lang", "split", "text", "labels", "other", "values"]
@@ -237,12 +237,12 @@ def test_examples_are_shown_here_and_on_a_page(installed: None, fresh: Path, out
     ] * 2
 
 
-def test_nothing_rejected_is_said(installed: None, fresh: Path, output: Output) -> None:
+def test_no_rejected_rows_are_reported(installed: None, fresh: Path, output: Output) -> None:
     assert output("show", "colours", "--rejected") == "No row was rejected.\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--only", "fr"], "--only fr: colours has de, en, ja."),
         (["--label", "mauve"], '--label: no task of colours has the class "mauve"; `mmeval data card` lists them.'),
@@ -250,16 +250,16 @@ def test_nothing_rejected_is_said(installed: None, fresh: Path, output: Output) 
         (["--word", "xyz"], "No example of colours matches."),
     ],
 )
-def test_what_there_is_none_of_is_said(
-    words: list[str], said: str, installed: None, fresh: Path, refused: Output
+def test_a_value_without_examples_is_refused(
+    words: list[str], message: str, installed: None, fresh: Path, refused: Output
 ) -> None:
-    assert refused("show", "colours", *words) == said
+    assert refused("show", "colours", *words) == message
 
 
-def test_a_card_is_shown_as_it_is_shipped_or_made_of_the_data(
+def test_a_card_is_the_published_or_a_generated_one(
     installed: None, fresh: Path, output: Output, capsys: Capture
 ) -> None:
-    """The shipped one needs no data."""
+    """The published card needs no prepared data."""
     assert output("card", "glami1m").rstrip("\n") == (cards_folder() / "glami1m.md").read_text("utf-8").rstrip("\n")
     assert not (fresh / "home").exists()
     path = fresh / "made" / "card.md"
@@ -285,7 +285,7 @@ def test_named_tables_are_listed_and_nothing_heavy_is_loaded(fresh: Path) -> Non
     assert ran.stderr == "[]\n"
 
 
-def test_ctrl_c_says_that_what_is_prepared_is_kept(
+def test_ctrl_c_keeps_the_prepared_images(
     install: Callable[[str, str, str], None], fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same command resumes."""
@@ -307,8 +307,8 @@ def test_ctrl_c_says_that_what_is_prepared_is_kept(
 
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="there is no mount")
-def test_a_full_disk_is_said_and_with_room_it_goes_on(fresh: Path, command: Command, capsys: Capture) -> None:
-    """On a real disk that is full, a small one in memory."""
+def test_a_full_disk_is_reported_and_preparation_resumes_later(fresh: Path, command: Command, capsys: Capture) -> None:
+    """On a small file system in memory that is really full."""
     disk = fresh / "home"
     disk.mkdir()
     call = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
@@ -318,9 +318,9 @@ def test_a_full_disk_is_said_and_with_room_it_goes_on(fresh: Path, command: Comm
         source = food.write(fresh / "food", train=240, test=60)
         words = ("data", "prepare", "food101", "--source", source, "--allow-mismatch")
         assert command(*words) == 1
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert said.startswith("error: The disk is full (")
-        assert said.endswith("). Make room, then repeat the command; what is whole is kept.")
+        message = capsys.readouterr().err.splitlines()[-1]
+        assert message.startswith("error: The disk is full (")
+        assert message.endswith("). Free some space, then repeat the command; complete files are kept.")
         assert not list(disk.rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         assert command(*words) == 0

@@ -1,4 +1,4 @@
-"""The commands on a table of one's own: each works at once, and a run says how to do it again."""
+"""The commands on a table of the user's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS = {"red": (200, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 200)}
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A shop's export, in the folder that commands are typed in."""
+    """A shop's export in the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     with Path("shop.csv").open("w", newline="", encoding="utf-8") as file:
@@ -72,8 +72,8 @@ def test_a_mistake_is_one_sentence(table: str, command: Command, capsys: Capture
     )
 
 
-def test_a_run_on_a_table_says_the_command_that_does_it_again(table: str, command: Command, capsys: Capture) -> None:
-    """Else a result on one's own data can't be repeated."""
+def test_a_run_on_a_table_records_the_command_that_repeats_it(table: str, command: Command, capsys: Capture) -> None:
+    """Otherwise the result couldn't be reproduced."""
     words = ["--dataset", table, "--columns", COLUMNS, "--set", "recipe.epochs=1", "--limit", "20"]
     assert command("run", "--plugin", "embracenet", "--preset", "tiny", *words, "--output", "one") == 0
     record = json.loads(Path("one/run.json").read_text())
@@ -86,10 +86,10 @@ def test_a_run_on_a_table_says_the_command_that_does_it_again(table: str, comman
     assert second["plan"]["signature"] == record["plan"]["signature"]
 
 
-def test_a_run_says_before_and_after_what_its_data_lacks(
+def test_a_run_reports_defects_of_its_data_before_and_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, capsys: Capture
 ) -> None:
-    """Languages and rows that vanish are named on the screen, in run.json, in the README and in the report."""
+    """Omitted languages and rows are named in the terminal, run.json, the README and the report."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     languages = ("de", "cz", "de")
     rows = [

@@ -42,7 +42,7 @@ def register_{hook}(register):
             "models",
             'mmeval.ModelSpec(name="odd", summary="-", config=Bare, build=print, version="1", inputs=("text",), '
             'paper="none", licence="MIT", presets={"tiny": {}})',
-            "Bare.width needs a default that holds: field required",
+            "Bare.width needs a valid default: field required",
         ),
         (
             "datasets",
