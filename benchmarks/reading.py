@@ -1,7 +1,9 @@
-"""Speed of reading batches (decode, resize to 224, collate), compared with a bare loop and with the usual recipe.
+"""Measure the reading of image batches (decode, resize to 224, collate) against a bare loop and the usual recipe.
 
-``python benchmarks/reading.py`` runs all three on the same images and the same two cores, alternating, several times.
-``python benchmarks/reading.py --buffers`` compares reading with and without ``mmeval.data.buffers``.
+    python benchmarks/reading.py
+
+All three use the same images and the same two cores, in turn, for several rounds. ``--buffers`` compares reading
+with and without ``mmeval.data.buffers``.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ BUFFER_ROUNDS, BUFFER_BATCHES = 15, (64, 256)
 
 
 class Images:
-    """Photo-like images of 256 x 341 pixels, about 20 kB each, which a Store keeps as they are."""
+    """A source of photo-like JPEGs of 256 x 341 pixels, about 20 kB each, which a Store keeps unchanged."""
 
     identity = {"benchmark": "reading-1"}  # noqa: RUF012
     tasks = (Task("t", ("a", "b")),)
@@ -56,7 +58,7 @@ class Images:
 
 
 def ours(examples: Examples, size: int = BATCH) -> int:
-    """The Store's bytes, in batches, as the engine reads them."""
+    """Read all images in batches from the Store, as the engine does; return their number."""
 
     def make(rows: np.ndarray[Any, Any]) -> torch.Tensor:
         return decode_batch(examples.encoded_images(examples.image_rows[rows]), (SIDE, SIDE))
@@ -65,7 +67,7 @@ def ours(examples: Examples, size: int = BATCH) -> int:
 
 
 def bare(files: list[Path]) -> int:
-    """Two threads, each with every second file: read, simplejpeg, v2 resize; nothing is collated."""
+    """Read, decode (simplejpeg) and resize (v2) all files in two threads, without collating; return their number."""
     from torchvision.transforms import v2
 
     resize = v2.Resize((SIDE, SIDE), antialias=True)
@@ -81,13 +83,13 @@ def bare(files: list[Path]) -> int:
 
 
 def usual_loader(files: list[Path]) -> torch.utils.data.DataLoader[torch.Tensor]:
-    """`datasets` with its Image feature, Pillow transforms of torchvision, a DataLoader with two workers."""
+    """Return the usual recipe: `datasets` with its Image feature, torchvision's Pillow transforms, two workers."""
     import datasets
     from torchvision import transforms
 
     transform = transforms.Compose([transforms.Resize((SIDE, SIDE)), transforms.ToTensor()])
     table = datasets.Dataset.from_dict({"image": [str(path) for path in files]}).cast_column("image", datasets.Image())
-    table = table.with_transform(lambda rows: {"image": [transform(one.convert("RGB")) for one in rows["image"]]})
+    table = table.with_transform(lambda rows: {"image": [transform(image.convert("RGB")) for image in rows["image"]]})
 
     def collate(rows: list[dict[str, torch.Tensor]]) -> torch.Tensor:
         return torch.stack([row["image"] for row in rows])
@@ -123,6 +125,7 @@ def compare_buffers(examples: Examples) -> None:
 
 
 def main() -> None:
+    """Measure all three ways and print images/s and ratios."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     with tempfile.TemporaryDirectory() as name:
@@ -150,11 +153,11 @@ def main() -> None:
                 assert run() == IMAGES
                 # The first round warms up: pages, worker processes.
                 rates[way] += [IMAGES / (time.perf_counter() - start)] if round_ else []
-        middle = {way: statistics.median(found) for way, found in rates.items()}
-        for way, rate in middle.items():
+        median = {way: statistics.median(values) for way, values in rates.items()}
+        for way, rate in median.items():
             print(f"{way:<14}{rate:>8,.0f} images/s   ({min(rates[way]):,.0f} to {max(rates[way]):,.0f})")
-        print(f"ours / bare loop     {middle['ours'] / middle['bare loop']:.2f}")
-        print(f"ours / usual recipe  {middle['ours'] / middle['usual recipe']:.2f}")
+        print(f"ours / bare loop     {median['ours'] / median['bare loop']:.2f}")
+        print(f"ours / usual recipe  {median['ours'] / median['usual recipe']:.2f}")
 
 
 if __name__ == "__main__":

@@ -77,9 +77,9 @@ class Conflict(AuditPart):
 class Lookup(AuditPart):
     """A predictor that copies labels: the most frequent class in train of the same image or text."""
 
-    found: Share
-    """Examples whose image or text is in train with a label."""
-    right: Share
+    coverage: Share
+    """Labelled examples whose image or text is in train with a label."""
+    precision: Share
     """Of these, examples for which the copied label is correct."""
 
 

@@ -66,10 +66,10 @@ def _duplicates(audit: Audit, kind: Kind, duplicates: Duplicates | None) -> list
         exact = f"{pair.same.percent} with an exact duplicate"
         sentences.append(Finding(level, f"{share} have {unit} with a duplicate in {pair.other}; {exact}."))
     for task, lookup in duplicates.lookups.items():
-        if lookup.found.n and lookup.found.value >= MUCH_LEAKED:
-            share = f"{lookup.found.percent} of {list(audit.splits)[-1]}"
-            text = f"Copying the {task} of the same {kind} in train answers {share}, and is correct for {lookup.right}."
-            sentences.append(Finding(NOTE, text))
+        if lookup.coverage.n and lookup.coverage.value >= MUCH_LEAKED:
+            share = f"{lookup.coverage.percent} of {list(audit.splits)[-1]}"
+            text = f"Copying the {task} of the same {kind} in train answers {share}"
+            sentences.append(Finding(NOTE, f"{text}, and is correct for {lookup.precision}."))
     for task, conflict in duplicates.conflicts.items():
         if conflict.sets:
             several = _count(conflict.sets, f"{kind} has", f"{kind}s have")

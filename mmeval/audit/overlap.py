@@ -119,7 +119,7 @@ def lookups(rows: Rows, exact: Ints) -> dict[str, Lookup]:
         right = int((predicted == truth)[known].sum())
         hits = int(known.sum())
         by_task[task.name] = Lookup(
-            found=Share(count=hits, n=int((truth >= 0).sum())), right=Share(count=right, n=hits)
+            coverage=Share(count=hits, n=int((truth >= 0).sum())), precision=Share(count=right, n=hits)
         )
     return by_task
 

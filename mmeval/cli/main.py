@@ -12,7 +12,7 @@ from mmeval.cli import bench, data, plugins, run, score
 from mmeval.console import replace_unprintable
 from mmeval.errors import Stopped, UserError
 from mmeval.escaping import one_line, visible
-from mmeval.system_errors import trouble
+from mmeval.system_errors import system_error_message
 from mmeval.version import __version__
 
 
@@ -118,7 +118,7 @@ def main() -> NoReturn:
     except Exception as error:
         if _is_usage_error(error):
             _fail_usage(error)
-        message = trouble(error)
+        message = system_error_message(error)
         if message is None:
             raise
         _print_traceback(error)

@@ -1,4 +1,9 @@
-"""Memory for batches that is used again once nobody looks at the batch any more."""
+"""Reuse of the memory of earlier batches of images.
+
+New memory costs a page fault every 4 kB. ``python benchmarks/reading.py --buffers`` measured reading without reuse
+relative to reading with it: in batches of 256, as most presets have, 1.17 times the CPU time and 1.10 to 1.16 times the
+wall time; in batches of 64, 1.02 to 1.07 times the CPU time (two shared cores, two to four series).
+"""
 
 from __future__ import annotations
 

@@ -28,6 +28,17 @@ class Encoded:
     pooled: Tensor
     """One vector per example ``[B, D]``."""
 
+    @classmethod
+    def unpadded(cls, tokens: Tensor, pooled: Tensor) -> Self:
+        """Return an output without padding: the mask is True everywhere."""
+        return cls(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), pooled)
+
+
+def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean ``[B, D]`` of the tokens ``[B, T, D]`` where ``mask`` ``[B, T]`` is True; zeros without any."""
+    weights = mask[:, :, None].to(tokens.dtype)
+    return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
+
 
 @dataclass(frozen=True)
 class ImageInput:

@@ -48,19 +48,29 @@ def locked(folder: RunFolder, plan: Plan) -> Iterator[FinishedSeeds | None]:
 
 
 @contextlib.contextmanager
-def exclusive(folder: RunFolder, name: str) -> Iterator[None]:
-    """Lock ``folder`` against other processes; ``name`` is how the user named it, for the message.
+def exclusive(folder: RunFolder, name: str, *, optional: bool = False) -> Iterator[None]:
+    """Lock ``folder`` against other processes that use the same cache folder.
+
+    Args:
+        folder: the run folder.
+        name: how the user named it, for the message.
+        optional: continue without a lock if the cache folder can't be written. Scores and reports need no cache, and
+            no run can start with such a cache folder.
 
     Raises:
         RunFolderError: another process is working in the folder.
     """
-    try:
-        with lock(home() / "locks" / f"{digest(str(folder.path.absolute()))[:16]}.lock", wait=False):
-            yield
-    except LockedError:
-        raise RunFolderError(
-            f"{name}: another process is working in this folder; wait until it has finished."
-        ) from None
+    path = home() / "locks" / f"{digest(str(folder.path.absolute()))[:16]}.lock"
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock(path, wait=False))
+        except LockedError:
+            message = f"{name}: another process is working in this folder; wait until it has finished."
+            raise RunFolderError(message) from None
+        except OSError:
+            if not optional:
+                raise
+        yield
 
 
 def _reserve(folder: RunFolder, plan: Plan) -> FinishedSeeds | None:

@@ -60,7 +60,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
         examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)
         write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks[0], examples)
         record = Record(
-            **request.as_typed().model_dump(),
+            **request.invocation().model_dump(),
             **environment(device_name(device)).model_dump(),
             name=folder.name,
             plan=plan,

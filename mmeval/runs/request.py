@@ -14,7 +14,7 @@ from mmeval.data.store import Store
 from mmeval.errors import PluginError, UserError
 from mmeval.plugin.configure import configure
 from mmeval.protocol import LARGEST_SEED, MOST_SEEDS, Inputs, Protocol
-from mmeval.record import AsTyped, Plan, PluginRecord
+from mmeval.record import Invocation, Plan, PluginRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,9 @@ class Request:
     metrics: tuple[str, ...] = ()
     """Metric plugins beside the built-in metrics: names or ``./file.py``."""
 
-    def as_typed(self) -> AsTyped:
+    def invocation(self) -> Invocation:
         """Return the part of this request that the record keeps: the command and the names as typed."""
-        return AsTyped(
+        return Invocation(
             command=self.command(),
             plugin=self.plugin,
             dataset=self.dataset.name,

@@ -210,7 +210,7 @@ def score_again(folder: RunFolder, plugins: ScoringPlugins = ScoringPlugins()) -
         UserError: there is no finished run, predictions or gallery were changed, a metric can't be loaded, or another
             process is working in the folder.
     """
-    with exclusive(folder, str(folder.path)):
+    with exclusive(folder, str(folder.path), optional=True):
         record = folder.record
         written = (folder.scores_file, folder.report_path, folder.readme_file)
         check_files(folder, record, written)
@@ -227,7 +227,7 @@ def report_again(folder: RunFolder) -> None:
         RunFolderError: there is no finished run, scores, predictions or gallery were changed, or another process is
             working in the folder.
     """
-    with exclusive(folder, str(folder.path)):
+    with exclusive(folder, str(folder.path), optional=True):
         record = folder.record
         written = (folder.report_path, folder.readme_file)
         check_files(folder, record, written)

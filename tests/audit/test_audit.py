@@ -99,10 +99,12 @@ def test_duplicate_images_are_counted(result: Audit) -> None:
     assert (test_train.same, test_train.near) == (share(1, 19), share(3, 19))
     assert test_train.languages["en"].near == share(3, 11)
     assert test_train.languages["cs"].near == share(0, 8)
-    assert [one.near.count for one in result.images.between[1:]] == [0, 0]
+    assert [pair.near.count for pair in result.images.between[1:]] == [0, 0]
     assert (result.images.units, result.images.distinct, result.images.same_sets) == (34, 33, 1)
     assert (result.images.near_sets, result.images.near_members, result.images.limits) == (2, 4, "")
-    assert {split: one.near.count for split, one in result.images.within.items()} == dict.fromkeys(result.splits, 0)
+    assert {split: overlap.near.count for split, overlap in result.images.within.items()} == dict.fromkeys(
+        result.splits, 0
+    )
 
 
 def test_duplicate_texts_are_counted(result: Audit) -> None:
@@ -114,8 +116,8 @@ def test_duplicate_texts_are_counted(result: Audit) -> None:
     assert result.texts.conflicts["dish"].sets == 2
     assert result.texts.conflicts["dish"].wrong == 2
     assert result.texts.conflicts["dish"].examples[0][0] in ("dinner for two", "best soup of the year")
-    assert result.texts.lookups["dish"].found.count == 2
-    assert result.texts.lookups["dish"].right == share(1, 2)
+    assert result.texts.lookups["dish"].coverage.count == 2
+    assert result.texts.lookups["dish"].precision == share(1, 2)
 
 
 def test_class_names_in_texts_are_counted(result: Audit) -> None:
@@ -339,8 +341,8 @@ def test_emoji14_has_33_sets_of_exact_duplicates_and_none_across_splits(tmp_path
     result = audit(prepare(Manager().dataset("emoji14")), tmp_path)
     assert result.images is not None
     assert (result.images.units, result.images.distinct, result.images.same_sets) == (1906, 1872, 33)
-    assert [one.same.count for one in result.images.between] == [0, 0, 0]
+    assert [pair.same.count for pair in result.images.between] == [0, 0, 0]
     assert 0 < result.images.between[0].near.value < 0.03
     assert result.class_balance[1].missing["train"] == ["animal-amphibian"]
-    assert np.all([one.foreign.value < 0.01 for one in (result.foreign or {}).values() if one.judged.count])
+    assert np.all([texts.foreign.value < 0.01 for texts in (result.foreign or {}).values() if texts.judged.count])
     assert (tmp_path / "audit.html").stat().st_size < 1_000_000

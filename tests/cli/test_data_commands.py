@@ -320,7 +320,7 @@ def test_a_full_disk_is_reported_and_preparation_resumes_later(fresh: Path, comm
         assert command(*words) == 1
         message = capsys.readouterr().err.splitlines()[-1]
         assert message.startswith("error: The disk is full (")
-        assert message.endswith("). Make room, then repeat the command; what is whole is kept.")
+        assert message.endswith("). Free some space, then repeat the command; complete files are kept.")
         assert not list(disk.rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         assert command(*words) == 0

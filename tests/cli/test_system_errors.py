@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmeval.home import home
-from mmeval.system_errors import REASONS, trouble
+from mmeval.system_errors import REASONS, system_error_message
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -101,7 +101,7 @@ def test_d6_a_read_only_run_folder_is_reported(
     file = "scores.parquet" if subcommand == "score" else "report.html"
     message = sentence(capsys)
     assert message.startswith(f"error: {tmp_path / 'run' / file} can't be written: ")
-    assert message.endswith("; change that, or work on a copy that you may write.")
+    assert message.endswith("; make it writable, or use a copy that you may write.")
 
 
 def test_d6_a_read_only_home_is_reported_and_scoring_works(
@@ -133,7 +133,7 @@ def test_d6_a_home_that_is_a_file_is_reported(
     for asked in (words, ["data", "prepare", "colours"], ["data", "stats", "colours"]):
         assert command(*asked) == 1
         message = sentence(capsys)
-        assert "a file stands where a folder is needed" in message
+        assert "a file is in the place of a folder" in message
         assert message.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {file}).")
     assert file.read_text() == "mine"
     assert command("data") == command("plugins") == 0
@@ -165,7 +165,8 @@ def test_d6_a_write_protected_report_is_reported(
         if way == "chattr":
             subprocess.run(["chattr", "-i", str(report)], check=True)
     assert sentence(capsys) == (
-        f"error: {report} can't be written: the system protects it; change that, or work on a copy that you may write."
+        f"error: {report} can't be written: the operation is not permitted; "
+        "make it writable, or use a copy that you may write."
     )
     assert not list((tmp_path / "run").glob(".*"))
 
@@ -219,20 +220,22 @@ def test_d6_an_ascii_terminal_gets_substitutes(
 def test_d6_each_reason_has_its_remedy(tmp_path: Path) -> None:
     for number, (why, remedy) in REASONS.items():
         error = OSError(number, os.strerror(number), str(tmp_path / "x"))
-        assert trouble(error) == f"{tmp_path / 'x'} can't be used: {why}; {remedy}."
+        assert system_error_message(error) == f"{tmp_path / 'x'} can't be used: {why}; {remedy}."
     other = OSError(errno.ELOOP, "Too many levels of symbolic links", os.fsencode(tmp_path / "x"))
-    assert trouble(other) == (
-        f"{tmp_path / 'x'} can't be used: too many levels of symbolic links; mend that, then repeat the command."
+    assert system_error_message(other) == (
+        f"{tmp_path / 'x'} can't be used: too many levels of symbolic links; fix the cause, then repeat the command."
     )
 
 
 def test_d6_the_message_names_the_final_file_not_the_temporary_one(tmp_path: Path) -> None:
     for suffix in (".partial", ".partial.lock"):
         error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / f".run.json.0a1b2c3d{suffix}"))
-        assert str(trouble(error)).startswith(f"{tmp_path / 'run.json'} can't be written: permission denied; ")
+        assert str(system_error_message(error)).startswith(
+            f"{tmp_path / 'run.json'} can't be written: permission denied; "
+        )
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), ConnectionError(111, "refused"), OSError(9, "x", 3)])
 def test_d6_a_defect_of_the_program_keeps_its_traceback(error: Exception) -> None:
     """A user can't repair an error without a path."""
-    assert trouble(error) is None
+    assert system_error_message(error) is None

@@ -60,10 +60,10 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
         (b"{", "it is not JSON"),
         (b"[" * 100_000, "it is not JSON"),
         (b"\xff\xfe{", "it is not UTF-8"),
-        (b"[]", "it holds no JSON object"),
+        (b"[]", "it is not a JSON object"),
         (b"{}", "it lacks the field seal"),
         (b'{"schema": 3}', "it lacks the field seal"),
-        (b'{"schema": 3, "seal": 7}', "its content is not that of its seal"),
+        (b'{"schema": 3, "seal": 7}', "its content does not match its seal"),
     ],
 )
 def test_an_invalid_store_json_raises_data_error(content: bytes, reason: str, own: Store) -> None:

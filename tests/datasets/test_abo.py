@@ -246,10 +246,10 @@ def test_subset_of_the_listings_needs_allow_mismatch(spec: DatasetSpec, folder: 
         (folder / f"listings/metadata/listings_{number:x}.json.gz").unlink()
     lines = [json.dumps(archive.listing(np.random.default_rng(n), n)) for n in range(300)]
     archive.write_lines(folder, "0", lines)
-    lacks = f"{folder} lacks listings/metadata/listings_1.json.gz and 14 more. {GET} --allow-mismatch takes what is "
+    lacks = f"{folder} lacks listings/metadata/listings_1.json.gz and 14 more. {GET} --allow-mismatch accepts "
     with pytest.raises(DataError) as caught:
         open_archive(spec, DatasetRequest("abo", source=folder), download=False)
-    assert str(caught.value) == f"{lacks}there, under another name."
+    assert str(caught.value) == f"{lacks}the data as it is, under another name."
     store = open_archive(spec, DatasetRequest("abo", source=folder, allow_mismatch=True), download=False)
     assert (store.name, store.released) == ("abo-mismatched", False)
 

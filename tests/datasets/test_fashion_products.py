@@ -106,8 +106,8 @@ def test_data_is_compared_with_the_card(spec: DatasetSpec, folder: Path, tmp_pat
         "fashion-product-images differs from its data card (fashion-product-images.md): examples in "
         "train+validation+test: the card says 44072, the data has 248; rejected rows: "
         f"{archive.NAMES[1]}, row 124: has the id of {archive.NAMES[0]}, row 1; {archive.NAMES[1]}, row 125: 50009: "
-        f"the image has no bytes (all in {_kept(spec, folder)}). --allow-mismatch accepts it, and says "
-        "so wherever it is scored."
+        f"the image has no bytes (all in {_kept(spec, folder)}). --allow-mismatch accepts it, and "
+        "marks every score of it."
     )
     assert spec.card is not None
     text = spec.card.read_text(encoding="utf-8").replace("44072", "248", 1)

@@ -332,7 +332,7 @@ def test_changed_images_and_titles_change_the_identity(kaggle: Path, spec: Datas
 
 
 def test_incomplete_data_is_refused(kaggle: Path, spec: DatasetSpec) -> None:
-    """The message has the counts, and the option that takes the data nevertheless."""
+    """The message has the counts, and the option that accepts the data."""
     with pytest.raises(DataError) as caught:
         prepare(spec, spec.archive.open(kaggle, ""))
     assert str(caught.value) == (

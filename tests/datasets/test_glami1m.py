@@ -491,7 +491,7 @@ def test_other_number_of_classes_is_refused(archives: dict[str, Path]) -> None:
         prepared(archives["folder"], released=True)
     words = "glami1m differs from its data card (glami1m.md): examples: the card says 1108532, the data has 616, "
     words += "too few to be the release; number of classes of category: the card says 191, the data has 6; rejected "
-    assert str(caught.value).startswith(words + "were GLAMI-1M-train.csv, row ")
+    assert str(caught.value).startswith(words + "rows: GLAMI-1M-train.csv, row ")
 
 
 def test_summary_of_the_variant_paper_warns_of_the_label_source(archives: dict[str, Path]) -> None:

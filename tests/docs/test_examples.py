@@ -1,4 +1,4 @@
-"""The plugins that the documentation shows work, and show what they say."""
+"""The example plugins of the documentation keep the contract, run, and use public names only."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def test_the_plain_model_keeps_the_contract(check: mmeval.testing.BoundCheck) ->
 
 @pytest.mark.parametrize("model", ["gated_fusion", "tfidf_fusion"])
 def test_models_data_set_and_metric_run_together(model: str, command: Callable[..., int], tmp_path: Path) -> None:
-    """The metric stands in Scores and in every view without another line of code."""
+    """The metric is in Scores and in every report without further code."""
     files = {name: EXAMPLES / f"{name}.py" for name in (model, "digits", "brier")}
-    words = ["--plugin", files[model], "--dataset", files["digits"], "--metric", files["brier"]]
-    assert command("run", *words, "--limit", 300, "--device", "cpu", "--output", tmp_path / "run") == 0
+    options = ["--plugin", files[model], "--dataset", files["digits"], "--metric", files["brier"]]
+    assert command("run", *options, "--limit", 300, "--device", "cpu", "--output", tmp_path / "run") == 0
     folder = RunFolder(tmp_path / "run")
     scores = pq.read_table(folder.scores_file).to_pylist()
     brier = {row["language"]: row["value"] for row in scores if row["metric"] == "brier"}
     assert set(brier) == {"de", "en", "fr", "it", "all", "macro", "worst", "gap"}
     assert brier["worst"] == max(brier[language] for language in ("de", "en", "fr", "it")), "lower is better"
-    assert brier["all"] < 0.9, "a guess among ten digits has 0.9"
+    assert brier["all"] < 0.9, "uniform probabilities over ten digits score 0.9"
     assert "brier" in folder.report_path.read_text(encoding="utf-8")
     assert "brier" in folder.readme_file.read_text(encoding="utf-8")
 

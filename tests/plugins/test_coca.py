@@ -652,7 +652,7 @@ def test_unavailable_weights_raise_user_error(open_clip: Any, monkeypatch: pytes
         raise RuntimeError("Failed to download.\nmore")
 
     monkeypatch.setattr(open_clip, "create_model", fails)
-    with pytest.raises(MissingWeightsError, match="coca_ViT-B-32/laion2b_s13b_b90k could not be had: Failed to"):
+    with pytest.raises(MissingWeightsError, match="coca_ViT-B-32/laion2b_s13b_b90k could not be loaded: Failed to"):
         model(f"weights={PUBLISHED}")
     with pytest.raises(UserError, match=r"^coca: open_clip has no weights .*; it has open_clip:coca_ViT-B-32/laion2b"):
         model("weights=open_clip:coca_ViT-B-32/openai")

@@ -1,4 +1,4 @@
-"""Adding a model and a data set as CONTRIBUTING.md says works, and touches no other file."""
+"""The steps of CONTRIBUTING.md to add a model and a data set work, and change only the files that it names."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 OWN_ENVIRONMENT = "python3 -m venv .venv\n. .venv/bin/activate\npip install --quiet -e ."
-"""As the page's "Set up": the copy is not installed into the environment that other tests share."""
+"""The copy is installed into a separate environment, because other tests share theirs."""
 
 
 def section(heading: str) -> str:
-    """The text of a section of CONTRIBUTING.md."""
+    """Return the text of a section of CONTRIBUTING.md."""
     return TEXT.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
 
 
 def commands(heading: str) -> str:
-    """The commands of a section, as a script."""
+    """Return the commands of a section as a script."""
     blocks = re.findall(r"```console\n(.*?)```", section(heading), re.DOTALL)
     return "\n".join(line.removeprefix("$ ") for block in blocks for line in block.splitlines())
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the repository, as a clone has it, with git to tell what changes."""
+    """Return a copy of the repository under git, so that changes can be listed."""
     copy = tmp_path / "mmeval"
-    listed = subprocess.run(
+    names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    for name in listed.splitlines():
+    for name in names.splitlines():
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy / name)
@@ -53,13 +53,13 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def changed(folder: Path) -> set[str]:
-    """Files and folders that differ from the copy; a new folder counts as one."""
+    """Return the files that were changed or added; a new folder counts as one."""
     lines = git(folder, "status", "--porcelain").splitlines()
     return {line[3:] for line in lines if line[:2] != "A "}
 
 
 @pytest.mark.slow  # installs the copy, checks a model and trains it
-def test_a_model_is_added_as_the_page_says(shell: Callable[..., str], checkout: Path) -> None:
+def test_adding_a_model_changes_only_the_named_files(shell: Callable[..., str], checkout: Path) -> None:
     script = commands("Add a model").replace("--dataset emoji14", "--dataset emoji14 --limit 300 --device cpu")
     output = shell(f"{OWN_ENVIRONMENT}\n{script}", checkout)
     assert "20 of 21 passed, 1 not applicable" in output
@@ -72,7 +72,7 @@ def test_a_model_is_added_as_the_page_says(shell: Callable[..., str], checkout: 
 
 
 @pytest.mark.slow  # installs the copy and trains a model
-def test_a_data_set_is_added_as_the_page_says(shell: Callable[..., str], checkout: Path) -> None:
+def test_adding_a_data_set_changes_only_the_named_files(shell: Callable[..., str], checkout: Path) -> None:
     text = section("Add a data set")
     ((path, code),) = re.findall(r"```python title=(\S+)\n(.*?)```", text, re.DOTALL)
     (checkout / path).parent.mkdir()

@@ -232,8 +232,8 @@ def test_a_full_disk_is_one_sentence(
 ) -> None:
     path = broken("saved", f"raise OSError({errno.ENOSPC}, 'full')")
     assert command(*words[: words.index("--set")], "--plugin", path) == 1
-    said = f"error: The disk is full ([Errno {errno.ENOSPC}] full). Make room, then repeat the command; "
-    assert capsys.readouterr().err.splitlines()[-1] == f"{said}what is whole is kept."
+    said = f"error: The disk is full ([Errno {errno.ENOSPC}] full). Free some space, then repeat the command; "
+    assert capsys.readouterr().err.splitlines()[-1] == f"{said}complete files are kept."
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ def test_a_full_disk_leaves_only_complete_files(
         assert command(*words) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: The disk is full ([Errno 28] No space left on device). "
-        "Make room, then repeat the command; what is whole is kept."
+        "Free some space, then repeat the command; complete files are kept."
     )
     files_there = sorted(path.name for path in (tmp_path / "run").rglob("*.parquet"))
     assert files_there == complete

@@ -22,7 +22,7 @@ WITH_BULLETS = "with-bullets"
 
 
 @dataclass(frozen=True)
-class Survey:
+class AboSurvey:
     """Result of the first pass over the listings. It has an entry per listing, but no texts."""
 
     where: Mapping[str, str]
@@ -115,7 +115,7 @@ class AboSource:
                     )
 
     @cached_property
-    def survey(self) -> Survey:
+    def survey(self) -> AboSurvey:
         """Groups, images and classes, from a first pass over all listings."""
         where: dict[str, str] = {}
         items: list[str] = []
@@ -141,7 +141,7 @@ class AboSource:
         classes = self._classes(
             values, [assign_split(name, DEFAULT_SHARES, RULES) == "train" for name in group.values()]
         )
-        return Survey(where, group, tuple(images), classes)
+        return AboSurvey(where, group, tuple(images), classes)
 
     def _classes(self, values: list[Mapping[str, Value]], training: list[bool]) -> dict[str, frozenset[str]]:
         """Return the classes by task: all product types, and the English free-text values frequent in training.

@@ -199,20 +199,20 @@ def _checked(file: h5py.File, name: str) -> int:
     return rows
 
 
-def _require_own(data: h5py.Dataset, what: str) -> None:
+def _require_own(data: h5py.Dataset, where: str) -> None:
     """Refuse a data set that is stored in other files, or declares sizes that no published file has.
 
     Raises:
         DataError: the data set is refused; nothing was read.
     """
     if data.external or data.is_virtual:
-        raise DataError(f"{what} is stored in other files, which are not read; get the file again.")
+        raise DataError(f"{where} is stored in other files, which are not read; get the file again.")
     width = int(data.dtype.itemsize)
     if width > WIDEST:
-        raise DataError(f"{what} declares texts of {width:,} bytes, more than {WIDEST:,}; get the file again.")
+        raise DataError(f"{where} declares texts of {width:,} bytes, more than {WIDEST:,}; get the file again.")
     chunk = math.prod(data.chunks or (1,)) * width
     if chunk > LARGEST_CHUNK:
-        raise DataError(f"{what} declares chunks of {chunk:,} bytes, more than {LARGEST_CHUNK:,}; get the file again.")
+        raise DataError(f"{where} declares chunks of {chunk:,} bytes, more than {LARGEST_CHUNK:,}; get the file again.")
 
 
 def _shown(data: h5py.Dataset) -> str:

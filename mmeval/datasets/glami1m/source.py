@@ -32,7 +32,7 @@ def training_split(image: int) -> str:
 
 
 @dataclass(frozen=True)
-class Survey:
+class GlamiSurvey:
     """Facts about all rows that are needed before the first example."""
 
     categories: Categories
@@ -130,7 +130,7 @@ class GlamiSource:
         return image_ids if "train" in self._splits else np.intersect1d(image_ids, self._survey.test)
 
     @cached_property
-    def _survey(self) -> Survey:
+    def _survey(self) -> GlamiSurvey:
         """Result of a first pass over all rows."""
         pairs: Counter[tuple[int, str]] = Counter()
         images = {split: array("q") for split in ("train", "test")}
@@ -140,4 +140,4 @@ class GlamiSource:
                     pairs[item.category, item.name] += 1
                     images[split].append(item.image)
         train, test = (np.unique(np.array(images[split], dtype=np.int64)) for split in ("train", "test"))
-        return Survey(Categories(pairs), frozenset(np.intersect1d(train, test).tolist()), test)
+        return GlamiSurvey(Categories(pairs), frozenset(np.intersect1d(train, test).tolist()), test)

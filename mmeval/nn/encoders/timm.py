@@ -70,7 +70,7 @@ class TimmImage(ImageEncoder):
         else:
             tokens = states[:, self._prefix_tokens :]
         pooled = model.forward_head(states, pre_logits=True) if self._uses_model_pooling else tokens.mean(1)
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), pooled)
+        return Encoded.unpadded(tokens, pooled)
 
     def _channels_last(self, states: Tensor) -> bool:
         return states.shape[-1] == self.width and getattr(self.model, "output_fmt", "NCHW") == "NHWC"

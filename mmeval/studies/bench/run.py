@@ -21,7 +21,7 @@ from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 from mmeval.studies.bench.entries import Entry, entries_of, parse_plugins
 from mmeval.studies.bench.table import BenchmarkRow, html, markdown, rows_of
-from mmeval.system_errors import trouble
+from mmeval.system_errors import system_error_message
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,6 @@ def _why(error: Exception) -> str:
     """
     if isinstance(error, UserError):
         return str(error)
-    if disk_full(error) or (message := trouble(error)) is None:
+    if disk_full(error) or (message := system_error_message(error)) is None:
         raise error
     return message

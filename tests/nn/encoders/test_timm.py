@@ -113,7 +113,7 @@ def test_hub_and_folder_give_the_same_encoder(capsys: pytest.CaptureFixture[str]
     folder = tiny.folder("timm_model")
     with hub({"timm/resnet18.a1_in1k": folder}):
         named = image_encoder("timm:resnet18.a1_in1k", frozen=True)
-        with pytest.raises(MissingWeightsError, match="could not be had: the Hub has no model"):
+        with pytest.raises(MissingWeightsError, match="could not be loaded: the Hub has no model"):
             image_encoder("timm:resnet34.a1_in1k")
     local = image_encoder(f"local:{folder}", frozen=True)
     assert named.published
@@ -153,8 +153,8 @@ def test_offline_mode_raises_one_sentence(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(MissingWeightsError) as error:
         image_encoder("timm:resnet152.a1_in1k")
     assert str(error.value) == (
-        "The weights of timm:resnet152.a1_in1k could not be had: HF_HUB_OFFLINE is set, and this machine has no copy. "
-        "Fetch them where there is a network, or give a folder that holds them: local:PATH."
+        "The weights of timm:resnet152.a1_in1k could not be loaded: HF_HUB_OFFLINE is set, and this machine has no "
+        "copy. Download them on a machine with a network, or name a folder that holds them: local:PATH."
     )
 
 

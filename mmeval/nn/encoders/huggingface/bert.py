@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mmeval.nn.encoder import Encoded, TextEncoder, TextInput
+from mmeval.nn.encoder import Encoded, TextEncoder, TextInput, masked_mean
 from mmeval.nn.encoders.huggingface.pretrained import enable_gradient_checkpointing
 from mmeval.nn.encoders.tokens import Tokenizer, add_special_tokens, pad_rows
 
@@ -71,8 +71,7 @@ class BertEncoder(TextEncoder):
         states = self.layers(self.embed(self.words(ids), torch.arange(ids.shape[1], device=ids.device)), mask)
         if self.pooling == "cls":
             return Encoded(states, mask, states[:, 0])
-        weights = mask[:, :, None].to(states.dtype)
-        return Encoded(states, mask, (states * weights).sum(1) / weights.sum(1).clamp(min=1))
+        return Encoded(states, mask, masked_mean(states, mask))
 
     def words(self, ids: Tensor) -> Tensor:
         """Return word vectors ``[B, T, D]``, without position, type or norm."""

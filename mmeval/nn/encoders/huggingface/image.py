@@ -90,16 +90,16 @@ class HubImage(ImageEncoder):
             pixel_values=self.input.normalise(images, next(self.model.parameters()).dtype), **self._options
         )
         if torch.is_tensor(out):  # image features in transformers before 5
-            return _unmasked(out[:, None], out)
+            return Encoded.unpadded(out[:, None], out)
         states: Tensor = out.last_hidden_state
         if states.ndim == 4:
             tokens = states.flatten(2).transpose(1, 2)
         else:
             tokens = self._project(states[:, max(states.shape[1] - self._patches, 0) :])
         if out.pooler_output is not None:
-            return _unmasked(tokens, out.pooler_output.flatten(1))
+            return Encoded.unpadded(tokens, out.pooler_output.flatten(1))
         has_class_token = states.ndim == 3 and states.shape[1] > self._patches
-        return _unmasked(tokens, states[:, 0] if has_class_token else tokens.mean(1))
+        return Encoded.unpadded(tokens, states[:, 0] if has_class_token else tokens.mean(1))
 
     @property
     def _features(self) -> Any:  # noqa: ANN401
@@ -112,10 +112,6 @@ class HubImage(ImageEncoder):
             return states
         projected: Tensor = model.visual_projection(model.vision_model.post_layernorm(states))
         return projected
-
-
-def _unmasked(tokens: Tensor, pooled: Tensor) -> Encoded:
-    return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), pooled)
 
 
 def _with_size(name: EncoderName, read: ImageInput, config: Any) -> ImageInput:  # noqa: ANN401

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmeval.errors import UserError
-from mmeval.nn.encoder import Encoded, TextEncoder, TextInput
+from mmeval.nn.encoder import Encoded, TextEncoder, TextInput, masked_mean
 from mmeval.nn.encoders.huggingface import pretrained
 from mmeval.nn.encoders.huggingface.bert import BertEncoder, Pooling
 from mmeval.nn.encoders.huggingface.tokenizer import PublishedTokenizer
@@ -88,8 +88,7 @@ class HubText(TextEncoder):
         states: Tensor = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         if self.pooling == "cls":
             return Encoded(states, mask, states[:, 0])
-        weights = mask[:, :, None].to(states.dtype)
-        return Encoded(states, mask, (states * weights).sum(1) / weights.sum(1).clamp(min=1))
+        return Encoded(states, mask, masked_mean(states, mask))
 
 
 class TextTower(HubText):

@@ -83,7 +83,7 @@ class OpenClipImage(ImageEncoder):
     def encode(self, images: Tensor) -> Encoded:
         """Encode images into tokens and pooled vectors, both in the joint space unless ``space=hidden``."""
         tokens, pooled = self._states(self.input.normalise(images, next(self.visual.parameters()).dtype))
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), pooled)
+        return Encoded.unpadded(tokens, pooled)
 
     def _digest(self) -> str:
         return digest(super()._digest(), self.architecture)

@@ -73,7 +73,7 @@ class EfficientNetLite0Encoder(ImageEncoder):
         pixels = self.input.normalise(images, self.net._conv_stem.weight.dtype)
         maps = self.net(pixels.contiguous(memory_format=torch.channels_last))  # [B, 1280, S/32, S/32]
         tokens = maps.flatten(2).transpose(1, 2)
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))
+        return Encoded.unpadded(tokens, tokens.mean(1))
 
 
 def _weights_file() -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmeval.errors import UserError
-from mmeval.nn.encoder import Encoded, TextEncoder, TextInput
+from mmeval.nn.encoder import Encoded, TextEncoder, TextInput, masked_mean
 from mmeval.nn.encoders.name import EncoderName
 from mmeval.nn.encoders.tokens import ByteTokenizer, add_special_tokens, pad_rows
 
@@ -50,5 +50,4 @@ class ByteEmbedding(TextEncoder):
     def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
         """Encode ids into tokens ``[B, T, D]``; ``pooled`` is their mean over the mask."""
         tokens = self.bytes(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device))
-        weights = mask[:, :, None].to(tokens.dtype)
-        return Encoded(tokens, mask, (tokens * weights).sum(1) / weights.sum(1).clamp(min=1))
+        return Encoded(tokens, mask, masked_mean(tokens, mask))

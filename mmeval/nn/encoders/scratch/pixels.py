@@ -56,7 +56,7 @@ class Patches(ImageEncoder):
         p = self.patch
         cut = self.input.normalise(images).view(b, c, h // p, p, w // p, p)
         tokens = cut.permute(0, 2, 4, 3, 5, 1).reshape(b, -1, self.width)
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))
+        return Encoded.unpadded(tokens, tokens.mean(1))
 
     def forward(self, batch: Batch) -> Encoded:
         """Encode a batch as any image encoder does; a batch without images gives one masked token per example."""
@@ -90,4 +90,4 @@ class ConvStem(ImageEncoder):
         # After ReLU, padding with zeros is as good as with minus infinity.
         maps = F.max_pool2d(F.pad(maps, (0, 1, 0, 1)), 3, stride=2)
         tokens = maps.flatten(2).transpose(1, 2)
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))
+        return Encoded.unpadded(tokens, tokens.mean(1))

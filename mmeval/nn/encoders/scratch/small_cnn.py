@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput
@@ -44,4 +43,4 @@ class SmallCNN(ImageEncoder):
         """Encode images ``[B, 3, S, S]``; ``pooled`` is the mean over positions."""
         maps = self.stages(self.input.normalise(images, next(self.parameters()).dtype))  # [B, 256, S/16, S/16]
         tokens = maps.flatten(2).transpose(1, 2)
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))
+        return Encoded.unpadded(tokens, tokens.mean(1))

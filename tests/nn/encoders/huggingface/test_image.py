@@ -181,7 +181,7 @@ def test_published_encoder_need_not_be_saved(capsys: pytest.CaptureFixture[str])
                 assert torch.equal(encoder.state_dict()[key], value)
         assert image_encoder(f"hf:some/vit?revision={server.commit('some/vit')}").published
         assert not image_encoder("hf:some/vit?weights=random").published
-        with pytest.raises(MissingWeightsError, match="could not be had: the Hub has no model some/none"):
+        with pytest.raises(MissingWeightsError, match="could not be loaded: the Hub has no model some/none"):
             image_encoder("hf:some/none")
     assert capsys.readouterr() == ("", "")
 

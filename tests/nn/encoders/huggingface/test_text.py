@@ -268,8 +268,8 @@ def reason(name: str) -> str:
     with pytest.raises(MissingWeightsError) as error:
         text_encoder(name)
     before, after = (
-        f"The weights of {name} could not be had: ",
-        " Fetch them where there is a network, or give a folder",
+        f"The weights of {name} could not be loaded: ",
+        " Download them on a machine with a network, or name a folder",
     )
     message = str(error.value)
     assert message.startswith(before)
@@ -283,8 +283,8 @@ def test_offline_mode_raises_one_sentence(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(MissingWeightsError) as error:
         text_encoder("hf:intfloat/multilingual-e5-base")
     assert str(error.value) == (
-        "The weights of hf:intfloat/multilingual-e5-base could not be had: HF_HUB_OFFLINE is set, and this machine has "
-        "no copy. Fetch them where there is a network, or give a folder that holds them: local:PATH."
+        "The weights of hf:intfloat/multilingual-e5-base could not be loaded: HF_HUB_OFFLINE is set, and this machine "
+        "has no copy. Download them on a machine with a network, or name a folder that holds them: local:PATH."
     )
 
 

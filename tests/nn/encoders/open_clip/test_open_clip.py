@@ -468,8 +468,8 @@ def test_unavailable_weights_raise_one_sentence(build: Any, name: str, capfd: py
     with pytest.raises(MissingWeightsError) as error:
         build(f"open_clip:{name}")
     assert str(error.value) == (
-        f"The weights of open_clip:{name} could not be had: HF_HUB_OFFLINE is set, and this machine has no copy. "
-        "Fetch them where there is a network, or give a folder that holds them: local:PATH."
+        f"The weights of open_clip:{name} could not be loaded: HF_HUB_OFFLINE is set, and this machine has no copy. "
+        "Download them on a machine with a network, or name a folder that holds them: local:PATH."
     )
     assert capfd.readouterr() == ("", "")
 

@@ -288,8 +288,8 @@ def test_unavailable_weights_raise_one_sentence(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(MissingWeightsError) as error:
             build("st:someone/some-model")
         assert str(error.value) == (
-            "The weights of st:someone/some-model could not be had: HF_HUB_OFFLINE is set, and this machine has no "
-            "copy. Fetch them where there is a network, or give a folder that holds them: local:PATH."
+            "The weights of st:someone/some-model could not be loaded: HF_HUB_OFFLINE is set, and this machine has no "
+            "copy. Download them on a machine with a network, or name a folder that holds them: local:PATH."
         )
 
 
