@@ -64,8 +64,8 @@ def test_help_names_every_command(word: str, command: Command, capsys: Capture) 
 def test_listings_can_be_json(name: str, kind: str, has: str, command: Command, capsys: Capture) -> None:
     assert command(name, "--json") == 0
     listed = json.loads(capsys.readouterr().out)
-    assert all(set(one) == KEYS for one in listed)
-    (own,) = (one for one in listed if one["name"] == has)
+    assert all(set(row) == KEYS for row in listed)
+    (own,) = (row for row in listed if row["name"] == has)
     assert own["kind"] == kind
     assert own["status"] == "ok"
     assert own["distribution"] == "mmeval-multilingual"
@@ -98,8 +98,8 @@ def test_a_listing_in_a_pipe_has_a_line_per_plugin(
         main()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(listed) + 2
-    for one, line in zip(listed, lines[1:], strict=False):
-        assert one["summary"] in line
+    for row, line in zip(listed, lines[1:], strict=False):
+        assert row["summary"] in line
 
 
 def test_d7_control_characters_of_a_plugins_summary_are_escaped(
@@ -162,7 +162,7 @@ def test_a_broken_plugin_does_not_break_the_listing(
 ) -> None:
     install("models", "broken", "def (")
     assert command("plugins", "--json") == 0
-    listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert listed["broken"]["status"] == "broken: SyntaxError in installed_broken.py"
     assert listed["embracenet"]["status"] == "ok"
 
@@ -194,7 +194,7 @@ def test_a_plugins_command_is_loaded_only_when_it_is_called(
     """A slow plugin must not slow down other commands."""
     install("commands", "greet", GREET)
     assert command("plugins", "--json") == 0
-    assert "greet" in {one["name"] for one in json.loads(capsys.readouterr().out)}
+    assert "greet" in {row["name"] for row in json.loads(capsys.readouterr().out)}
     assert "installed_greet" not in sys.modules
     assert command("greet", "--name", "world") == 0
     assert capsys.readouterr().out == "hello world\n"

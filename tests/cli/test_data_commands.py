@@ -132,8 +132,8 @@ def test_data_that_differs_from_its_card_is_refused(fresh: Path, refused: Output
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_mistake_is_one_sentence(words: list[str], message: str | None, fresh: Path, refused: Output) -> None:
-    found = refused(*words)
-    assert message is None or found == message
+    result = refused(*words)
+    assert message is None or result == message
     assert not (fresh / "home" / "stores").exists()
 
 
@@ -172,8 +172,8 @@ def test_verify_lists_what_matches_and_what_does_not(clothes: Path, output: Outp
     shard.write_bytes(data)
     (_, line) = output("verify", NAME, status=1).splitlines()
     assert line.startswith(f"✗ damaged: {shard}; remove ")
-    (found,) = json.loads(output("verify", NAME, "--json", status=1))
-    assert (found["verdict"], found["text"]) == ("bad", line.removeprefix("✗ "))
+    (result,) = json.loads(output("verify", NAME, "--json", status=1))
+    assert (result["verdict"], result["text"]) == ("bad", line.removeprefix("✗ "))
 
 
 def test_verify_fails_for_released_data_that_differs_from_its_card(
@@ -187,10 +187,10 @@ def test_verify_fails_for_released_data_that_differs_from_its_card(
 
 
 def test_stats_are_equal_to_counts_by_hand(installed: None, fresh: Path, output: Output) -> None:
-    found = json.loads(output("stats", "colours", "--json"))
-    assert (found["examples"], found["images"], found["splits"]) == (132, 44, ["train", "validation", "test"])
-    assert [one["language"] for one in found["languages"]] == ["de", "en", "ja"]
-    assert [(one["without_image"], one["without_text"]) for one in found["languages"]] == [(0, 2), (2, 0), (0, 0)]
+    result = json.loads(output("stats", "colours", "--json"))
+    assert (result["examples"], result["images"], result["splits"]) == (132, 44, ["train", "validation", "test"])
+    assert [one["language"] for one in result["languages"]] == ["de", "en", "ja"]
+    assert [(one["without_image"], one["without_text"]) for one in result["languages"]] == [(0, 2), (2, 0), (0, 0)]
     lines = output("stats", "colours").splitlines()
     rows = {cells[0]: cells[1:] for line in lines if (cells := line.split())}
     assert rows["de"][:5] == ["24", "6", "14", "0", "2"]
@@ -231,8 +231,8 @@ def test_examples_are_shown_in_the_terminal_and_on_a_page(installed: None, fresh
     assert page.read_text(encoding="utf-8").count("data:image/png;base64,") == 3
     output("show", "colours", "--page", fresh / "mine.html", "--seed", "1")
     assert (fresh / "mine.html").is_file()
-    found = json.loads(output("show", "colours", "-n", "2", "--word", "red", "--json"))
-    assert [(one["labels"]["colour"], set(one)) for one in found] == [
+    result = json.loads(output("show", "colours", "-n", "2", "--word", "red", "--json"))
+    assert [(one["labels"]["colour"], set(one)) for one in result] == [
         ("red", {"id", "language", "split", "text", "labels", "others", "image"})
     ] * 2
 

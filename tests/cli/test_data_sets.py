@@ -52,20 +52,20 @@ def test_from_the_archive_to_the_report(
     counted = json.loads(capsys.readouterr().out)
     assert counted["name"] == f"{name}-mismatched"
     assert set(counted["splits"]) == {"train", "validation", "test"}
-    assert all(sum(one["splits"][split] for one in counted["languages"]) > 10 for split in ("train", "test"))
+    assert all(sum(item["splits"][split] for item in counted["languages"]) > 10 for split in ("train", "test"))
     assert command("data", "show", name) == 0
     assert command("data", "audit", name, "--output", fresh / "audit") == 0
     assert (fresh / "audit" / "audit.html").is_file()
     assert command("data", "card", name) == 0
-    words = ["--plugin", "embracenet", "--preset", "tiny", *(word for one in FAST for word in ("--set", one))]
+    words = ["--plugin", "embracenet", "--preset", "tiny", *(word for item in FAST for word in ("--set", item))]
     assert command("run", "--dataset", name, *words, "--limit", 60, "--device", "cpu", "--output", fresh / "run") == 0
     assert command("report", fresh / "run") == 0
     folder = RunFolder(fresh / "run")
     record = folder.record
     assert record.plan.signature.startswith(f"{name}-mismatched:")
-    assert any("is not the published data" in one for one in record.data["warnings"])
+    assert any("is not the published data" in item for item in record.data["warnings"])
     scores = pq.read_table(folder.scores_file)
-    assert set(scores["task"].to_pylist()) == {one["task"] for one in counted["tasks"]}
+    assert set(scores["task"].to_pylist()) == {item["task"] for item in counted["tasks"]}
     assert "is not the published data" in folder.report_path.read_text(encoding="utf-8")
 
 
@@ -76,13 +76,14 @@ def test_the_label_source_reaches_a_model_only_on_request(
     (fresh / "given").mkdir()
     source = glami.write(fresh / "given")
     assert command("data", "prepare", "glami1m", "--source", source, "--allow-mismatch") == 0
-    words = [word for one in FAST for word in ("--set", one)]
+    words = [word for item in FAST for word in ("--set", item)]
     for name in ("glami1m", "glami1m:paper"):
         run = ["--dataset", name, *words, "--limit", 40, "--device", "cpu", "--output", fresh / name.replace(":", "-")]
         assert command("run", *run) == 0
     plain, paper = RunFolder(fresh / "glami1m"), RunFolder(fresh / "glami1m-paper")
     inputs = [
-        json.loads((one.model_folder(0) / "config.json").read_text())["context"]["attributes"] for one in (plain, paper)
+        json.loads((item.model_folder(0) / "config.json").read_text())["context"]["attributes"]
+        for item in (plain, paper)
     ]
     assert inputs[0] == {}
     assert "unknown" in inputs[1]["label_source"]

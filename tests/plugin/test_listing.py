@@ -13,8 +13,8 @@ Install = Callable[..., None]
 
 
 def listed(name: str, *kinds: str) -> Listed:
-    (found,) = [one for one in installed(*kinds) if one.name == name]
-    return found
+    (result,) = [one for one in installed(*kinds) if one.name == name]
+    return result
 
 
 def test_the_plugins_that_mmeval_ships_are_listed() -> None:

@@ -339,7 +339,7 @@ def test_a_refused_plugin_leaves_nothing_behind(install: Install) -> None:
 
 
 def _entry() -> EntryPoint:
-    (entry,) = [one for one in entry_points(group="mmeval.models") if one.name == "second"]
+    (entry,) = [entry_point for entry_point in entry_points(group="mmeval.models") if entry_point.name == "second"]
     return entry
 
 

@@ -43,7 +43,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def made() -> Path:
+def package() -> Path:
     return new_plugin("my-model2")
 
 
@@ -53,36 +53,36 @@ def refusal(name: str, folder: Path | None = None) -> str:
     return str(caught.value)
 
 
-def test_the_promised_files_are_written(made: Path, here: Path) -> None:
+def test_the_promised_files_are_written(package: Path, here: Path) -> None:
     """The package is in a folder called like the plugin."""
-    assert made == Path("my-model2")
+    assert package == Path("my-model2")
     assert list(here.iterdir()) == [here / "my-model2"]
-    assert {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()} == FILES
+    assert {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()} == FILES
 
 
-def test_no_template_syntax_is_left(made: Path) -> None:
+def test_no_template_syntax_is_left(package: Path) -> None:
     """Only the workflow's own `${{ }}` remains."""
     for name in FILES:
-        text = (made / name).read_text(encoding="utf-8").replace("${{ matrix.python }}", "")
+        text = (package / name).read_text(encoding="utf-8").replace("${{ matrix.python }}", "")
         assert not re.search(r"\{\{|\{%|jinja", text), name
         assert text.endswith("\n"), name
-    workflow = yaml.safe_load((made / ".github/workflows/test.yml").read_text())
+    workflow = yaml.safe_load((package / ".github/workflows/test.yml").read_text())
     assert {"python-version": "${{ matrix.python }}", "cache": "pip"} in [
         step.get("with") for step in workflow["jobs"]["test"]["steps"]
     ]
 
 
-def test_the_python_files_compile_and_state_the_api(made: Path) -> None:
-    for path in made.rglob("*.py"):
+def test_the_python_files_compile_and_state_the_api(package: Path) -> None:
+    for path in package.rglob("*.py"):
         compile(path.read_text(encoding="utf-8"), path, "exec")
-    assert declared_version(ast.parse((made / "src/mmeval_my_model2/__init__.py").read_text())) == API_VERSION
-    classes = [node.name for node in ast.parse((made / "src/mmeval_my_model2/model.py").read_text()).body[-1:]]
+    assert declared_version(ast.parse((package / "src/mmeval_my_model2/__init__.py").read_text())) == API_VERSION
+    classes = [node.name for node in ast.parse((package / "src/mmeval_my_model2/model.py").read_text()).body[-1:]]
     assert classes == ["MyModel2"]
 
 
-def test_the_package_is_found_by_its_entry_point(made: Path) -> None:
+def test_the_package_is_found_by_its_entry_point(package: Path) -> None:
     """Check the entry point, the packaged module and the required mmeval version."""
-    read = tomllib.loads((made / "pyproject.toml").read_text())
+    read = tomllib.loads((package / "pyproject.toml").read_text())
     project = read["project"]
     assert project["name"] == "mmeval-my-model2"
     assert project["entry-points"] == {"mmeval.models": {"my-model2": "mmeval_my_model2"}}
@@ -92,11 +92,11 @@ def test_the_package_is_found_by_its_entry_point(made: Path) -> None:
 
 
 def test_folder_and_licence_can_be_chosen(here: Path) -> None:
-    made = new_plugin("my-model2", Path("deep/down"), "MIT")
-    assert made == Path("deep/down")
-    assert tomllib.loads((here / made / "pyproject.toml").read_text())["project"]["license"] == "MIT"
-    assert 'licence="MIT; ' in (here / made / "src/mmeval_my_model2/__init__.py").read_text()
-    assert "| licence | MIT; " in (here / made / "README.md").read_text()
+    package = new_plugin("my-model2", Path("deep/down"), "MIT")
+    assert package == Path("deep/down")
+    assert tomllib.loads((here / package / "pyproject.toml").read_text())["project"]["license"] == "MIT"
+    assert 'licence="MIT; ' in (here / package / "src/mmeval_my_model2/__init__.py").read_text()
+    assert "| licence | MIT; " in (here / package / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["", "My-Model", "my_model", "my--model", "-model", "model-", "2model", "a b", "a/b"])
@@ -129,9 +129,9 @@ def test_a_name_whose_class_the_package_uses_is_refused(name: str, here: Path) -
     assert list(here.iterdir()) == []
 
 
-def test_every_name_that_the_template_imports_is_refused(made: Path) -> None:
+def test_every_name_that_the_template_imports_is_refused(package: Path) -> None:
     """Including later additions to the template."""
-    files = [made / "src/mmeval_my_model2/model.py", made / "tests/test_model.py"]
+    files = [package / "src/mmeval_my_model2/model.py", package / "tests/test_model.py"]
     statements = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
     imported = {alias.name for node in statements if isinstance(node, ast.ImportFrom) for alias in node.names}
     classes = {name for name in imported if name[0].isupper() and not name.startswith("MyModel2")}
@@ -150,10 +150,10 @@ def test_an_existing_path_is_left_untouched(what: str, here: Path) -> None:
         path.mkdir()
     if what == "folder":
         (path / "README.md").write_text("precious")
-    before = {one: one.read_text() for one in here.rglob("*") if one.is_file()}
+    before = {file: file.read_text() for file in here.rglob("*") if file.is_file()}
     assert refusal("my-model2") == "my-model2 exists already; name another folder with --folder, or remove it."
     assert refusal("other", path) == f"{path} exists already; name another folder with --folder, or remove it."
-    assert {one: one.read_text() for one in here.rglob("*") if one.is_file()} == before
+    assert {file: file.read_text() for file in here.rglob("*") if file.is_file()} == before
 
 
 def test_a_folder_that_can_not_be_created_is_named(here: Path) -> None:

@@ -27,8 +27,8 @@ def timed(install: Install, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     def measure(text: str) -> str:
         install("one", text)
         monkeypatch.setenv("MMEVAL_PLUGINS", "one")
-        (found,) = timings.timings(installed())
-        return found
+        (timing,) = timings.timings(installed())
+        return timing
 
     return measure
 
@@ -52,7 +52,7 @@ def test_a_heavy_import_is_named(timed: Callable[[str], str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         (BOMB, "fails: RuntimeError: imported"),
         ("import not_there\n", "fails: ModuleNotFoundError: No module named 'not_there'"),
@@ -63,9 +63,9 @@ def test_a_heavy_import_is_named(timed: Callable[[str], str]) -> None:
         ('MMEVAL_API = "99.0"\n', "-"),
     ],
 )
-def test_a_broken_plugin_is_reported_in_its_row(timed: Callable[[str], str], text: str, found: str) -> None:
+def test_a_broken_plugin_is_reported_in_its_row(timed: Callable[[str], str], text: str, expected: str) -> None:
     """A plugin that the listing calls broken is not measured."""
-    assert timed(text) == found
+    assert timed(text) == expected
 
 
 @pytest.mark.parametrize(
