@@ -84,8 +84,8 @@ def test_lowest_and_newest_dependencies_are_tested_each_week() -> None:
     assert words[:4] == ["uv", "pip", "compile", "pyproject.toml"]
     assert words[words.index("--resolution") + 1] == "RESOLUTION"
     assert words[words.index("--group") + 1] in PROJECT["dependency-groups"]
-    assert job["env"] == {"UV_CONSTRAINT": f"${{{{ github.workspace }}}}/{words[-1]}"}
-    assert "UV_*" in TOX["testenv:checks"]["pass_env"].split(), "else tox hides it from uv"
+    assert job["env"] == {"PIP_CONSTRAINT": f"${{{{ github.workspace }}}}/{words[-1]}"}
+    assert "PIP_*" in TOX["testenv:checks"]["pass_env"].split(), "tox hides it from pip otherwise"
     assert "schedule" in job["if"]
 
 
