@@ -1,4 +1,4 @@
-"""``benchmarks/gpu.py`` keeps what it has measured, whatever happens; its dry run goes through every step."""
+"""``benchmarks/gpu.py``: measured figures survive failures, and the dry run covers every step."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ FACTS = {
     "schema", "card", "device", "driver", "cuda", "torch", "python", "packages", "missing", "commit", "command", "date",
     "minutes", "tiny", "steps", "skipped", "peak_bf16_flops", "cores",
 }  # fmt: skip
-SAY = "import json, pathlib; f = pathlib.Path({file!r}).open('a'); f.write(json.dumps({line!r}) + chr(10)); f.close()\n"
+WRITE = (
+    "import json, pathlib; f = pathlib.Path({file!r}).open('a'); f.write(json.dumps({line!r}) + chr(10)); f.close()\n"
+)
 FIGURE = {"of": "x", "what": "rate", "value": 2.0, "unit": "1/s", "goal": 1.0, "reached": True, "note": ""}
 
 
 @pytest.fixture
-def together(tmp_path: Path) -> Callable[[Mapping[str, str], float], dict[str, Any]]:
-    """Runs Python code as the steps a, b, ... and gives what the file then holds."""
+def run_codes(tmp_path: Path) -> Callable[[Mapping[str, str], float], dict[str, Any]]:
+    """Return a function that runs Python code as the steps a, b, ... and returns the content of the results file."""
 
     def run(codes: Mapping[str, str], seconds: float) -> dict[str, Any]:
         def command(step: str, _: float) -> list[str]:
@@ -46,34 +48,34 @@ def together(tmp_path: Path) -> Callable[[Mapping[str, str], float], dict[str, A
 
 
 def figure(tmp_path: Path, step: str) -> str:
-    return SAY.format(file=str(tmp_path / f"{step}.jsonl"), line={"row": FIGURE})
+    return WRITE.format(file=str(tmp_path / f"{step}.jsonl"), line={"row": FIGURE})
 
 
-def test_a_step_that_fails_takes_no_other_with_it(
-    tmp_path: Path, together: Callable[[Mapping[str, str], float], dict[str, Any]]
+def test_a_failing_step_does_not_stop_the_others(
+    tmp_path: Path, run_codes: Callable[[Mapping[str, str], float], dict[str, Any]]
 ) -> None:
-    said = SAY.format(file=str(tmp_path / "a.jsonl"), line={"error": "OutOfMemoryError: the card is full"})
+    write_error = WRITE.format(file=str(tmp_path / "a.jsonl"), line={"error": "OutOfMemoryError: the card is full"})
     codes = {
-        "a": said + "raise SystemExit(1)",
+        "a": write_error + "raise SystemExit(1)",
         "b": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
         "c": "raise ValueError('no such thing')",
         "d": figure(tmp_path, "d") + "raise ValueError('after a figure')",
         "e": figure(tmp_path, "e"),
     }
-    results = together(codes, 600)
+    results = run_codes(codes, 600)
     steps = results["steps"]
     assert [steps[name]["status"] for name in codes] == ["failed", "failed", "failed", "partly", "done"]
     assert steps["a"]["message"] == "OutOfMemoryError: the card is full"
     assert steps["b"]["message"] == "ended with signal 9: it said nothing"
     assert steps["c"]["message"] == "ended with exit status 1: ValueError: no such thing"
     assert steps["d"]["rows"] == steps["e"]["rows"] == [FIGURE]
-    assert [one["step"] for one in results["skipped"]] == ["a", "b", "c", "d"]
+    assert [step["step"] for step in results["skipped"]] == ["a", "b", "c", "d"]
 
 
-def test_figures_are_kept_while_the_step_still_runs(
-    tmp_path: Path, together: Callable[[Mapping[str, str], float], dict[str, Any]]
+def test_figures_are_written_while_the_step_runs(
+    tmp_path: Path, run_codes: Callable[[Mapping[str, str], float], dict[str, Any]]
 ) -> None:
-    """Whoever ends the whole thing has what there was by then."""
+    """A user who stops the benchmark keeps all figures up to then."""
     wait = (
         "import json, pathlib, sys, time\n"
         f"path = pathlib.Path({str(tmp_path / 'results' / 'card.json')!r})\n"
@@ -82,13 +84,13 @@ def test_figures_are_kept_while_the_step_still_runs(
         "    if path.exists() and json.loads(path.read_text())['steps']['a']['rows']: sys.exit(0)\n"
         "sys.exit('nothing was kept')\n"
     )
-    results = together({"a": figure(tmp_path, "a") + wait, "b": figure(tmp_path, "b")}, 600)
+    results = run_codes({"a": figure(tmp_path, "a") + wait, "b": figure(tmp_path, "b")}, 600)
     assert results["steps"]["a"]["status"] == "done"
     assert all(entry.keys() == ENTRY for entry in results["steps"].values())
 
 
-def test_a_step_that_hangs_is_killed_with_what_it_started(
-    tmp_path: Path, together: Callable[[Mapping[str, str], float], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_a_hanging_step_is_killed_with_its_children(
+    tmp_path: Path, run_codes: Callable[[Mapping[str, str], float], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu, "GRACE", 0.5)
     monkeypatch.setattr(gpu, "LEAST", 0.1)
@@ -99,7 +101,7 @@ def test_a_step_that_hangs_is_killed_with_what_it_started(
         f"pathlib.Path({str(child)!r}).write_text(str(child.pid))\n"
         "time.sleep(600)\n"
     )
-    results = together({"a": figure(tmp_path, "a") + hang, "b": figure(tmp_path, "b")}, 8)
+    results = run_codes({"a": figure(tmp_path, "a") + hang, "b": figure(tmp_path, "b")}, 8)
     assert results["steps"]["a"]["status"] == "partly"
     assert results["steps"]["a"]["rows"] == [FIGURE]
     assert "its time was up" in results["steps"]["a"]["message"]
@@ -116,10 +118,10 @@ def running(process: int) -> bool:
     return True
 
 
-def test_what_there_is_no_time_or_package_for_is_said(
-    tmp_path: Path, together: Callable[[Mapping[str, str], float], dict[str, Any]]
+def test_steps_without_time_or_packages_are_reported_as_skipped(
+    tmp_path: Path, run_codes: Callable[[Mapping[str, str], float], dict[str, Any]]
 ) -> None:
-    results = together({"a": figure(tmp_path, "a")}, 5)
+    results = run_codes({"a": figure(tmp_path, "a")}, 5)
     assert results["steps"]["a"]["status"] == "skipped"
     assert results["skipped"][0]["why"].endswith("s of the time were left")
     path = tmp_path / "other.json"
@@ -129,27 +131,27 @@ def test_what_there_is_no_time_or_package_for_is_said(
     assert skipped == {"step": "b", "what": "needs more", "why": "needs no-such-package, which is not installed"}
 
 
-def test_a_checkout_that_is_not_installed_offers_its_plugins(tmp_path: Path) -> None:
+def test_entry_points_folder_offers_the_plugins_of_a_checkout(tmp_path: Path) -> None:
     site = gpu.entry_points_folder(tmp_path / "site")
     code = (
         "from importlib.metadata import distributions\n"
-        f"(own,) = [one for one in distributions(path=[{str(site)!r}])]\n"
+        f"(own,) = distributions(path=[{str(site)!r}])\n"
         "print(own.name, sorted(e.name for e in own.entry_points if e.group == 'mmeval.models'))\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.startswith("mmeval-multilingual [")
-    assert "'embracenet'" in said
-    assert "'unimodal'" in said
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.startswith("mmeval-multilingual [")
+    assert "'embracenet'" in output
+    assert "'unimodal'" in output
 
 
-def test_results_never_overwrite_others(tmp_path: Path) -> None:
+def test_results_files_are_never_overwritten(tmp_path: Path) -> None:
     first = gpu.results_file(tmp_path, "NVIDIA H100 80GB HBM3")
     assert first.name.startswith("nvidia-h100-80gb-hbm3-2")
     first.touch()
     assert gpu.results_file(tmp_path, "NVIDIA H100 80GB HBM3") != first
 
 
-def test_an_unknown_step_is_refused_in_a_sentence() -> None:
+def test_an_unknown_step_is_refused() -> None:
     with pytest.raises(SystemExit, match="there is no step z; there are a, b, d, f, e, c"):
         gpu.main(["--only", "a,z"])
 
@@ -166,18 +168,18 @@ def test_an_unknown_step_is_refused_in_a_sentence() -> None:
         ("Tesla T4", None),
     ],
 )
-def test_no_peak_is_guessed(card: str, flops: float | None) -> None:
-    found, source = gpu_steps.peak_of(card)
-    assert found == flops
+def test_the_peak_of_an_unknown_card_is_none(card: str, flops: float | None) -> None:
+    peak, source = gpu_steps.peak_of(card)
+    assert peak == flops
     assert (source is None) == (flops is None)
 
 
-def test_spans_that_overlap_count_once() -> None:
+def test_overlapping_spans_count_once() -> None:
     assert gpu_steps._union([(5, 7), (0, 2), (1, 3), (6, 6.5)]) == 5
 
 
 class Full:
-    """A training for which the card's memory is too small by so much."""
+    """A training that runs out of memory above a batch size."""
 
     def __init__(self, size: int, fits: int) -> None:
         self.size, self.fits = size, fits
@@ -189,10 +191,10 @@ class Full:
             yield self.size
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_the_row_says_so(tmp_path: Path) -> None:
+def test_a_batch_that_does_not_fit_is_halved_and_noted(tmp_path: Path) -> None:
     bench = gpu_steps.Bench(torch.device("cpu"), False, 60, tmp_path / "x.jsonl")
-    own = gpu_steps.halving(bench, lambda size: Full(size, 100), "x")
-    assert own.size == 64
+    training = gpu_steps.halving(bench, lambda size: Full(size, 100), "x")
+    assert training.size == 64
     row = json.loads((tmp_path / "x.jsonl").read_text())["row"]
     assert (row["value"], row["note"]) == (64, "out of memory at 128")
     with pytest.raises(torch.OutOfMemoryError):
@@ -210,7 +212,7 @@ def test_every_torch_plugin_has_a_preset_of_published_size() -> None:
 
 
 @pytest.mark.slow  # starts seven processes, of which three train models and one tries all plugins: a minute
-def test_the_dry_run_goes_through_every_step(tmp_path: Path) -> None:
+def test_the_dry_run_covers_every_step(tmp_path: Path) -> None:
     call = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--cpu", "--tiny", "--minutes", "20"]
     done = subprocess.run([*call, "--output", str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
