@@ -1,1 +1,1 @@
-"""Measurements; a package, so that no other that is called so is found in its place."""
+"""Benchmark scripts; a package, so that no other package of this name is imported instead."""

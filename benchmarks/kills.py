@@ -1,12 +1,11 @@
-"""Kills mmeval at random moments, repeats the command, and compares with a run that was not killed.
+"""Kill mmeval at random moments, repeat the command, and compare the results with a run that was not killed.
 
     python benchmarks/kills.py --kills 210
 
-For each stage (prepare, embed, train, predict, score, report, `mmeval score`, `mmeval report`, `mmeval bench`) a
-process is started on what the stages before it left, killed by SIGKILL at a random moment of that stage, and the same
-command is called again. Printed per stage: how many of the repeated commands ended well with the same predictions and
-scores, how many folders could not be used, and how many `.partial` files were left. A process that ends before it is
-killed is started again.
+Each trial starts a command on the files that the earlier stages wrote, kills it by SIGKILL at a random moment of one
+stage (prepare, embed, train, predict, score, report, `mmeval score`, `mmeval report`, `mmeval bench`), and repeats it.
+The script prints for each stage how many repeated commands gave the same predictions and scores, how many gave others,
+how many failed, and how many `.partial` files were left. A process that ends before it is killed is started again.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.small_table import write_table  # noqa: E402 - found once the root is on the path
+from benchmarks.small_table import write_table  # noqa: E402 - needs the root on the path
 
 SMALL = {
     "image_encoder": "efficientnet-lite0:64",
@@ -38,21 +37,23 @@ SMALL = {
     "recipe.patience": 6,
     "recipe.batch_size": 16,
 }
+OUTPUT = "output.txt"
+"""File in the working folder with the output of the last command."""
 LIMIT = 300
-"""Seconds after which a command that hangs counts as failed."""
+"""Seconds after which a hanging command counts as failed."""
 
 
 @dataclass
 class Stage:
-    """Where processes are killed."""
+    """A stage in which processes are killed, and the outcomes so far."""
 
     name: str
     words: list[str]
-    """The command, without the folder that it writes into."""
+    """The arguments of `mmeval`."""
     before: Path
-    """The state of the working folder when it starts: home, run folders."""
+    """A copy of the working folder (home, run folders) before the command."""
     window: tuple[float, float]
-    """Seconds after the start between which the stage runs."""
+    """Start and end of the stage, in seconds after the start of the command."""
     identical: int = 0
     unusable: list[str] = field(default_factory=list)
     different: list[str] = field(default_factory=list)
@@ -60,14 +61,15 @@ class Stage:
 
 
 def main() -> None:
+    """Kill and repeat commands, and print the outcomes per stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=210)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    _command()  # imports, which are not to be timed
+    _command()  # imports everything now, so that imports aren't timed
     with tempfile.TemporaryDirectory() as folder:
-        stages, results = _prepared(Path(folder))
+        stages, results = _run_once(Path(folder))
         print(f"{'stage':<16} kills identical different unusable leftovers", flush=True)
         for number, stage in enumerate(stages):
             kills = options.kills // len(stages) + (number < options.kills % len(stages))
@@ -75,13 +77,13 @@ def main() -> None:
                 _trial(stage, Path(folder), results, rng)
             cells = (kills, stage.identical, len(stage.different), len(stage.unusable), stage.leftovers)
             print(f"{stage.name:<16} {' '.join(f'{cell:>8}' for cell in cells)}", flush=True)
-            for said in [*stage.different, *stage.unusable]:
-                print(f"    {said}", flush=True)
+            for failure in [*stage.different, *stage.unusable]:
+                print(f"    {failure}", flush=True)
         print(f"{sum(stage.identical for stage in stages)} of {options.kills} identical")
 
 
-def _prepared(folder: Path) -> tuple[list[Stage], dict[str, list[object]]]:
-    """Run everything once without a kill: the stages with their windows, and what each command has to give."""
+def _run_once(folder: Path) -> tuple[list[Stage], dict[str, list[object]]]:
+    """Run all commands without a kill; return the stages with their windows, and the results of each command."""
     table = write_table(folder / "shop")
     data = ["--dataset", f"table:{table}"]
     run = ["run", "--plugin", "embracenet", *data, "--device", "cpu", "--output", "run"]
@@ -91,41 +93,43 @@ def _prepared(folder: Path) -> tuple[list[Stage], dict[str, list[object]]]:
     work.mkdir()
     stages: list[Stage] = []
 
-    def keep(name: str) -> Path:
-        kept = folder / f"before-{name}"
-        shutil.copytree(work, kept, symlinks=True)
-        return kept
+    def snapshot(name: str) -> Path:
+        copy = folder / f"before-{name}"
+        shutil.copytree(work, copy, symlinks=True)
+        return copy
 
-    empty = keep("prepare")
-    seconds = _ended(["data", "prepare", f"table:{table}"], work)
+    empty = snapshot("prepare")
+    seconds = _complete(["data", "prepare", f"table:{table}"], work)
     stages.append(Stage("prepare", ["data", "prepare", f"table:{table}"], empty, (0.0, seconds)))
-    prepared = keep("embed")
+    prepared = snapshot("embed")
     started = time.time()
-    seconds = _ended(run, work)
+    seconds = _complete(run, work)
+    # The last file that a stage writes marks its end.
     written = {
-        "embed": _last(work, "home/embeddings/**/*"),
-        "train": _last(work, "run/models/seed-0/model.safetensors"),
-        "predict": _last(work, "run/predictions/*.parquet"),
-        "score": _last(work, "run/scores.parquet"),
-        "report": _last(work, "run/README.md"),
+        "embed": _last_change(work, "home/embeddings/**/*"),
+        "train": _last_change(work, "run/models/seed-0/model.safetensors"),
+        "predict": _last_change(work, "run/predictions/*.parquet"),
+        "score": _last_change(work, "run/scores.parquet"),
+        "report": _last_change(work, "run/README.md"),
     }
     begin = 0.0
     for name, moment in written.items():
         end = max(moment - started, begin) if moment else begin
         stages.append(Stage(name, run, prepared, (begin, end if name != "report" else seconds)))
         begin = end
-    finished = keep("finished")
+    finished = snapshot("finished")
     stages += [
-        Stage(f"mmeval {name}", [name, "run"], finished, (0.0, _ended([name, "run"], work)))
+        Stage(f"mmeval {name}", [name, "run"], finished, (0.0, _complete([name, "run"], work)))
         for name in ("score", "report")
     ]
-    stages.append(Stage("mmeval bench", bench, finished, (0.0, _ended(bench, work))))
+    stages.append(Stage("mmeval bench", bench, finished, (0.0, _complete(bench, work))))
     results = {"run": _results(work / "run"), "bench": _results(work / "bench")}
     shutil.rmtree(work)
     return stages, results
 
 
 def _trial(stage: Stage, folder: Path, results: dict[str, list[object]], rng: random.Random) -> None:
+    """Kill the command once, repeat it, and count the outcome in ``stage``."""
     work, status = folder / "work", 0
     while not os.WIFSIGNALED(status):
         shutil.rmtree(work, ignore_errors=True)
@@ -133,13 +137,13 @@ def _trial(stage: Stage, folder: Path, results: dict[str, list[object]], rng: ra
         moment = rng.uniform(*stage.window)
         process = _start(stage.words, work)
         time.sleep(moment)
-        os.kill(process, signal.SIGKILL)  # of a process that has ended, which nobody has waited for, it is nothing
+        os.kill(process, signal.SIGKILL)  # has no effect on a process that ended and was not waited for
         _, status = os.waitpid(process, 0)
     where = f"killed after {moment:.2f} s"
     code = _wait(_start(stage.words, work))
     if code:
-        said = (work / "said.txt").read_text(errors="replace").strip().splitlines()
-        stage.unusable.append(f"{where}: exit status {code}: {said[-1] if said else ''}")
+        output = (work / OUTPUT).read_text(errors="replace").strip().splitlines()
+        stage.unusable.append(f"{where}: exit status {code}: {output[-1] if output else ''}")
     else:
         name = "bench" if stage.words[0] == "bench" else "run"
         if stage.words[0] != "data" and _results(work / name) != results[name]:
@@ -151,25 +155,28 @@ def _trial(stage: Stage, folder: Path, results: dict[str, list[object]], rng: ra
 
 
 def _results(folder: Path) -> list[object]:
-    """Predictions and scores of every run folder in ``folder``, as tables; the name of the run is not compared."""
+    """Return predictions and scores of every run folder in ``folder``, as tables without the name of the run."""
     paths = sorted([*folder.rglob("predictions/*.parquet"), *folder.rglob("scores.parquet")])
     tables = [(path.relative_to(folder).as_posix(), pq.ParquetFile(path).read()) for path in paths]
     return [(name, table.drop_columns([c for c in ("run",) if c in table.schema.names])) for name, table in tables]
 
 
-def _last(work: Path, pattern: str) -> float | None:
+def _last_change(work: Path, pattern: str) -> float | None:
+    """Return when the last of the files that match ``pattern`` was written; None if there are none."""
     times = [path.stat().st_mtime for path in work.glob(pattern) if path.is_file()]
     return max(times) if times else None
 
 
-def _ended(words: list[str], work: Path) -> float:
+def _complete(words: list[str], work: Path) -> float:
+    """Run a command to its end; return seconds."""
     started = time.perf_counter()
     if code := _wait(_start(words, work)):
-        raise SystemExit(f"mmeval {' '.join(words)} failed ({code}): {(work / 'said.txt').read_text()}")
+        raise SystemExit(f"mmeval {' '.join(words)} failed ({code}): {(work / OUTPUT).read_text()}")
     return time.perf_counter() - started
 
 
 def _wait(process: int) -> int:
+    """Wait for a process, :data:`LIMIT` seconds at most; return its exit status, -1 if it was killed."""
     deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
         ended, status = os.waitpid(process, os.WNOHANG)
@@ -182,23 +189,23 @@ def _wait(process: int) -> int:
 
 
 def _start(words: list[str], work: Path) -> int:
-    """Start a command in a child that has mmeval imported already, so that no kill is wasted on imports."""
+    """Fork a child that runs a command in ``work``; mmeval is already imported, so that no kill hits the imports."""
     call = _command()
     process = os.fork()
     if process:
         return process
     try:
-        said = os.open(work / "said.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
+        output = os.open(work / OUTPUT, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         os.chdir(work)
         os.environ["MMEVAL_HOME"] = str(work / "home")
         sys.argv = ["mmeval", *words]
         call()
-    except SystemExit as left:
+    except SystemExit as ended:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(left.code if isinstance(left.code, int) else 1)
+        os._exit(ended.code if isinstance(ended.code, int) else 1)
     except BaseException:
         import traceback
 
@@ -208,6 +215,7 @@ def _start(words: list[str], work: Path) -> int:
 
 
 def _command() -> Callable[[], None]:
+    """Import all that the commands need; return the function behind `mmeval`."""
     import accelerate  # noqa: F401
     import jinja2  # noqa: F401
     import torch

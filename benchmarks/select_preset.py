@@ -1,9 +1,9 @@
-"""Choose options of a plugin by cross-validation on train + validation: the test split is never read.
+"""Compare options of a plugin by cross-validation on train and validation, without reading the test split.
 
     python benchmarks/select_preset.py "" width=512 "dropout=0.5 width=512"
 
-Each argument is one candidate: space-separated changes as for ``--set``. Folds go by image. Prints top-1 of the first
-task, averaged over languages and folds.
+Each argument is a candidate: space-separated changes as for ``--set``. All rows of an image are in one fold. The script
+prints top-1 of the first task, averaged over languages and folds.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from mmeval.runs.train import context_of
 
 
 def main() -> None:
+    """Cross-validate each candidate and print its scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("candidates", nargs="+", help='"" for the defaults, or "key=value key=value"')
     parser.add_argument("--plugin", default="embracenet")
@@ -40,17 +41,17 @@ def main() -> None:
     spec, store = manager.model(arguments.plugin), prepare(manager.dataset(arguments.dataset))
     for candidate in arguments.candidates:
         scores = cross_validate(spec, store, candidate.split(), arguments.folds, arguments.device)
-        each = " ".join(f"{score:.4f}" for score in scores)
-        print(f"{np.mean(scores):.4f}  ({each})  {candidate or 'defaults'}", flush=True)
+        folds = " ".join(f"{score:.4f}" for score in scores)
+        print(f"{np.mean(scores):.4f}  ({folds})  {candidate or 'defaults'}", flush=True)
 
 
 def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int, device: str) -> list[float]:
-    """Score of each fold when the rest is trained on to the last epochs."""
+    """Return the score on each fold of a model that is trained on the other folds."""
     config = configure(spec.config, spec.name, spec.presets[spec.default_preset], changes)
     split = np.asarray(store.examples["split"].to_pylist())
     rows = np.flatnonzero(np.isin(split, ["train", "validation"]))
     _, image = np.unique(np.asarray(store.examples["cluster"].to_pylist())[rows], return_inverse=True)
-    # Six parts, of which `folds` are used: training sets are then as large as the real one.
+    # Of six parts, `folds` are held out in turn: the training sets are then as large as the real one.
     part = np.random.default_rng(0).permutation(int(np.max(image)) + 1)[image] % 6
     scores = []
     for fold in range(folds):
@@ -61,8 +62,8 @@ def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int
         task = store.tasks[0].name
         with tempfile.TemporaryDirectory() as folder:
             context = FitContext(fold, str(resolve_device(device)), Path(folder))
-            # The held-out part must not stop the training, and nothing else is left to: a sample of the training part
-            # stands in, which prefers the last epochs.
+            # The held-out part must not select the epoch, and no other data is left. A sample of the training part
+            # takes the place of validation; it prefers the last epochs.
             if isinstance(model, TrainableModel):
                 model.fit(train, train_sample(store, rows[part != fold]), context)
             blocks = [block[task] for block in model.predict(held_out, context)]
@@ -71,7 +72,7 @@ def cross_validate(spec: ModelSpec, store: Store, changes: list[str], folds: int
 
 
 def train_sample(store: Store, rows: np.ndarray) -> Examples:
-    """A few training rows: what "validation" is where the last epoch is wanted anyway."""
+    """Return about 500 training rows, in the role of the validation split."""
     return Examples.of_rows(store, rows[:: max(1, len(rows) // 500)], "validation")
 
 

@@ -1,4 +1,4 @@
-"""A small table of products with images, for trials that need a data set of their own."""
+"""A small table of products with images, for benchmarks that need a data set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = ((200, 60, 60), (60, 200, 60), (60, 60, 200))
 
 
 def write_table(folder: Path, products: int = 60) -> Path:
-    """Write ``shop.csv`` and its images into ``folder``; each product has a row per language."""
+    """Write ``shop.csv`` and its images into ``folder``, with a row per product and language; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     with (folder / "shop.csv").open("w", encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""How long `mmeval --help` and `mmeval plugins` take, against `python -c "import typer"`.
+"""Measure `mmeval --help`, `mmeval plugins` and `mmeval data` against `python -c "import typer"`.
 
 python benchmarks/start_up.py
 """
@@ -16,21 +16,22 @@ TIMES = 15
 
 
 def main() -> None:
+    """Measure all commands and print milliseconds and ratios."""
     base = seconds([sys.executable, "-c", "import typer"])
     print(f'python -c "import typer": {base * 1000:.0f} ms')
     for arguments in (["--help"], ["plugins"], ["data"]):
-        taken = seconds([MMEVAL, *arguments])
-        print(f"mmeval {' '.join(arguments)}: {taken * 1000:.0f} ms, ratio {taken / base:.2f}")
+        median = seconds([MMEVAL, *arguments])
+        print(f"mmeval {' '.join(arguments)}: {median * 1000:.0f} ms, ratio {median / base:.2f}")
 
 
 def seconds(command: list[str]) -> float:
-    """The median time of a command, after one call that isn't counted."""
-    taken = []
+    """Return the median seconds of a command, after a warm-up call."""
+    durations = []
     for _ in range(TIMES + 1):
         start = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken[1:])
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations[1:])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,17 +95,39 @@ spec.loader.exec_module(fixtures)
 @mmeval.hookimpl
 def register_datasets(register):
     sizes = {{"train": 24, "validation": 6, "test": 14}}
-    register(mmeval.DatasetSpec("colours", "squares", Path({card!r}), lambda: fixtures.ColourSource(sizes)))
+    source = lambda: fixtures.ColourSource(sizes)
+    register(mmeval.DatasetSpec(name="colours", summary="squares", card=Path({card!r}), source=source))
 """
 
 
+ROOT = Path(__file__).parents[1]
+LONGEST = (
+    "tests/published/",
+    "tests/testing/test_every_rule.py",
+    "tests/benchmarks/test_gpu.py",
+    "tests/plugins/test_contract.py",
+    "tests/docs/test_examples.py",
+    "tests/plugins/test_clip.py",
+)
+"""Tests that take half a minute or more in one process, the longest first."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, since they share fixtures; for the contract, the tests of a model."""
+    """Give each process whole files, since tests of a file share fixtures; for the contract, the tests of a model.
+
+    The longest come first: a long group that starts last would leave the other processes idle.
+    """
+    rank = dict.fromkeys(items, len(LONGEST))
     for item in items:
-        group = str(item.path)
+        group = item.path.relative_to(ROOT).as_posix()
+        rank[item] = next((n for n, start in enumerate(LONGEST) if group.startswith(start)), len(LONGEST))
+        if group.startswith("tests/published/"):
+            group = "tests/published"  # one environment for all
         if item.path.name == "test_contract.py":
             group += f"::{getattr(item, 'originalname', item.name)}"
         item.add_marker(pytest.mark.xdist_group(group))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=rank.__getitem__)
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +146,7 @@ def colours(tmp_path: Path) -> Callable[..., DatasetSpec]:
         facts = {split: 3 * count for split, count in sizes.items()} | {"images": sum(sizes.values())} | card
         path = tmp_path / "colours.md"
         path.write_text(CARD.format(**facts), encoding="utf-8")
-        return DatasetSpec("colours", "squares", path, lambda: ColourSource(sizes))
+        return DatasetSpec(name="colours", summary="squares", card=path, source=lambda: ColourSource(sizes))
 
     return make
 

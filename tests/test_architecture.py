@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 HEAVY = ("torch", "transformers", "datasets", "accelerate", "pandas", "sklearn")
 
 
-def test_dependencies_point_in_one_direction() -> None:
+def _plugin_packages() -> list[str]:
+    """Return the import packages of plugins/ that entry points in pyproject.toml name."""
+    groups = PYPROJECT["project"]["entry-points"].values()
+    packages = {target.partition(".")[0] for group in groups for target in group.values()}
+    return sorted(packages - {"mmeval"})
+
+
+def _toml(table: dict[str, str | bool | list[str]]) -> str:
+    """Return the lines of a TOML table; a JSON string, boolean or list of strings is also TOML."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+
+
+def test_dependencies_point_in_one_direction(tmp_path: Path) -> None:
     """A circle between rooms would make every later change touch everything."""
-    call = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    options = dict(PYPROJECT["tool"]["importlinter"])
+    contracts = [
+        *options.pop("contracts"),
+        {
+            "name": "nothing in mmeval imports a plugin",
+            "type": "forbidden",
+            "source_modules": ["mmeval"],
+            "forbidden_modules": _plugin_packages(),
+        },
+    ]
+    options["root_packages"] += _plugin_packages()
+    config = tmp_path / "contracts.toml"
+    tables = [("[tool.importlinter]", options), *(("[[tool.importlinter.contracts]]", one) for one in contracts)]
+    config.write_text("\n".join(f"{header}\n{_toml(table)}" for header, table in tables), encoding="utf-8")
+
+    call = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", str(config)]
     result = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+    assert f"{len(contracts)} kept, 0 broken" in result.stdout
+
+
+def test_entry_points_name_every_plugin_folder() -> None:
+    """The entry points are the one list of plugins: wheel and import contracts follow from it."""
+    folders = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py"))
+    assert _plugin_packages() == folders
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["plugins", "--json"], ["data"], ["run", "--help"]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -14,20 +15,9 @@ import pytest
 import mmeval
 
 ROOT = Path(__file__).parents[1]
-DATASETS = ("abo", "emoji14", "fashion-product-images", "fashiongen", "food101", "glami1m")
-MODELS = (
-    "clip",
-    "cma-clip",
-    "coca",
-    "embracenet",
-    "imagebert",
-    "kaleidobert",
-    "late-fusion",
-    "mmbt",
-    "perceiver",
-    "tfidf",
-    "unimodal",
-)
+ENTRY_POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+DATASETS = sorted(ENTRY_POINTS["mmeval.datasets"])
+MODELS = sorted(ENTRY_POINTS["mmeval.models"])
 LIGHT = ("typer", "rich", "pluggy", "pydantic", "platformdirs")
 """All that listing plugins may need: that torch is not among them is part of the test."""
 
@@ -53,7 +43,9 @@ def test_the_wheel_holds_plugins_cards_and_templates(wheel: Path) -> None:
         *(f"mmeval_{name.replace('-', '_')}/{file}" for name in MODELS for file in ("model.py", "README.md")),
         "mmeval_clip/prompts/es.yaml",
     } <= names
-    assert not [name for name in names if name.startswith(("tests", "benchmarks", "plugins"))]
+    packages = {path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py")}
+    (metadata,) = {name.partition("/")[0] for name in names if ".dist-info/" in name}
+    assert {name.partition("/")[0] for name in names} == {"mmeval", metadata, *packages}
 
 
 @pytest.mark.slow  # makes a virtual environment and installs packages into it

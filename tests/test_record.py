@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from mmeval.protocol import Protocol
 from mmeval.record import Plan, PluginRecord, Record
+from mmeval.runs.folder import RunFolder
 
 
 def plan(config: dict[str, Any] | None = None, **changes: Any) -> Plan:
@@ -108,3 +110,27 @@ def test_training_seeds_are_bounded(seeds: tuple[int, ...]) -> None:
     """D10: a record claimed a hundred thousand seeds, or the seed -1."""
     with pytest.raises(ValidationError, match="seeds"):
         Protocol(dataset="d", fingerprint="1" * 64, seeds=seeds)
+
+
+def test_options_that_were_renamed_are_read_under_their_current_names() -> None:
+    """A run folder of an older version is compared with a plan of this one, option by option."""
+    old = {
+        "width": 3,
+        "recipe": {"accumulate": 2, "clip_norm": 1.0, "warmup": 0.1, "epochs": 3},
+        "image_tuning": {"rate": 0.1, "frozen": True},
+        "rate": 5,
+    }
+    assert plan(old).config == {
+        "width": 3,
+        "recipe": {"gradient_accumulation_steps": 2, "max_grad_norm": 1.0, "warmup_ratio": 0.1, "epochs": 3},
+        "image_tuning": {"lr_multiplier": 0.1, "frozen": True},
+        "rate": 5,
+    }
+
+
+def test_a_run_folder_of_schema_1_is_read_with_current_names() -> None:
+    folder = RunFolder(Path(__file__).parent / "runs" / "schema_1")
+    recipe = folder.record.plan.config["recipe"]
+    assert recipe.keys() >= {"gradient_accumulation_steps", "max_grad_norm", "warmup_ratio"}
+    assert not recipe.keys() & {"accumulate", "clip_norm", "warmup"}
+    assert folder.scores.num_rows > 0

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from mmeval.report.html import environment
 
 if TYPE_CHECKING:
-    from mmeval.data.sample import Shown
+    from mmeval.data.sample import Preview
     from mmeval.data.store import Store
 
 
-def examples_page(store: Store, examples: Sequence[Shown], credit: str = "") -> str:
+def examples_page(store: Store, examples: Sequence[Preview], credit: str = "") -> str:
     """Render examples as a single HTML file; ``credit`` names the authors of the images, for the licence."""
     images = [store.image(example.image) if example.image >= 0 else None for example in examples]
     return (

@@ -1,4 +1,4 @@
-"""Multilingual CLIP: zero-shot with prompts per language, a linear head on frozen towers, or both towers fine-tuned."""
+"""Multilingual CLIP: zero-shot with prompts per language, a linear head on frozen towers, or fine-tuned towers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 
 def build(config: ClipConfig, context: ModelContext) -> ClipClassifier | ZeroShot:
-    """Make a zero-shot classifier, or an untrained one with a head."""
+    """Build the zero-shot classifier, or an untrained classifier with a head."""
     if config.mode == "zero-shot":
         from mmeval_clip.zero_shot import ZeroShot
 
@@ -28,7 +28,7 @@ def build(config: ClipConfig, context: ModelContext) -> ClipClassifier | ZeroSho
 
 
 def _both(name: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - option values
-    """Options of a preset whose towers come from one checkpoint; zero-shot unless it says otherwise."""
+    """Return the options of a preset whose towers come from one checkpoint; zero-shot unless ``options`` differ."""
     towers = {"image_encoder": name, "text_encoder": name}
     return {"mode": "zero-shot", "projection": 0, "dropout": 0.0} | towers | options
 
@@ -40,7 +40,7 @@ _LEARNS = {"modality_dropout": 0.0, "recipe.label_smoothing": 0.0, "recipe.weigh
 _TOWERS = {"image_tuning.lr_multiplier": 0.01, "text_tuning.lr_multiplier": 0.01}
 
 PRESETS = {
-    # Chosen by cross-validation on train + validation of emoji14 (README.md beside this file).
+    # Chosen by cross-validation on train + validation of emoji14: see README.md.
     "tiny": {},
     "paper": _both(_XLMR),
     "base": _both(_SIGLIP2, mode="linear", **_LEARNS),
@@ -66,11 +66,11 @@ PRESETS = {
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register the model with mmeval."""
     register(
         ModelSpec(
             name="clip",
-            summary="two towers of one space: zero-shot with prompts in 30 languages, linear head, or fine-tuned",
+            summary="two towers with a joint space: zero-shot with prompts in 30 languages, linear head, fine-tuning",
             config=ClipConfig,
             build=build,
             version=__version__,

@@ -1,4 +1,4 @@
-"""What classes are called, and the sentences that are made of it, per language."""
+"""Class names and prompts per language."""
 
 from __future__ import annotations
 
@@ -15,59 +15,61 @@ ENGLISH = "en"
 GLAMI = "A photo of a {}, a type of fashion product"
 """The prompt of GLAMI-1M's zero-shot baseline (arXiv 2211.14451)."""
 OF_WOMEN_OR_MEN = re.compile(r"(?<![a-z])((?:wo)?men)-?s(?![a-z])")
-"""``womens``, ``women-s``, ``mens`` or ``men-s`` as a word of a slug."""
+"""Matches ``womens``, ``women-s``, ``mens`` and ``men-s`` as words of a slug."""
 ANYWHERE = {"women-s": "women's", "womens": "women's", "men-s": "men's", "mens": "men's"}
-"""What GLAMI-1M's baseline replaces in a slug, one after the other, wherever it stands, within a word too."""
+"""Replacements of GLAMI-1M's baseline in a slug, one after another, within words too."""
 
 Sentences = Mapping[str, Mapping[str, list[list[str]]]]
-"""By task, then language: for each class the sentences of its ensemble."""
+"""By task, then language: the sentences of each class's ensemble."""
 
 
 def languages() -> tuple[str, ...]:
-    """Languages that have a file of templates, sorted."""
+    """Return the languages that have a file of templates, sorted."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 
 
 @cache
 def templates(language: str) -> Mapping[str, list[str]]:
-    """Templates by domain in a language, those in English where it has no file; ``{}`` stands for the class."""
+    """Return a language's templates by domain, with ``{}`` for the class; the English ones if it has no file."""
     import yaml
 
     path = FOLDER / f"{language if language in languages() else ENGLISH}.yaml"
-    found: Mapping[str, list[str]] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return found
+    by_domain: Mapping[str, list[str]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return by_domain
 
 
 def readable(name: str) -> str:
-    """A class name as one would say it: ``womens-socks`` -> ``women's socks``, ``JACKETS & COATS`` -> ``jackets and
-    coats``, ``apple_pie`` -> ``apple pie``."""
-    said = name.strip()
-    said = said.lower() if said.isupper() else said
-    said = OF_WOMEN_OR_MEN.sub(r"\1's", said)
-    return " ".join(said.replace("-", " ").replace("_", " ").replace("&", "and").split())
+    """Turn a slug into words.
+
+    ``womens-socks`` -> ``women's socks``, ``JACKETS & COATS`` -> ``jackets and coats``, ``apple_pie`` -> ``apple pie``.
+    """
+    text = name.strip()
+    text = text.lower() if text.isupper() else text
+    text = OF_WOMEN_OR_MEN.sub(r"\1's", text)
+    return " ".join(text.replace("-", " ").replace("_", " ").replace("&", "and").split())
 
 
 def glami(name: str) -> str:
-    """A slug as GLAMI-1M's baseline reads it (``eval_clip.py``): "and" is "or", hyphens are spaces.
+    """Turn a slug into words as GLAMI-1M's baseline does (``eval_clip.py``): "and" becomes "or", hyphens become spaces.
 
-    Underscores, ``&`` and capitals, which GLAMI-1M's slugs lack, are read as in :func:`readable`.
+    Underscores, ``&`` and capitals, which do not occur in GLAMI-1M's slugs, are treated as in :func:`readable`.
     """
-    for written, meant in ANYWHERE.items():
-        name = name.replace(written, meant)
+    for old, new in ANYWHERE.items():
+        name = name.replace(old, new)
     return readable(name).replace(" and ", " or ")
 
 
 def names(context: ModelContext, task: str, language: str) -> tuple[str, ...]:
-    """Names of a task's classes: the data card's in the language, else its English ones, else what the slug says."""
-    (classes,) = (one.classes for one in context.tasks if one.name == task)
-    given = context.class_names.get(task, {})
-    chosen = given.get(language) or given.get(ENGLISH) or classes
-    # A class that the card doesn't name comes as it is.
-    return tuple(readable(one) if one == own else one for one, own in zip(chosen, classes, strict=True))
+    """Return the names of a task's classes: the data card's in ``language``, else in English, else readable slugs."""
+    (classes,) = (t.classes for t in context.tasks if t.name == task)
+    by_language = context.class_names.get(task, {})
+    chosen = by_language.get(language) or by_language.get(ENGLISH) or classes
+    # A class without a name in the card has its slug here.
+    return tuple(readable(name) if name == slug else name for name, slug in zip(chosen, classes, strict=True))
 
 
 def sentences(config: ClipConfig, context: ModelContext) -> Sentences:
-    """All prompts of a model, also in languages that its training split doesn't have: others may come."""
+    """Return all prompts of a model, also in languages that its training split lacks: new examples may have them."""
     if config.prompt == "glami":
         return {
             task.name: {ENGLISH: [[GLAMI.replace("{}", glami(name))] for name in task.classes]}
@@ -86,6 +88,6 @@ def sentences(config: ClipConfig, context: ModelContext) -> Sentences:
     }
 
 
-def spoken(known: Mapping[str, object], language: str) -> str:
-    """The language whose prompts an example in ``language`` is compared with."""
+def prompt_language(known: Mapping[str, object], language: str) -> str:
+    """Return the language of the prompts for an example in ``language``: the same, or English if it has no prompts."""
     return language if language in known else ENGLISH

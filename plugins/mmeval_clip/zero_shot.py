@@ -1,4 +1,4 @@
-"""CLIP without training (Radford et al. 2021, arXiv 2103.00020, section 3.1): the nearest prompt is the class."""
+"""Zero-shot CLIP (Radford et al. 2021, arXiv 2103.00020, section 3.1): the class with the nearest prompts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from mmeval import Examples, FitContext, ModelContext, UserError, embed_images, embed_texts
 from mmeval.nn import image_encoder, text_encoder
 from mmeval_clip.config import ClipConfig
-from mmeval_clip.prompts import Sentences, sentences, spoken
+from mmeval_clip.prompts import Sentences, prompt_language, sentences
 
 FILE = "prompts.json"
 USUAL_SCALE = 100.0
-"""What CLIP's logit scale grows to in training, and is clipped at (section 2.5)."""
+"""The limit of CLIP's logit scale, which it reaches in training (section 2.5)."""
 FLOOR = 1e-12
 
 Floats = NDArray[np.float32]
@@ -25,13 +25,13 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class ZeroShot:
-    """A plain model without ``fit``. What the frozen towers make of images, texts and prompts is cached."""
+    """The zero-shot classifier: a plain model without ``fit``. Embeddings of images, texts and prompts are cached."""
 
     def __init__(self, config: ClipConfig, context: ModelContext) -> None:
-        """Load the towers once, to see that they fit together and with what scale.
+        """Load the towers, to check that they have a joint space and to read their scale.
 
         Raises:
-            UserError: their widths differ, so that they have no joint space; or they can't be had.
+            UserError: their widths differ, or their weights are not available.
         """
         self.config, self.context = config, context
         image, text = (
@@ -44,11 +44,11 @@ class ZeroShot:
         self.prompts: Sentences = sentences(config, context)
 
     def predict(self, examples: Examples, context: FitContext) -> Iterator[Mapping[str, Floats]]:
-        """Yield blocks of probabilities."""
+        """Yield blocks of probabilities ``{task: [n, classes]}``."""
         known = next(iter(self.prompts.values()))  # every task has the same languages
-        asked = sorted({spoken(known, language) for language in set(examples.languages)})
-        ensembles = {(task, one): own[one] for task, own in self.prompts.items() for one in asked}
-        images = embed_images(examples, self.config.image_encoder, context.device)  # [n, D], zeros where there is none
+        languages = sorted({prompt_language(known, language) for language in set(examples.languages)})
+        ensembles = {(task, language): own[language] for task, own in self.prompts.items() for language in languages}
+        images = embed_images(examples, self.config.image_encoder, context.device)  # [n, D], zeros without an image
         classes, texts = self._embedded(ensembles, examples.texts, context.device)
         step = self.config.recipe.batch_size * 4
         for start in range(0, len(examples), step):
@@ -59,7 +59,7 @@ class ZeroShot:
     def _embedded(
         self, ensembles: Mapping[tuple[str, str], Sequence[Sequence[str]]], texts: Sequence[str], device: str
     ) -> tuple[dict[tuple[str, str], Floats], Floats]:
-        """Vectors of the classes under each key, and of ``texts``; a tower that makes both is loaded but once."""
+        """Return class vectors by key and the embeddings of ``texts``; a tower that embeds both is loaded once."""
         own, prompts = self.config.text_encoder, prompt_encoder(self.config)
         if prompts == own:
             return class_vectors(ensembles, own, device, texts)
@@ -69,102 +69,102 @@ class ZeroShot:
     def _probabilities(
         self, task: str, query: Floats, languages: Sequence[str], classes: Mapping[tuple[str, str], Floats]
     ) -> Floats:
-        """Softmax of scaled cosines ``[b, classes]``; the class shares of the training split where nothing is shown."""
+        """Return the softmax of scaled cosines, ``[b, classes]``; the class prior for examples without any input."""
         counts = np.asarray(self.context.class_counts[task], np.float32)
         shares = np.maximum(counts, 1e-6) / max(counts.sum(), 1)
         out = np.empty((len(query), len(counts)), np.float32)
-        said = np.array([spoken(self.prompts[task], one) for one in languages])
-        for language in np.unique(said):
-            here = said == language
+        prompted = np.array([prompt_language(self.prompts[task], language) for language in languages])
+        for language in np.unique(prompted):
+            here = prompted == language
             out[here] = softmax(self.scale * query[here] @ classes[task, str(language)].T)
         out[~query.any(1)] = shares / shares.sum()
         return out
 
     def save(self, folder: Path) -> None:
-        """Write the prompts: the towers are to be had by name."""
+        """Write the prompts; the towers are loaded again by name."""
         (folder / FILE).write_text(json.dumps(self.prompts, ensure_ascii=False, indent=1), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
-        """Take back the prompts, whatever this version's templates are."""
+        """Read the saved prompts, which may differ from the templates of this version."""
         self.prompts = json.loads((folder / FILE).read_text(encoding="utf-8"))
 
 
 def class_vectors(
     ensembles: Mapping[Key, Sequence[Sequence[str]]], encoder: str, device: str = "cpu", texts: Sequence[str] = ()
 ) -> tuple[dict[Key, Floats], Floats]:
-    """Vectors of length 1 ``[C, D]`` of the classes under each key, and the embeddings of other ``texts`` as they are.
+    """Return unit vectors ``[C, D]`` of the classes by key, and the raw embeddings of ``texts``.
 
-    A class is the mean of its prompts' vectors of length 1, normalised again. All is embedded in one call, which loads
-    the tower but once.
+    The vector of a class is the mean of the unit vectors of its prompts, normalised again. One call embeds all texts,
+    so that the tower is loaded once.
     """
-    flat = [sentence for classes in ensembles.values() for one in classes for sentence in one]
+    flat = [sentence for classes in ensembles.values() for prompts in classes for sentence in prompts]
     embedded = embed_texts([*flat, *texts], encoder, device)
-    vectors, found, at = unit(embedded[: len(flat)]), {}, 0
+    vectors, by_key, start = unit(embedded[: len(flat)]), {}, 0
     for key, classes in ensembles.items():
         means = []
-        for one in classes:
-            means.append(vectors[at : at + len(one)].mean(0))
-            at += len(one)
-        found[key] = unit(np.stack(means))
-    return found, embedded[len(flat) :]
+        for prompts in classes:
+            means.append(vectors[start : start + len(prompts)].mean(0))
+            start += len(prompts)
+        by_key[key] = unit(np.stack(means))
+    return by_key, embedded[len(flat) :]
 
 
 def fused(images: Floats, texts: Floats, fusion: str) -> Floats:
-    """Embeddings ``[n, D]`` of image and text, zeros where missing -> one of length 1, or zero if both are missing.
+    """Fuse embeddings ``[n, D]`` of image and text, zero if missing, into unit vectors, zero if both are missing.
 
-    ``sum`` adds them as they are: they aren't normalised first, so the longer one counts more.
+    ``sum`` adds them without normalising them first, so the longer one has more weight.
     """
     return unit(images + texts) if fusion == "sum" else unit(unit(images) + unit(texts))
 
 
 def unit(x: Floats) -> Floats:
-    """Rows of length 1; zero stays zero."""
+    """Normalise rows to length 1; zero rows stay zero."""
     scaled: Floats = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), FLOOR)
     return scaled
 
 
 def softmax(logits: Floats) -> Floats:
-    """Over the last axis."""
+    """Return the softmax over the last axis."""
     e = np.exp(logits - logits.max(-1, keepdims=True))
     shares: Floats = e / e.sum(-1, keepdims=True)
     return shares
 
 
 def require_joint(config: ClipConfig, image: int, text: int, what: str) -> None:
-    """Refuse towers that share no space.
+    """Check that the towers have a joint space; ``what`` names the option that needs it.
 
     Raises:
         UserError: their embeddings differ in width.
     """
     if image != text:
         raise UserError(
-            f"{what} needs two towers of one joint space; {config.image_encoder} gives {image} numbers, "
-            f"{config.text_encoder} {text}."
+            f"{what} needs two towers with a joint space; {config.image_encoder} has {image} features, "
+            f"{config.text_encoder} has {text}."
         )
 
 
 def prompt_encoder(config: ClipConfig) -> str:
-    """The name of the text tower that embeds the class prompts."""
+    """Return the name of the text tower that embeds the class prompts."""
     return config.prompt_encoder or config.text_encoder
 
 
 def require_prompts(config: ClipConfig, width: int) -> None:
-    """Refuse a tower for the prompts that doesn't share the joint space of ``width`` features.
+    """Check that the tower of the prompts shares the joint space of ``width`` features.
 
     Raises:
-        UserError: its embeddings differ in width; or it can't be had.
+        UserError: its embeddings differ in width, or its weights are not available.
     """
     if prompt_encoder(config) == config.text_encoder:
         return
     own = text_encoder(config.prompt_encoder, frozen=True).width
     if own != width:
         raise UserError(
-            f"prompt_encoder needs a tower of the joint space of {config.image_encoder}, which has {width} numbers; "
-            f"{config.prompt_encoder} gives {own}."
+            f"prompt_encoder needs a tower with the joint space of {config.image_encoder}, which has {width} features; "
+            f"{config.prompt_encoder} has {own}."
         )
 
 
 def scale_of(config: ClipConfig, *towers: object) -> float:
-    """The factor on the cosines: the config's, else the first tower's that has one, else CLIP's usual one."""
+    """Return the factor on the cosines: from the config, else from the first tower that has one, else 100."""
     own = [float(tower.logit_scale) for tower in towers if getattr(tower, "logit_scale", None) is not None]  # type: ignore[attr-defined]
     return config.logit_scale or (own[0] if own else USUAL_SCALE)

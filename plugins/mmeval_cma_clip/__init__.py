@@ -1,4 +1,4 @@
-"""CMA-CLIP: text and image tokens in one transformer, then an attention over modalities per task (Liu et al. 2021)."""
+"""CMA-CLIP: one transformer over text and image tokens, then attention over modalities per task (Liu et al. 2021)."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ CLIP: dict[str, Any] = {
     "recipe.modality_dropout": 0.0,
     "recipe.max_grad_norm": 1.0,
 }
-"""Both towers of a CLIP, fine-tuned; the recipe is ours, the paper's is not known (README.md)."""
+"""Options that fine-tune both towers of a CLIP; the recipe is ours, because the paper's is unknown (README.md)."""
 
 
 def build(config: CmaClipConfig, context: ModelContext) -> CmaClip:
-    """Make an untrained CMA-CLIP."""
+    """Return an untrained CMA-CLIP."""
     from mmeval_cma_clip.model import CmaClip
 
     return CmaClip(config, context)
 
 
 def _clip(name: str) -> dict[str, Any]:
-    # The pretrained towers move a hundred times more slowly than what is new on top of them.
+    # The pretrained towers learn a hundred times more slowly than the new layers.
     rates = {"image_tuning.lr_multiplier": 0.01, "text_tuning.lr_multiplier": 0.01}
     return CLIP | rates | {"image_encoder": name, "text_encoder": name}
 
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register CMA-CLIP."""
     register(
         ModelSpec(
             name="cma-clip",
@@ -66,7 +66,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                 "tiny": {},
                 "paper": _clip("open_clip:ViT-B-32-quickgelu/openai"),
                 "base": _clip("open_clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"),
-                # The two ablations of the paper's table for MRWPA.
+                # The two ablations in the paper's MRWPA table.
                 "without-modality-attention": {"modality_attention": False},
                 "without-both": {"modality_attention": False, "sequence_attention": False},
             },

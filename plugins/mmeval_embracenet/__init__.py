@@ -1,4 +1,4 @@
-"""EmbraceNet: each feature of the fused vector comes from one modality, drawn at random (Choi and Lee 2019)."""
+"""EmbraceNet: each feature of the fused vector comes from a randomly drawn modality (Choi and Lee 2019)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GLAMI = {
     "recipe.batch_size": 64,
     "recipe.epochs": 2,
 }
-"""As in the code of GLAMI-1M's authors. The variant `glami1m:paper` of the data adds their third modality."""
+"""The model of GLAMI-1M's authors, after their code. The data set `glami1m:paper` adds their third modality."""
 BASE = {
     "image_encoder": "open_clip:ViT-B-16-SigLIP2/webli",
     "text_encoder": "hf:intfloat/multilingual-e5-base?length=64",
@@ -45,7 +45,7 @@ BASE = {
 
 
 def build(config: EmbraceNetConfig, context: ModelContext) -> EmbraceNet:
-    """Make an untrained EmbraceNet."""
+    """Build an untrained EmbraceNet."""
     from mmeval_embracenet.model import EmbraceNet
 
     return EmbraceNet(config, context)
@@ -53,7 +53,7 @@ def build(config: EmbraceNetConfig, context: ModelContext) -> EmbraceNet:
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register the model with mmeval."""
     register(
         ModelSpec(
             name="embracenet",
@@ -65,7 +65,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             paper="EmbraceNet: A robust deep learning architecture for multimodal classification, arXiv 1904.09078",
             licence="Apache-2.0; the weights of efficientnet-lite0 are Apache-2.0",
             presets={
-                # Chosen by cross-validation on train + validation of emoji14 (README.md beside this file).
+                # Chosen by cross-validation on train + validation of emoji14: see README.md.
                 "tiny": {},
                 "paper": GLAMI,
                 "base": BASE,

@@ -21,24 +21,27 @@ class EmbraceNetConfig(TorchConfig):
     text_tuning: Tuning = Tuning()
     """How the text encoder learns."""
     image_size: str = Field(default="", pattern=r"^([1-9][0-9]{1,3}x[1-9][0-9]{1,3})?$")
-    """HEIGHTxWIDTH in pixels, to which the whole image is stretched; empty: as the encoder was published."""
+    """HEIGHTxWIDTH in pixels, to which the whole image is stretched; empty: the encoder's own size."""
     image_normalised: bool = True
-    """Normalise pixels as the encoder was published; False: only divide them by 255, as GLAMI-1M's authors do."""
+    """Normalise pixels with the encoder's mean and standard deviation; false: only divide them by 255, as GLAMI-1M's
+    authors do."""
     text_flat: bool = False
-    """Read all token states of the text side by side, zeros behind its end, as GLAMI-1M's authors do; else `pooled`."""
+    """Concatenate all token states of the text, padded with zeros, as GLAMI-1M's authors do; false: use the encoder's
+    pooled vector."""
     width: int = Field(default=256, ge=1, le=65536)
-    """Embracement size c: features of the fused vector (paper, section 3.2)."""
+    """Embracement size c: width of the fused vector (paper, section 3.2)."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Dropout of each encoder's output, before its docking layer; not in the paper (0 there)."""
+    """Dropout between each encoder and its docking layer; not in the paper (0 there)."""
     image_probability: float = Field(default=0.5, gt=0, lt=1)
-    """Selection probability of the image; the text has the rest (paper: equal)."""
+    """Selection probability of the image; the text has the rest (paper: 0.5)."""
     modality_dropout: float = Field(default=0.5, ge=0, le=1)
-    """Probability, per training batch, that each of its samples keeps just one modality (paper, section 5.1)."""
+    """Probability that each sample of a training batch keeps only one modality (paper, section 5.1)."""
     eval_mode: Literal["sample", "ensemble", "expectation"] = "ensemble"
-    """In evaluation: one draw as in the paper, seeded per example; the mean log-probability over draws, as the
-    authors do in arXiv 2004.13918; or the expected fused vector, which is not the paper's."""
+    """Fusion in evaluation. `sample`: one draw as in the paper, seeded per example. `ensemble`: the mean
+    log-probability over several draws, as the authors do in arXiv 2004.13918. `expectation`: the expected fused vector,
+    which is not in the paper."""
     ensemble_size: int = Field(default=16, ge=1, le=1000)
-    """Draws of the mode `ensemble`."""
+    """Number of draws of `eval_mode=ensemble`."""
     recipe: Recipe = Recipe(
         epochs=12,
         patience=6,

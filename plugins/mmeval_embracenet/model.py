@@ -1,4 +1,4 @@
-"""EmbraceNet (Choi and Lee 2019, arXiv 1904.09078), to be read beside the paper."""
+"""EmbraceNet (Choi and Lee 2019, arXiv 1904.09078): docking layers, embracement layer and terminal layers."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ IMAGE, TEXT = 0, 1
 
 
 def selection(probabilities: Tensor, available: Tensor) -> Tensor:
-    """Selection probabilities ``[B, m]`` made zero where a modality is missing, rows summing to 1 (section 3.3).
+    """Set the selection probabilities ``[B, m]`` of missing modalities to 0 and normalise each row (section 3.3).
 
-    A row without any modality stays all zero.
+    A row without any modality is all zero.
     """
     p = probabilities * available
     return p / p.sum(1, keepdim=True).clamp(min=torch.finfo(p.dtype).tiny)
 
 
 def embrace(docked: Tensor, chosen: Tensor) -> Tensor:
-    """Take each feature from its chosen modality (equation 4).
+    """Return a vector that takes each feature from its chosen modality (equation 4).
 
     Args:
         docked: ``[B, m, c]``, docking outputs d_k.
@@ -49,25 +49,25 @@ def embrace(docked: Tensor, chosen: Tensor) -> Tensor:
 
 
 def choose(p: Tensor, u: Tensor) -> Tensor:
-    """Modality k where a uniform number lies between p's cumulative sums k - 1 and k.
+    """Choose modality k where the uniform number lies between the cumulative sums k - 1 and k of ``p``.
 
-    Sums of float32 may end below 1, so that a number above them would fall to a missing modality; the last that is
-    there takes all the rest.
+    A float32 sum may end below 1, and a number above it would choose a missing modality. So the interval of the last
+    available modality reaches to 1.
 
     Args:
         p: ``[B, m]``, selection probabilities.
         u: ``[B, c]``, in [0, 1).
 
     Returns:
-        int64 ``[B, c]``, always of a modality with ``p > 0`` where the row has one.
+        int64 ``[B, c]``, modalities with ``p > 0`` unless the whole row is 0.
     """
-    left = p.flip(1).cumsum(1).flip(1)[:, 1:]  # [B, m - 1], what is behind an edge
+    left = p.flip(1).cumsum(1).flip(1)[:, 1:]  # [B, m - 1], probability behind each edge
     edges = torch.where(left > 0, p.cumsum(1)[:, :-1], 1.0)
     return (u[:, :, None] >= edges[:, None]).sum(2)
 
 
 class EmbraceNet(TorchModel):
-    """Docking layers, embracement layer, and one linear terminal layer per task."""
+    """Encoders, docking layers, embracement layer, and one linear terminal layer per task."""
 
     config: EmbraceNetConfig
 
@@ -75,10 +75,10 @@ class EmbraceNet(TorchModel):
         """Build the encoders by name and the layers on top of them."""
         super().__init__(config, context)
         self.image_encoder = image_encoder(config.image_encoder, config.image_tuning)
-        self.image_encoder.input = _read(self.image_encoder.input, config)
+        self.image_encoder.input = _image_input(self.image_encoder.input, config)
         self.text_encoder = text_encoder(config.text_encoder, config.text_tuning, tokens=config.text_flat)
         text_width = self.text_encoder.width * (self.text_encoder.input.length if config.text_flat else 1)
-        # A modality more for each input beside image and text, which few data sets have (glami1m:paper).
+        # Each further input is a modality of its own; few data sets have any (glami1m:paper).
         self.attributes = {name: len(values) for name, values in context.attributes.items()}
         widths = (self.image_encoder.width, text_width, *self.attributes.values())
         self.docking = nn.ModuleList(nn.Linear(width, config.width) for width in widths)
@@ -87,7 +87,7 @@ class EmbraceNet(TorchModel):
         self.prior = ClassPrior(context)
 
     def forward(self, batch: Batch) -> Output:
-        """Logits of every task; ``modality_weights`` are the selection probabilities."""
+        """Return logits of every task; ``modality_weights`` are the selection probabilities."""
         known = [batch.attributes[name] >= 0 for name in self.attributes]
         available = torch.stack([batch.has_image, batch.has_text, *known], 1)  # [B, m]
         docked = self._dock(batch, available)  # [B, m, c]
@@ -95,11 +95,14 @@ class EmbraceNet(TorchModel):
             available = self._drop_modalities(available)
         p = selection(self._shares(docked.device).expand(available.shape), available)
         logits = self._classify(docked, p, batch.seeds)
-        # Where there is nothing to draw from, the prior is all that is known.
+        # An example without any modality gets the class prior.
         return Output(self.prior(logits, p.sum(1) > 0), modality_weights=p)
 
     def _dock(self, batch: Batch, available: Tensor) -> Tensor:
-        """d_k = ReLU(W_k x_k + b_k) (equation 1). A missing input is zeroed first: NaN times zero is NaN."""
+        """Return ``[B, m, c]``, d_k = ReLU(W_k x_k + b_k) (equation 1).
+
+        Missing inputs become 0 first, since NaN times a selection probability of 0 is NaN.
+        """
         assert self.image_encoder is not None
         assert self.text_encoder is not None
         inputs = [self.image_encoder(batch).pooled, self._text(self.text_encoder, batch)]
@@ -114,7 +117,7 @@ class EmbraceNet(TorchModel):
         )
 
     def _text(self, encoder: TextEncoder, batch: Batch) -> Tensor:
-        """``[B, D]``, or all states side by side ``[B, T D]`` with ``T`` the encoder's longest text."""
+        """Return the pooled text ``[B, D]``, or all token states ``[B, T * D]``, where ``T`` is the maximum length."""
         if not self.config.text_flat:
             return encoder.pool(batch)
         encoded: Encoded = encoder(batch)
@@ -122,12 +125,12 @@ class EmbraceNet(TorchModel):
         return F.pad(states, (0, 0, 0, encoder.input.length - states.shape[1])).flatten(1)
 
     def _shares(self, device: torch.device) -> Tensor:
-        """Selection probabilities ``[m]``: equal for attributes; image and text share the rest as configured."""
+        """Return selection probabilities ``[m]``: 1 / m per attribute; image and text share the rest as configured."""
         m, image = len(self.docking), self.config.image_probability
         return torch.tensor([2 * image / m, 2 * (1 - image) / m, *[1 / m] * (m - 2)], device=device)
 
     def _drop_modalities(self, available: Tensor) -> Tensor:
-        """Section 5.1: for a share of the batches, each sample keeps exactly one of the modalities that it has."""
+        """Modality dropout (section 5.1): in some batches each sample keeps exactly one of its modalities."""
         if torch.rand(()) >= self.config.modality_dropout:
             return available
         score = torch.rand(available.shape, device=available.device).masked_fill(~available, -1)
@@ -135,7 +138,7 @@ class EmbraceNet(TorchModel):
 
     def _classify(self, docked: Tensor, p: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         if self.training:
-            # A row that has nothing is drawn uniformly here, and replaced by the prior afterwards.
+            # multinomial rejects a row of zeros; the prior replaces the output of such a row later.
             rows = torch.where(p.sum(1, keepdim=True) > 0, p, 1.0)
             heads: dict[str, Tensor] = self.terminal(embrace(docked, torch.multinomial(rows, docked.shape[2], True)))
             return heads
@@ -151,8 +154,8 @@ class EmbraceNet(TorchModel):
         return total
 
 
-def _read(published: ImageInput, config: EmbraceNetConfig) -> ImageInput:
-    """How images are read: as published, unless the options say otherwise."""
+def _image_input(published: ImageInput, config: EmbraceNetConfig) -> ImageInput:
+    """Return the preprocessing of the encoder, with the size and normalisation of the options."""
     if config.image_size:
         height, width = map(int, config.image_size.split("x"))
         published = replace(published, height=height, width=width, crop=0.0)

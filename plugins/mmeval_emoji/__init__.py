@@ -1,4 +1,4 @@
-"""emoji14: 1,906 emoji, named in 14 languages, drawn by OpenMoji, to be put into their Unicode groups."""
+"""The data set emoji14: 1,906 emoji with names in 14 languages, images by OpenMoji, and Unicode groups as classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MMEVAL_API = "1.0"
 
 
 def open_source() -> Source:
-    """Open the packages that hold the data."""
+    """Return the source, which reads the data from installed packages."""
     from mmeval_emoji.source import EmojiSource
 
     return EmojiSource()
@@ -18,7 +18,7 @@ def open_source() -> Source:
 
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
-    """Offer the data set to mmeval."""
+    """Register the data set with mmeval."""
     register(
         DatasetSpec(
             name="emoji14",

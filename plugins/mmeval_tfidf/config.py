@@ -1,4 +1,4 @@
-"""Options of TF-IDF and of the rule of class names."""
+"""Options of the text baselines: TF-IDF and the class-name rule."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from mmeval import ModelConfig
 
 
 class TfidfConfig(ModelConfig):
-    """Options of the baselines of texts; defaults are the preset ``tiny``."""
+    """Options of the text baselines; defaults are the preset ``tiny``."""
 
     mode: Literal["classifier", "class-names"] = "classifier"
-    """A trained classifier; or the rule that a text which holds a class's name has that class, which learns nothing."""
+    """`classifier`: TF-IDF and logistic regression. `class-names`: a rule without training, which gives a text the
+    class whose name it contains."""
     scope: Literal["language", "joint"] = "language"
-    """A classifier per language (one that training never had is asked of all, whose log-probabilities are averaged);
-    or one of all languages."""
+    """`language`: a classifier per language; for a language that is not in training, the mean log-probability of all of
+    them. `joint`: one classifier for all languages."""
     fewest: int = Field(default=20, ge=1)
-    """Texts that a language needs for a classifier of its own; languages with fewer share one."""
+    """Minimum number of texts for a language's own classifier; languages with fewer share one."""
     shortest: int = Field(default=1, ge=1, le=20)
-    """Characters of the shortest n-grams; they don't cross words."""
+    """Length of the shortest n-grams, in characters; n-grams do not cross word boundaries."""
     longest: int = Field(default=5, ge=1, le=20)
-    """Characters of the longest n-grams."""
+    """Length of the longest n-grams, in characters."""
     most_features: int = Field(default=1 << 18, ge=1)
-    """N-grams of each classifier at most; the most frequent are kept."""
+    """Maximum number of n-grams per classifier; the most frequent are used."""
     c: float = Field(default=50.0, gt=0)
-    """Inverse strength of the regularisation."""
+    """Inverse of the regularisation strength."""
     iterations: int = Field(default=100, ge=1)
-    """Passes of the solver (liblinear) at most."""
+    """Maximum number of iterations of the solver (liblinear)."""
     certainty: float = Field(default=0.9, gt=0, lt=1)
-    """Mode `class-names`: probability of the class whose name was found; all classes share the rest by frequency."""
+    """`mode=class-names`: probability of the class whose name is in the text; all classes share the rest in proportion
+    to their frequency in training."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.longest < self.shortest:
-            raise ValueError(f"longest is {self.longest}, which is less than shortest, {self.shortest}")
+            raise ValueError(f"longest ({self.longest}) is less than shortest ({self.shortest})")
         return self

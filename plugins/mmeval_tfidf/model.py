@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 
 from mmeval import Examples, FitContext, MissingExtraError, ModelContext, UserError, progress
 from mmeval_tfidf.config import TfidfConfig
-from mmeval_tfidf.names import PART, prior
+from mmeval_tfidf.names import BLOCK, prior
 
 ALL = ""
-"""In place of a language: the classifiers of all, or of all with few texts."""
+"""Key of the classifiers that all languages share, or all languages with few texts."""
 INDEX = "languages.json"
 
 
 class Tfidf:
-    """A vectoriser and a classifier per task, for each language and for all of them together."""
+    """A TF-IDF vectoriser and one classifier per task, for each language or for all languages together."""
 
     def __init__(self, config: TfidfConfig, context: ModelContext) -> None:
-        """Without scikit-learn and skops there is nothing to build.
+        """Check that scikit-learn and skops are installed.
 
         Raises:
-            MissingExtraError: one of them is not installed.
+            MissingExtraError: one of them is not.
         """
         for package, module in (("scikit-learn", "sklearn"), ("skops", "skops.io")):
             try:
@@ -36,13 +36,13 @@ class Tfidf:
                 raise MissingExtraError("The model tfidf", package, "demo") from None
         self.config, self.context = config, context
         self.parts: dict[str, dict[str, Any]] = {}
-        """By language: ``vectorizer``, and ``task0``, ... for each task that has one."""
+        """By language: ``vectorizer``, and classifiers ``task0``, ``task1``, ... of tasks with two or more classes."""
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> Mapping[str, Any]:  # noqa: ARG002
-        """Fit each language by itself, or all as one.
+        """Fit classifiers for each task, per language or for all; return the number of classifiers and of n-grams.
 
         Raises:
-            UserError: no text holds a character that counts.
+            UserError: no text is long enough for an n-gram.
         """
         texts, languages = np.asarray(train.texts, dtype=object), np.asarray(train.languages)
         labels = {task.name: train.labels(task.name) for task in self.context.tasks}
@@ -50,7 +50,7 @@ class Tfidf:
         own = {name for name in set(languages) if (shown & (languages == name)).sum() >= self.config.fewest}
         of = np.where(np.isin(languages, list(own if self.config.scope == "language" else ())), languages, ALL)
         rows = {str(language): shown & (of == language) for language in np.unique(of[shown])}
-        known = {own: {name: values[here] for name, values in labels.items()} for own, here in rows.items()}
+        known = {key: {name: values[here] for name, values in labels.items()} for key, here in rows.items()}
         total = sum(_count(values) for tasks in known.values() for values in tasks.values())
         self.parts = {}
         with progress(f"Training (seed {context.seed})", total, "classifiers") as advance:
@@ -59,10 +59,10 @@ class Tfidf:
         return {"classifiers": len(self.parts), "text_features": self._features()}
 
     def predict(self, examples: Examples, context: FitContext) -> Iterator[dict[str, NDArray[np.float32]]]:  # noqa: ARG002
-        """Yield blocks of probabilities ``{task: [n, classes]}``; where there is no text, the shares in training."""
-        for start in range(0, len(examples), PART):
-            texts = np.asarray(examples.texts[start : start + PART], dtype=object)
-            languages = np.asarray(examples.languages[start : start + PART])
+        """Yield blocks of probabilities ``{task: [n, classes]}``; the class prior for examples without a text."""
+        for start in range(0, len(examples), BLOCK):
+            texts = np.asarray(examples.texts[start : start + BLOCK], dtype=object)
+            languages = np.asarray(examples.languages[start : start + BLOCK])
             block = {t.name: np.tile(prior(self.context, t.name), (len(texts), 1)) for t in self.context.tasks}
             shown = np.array([bool(text.strip()) for text in texts], bool)
             for language in np.unique(languages):
@@ -70,7 +70,7 @@ class Tfidf:
             yield block
 
     def save(self, folder: Path) -> None:
-        """A file of skops per language."""
+        """Write one skops file per language."""
         from skops.io import dump
 
         for number, part in enumerate(self.parts.values()):
@@ -78,10 +78,10 @@ class Tfidf:
         (folder / INDEX).write_text(json.dumps(list(self.parts)), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
-        """Take them back; skops refuses what isn't scikit-learn's own.
+        """Read the files of :meth:`save`; skops loads only types that it trusts.
 
         Raises:
-            UserError: the folder holds no such model.
+            UserError: the folder does not hold a tfidf model.
         """
         from skops.io import load
 
@@ -89,7 +89,7 @@ class Tfidf:
             languages = json.loads((folder / INDEX).read_text(encoding="utf-8"))
             self.parts = {language: load(folder / f"{n}.skops") for n, language in enumerate(languages)}
         except (OSError, ValueError) as error:
-            raise UserError(f"{folder} holds no model of tfidf: {error}.") from None
+            raise UserError(f"{folder} does not hold a tfidf model: {error}.") from None
 
     def _fitted(
         self, texts: list[str], labels: Mapping[str, NDArray[np.int64]], seed: int, advance: Callable[..., None]
@@ -113,11 +113,11 @@ class Tfidf:
         for number, values in enumerate(labels.values()):
             known = values >= 0
             if _count(values):
-                # One against the rest, in the dual: ten times as fast as one model of all classes, and as good.
+                # One-vs-rest in the dual is ten times as fast as one multinomial model, and as good.
                 how: dict[str, Any] = {"C": config.c, "max_iter": config.iterations, "tol": 1e-3, "random_state": seed}
                 how |= {"solver": "liblinear", "dual": True}
                 with warnings.catch_warnings():
-                    # Not quite converged is no worse a classifier; the number of iterations is the user's.
+                    # The user sets the number of iterations, and stopping early does not hurt the classifier.
                     warnings.simplefilter("ignore", ConvergenceWarning)
                     part[f"task{number}"] = _one_against_the_rest(how, features[known], values[known], advance)
         return part
@@ -125,52 +125,51 @@ class Tfidf:
     def _fill(
         self, block: dict[str, NDArray[np.float32]], rows: NDArray[np.int64], texts: NDArray[Any], language: str
     ) -> None:
-        """Write the probabilities of ``rows``, all of one language, into ``block``.
+        """Write the probabilities of ``rows``, all in one ``language``, into ``block``.
 
-        A language that training never had is asked of all the others: their mean log-probability.
+        A language that is not in training gets the mean log-probability of all classifiers.
         """
         if not len(rows):
             return
         own = [self.parts[name] for name in (language, ALL) if name in self.parts]
-        met = language in self.context.languages
-        asked, told = own[:1] if own and met else list(self.parts.values()), list(texts[rows])
-        vectors = [part["vectorizer"].transform(told) for part in asked]
+        trained = language in self.context.languages
+        parts = own[:1] if own and trained else list(self.parts.values())
+        features = [part["vectorizer"].transform(list(texts[rows])) for part in parts]
         for number, task in enumerate(self.context.tasks):
-            able = [
-                (part[f"task{number}"], x) for part, x in zip(asked, vectors, strict=True) if f"task{number}" in part
-            ]
-            if able:
-                logs = [_log_probabilities(classifier, x, len(task.classes)) for classifier, x in able]
-                block[task.name][rows] = _exponential(np.mean(logs, 0))
+            key = f"task{number}"
+            classifiers = [(part[key], x) for part, x in zip(parts, features, strict=True) if key in part]
+            if classifiers:
+                logs = [_log_probabilities(classifier, x, len(task.classes)) for classifier, x in classifiers]
+                block[task.name][rows] = _softmax(np.mean(logs, 0))
 
     def _features(self) -> int:
         return sum(len(part["vectorizer"].vocabulary_) for part in self.parts.values())
 
 
 def _count(labels: NDArray[np.int64]) -> int:
-    """Binary classifiers that a task needs: one per class that is there, one for two, none for a single one."""
+    """Return the number of binary classifiers for a task: one per class, but one for two classes, none for one."""
     classes = len(np.unique(labels[labels >= 0]))
     return classes if classes > 2 else max(classes - 1, 0)
 
 
 def _one_against_the_rest(options: Mapping[str, Any], x: Any, labels: Any, advance: Callable[[], None]) -> Any:  # noqa: ANN401 - theirs
-    """``OneVsRestClassifier(LogisticRegression(**options)).fit(x, labels)``, with ``advance()`` after each class.
+    """Fit ``OneVsRestClassifier(LogisticRegression(**options))``, with a call of ``advance`` after each class.
 
-    scikit-learn tells nobody how far it is.
+    scikit-learn has no progress callback.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
-    class Told(LogisticRegression):  # type: ignore[misc, unused-ignore]
-        def fit(self, *arguments: Any) -> Told:  # noqa: ANN401
+    class Reporting(LogisticRegression):  # type: ignore[misc, unused-ignore]
+        def fit(self, *arguments: Any) -> Reporting:  # noqa: ANN401
             super().fit(*arguments)
-            self.__class__ = LogisticRegression  # it is saved as what it is
+            self.__class__ = LogisticRegression  # skops can load this class only
             advance()
             return self
 
-    made = OneVsRestClassifier(Told(**options)).fit(x, labels)
-    made.estimator = LogisticRegression(**options)
-    return made
+    classifier = OneVsRestClassifier(Reporting(**options)).fit(x, labels)
+    classifier.estimator = LogisticRegression(**options)
+    return classifier
 
 
 def _log_probabilities(classifier: Any, vectors: Any, classes: int) -> NDArray[np.float64]:  # noqa: ANN401 - theirs
@@ -179,7 +178,7 @@ def _log_probabilities(classifier: Any, vectors: Any, classes: int) -> NDArray[n
     return np.log(out)
 
 
-def _exponential(logs: NDArray[np.float64]) -> NDArray[np.float32]:
-    found = np.exp(logs - logs.max(1, keepdims=True))
-    shares: NDArray[np.float32] = (found / found.sum(1, keepdims=True)).astype(np.float32)
-    return shares
+def _softmax(logs: NDArray[np.float64]) -> NDArray[np.float32]:
+    exponentials = np.exp(logs - logs.max(1, keepdims=True))
+    probabilities: NDArray[np.float32] = (exponentials / exponentials.sum(1, keepdims=True)).astype(np.float32)
+    return probabilities

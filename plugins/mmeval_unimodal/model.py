@@ -21,15 +21,15 @@ from mmeval_unimodal.config import UnimodalConfig
 
 
 class Unimodal(TorchModel):
-    """A classifier of texts or of images."""
+    """A classifier of texts or of images: encoder, optional LayerNorm, dropout, and a linear layer per task."""
 
     config: UnimodalConfig
 
     def __init__(self, config: UnimodalConfig, context: ModelContext) -> None:
-        """Build the encoder by name and the layers on top of it; the other one is never made.
+        """Build the encoder of the configured modality, and the layers on top of it.
 
         Raises:
-            UserError: a pooler is asked for where there is none.
+            UserError: ``pooler`` is set, but the encoder is not a BERT.
         """
         super().__init__(config, context)
         self.pooler: nn.Module | None = None
@@ -39,7 +39,7 @@ class Unimodal(TorchModel):
             self.text_encoder = text_encoder(config.text_encoder, config.tuning, tokens=config.pooler)
         if config.pooler:
             if not isinstance(self.text_encoder, BertEncoder):
-                raise UserError("--set pooler=true is for a text encoder that is a BERT; leave it out.")
+                raise UserError("--set pooler=true needs a text encoder that is a BERT; leave it out.")
             self.pooler = self.text_encoder.take_pooler()
         width = self._encoder().width
         self.norm = nn.LayerNorm(width) if config.normalise == "layer" else nn.Identity()
@@ -48,7 +48,7 @@ class Unimodal(TorchModel):
         self.prior = ClassPrior(context)
 
     def forward(self, batch: Batch) -> Output:
-        """Logits of every task."""
+        """Return the logits of every task."""
         present = batch.has_image if self.config.modality == "image" else batch.has_text
         x = torch.where(present[:, None], self._vector(batch), 0)  # [B, D]
         return Output(self.prior(self.heads(self.dropout(self.norm(x))), present))

@@ -1,4 +1,4 @@
-"""The blocks of docs/python.md run in order, and print what the page says."""
+"""The blocks of docs/python.md run in order and print the output that the page shows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
-def test_the_blocks_run_and_print_what_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blocks_run_and_print_the_shown_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     assert len([kind for kind, _ in blocks if kind == "python"]) >= 6
-    names: dict[str, object] = {"__name__": "page"}
+    namespace: dict[str, object] = {"__name__": "page"}
     printed = ""
     for kind, text in blocks:
         if kind == "text":
@@ -25,5 +25,5 @@ def test_the_blocks_run_and_print_what_the_page_says(tmp_path: Path, monkeypatch
             continue
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
-            exec(compile(text, str(PAGE), "exec"), names)
+            exec(compile(text, str(PAGE), "exec"), namespace)
         printed = output.getvalue()

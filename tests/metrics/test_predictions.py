@@ -89,7 +89,7 @@ def test_plugin_metrics_follow_the_built_in_metrics(tmp_path: Path) -> None:
     columns, labels, values = make(5)
     path = tmp_path / "p.parquet"
     write_predictions(path, TASKS, columns, labels, [values])
-    metric = MetricSpec("sureness", "how sure", lambda _, p: p.max(1).astype(np.float64))
+    metric = MetricSpec(name="sureness", summary="how sure", per_example=lambda _, p: p.max(1).astype(np.float64))
     outcomes = read_predictions(path, [metric]).outcomes["group"]
     assert outcomes.values.shape == (5, 3)
     np.testing.assert_allclose(outcomes.values[:, 2], values["group"].max(1))

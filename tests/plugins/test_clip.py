@@ -1,4 +1,4 @@
-"""Multilingual CLIP: zero-shot as open_clip computes it, prompts in every language, and heads on frozen towers."""
+"""Multilingual CLIP: parity of zero-shot with open_clip, prompts in every language, and heads on the towers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.nn.encoders.test_m_clip import published
 from torch import Tensor
 
 from mmeval import Batch, Examples, FitContext, ModelContext, Task, UserError, cards_folder
@@ -23,12 +22,13 @@ from mmeval.data.store import Store
 from mmeval.plugin.configure import configure
 from mmeval.protocol import Inputs
 from mmeval.testing import CHECKS, Verdict
-from mmeval.testing.examine import Examination
+from mmeval.testing.runner import CheckRunner
 from mmeval_clip import PRESETS, build
 from mmeval_clip.config import ClipConfig
 from mmeval_clip.model import ClipClassifier
 from mmeval_clip.prompts import FOLDER, glami, languages, names, readable, sentences, templates
 from mmeval_clip.zero_shot import ZeroShot, class_vectors, fused, unit
+from tests.nn.encoders.huggingface.test_m_clip import published
 
 SIZES: dict[str, Any] = {
     "embed_dim": 24,
@@ -46,7 +46,7 @@ NAMED = ModelContext(
 
 @pytest.fixture(scope="module")
 def towers(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a tiny CLIP of random weights, saved as open_clip's models are published."""
+    """Return the name of a tiny CLIP with random weights, saved in the format of open_clip's published models."""
     open_clip = pytest.importorskip("open_clip")
     from safetensors.torch import save_file
 
@@ -88,7 +88,7 @@ def answers(model: ZeroShot, examples: Examples, folder: Path) -> dict[str, np.n
 
 
 def direct(towers: str, examples: Examples, prompts: dict[str, list[list[str]]], fusion: str) -> np.ndarray:
-    """The recipe by open_clip's own calls: probabilities of one task."""
+    """Compute the probabilities of a task with open_clip's own functions."""
     import open_clip
 
     where = towers.removeprefix("open_clip:")
@@ -113,7 +113,7 @@ def direct(towers: str, examples: Examples, prompts: dict[str, list[list[str]]],
 
 @pytest.mark.parametrize("inputs", [Inputs.IMAGE_TEXT, Inputs.IMAGE, Inputs.TEXT])
 @pytest.mark.parametrize("fusion", ["sum", "normalised-sum"])
-def test_zero_shot_is_what_open_clip_computes(
+def test_zero_shot_matches_open_clip(
     towers: str, store: Store, context: ModelContext, tmp_path: Path, inputs: Inputs, fusion: str
 ) -> None:
     """Embeddings, ensembles of prompts in each language, scale and softmax, with an image or a text missing."""
@@ -123,21 +123,21 @@ def test_zero_shot_is_what_open_clip_computes(
     context = replace(context, class_names={"colour": {"de": ("rot", "grün", "blau"), "ja": ("赤", "緑", "青")}})
     model = zero_shot(towers, context, f"fusion={fusion}")
     by_hand = {
-        language: [[one.replace("{}", name) for one in templates(language)["generic"]] for name in said]
-        for language, said in {
+        language: [[template.replace("{}", name) for template in templates(language)["generic"]] for name in colours]
+        for language, colours in {
             "de": ("rot", "grün", "blau"),
             "en": ("red", "green", "blue"),
             "ja": ("赤", "緑", "青"),
         }.items()
     }
     expected = direct(towers, examples, by_hand, fusion)
-    found = answers(model, examples, tmp_path)
-    np.testing.assert_allclose(found["colour"], expected, atol=2e-5)
+    predicted = answers(model, examples, tmp_path)
+    np.testing.assert_allclose(predicted["colour"], expected, atol=2e-5)
     assert np.ptp(expected, axis=0).max() > 0.01
 
 
-def test_embeddings_are_added_before_they_are_normalised() -> None:
-    """GLAMI-1M's baseline weighs a modality by the length of its embedding; normalised first, another one is scored."""
+def test_sum_fusion_adds_raw_embeddings() -> None:
+    """In GLAMI-1M's baseline the length of an embedding is its weight."""
     image, text = np.array([[3.0, 0.0]], np.float32), np.array([[0.0, 1.0]], np.float32)
     np.testing.assert_allclose(fused(image, text, "sum"), np.array([[3, 1]]) / 10**0.5, rtol=1e-6)
     np.testing.assert_allclose(fused(image, text, "normalised-sum"), np.array([[1, 1]]) / 2**0.5, rtol=1e-6)
@@ -148,21 +148,21 @@ def test_embeddings_are_added_before_they_are_normalised() -> None:
 
 @pytest.fixture
 def m_clip(tmp_path: Path) -> tuple[str, Any, torch.nn.Linear]:
-    """The name of a tiny M-CLIP in its published format, with embeddings as wide as ``towers``'; its two parts."""
+    """Return name and parts of a tiny M-CLIP in its published format, with embeddings as wide as ``towers``."""
     folder = tmp_path / "m-clip"
     folder.mkdir()
     return f"m-clip:{folder}?length=32", *published(folder)
 
 
 def stand_ins(towers: str, multilingual: str) -> list[str]:
-    """The encoders of the preset ``glami-zero-shot``, each by its stand-in."""
+    """Return the encoder options of the preset ``glami-zero-shot`` with tiny models."""
     openai, m_clip = "open_clip:ViT-B-32-quickgelu/openai", "m-clip:M-CLIP/XLM-Roberta-Large-Vit-B-32?length=32"
     named = {openai: towers, m_clip: multilingual}
     preset = PRESETS["glami-zero-shot"]
     return [f"{key}={named[preset[key]]}" for key in ("image_encoder", "text_encoder", "prompt_encoder")]
 
 
-def test_the_baseline_of_glami_embeds_prompts_with_clips_own_text_tower(
+def test_glami_preset_embeds_prompts_with_the_text_tower_of_clip(
     towers: str,
     m_clip: tuple[str, Any, torch.nn.Linear],
     store: Store,
@@ -170,7 +170,7 @@ def test_the_baseline_of_glami_embeds_prompts_with_clips_own_text_tower(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As its eval_clip.py: only the texts of the examples are M-CLIP's, so that another tower is another baseline."""
+    """As in its eval_clip.py, M-CLIP embeds only the texts of the examples."""
     import open_clip
 
     import mmeval_clip.zero_shot as module
@@ -188,7 +188,7 @@ def test_the_baseline_of_glami_embeds_prompts_with_clips_own_text_tower(
     shown = (examples.image_rows >= 0) & np.array([bool(text) for text in examples.texts])
     examples = Examples.of_table(store, examples.table.filter(shown), "test")
     config = configure(ClipConfig, "clip", PRESETS["glami-zero-shot"], stand_ins(towers, name))
-    found = answers(ZeroShot(config, context), examples, tmp_path)["colour"]
+    predicted = answers(ZeroShot(config, context), examples, tmp_path)["colour"]
 
     prompts = [f"A photo of a {colour}, a type of fashion product" for colour in ("red", "green", "blue")]
     shades = [f"A photo of a {shade}, a type of fashion product" for shade in ("dark", "light")]
@@ -207,12 +207,10 @@ def test_the_baseline_of_glami_embeds_prompts_with_clips_own_text_tower(
         texts = layer((states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True))
         query = F.normalize(clip.encode_image((pixels / 255 - mean) / std) + texts, dim=-1)
         expected = (clip.logit_scale.exp() * query @ classes.T).softmax(-1)
-    np.testing.assert_allclose(found, expected.numpy(), atol=2e-5)
+    np.testing.assert_allclose(predicted, expected.numpy(), atol=2e-5)
 
 
-def test_a_head_from_prompts_takes_them_from_the_tower_of_prompts(
-    towers: str, m_clip: tuple[str, Any, torch.nn.Linear]
-) -> None:
+def test_head_from_prompts_uses_the_prompt_encoder(towers: str, m_clip: tuple[str, Any, torch.nn.Linear]) -> None:
     changes = ("head_init=prompts", f"text_encoder={m_clip[0]}", f"prompt_encoder={towers}", "prompt=english")
     net = classifier(towers, NAMED, *changes)
     vectors, _ = class_vectors({"en": sentences(net.config, NAMED)["kind"]["en"]}, towers)
@@ -220,34 +218,34 @@ def test_a_head_from_prompts_takes_them_from_the_tower_of_prompts(
     torch.testing.assert_close(F.normalize(layer.weight[:, :24]), torch.from_numpy(vectors["en"]))
 
 
-def test_an_ensemble_is_normalised_before_and_after_its_mean(towers: str) -> None:
-    """Else the longest prompt is the class."""
+def test_prompt_embeddings_are_normalised_before_and_after_their_mean(towers: str) -> None:
+    """Otherwise the prompt with the longest embedding would dominate the class."""
     from mmeval import embed_texts
 
     prompts = ["a photo of a cat.", "x", "ein sehr langer Satz über eine Katze auf einem Dach"]
     vectors, others = class_vectors({1: [["b"]], 2: [prompts, ["a"]]}, towers, texts=["", *prompts])
-    found = vectors[2]
+    vector = vectors[2]
     each = embed_texts(prompts, towers)
     np.testing.assert_allclose(others, [0 * each[0], *each], atol=1e-6)
     each = each / np.linalg.norm(each, axis=1, keepdims=True)
     expected = each.mean(0) / np.linalg.norm(each.mean(0))
-    np.testing.assert_allclose(found[0], expected, atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(vector[0], expected, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(vector, axis=1), 1, rtol=1e-5)
 
 
-def test_an_example_that_shows_nothing_gets_the_class_shares(
+def test_zero_shot_without_inputs_predicts_the_class_prior(
     towers: str, store: Store, context: ModelContext, tmp_path: Path
 ) -> None:
     examples = Examples(store, "test", Inputs.TEXT)
     bare = np.array([not text for text in examples.texts])
-    found = answers(zero_shot(towers, context), examples, tmp_path)["colour"]
+    predicted = answers(zero_shot(towers, context), examples, tmp_path)["colour"]
     assert bare.any()
     counts = np.array(context.class_counts["colour"])
-    np.testing.assert_allclose(found[bare], np.tile(counts / counts.sum(), (bare.sum(), 1)), rtol=1e-5)
-    assert not np.allclose(found[~bare], counts / counts.sum(), atol=1e-3)
+    np.testing.assert_allclose(predicted[bare], np.tile(counts / counts.sum(), (bare.sum(), 1)), rtol=1e-5)
+    assert not np.allclose(predicted[~bare], counts / counts.sum(), atol=1e-3)
 
 
-def test_a_language_without_prompts_is_answered_in_english(
+def test_a_language_without_prompts_uses_english_prompts(
     towers: str, store: Store, context: ModelContext, tmp_path: Path
 ) -> None:
     examples = Examples(store, "test")
@@ -264,8 +262,8 @@ def test_a_language_without_prompts_is_answered_in_english(
     assert not np.allclose(german, english, atol=1e-4)
 
 
-def test_a_saved_model_keeps_its_prompts(towers: str, context: ModelContext, tmp_path: Path) -> None:
-    """A later version's better wording must not move what a published model says."""
+def test_saved_model_keeps_its_prompts(towers: str, context: ModelContext, tmp_path: Path) -> None:
+    """New templates in a later version must not change the predictions of a published model."""
     model = zero_shot(towers, context)
     before = model.prompts
     model.save(tmp_path)
@@ -275,21 +273,21 @@ def test_a_saved_model_keeps_its_prompts(towers: str, context: ModelContext, tmp
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda path: path.stem)
-def test_there_are_prompts_in_every_language_of_every_data_set(card: Path) -> None:
-    """Else a language is silently scored with English prompts."""
+def test_every_language_of_every_data_set_has_prompts(card: Path) -> None:
+    """Otherwise a language would be scored with English prompts unnoticed."""
     assert set(read_card(card).languages) <= set(languages())
 
 
 @pytest.mark.parametrize("language", languages())
-def test_a_file_of_prompts_is_whole(language: str) -> None:
-    """Every domain has templates, each different and with one place for the class."""
-    found = templates(language)
-    assert list(found) == ["generic", "fashion", "food", "emoji"]
-    for group in found.values():
+def test_prompt_files_are_complete(language: str) -> None:
+    """Every domain has distinct templates, each with one placeholder for the class."""
+    by_domain = templates(language)
+    assert list(by_domain) == ["generic", "fashion", "food", "emoji"]
+    for group in by_domain.values():
         assert len(set(group)) == len(group) >= 2
         assert all(one.count("{}") == 1 and not re.search(r"[{}]", one.replace("{}", "")) for one in group)
     if language != "en":
-        assert not {one for group in found.values() for one in group} & {
+        assert not {template for group in by_domain.values() for template in group} & {
             one for group in templates("en").values() for one in group
         }
     assert (FOLDER / f"{language}.yaml").read_text(encoding="utf-8").startswith("# ")
@@ -302,12 +300,12 @@ AGREES = dict(
         *[("hu", "látható"), ("ar", "تظهر"), ("hi", "है")],
     ]
 )
-"""A singular verb whose subject would be the class."""
+"""Singular verbs whose subject would be the class."""
 
 
 @pytest.mark.parametrize("language", AGREES)
-def test_prompts_fit_names_in_the_plural(language: str) -> None:
-    """Most classes of shops are plurals: no verb has the class as its subject."""
+def test_prompts_fit_plural_class_names(language: str) -> None:
+    """Most product classes are plural, so the class must not be the subject of a verb."""
     written = [one for domain, group in templates(language).items() if domain != "emoji" for one in group]
     assert not [one for one in written if AGREES[language] in re.findall(r"\w+", one)]
     if language in ("cs", "hr", "pl", "ru", "sk", "sl"):
@@ -315,7 +313,7 @@ def test_prompts_fit_names_in_the_plural(language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("slug", "said"),
+    ("slug", "name"),
     [
         ("womens-socks", "women's socks"),
         ("women-s-socks ", "women's socks"),
@@ -329,12 +327,12 @@ def test_prompts_fit_names_in_the_plural(language: str) -> None:
         ("Smileys & Emotion", "Smileys and Emotion"),
     ],
 )
-def test_slugs_become_names(slug: str, said: str) -> None:
-    assert readable(slug) == said
+def test_readable_turns_slugs_into_words(slug: str, name: str) -> None:
+    assert readable(slug) == name
 
 
 @pytest.mark.parametrize(
-    ("slug", "said"),
+    ("slug", "name"),
     [
         ("womens-loafers-and-moccasins", "women's loafers or moccasins"),
         ("women-s-socks ", "women's socks"),
@@ -345,12 +343,12 @@ def test_slugs_become_names(slug: str, said: str) -> None:
         ("specimens", "specimen's"),
     ],
 )
-def test_the_baseline_of_glami_replaces_womens_and_mens_anywhere(slug: str, said: str) -> None:
-    """Its eval_clip.py replaces substrings, within a word too; a cleaner name would be another prompt."""
-    assert glami(slug) == said
+def test_glami_replaces_womens_and_mens_within_words_too(slug: str, name: str) -> None:
+    """Its eval_clip.py replaces substrings, within words too; a cleaner name would be another prompt."""
+    assert glami(slug) == name
 
 
-def test_classes_are_called_as_the_data_card_says_else_by_their_slug() -> None:
+def test_class_names_come_from_the_data_card_or_else_from_slugs() -> None:
     assert names(NAMED, "kind", "cs") == ("ponožky", "bundy a kabáty", "apple pie")
     slugs = ("women's socks", "jackets and coats", "apple pie")
     assert names(NAMED, "kind", "en") == names(NAMED, "kind", "tr") == slugs
@@ -358,24 +356,24 @@ def test_classes_are_called_as_the_data_card_says_else_by_their_slug() -> None:
     assert names(english, "kind", "tr") == ("socks", "coats", "pie")
 
 
-def test_the_prompt_of_glami_is_its_papers() -> None:
+def test_glami_prompt_is_the_one_of_the_paper() -> None:
     config = configure(ClipConfig, "clip", PRESETS["glami-zero-shot"])
-    found = sentences(config, NAMED)["kind"]
-    assert list(found) == ["en"]
-    assert found["en"][:2] == [
+    prompts = sentences(config, NAMED)["kind"]
+    assert list(prompts) == ["en"]
+    assert prompts["en"][:2] == [
         ["A photo of a women's socks, a type of fashion product"],
         ["A photo of a jackets or coats, a type of fashion product"],
     ]
     assert (config.fusion, config.mode) == ("sum", "zero-shot")
 
 
-def test_prompts_are_native_or_english_as_asked() -> None:
+def test_prompt_option_selects_native_or_english() -> None:
     native = sentences(configure(ClipConfig, "clip", {}, ["domain=fashion"]), NAMED)["kind"]
     assert set(native) == set(languages())
     assert native["cs"][0][0] == "Na fotografii: ponožky, druh módního zboží."
     english = sentences(configure(ClipConfig, "clip", {}, ["prompt=english"]), NAMED)["kind"]
     assert list(english) == ["en"]
-    assert english["en"][2] == ["a photo of a apple pie.", "an image of a apple pie.", "an image showing a apple pie."]
+    assert english["en"][2] == ["a photo of a apple pie.", "a picture of a apple pie.", "an image showing a apple pie."]
 
 
 def classifier(towers: str, context: ModelContext = NAMED, *changes: str) -> ClipClassifier:
@@ -411,8 +409,8 @@ def logits(net: ClipClassifier, b: Batch) -> Tensor:
         return net.eval()(b).logits["kind"]
 
 
-def test_a_head_from_prompts_starts_as_the_zero_shot_classifier(towers: str) -> None:
-    """Scale times the mean of both cosines, the class being the mean of its prompts over the training languages."""
+def test_head_from_prompts_equals_the_zero_shot_classifier(towers: str) -> None:
+    """Logits are scale times the mean of both cosines with the mean of a class's prompts in the training languages."""
     net = classifier(towers, NAMED, "head_init=prompts")
     b = batch(net)
     prompts = sentences(net.config, NAMED)["kind"]
@@ -426,10 +424,10 @@ def test_a_head_from_prompts_starts_as_the_zero_shot_classifier(towers: str) -> 
 
 @pytest.mark.parametrize("changes", [(), ("projection=16",)], ids=["own space", "projected"])
 @pytest.mark.parametrize("missing", ["has_image", "has_text"])
-def test_a_missing_modality_never_leaks(
+def test_missing_modality_does_not_affect_the_output(
     towers: str, missing: str, changes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever stands where it should be, NaN included, moves nothing, in evaluation and in training."""
+    """Any value in its place is ignored, NaN included, in evaluation and in training."""
     net = classifier(towers, NAMED, "contrastive_weight=1", "modality_dropout=0.5", "mode=fine-tune", *changes)
     gone = torch.tensor([True, False, True, False, False, True])
     b = batch(net, **{missing: ~gone})
@@ -446,7 +444,7 @@ def test_a_missing_modality_never_leaks(
     assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
 
 
-def test_with_nothing_at_all_it_predicts_the_training_prior(towers: str) -> None:
+def test_without_inputs_it_predicts_the_class_prior(towers: str) -> None:
     nothing = torch.zeros(6, dtype=torch.bool)
     net = classifier(towers, NAMED, "contrastive_weight=1", "projection=16")
     b = batch(net, has_image=nothing, has_text=nothing)
@@ -454,7 +452,7 @@ def test_with_nothing_at_all_it_predicts_the_training_prior(towers: str) -> None
     assert net.train()(b).losses["contrastive"] == 0
 
 
-def test_a_prediction_depends_on_its_example_alone(towers: str) -> None:
+def test_prediction_does_not_depend_on_the_batch(towers: str) -> None:
     net = classifier(towers, NAMED, "projection=16", "modality_dropout=1", "dropout=0.5")
     whole = batch(net)
     first = logits(net, whole)
@@ -465,8 +463,8 @@ def test_a_prediction_depends_on_its_example_alone(towers: str) -> None:
         torch.testing.assert_close(logits(net, alone), first[keep], rtol=1e-4, atol=1e-5)
 
 
-def test_the_contrastive_loss_is_open_clips(towers: str) -> None:
-    """On rows that have both; a row that lacks one of them is no negative either."""
+def test_contrastive_loss_matches_open_clip(towers: str) -> None:
+    """Over rows with image and text; other rows are not negatives either."""
     from open_clip.loss import ClipLoss
 
     net = classifier(towers, NAMED, "contrastive_weight=2", "mode=fine-tune").train()
@@ -479,8 +477,8 @@ def test_the_contrastive_loss_is_open_clips(towers: str) -> None:
     torch.testing.assert_close(output.losses["contrastive"], 2 * expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_contrastive_scale_is_learned_and_clipped_at_100(towers: str) -> None:
-    """Section 2.5: a larger one makes training unstable."""
+def test_contrastive_scale_is_learned_and_clamped_at_100(towers: str) -> None:
+    """Section 2.5: a larger scale makes training unstable."""
     from open_clip.loss import ClipLoss
 
     net = classifier(towers, NAMED, "contrastive_weight=1", "mode=fine-tune").train()
@@ -495,16 +493,16 @@ def test_the_contrastive_scale_is_learned_and_clipped_at_100(towers: str) -> Non
         torch.testing.assert_close(net(b).losses["contrastive"], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_contrastive_loss_is_of_training_alone(towers: str) -> None:
-    """In evaluation neighbours mustn't count, nor cost time."""
+def test_contrastive_loss_is_computed_in_training_only(towers: str) -> None:
+    """In evaluation an example must not depend on its batch."""
     net = classifier(towers, NAMED, "contrastive_weight=1", "projection=16")
     assert set(net.train()(batch(net)).losses) == {"contrastive"}
     assert not net.eval()(batch(net)).losses
 
 
 @pytest.mark.parametrize("place", ["head", "projections"])
-def test_dropout_is_of_training_alone(towers: str, place: str) -> None:
-    """Of what the head reads and of what the projections read, each by itself."""
+def test_dropout_applies_in_training_only(towers: str, place: str) -> None:
+    """Both before the head and before the projections."""
     net = classifier(towers, NAMED, "dropout=0.5", "projection=16", "modality_dropout=0")
     if place == "head":
         for projection in net.projections:
@@ -518,8 +516,8 @@ def test_dropout_is_of_training_alone(towers: str, place: str) -> None:
     torch.testing.assert_close(logits(net, b), logits(net, b), rtol=0, atol=0)
 
 
-def test_a_projection_reads_its_tower_through_a_layer_norm(towers: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Towers that were never trained together differ in mean and scale, which must not matter."""
+def test_projection_normalises_the_output_of_its_tower(towers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Towers that were not trained together differ in mean and scale, which must not matter."""
     net = classifier(towers, NAMED, "projection=16")
     b = batch(net)
     before = logits(net, b)
@@ -529,7 +527,7 @@ def test_a_projection_reads_its_tower_through_a_layer_norm(towers: str, monkeypa
     torch.testing.assert_close(logits(net, b), before, rtol=1e-3, atol=1e-3)
 
 
-def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing(towers: str) -> None:
+def test_modality_dropout_gives_the_output_of_a_missing_modality(towers: str) -> None:
     net = classifier(towers, NAMED, "modality_dropout=1")
     none, b = torch.zeros(6, dtype=torch.bool), batch(net)
     image, text = (logits(net, batch(net, **{missing: none})) for missing in ("has_text", "has_image"))
@@ -543,8 +541,8 @@ def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_mi
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_only_equal_images_are_one(towers: str, cached: bool) -> None:
-    """To the pixel, or to the cached embedding; an encoder may put others as close as it likes."""
+def test_same_image_requires_equal_pixels_or_embeddings(towers: str, cached: bool) -> None:
+    """Equal in every pixel or in the cached embedding; similar embeddings do not count."""
     b = batch(classifier(towers))
     assert b.images is not None
     images = b.images[[0, 1, 0, 1, 4, 5]].clone()
@@ -555,8 +553,8 @@ def test_only_equal_images_are_one(towers: str, cached: bool) -> None:
     assert torch.equal(Batch(**(vars(b) | shown)).same_image(), expected)  # type: ignore[arg-type]
 
 
-def test_names_of_one_image_are_not_held_against_each_other(towers: str) -> None:
-    """Fourteen names of one image in a batch are all its own."""
+def test_texts_of_the_same_image_are_not_negatives(towers: str) -> None:
+    """Fourteen names of one image in a batch all match it."""
     net = classifier(towers, NAMED, "contrastive_weight=1", "mode=fine-tune").train()
     b = batch(net, 4)
     assert b.images is not None
@@ -569,7 +567,7 @@ def test_names_of_one_image_are_not_held_against_each_other(towers: str) -> None
     torch.testing.assert_close(net(twins).losses["contrastive"], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_modality_dropout_leaves_just_one_of_two(towers: str) -> None:
+def test_modality_dropout_keeps_one_of_two_modalities(towers: str) -> None:
     net = classifier(towers, NAMED, "modality_dropout=1")
     seen = torch.ones(4000, 2, dtype=torch.bool)
     seen[:100, 0] = False
@@ -581,7 +579,7 @@ def test_modality_dropout_leaves_just_one_of_two(towers: str) -> None:
     assert torch.equal(classifier(towers, NAMED, "modality_dropout=0")._drop_modality(seen), seen)
 
 
-def test_only_the_mode_fine_tune_teaches_the_towers(towers: str) -> None:
+def test_towers_learn_in_mode_fine_tune_only(towers: str) -> None:
     def learning(*changes: str) -> set[str]:
         net = classifier(towers, NAMED, *changes)
         return {name.split(".")[0] for name, p in net.named_parameters() if p.requires_grad}
@@ -592,16 +590,17 @@ def test_only_the_mode_fine_tune_teaches_the_towers(towers: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (
             ["mode=zero-shot", "image_encoder=efficientnet-lite0:32"],
-            "mode=zero-shot needs two towers of one joint space; efficientnet-lite0:32 gives 1280 numbers, TOWERS 24.",
+            "mode=zero-shot needs two towers with a joint space; efficientnet-lite0:32 has 1280 features, TOWERS has "
+            "24.",
         ),
         (
             ["mode=zero-shot", "prompt_encoder=TOWERS?space=hidden"],
-            "prompt_encoder needs a tower of the joint space of TOWERS, which has 24 numbers; TOWERS?space=hidden "
-            "gives 32.",
+            "prompt_encoder needs a tower with the joint space of TOWERS, which has 24 features; TOWERS?space=hidden "
+            "has 32.",
         ),
         (
             ["head_init=prompts", "projection=8"],
@@ -609,23 +608,23 @@ def test_only_the_mode_fine_tune_teaches_the_towers(towers: str) -> None:
         ),
         (
             ["contrastive_weight=1"],
-            "contrastive_weight with frozen towers has nothing to teach; add projection=256.",
+            "contrastive_weight has no effect on frozen towers without a projection; add projection=256.",
         ),
         (
             ["mode=fine-tune", "image_tuning.frozen=true", "text_tuning.frozen=true"],
-            "mode=fine-tune with both towers frozen is mode=linear; write that.",
+            "mode=fine-tune with both towers frozen is the same as mode=linear; set that.",
         ),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(towers: str, changes: list[str], said: str) -> None:
+def test_contradicting_options_raise_user_error(towers: str, changes: list[str], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        build(options(towers, *(one.replace("TOWERS", towers) for one in changes)), NAMED)
-    assert str(caught.value) == said.replace("TOWERS", towers)
+        build(options(towers, *(change.replace("TOWERS", towers) for change in changes)), NAMED)
+    assert str(caught.value) == message.replace("TOWERS", towers)
 
 
 @pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"tiny"}))
-def test_presets_name_weights_that_open_clip_has(preset: str) -> None:
-    """A tag that doesn't exist fails only where somebody has a network and time."""
+def test_weights_of_presets_exist_in_open_clip(preset: str) -> None:
+    """A wrong tag would fail only on a machine with a network."""
     open_clip = pytest.importorskip("open_clip")
     config = configure(ClipConfig, "clip", PRESETS[preset])
     known = {f"open_clip:{model}/{tag}" for model, tag in open_clip.list_pretrained()}
@@ -644,16 +643,16 @@ def test_presets_name_weights_that_open_clip_has(preset: str) -> None:
     ],
     ids=lambda changes: changes[0],
 )
-def test_each_mode_keeps_the_contract(towers: str, changes: tuple[str, ...]) -> None:
-    """The preset tiny is held against it like every model's, and is only one of the three."""
+def test_each_mode_passes_the_contract(towers: str, changes: tuple[str, ...]) -> None:
+    """The contract test of all models covers only the mode of the preset tiny."""
     own = (f"image_encoder={towers}", f"text_encoder={towers}", "projection=0", *changes)
     checks = [name for name in CHECKS if name != "presets"]  # the same in every mode
-    results = Examination("clip", None, own).all(checks)
+    results = CheckRunner("clip", None, own).all(checks)
     assert [(one.check.name, one.message) for one in results if one.verdict is Verdict.FAILED] == []
 
 
-def test_the_paper_preset_is_as_large_as_published(tmp_path: Path) -> None:
-    """366.12 M parameters (open_clip's table): XLM-R base with its projection beside ViT-B/32, without weights."""
+def test_paper_preset_has_the_published_size(tmp_path: Path) -> None:
+    """366.12 M parameters (open_clip's table): XLM-R base with its projection, and ViT-B/32."""
     import open_clip
     from transformers import XLMRobertaConfig
 

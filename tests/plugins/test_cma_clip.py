@@ -1,4 +1,4 @@
-"""CMA-CLIP against its formula, and what its figure promises: order, pooled states, weights that say what counted."""
+"""CMA-CLIP: equality with its formula, the sequence of figure 1, missing modalities, ablations and options."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def golden(name: str) -> Tensor:
 
 
 @pytest.mark.parametrize("task", ["task0", "task1"])
-def test_modality_attention_is_the_formulas(task: str) -> None:
-    """Weights (text, image) and logits of a linear head to 1e-6: one query per task, softmax over modalities."""
+def test_modality_attention_equals_the_formula(task: str) -> None:
+    """Weights (text, image) and logits of a linear head, to 1e-6: one query per task, softmax over modalities."""
     query = golden(f"weights/{task}/query")
     attention = KeylessAttention(len(query)).double()
     attention.query.data[0] = query
@@ -51,7 +51,7 @@ def test_modality_attention_is_the_formulas(task: str) -> None:
     torch.testing.assert_close(logits, golden(f"outputs/{task}/logits_linear_head"), rtol=0, atol=1e-6)
 
 
-def test_with_a_query_each_the_modalities_are_judged_apart() -> None:
+def test_separate_queries_score_the_modalities_separately() -> None:
     attention = KeylessAttention(4, shared=False)
     states = torch.randn(3, 2, 4)
     _, weights = attention(states, torch.ones(3, 2, dtype=torch.bool))
@@ -80,8 +80,8 @@ def batch(net: CmaClip, size: int = 5, **changes: Any) -> Batch:
     return Batch(**(fields | changes))
 
 
-class Given(torch.nn.Module):
-    """An encoder whose output is what the test says."""
+class FixedEncoder(torch.nn.Module):
+    """An encoder with a fixed output."""
 
     def __init__(self, encoded: Encoded) -> None:
         super().__init__()
@@ -91,34 +91,34 @@ class Given(torch.nn.Module):
         return self.encoded
 
 
-def given(tokens: int, width: int = 32, size: int = 5) -> Encoded:
+def random_states(tokens: int, width: int = 32, size: int = 5) -> Encoded:
     mask = torch.ones(size, tokens, dtype=torch.bool)
     return Encoded(torch.randn(size, tokens, width), mask, torch.randn(size, width))
 
 
-def test_the_sequence_is_text_first_and_each_modality_begins_with_its_pooled_state() -> None:
-    """[T_cls, T_1..T_n, I_cls, I_1..I_m]: the states taken out are at 0 and n + 1, as an own transformer has them."""
+def test_sequence_is_text_first_and_each_modality_starts_with_its_pooled_state() -> None:
+    """[T_cls, T_1..T_n, I_cls, I_1..I_m]: the outputs at 0 and n + 1 are used."""
     torch.manual_seed(0)
     net = model("input_dropout=0", "shared_query=true")
-    text, image = given(3), given(4)
+    text, image = random_states(3), random_states(4)
     b = batch(net)
-    net.text_encoder, net.image_encoder = Given(text), Given(image)  # type: ignore[assignment]
+    net.text_encoder, net.image_encoder = FixedEncoder(text), FixedEncoder(image)  # type: ignore[assignment]
     net.text_in = net.image_in = torch.nn.Identity()  # type: ignore[assignment]
     sequence = torch.cat([text.pooled[:, None], text.tokens, image.pooled[:, None], image.tokens], 1)
     out = net.transformer(sequence)
     with torch.no_grad():
-        found = net(b)
+        actual = net(b)
         for number, task in enumerate(("t", "u.v")):
             states = torch.stack([out[:, 0], out[:, 4]], 1)
             weights = (states @ net.attention[number].query[0]).softmax(1)
             z = (weights[:, :, None] * states).sum(1)
-            torch.testing.assert_close(found.logits[task], net.heads.layers[number](z), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(actual.logits[task], net.heads.layers[number](z), rtol=1e-4, atol=1e-5)
             if number == 0:
-                torch.testing.assert_close(found.modality_weights, weights, rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(actual.modality_weights, weights, rtol=1e-4, atol=1e-5)
 
 
-def test_what_stands_where_a_token_is_missing_moves_nothing() -> None:
-    """Padding differs from batch to batch: a prediction must not."""
+def test_masked_tokens_have_no_influence() -> None:
+    """Padding differs between batches; predictions must not."""
     net = model()
     with torch.no_grad():
         b = batch(net)
@@ -129,19 +129,19 @@ def test_what_stands_where_a_token_is_missing_moves_nothing() -> None:
             text.pooled,
         )
         clean = net(b).logits["t"]
-        net.text_encoder = Given(padded)  # type: ignore[assignment]
+        net.text_encoder = FixedEncoder(padded)  # type: ignore[assignment]
         torch.testing.assert_close(net(b).logits["t"], clean, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("ablation", [[], ["modality_attention=false"], ["sequence_attention=false"]])
 @pytest.mark.parametrize("missing", ["has_image", "has_text"])
-def test_a_missing_modality_has_no_weight_and_does_not_leak(ablation: list[str], missing: str) -> None:
+def test_missing_modality_has_no_weight_and_no_influence(ablation: list[str], missing: str) -> None:
     net = model(*ablation)
-    gone = batch(net, **{missing: torch.zeros(5, dtype=torch.bool)})
-    noisy = torch.full_like(gone.images, 255)  # type: ignore[arg-type]
+    incomplete = batch(net, **{missing: torch.zeros(5, dtype=torch.bool)})
+    noisy = torch.full_like(incomplete.images, 255)  # type: ignore[arg-type]
     with torch.no_grad():
-        first = net(gone)
-        other = net(replace(gone, images=noisy) if missing == "has_image" else gone)
+        first = net(incomplete)
+        other = net(replace(incomplete, images=noisy) if missing == "has_image" else incomplete)
     torch.testing.assert_close(first.logits["t"], other.logits["t"], rtol=0, atol=0)
     assert first.logits["t"].isfinite().all()
     at = 1 if missing == "has_image" else 0
@@ -150,18 +150,18 @@ def test_a_missing_modality_has_no_weight_and_does_not_leak(ablation: list[str],
     torch.testing.assert_close(first.modality_weights.sum(1), torch.ones(5))
 
 
-def test_with_nothing_shown_there_is_no_weight_and_the_prior_is_said() -> None:
+def test_without_image_and_text_weights_are_zero_and_it_predicts_the_training_prior() -> None:
     net = model()
     nothing = torch.zeros(5, dtype=torch.bool)
     with torch.no_grad():
-        said = net(batch(net, has_image=nothing, has_text=nothing))
-    assert said.modality_weights is not None
-    assert not said.modality_weights.any()
-    torch.testing.assert_close(said.logits["t"].softmax(-1), torch.tensor([[0.1, 0.2, 0.7]]).expand(5, -1))
+        out = net(batch(net, has_image=nothing, has_text=nothing))
+    assert out.modality_weights is not None
+    assert not out.modality_weights.any()
+    torch.testing.assert_close(out.logits["t"].softmax(-1), torch.tensor([[0.1, 0.2, 0.7]]).expand(5, -1))
 
 
-def test_the_ablations_leave_out_what_they_are_named_for() -> None:
-    """`w/o MA` has no query, `w/o (MA+SA)` no transformer either; the mean needs a head of half the width."""
+def test_ablations_remove_their_parts() -> None:
+    """`w/o MA` has no query, `w/o (MA+SA)` has no transformer either; the mean has half the head width of `concat`."""
     names = [name for name, _ in model().named_parameters()]
     assert any(name.startswith("attention.") for name in names)
     without = [name for name, _ in model("modality_attention=false").named_parameters()]
@@ -173,8 +173,8 @@ def test_the_ablations_leave_out_what_they_are_named_for() -> None:
     assert model("modality_attention=false", "instead=mean").heads.layers[0].in_features == 32
 
 
-def test_the_layers_of_the_transformer_start_differently() -> None:
-    """TransformerEncoder copies the layer that it is given, and all would start with the same weights."""
+def test_transformer_layers_start_with_different_weights() -> None:
+    """TransformerEncoder copies its layer, so that all layers would start with the same weights."""
     first, second, third = model("layers=3").transformer.layers
     matrices = {name: p for name, p in first.named_parameters() if p.ndim > 1}
     assert len(matrices) == 4
@@ -185,7 +185,7 @@ def test_the_layers_of_the_transformer_start_differently() -> None:
 
 
 def by_hand(net: CmaClip, x: Tensor) -> Tensor:
-    """The transformer from its published formula: pre- or post-norm blocks, GELU, a norm at the end if there is one."""
+    """Compute the transformer from its formula: pre- or post-norm blocks, GELU, an optional final norm."""
     config = net.config
     for layer in net.transformer.layers:
         assert isinstance(layer, torch.nn.TransformerEncoderLayer)
@@ -196,13 +196,13 @@ def by_hand(net: CmaClip, x: Tensor) -> Tensor:
                 for part in F.linear(y, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias).chunk(3, -1)
             )
             mixed = ((q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5).softmax(-1) @ v
-            found: Tensor = layer.self_attn.out_proj(mixed.transpose(1, 2).flatten(2))
-            return found
+            actual: Tensor = layer.self_attn.out_proj(mixed.transpose(1, 2).flatten(2))
+            return actual
 
         def mlp(y: Tensor, layer: Any = layer) -> Tensor:
             inner = layer.linear1(y)
-            found: Tensor = layer.linear2(inner * 0.5 * (1 + torch.erf(inner / 2**0.5)))
-            return found
+            actual: Tensor = layer.linear2(inner * 0.5 * (1 + torch.erf(inner / 2**0.5)))
+            return actual
 
         if config.norm_first:
             x = x + attend(layer.norm1(x))
@@ -215,14 +215,14 @@ def by_hand(net: CmaClip, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("norm_first", ["true", "false"])
 @pytest.mark.parametrize("final_norm", ["true", "false"])
-def test_the_transformer_is_the_formulas(norm_first: str, final_norm: str) -> None:
-    """Norms before or behind, GELU, a norm at the end: what the paper leaves open must be what the options say."""
+def test_transformer_equals_the_formula(norm_first: str, final_norm: str) -> None:
+    """With norms before or after, GELU, and an optional final norm."""
     net = model("layers=2", f"norm_first={norm_first}", f"final_norm={final_norm}")
     x = 3 * torch.randn(2, 5, 32)
     torch.testing.assert_close(net.transformer(x), by_hand(net, x), rtol=1e-4, atol=1e-5)
 
 
-def test_each_modality_has_a_type_vector_of_its_own() -> None:
+def test_each_modality_has_its_own_type_vector() -> None:
     net = model("type_embeddings=true", "width=32")
     zeros = torch.zeros(2, 3, 32)
     typed = net._typed(zeros, torch.zeros(2, 4, 32))
@@ -230,8 +230,8 @@ def test_each_modality_has_a_type_vector_of_its_own() -> None:
     torch.testing.assert_close(typed, net.types[[0, 0, 0, 1, 1, 1, 1]].expand(2, -1, -1))
 
 
-def test_the_mlp_of_a_task_has_a_gelu_and_dropout() -> None:
-    """Without it, two linear layers are one."""
+def test_mlp_of_a_task_has_gelu_and_dropout() -> None:
+    """Without an activation, two linear layers would equal one."""
     net = model("mlp_width=16", "dropout=0.25")
     mlp = net.mlps[0]
     z = torch.randn(4, 32)
@@ -239,8 +239,8 @@ def test_the_mlp_of_a_task_has_a_gelu_and_dropout() -> None:
     assert [m.p for m in net.mlps.modules() if isinstance(m, torch.nn.Dropout)] == [0.25, 0.25]
 
 
-def test_input_dropout_takes_the_same_features_from_all_tokens_of_an_example() -> None:
-    """Else a token's neighbours give away what was dropped. Each example drops others, and evaluation none."""
+def test_input_dropout_removes_the_same_features_from_all_tokens_of_an_example() -> None:
+    """Otherwise neighbouring tokens reveal the dropped feature. Examples drop different features; evaluation none."""
     torch.manual_seed(0)
     drop = model("input_dropout=0.75").image_in[0].train()  # type: ignore[index]
     out = drop(torch.ones(20, 7, 400))
@@ -251,8 +251,8 @@ def test_input_dropout_takes_the_same_features_from_all_tokens_of_an_example() -
     assert torch.equal(drop.eval()(out), out)
 
 
-def test_every_dropout_is_the_options() -> None:
-    """One that stays at its default regularises as nobody asked for."""
+def test_dropout_options_set_every_dropout() -> None:
+    """A dropout left at its default would regularise unasked."""
     net = model("dropout=0.25", "input_dropout=0.125", "width=64", "layers=2", "mlp_width=8")
 
     def rates(part: torch.nn.Module) -> list[float]:
@@ -266,8 +266,8 @@ def test_every_dropout_is_the_options() -> None:
 
 
 @pytest.mark.parametrize("changes", [[], ["width=64", "type_embeddings=true", "shared_query=false", "mlp_width=16"]])
-def test_every_parameter_learns(changes: list[str]) -> None:
-    """The queries above all: modality attention that doesn't learn looks like one that does."""
+def test_every_parameter_gets_a_gradient(changes: list[str]) -> None:
+    """Including the queries: untrained modality attention would look like trained."""
     net = model("dropout=0", "input_dropout=0", *changes).train()
     sum(x.logsumexp(-1).mean() - x[:, 0].mean() for x in net(batch(net)).logits.values()).backward()  # type: ignore[union-attr]
     assert not [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
@@ -279,15 +279,15 @@ def test_tasks_share_neither_attention_nor_mlp() -> None:
     assert not torch.equal(*(mlp[0].weight for mlp in net.mlps))  # type: ignore[arg-type,index]
 
 
-def test_what_is_new_starts_small_and_not_at_zero() -> None:
-    """A query of zeros would weigh both modalities alike, vectors of scale 1 would drown the states."""
+def test_new_vectors_start_small_but_not_at_zero() -> None:
+    """A zero query would weigh both modalities equally; vectors of scale 1 would outweigh the states."""
     net = model("width=256", "heads=2", "type_embeddings=true", "position_embeddings=true", "shared_query=false")
     assert net.types.std().item() == pytest.approx(0.02, rel=0.2)
     assert net.positions.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert net.attention[0].query.std().item() == pytest.approx(1 / 16, rel=0.2)  # type: ignore[operator,union-attr]
 
 
-def test_paper_has_the_recipe_that_its_card_says() -> None:
+def test_preset_paper_has_the_recipe_of_its_card() -> None:
     specs: list[Any] = []
     register_models(specs.append)
     config = configure(CmaClipConfig, "cma-clip", specs[0].presets["paper"])
@@ -300,14 +300,14 @@ def test_paper_has_the_recipe_that_its_card_says() -> None:
         assert (tuning.frozen, tuning.lr_multiplier) == (False, 0.01)
 
 
-def test_in_clips_joint_space_states_are_taken_as_they_are() -> None:
-    """States of the sequence's width pass no map: `paper` works in CLIP's 512, not in a space of its own."""
+def test_states_of_the_sequences_width_are_not_projected() -> None:
+    """`paper` works in CLIP's space of width 512, without a linear layer."""
     net = model("input_dropout=0", "image_encoder=small-cnn:32", "width=256", "heads=2")
     assert len(net.image_in) == 0
-    assert len(net.text_in) == 2  # a linear map and its norm
+    assert len(net.text_in) == 2  # a linear layer and its norm
 
 
-def test_heads_that_do_not_divide_the_width_are_refused_in_a_sentence() -> None:
+def test_heads_that_do_not_divide_the_width_raise_user_error() -> None:
     with pytest.raises(UserError, match=r"width=32 can't be divided among heads=5\."):
         model("heads=5")
 
@@ -320,10 +320,14 @@ CHANGES = [
 
 
 @mmeval.testing.contract("cma-clip", changes=[*SMALL, *CHANGES[0]])
-def test_with_every_option_on_it_keeps_the_contract(check: mmeval.testing.BoundCheck) -> None:
+def test_contract_holds_with_every_option(check: mmeval.testing.BoundCheck) -> None:
+    if check.check.name == "presets":
+        pytest.skip("changes of options don't reach it: test_contract.py tries the presets")
     check()
 
 
 @mmeval.testing.contract("cma-clip", changes=[*SMALL, *CHANGES[2]])
-def test_without_both_it_keeps_the_contract(check: mmeval.testing.BoundCheck) -> None:
+def test_contract_holds_without_both_attentions(check: mmeval.testing.BoundCheck) -> None:
+    if check.check.name == "presets":
+        pytest.skip("changes of options don't reach it: test_contract.py tries the presets")
     check()

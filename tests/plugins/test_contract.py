@@ -26,6 +26,8 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _keeps_the_contract(name: str, preset: str | None = None) -> Callable[[mmeval.testing.BoundCheck], None]:
     @mmeval.testing.contract(name, preset)
     def test(check: mmeval.testing.BoundCheck) -> None:
+        if (name, preset) in SAME_INPUTS and check.check.name == "presets":
+            pytest.skip("the test of the default preset tries all presets, on the same inputs")
         check()
 
     return test
@@ -41,6 +43,7 @@ PRESETS = (
     ("tfidf", "class-names"),
     ("unimodal", "tiny-image"),
 )
+SAME_INPUTS = PRESETS[:-1]
 globals().update({f"test_{name}_{preset}": _keeps_the_contract(name, preset) for name, preset in PRESETS})
 
 

@@ -1,4 +1,4 @@
-"""EmbraceNet against the authors' implementation, and what the paper promises of missing modalities."""
+"""EmbraceNet: parity with the authors' implementation, and missing modalities."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_authors_draws_are_reproduced_exactly(case: str) -> None:
-    """Under their seed, one multinomial over (sample, feature) gives their fused vectors to the bit."""
+def test_fused_vectors_match_the_authors_exactly(case: str) -> None:
+    """With their seed, one multinomial over (sample, feature) gives bit-identical fused vectors."""
     d, p = docked(), selection(*CASES[case])
     torch.manual_seed(1234)
     fused = embrace(d, torch.multinomial(p, d.shape[2], replacement=True))
@@ -62,7 +62,7 @@ def test_the_authors_draws_are_reproduced_exactly(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_mean_of_many_draws_is_the_authors(case: str) -> None:
+def test_mean_of_many_draws_matches_the_authors(case: str) -> None:
     d, p = docked(), selection(*CASES[case])
     torch.manual_seed(0)
     draws = torch.stack([embrace(d, torch.multinomial(p, d.shape[2], replacement=True)) for _ in range(4000)])
@@ -72,8 +72,8 @@ def test_the_mean_of_many_draws_is_the_authors(case: str) -> None:
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2, 3])
-def test_no_draw_ever_falls_to_a_missing_modality(missing: int) -> None:
-    """The cumulative sum of three shares ends below 1 in many rows; what lies above it went to a missing fourth."""
+def test_choose_never_chooses_a_missing_modality(missing: int) -> None:
+    """The float32 sum of three shares is below 1 in many rows; a number above it must not choose the missing fourth."""
     generator = torch.Generator().manual_seed(0)
     shares = torch.rand(20_000, 4, generator=generator)
     available = torch.ones(20_000, 4, dtype=torch.bool)
@@ -88,7 +88,7 @@ def test_no_draw_ever_falls_to_a_missing_modality(missing: int) -> None:
     assert bool((p.gather(1, chosen) > 0).all())
 
 
-def test_modalities_are_chosen_by_their_shares() -> None:
+def test_choose_follows_the_selection_probabilities() -> None:
     p = torch.tensor([[0.2, 0.5, 0.3]])
     u = torch.tensor([[0.0, 0.19, 0.2, 0.69, 0.71, 0.99]])
     assert choose(p, u).tolist() == [[0, 0, 1, 1, 2, 2]]
@@ -130,8 +130,8 @@ def logits(net: EmbraceNet, b: Batch) -> Tensor:
 
 
 @pytest.mark.parametrize("mode", ["sample", "ensemble", "expectation"])
-def test_a_prediction_depends_on_its_example_alone(mode: str) -> None:
-    """Not on the batch, the neighbours, the order, or how often it was asked: else a score can't be repeated."""
+def test_prediction_does_not_depend_on_the_batch(mode: str) -> None:
+    """Nor on order or earlier calls: otherwise a score would not be reproducible."""
     net = model(f"eval_mode={mode}")
     whole = batch(net)
     first = logits(net, whole)
@@ -140,15 +140,15 @@ def test_a_prediction_depends_on_its_example_alone(mode: str) -> None:
         torch.testing.assert_close(logits(net, rows(whole, keep)), first[keep], rtol=1e-5, atol=1e-6)
 
 
-def test_examples_draw_differently() -> None:
-    """The same image and text under another seed gives another draw: the mode `sample` is not a fixed mask."""
+def test_draws_differ_between_examples() -> None:
+    """The same image and text with another seed give another draw: `eval_mode=sample` is not a fixed mask."""
     net = model("eval_mode=sample")
     b = rows(batch(net), [0])
     other = Batch(**(vars(b) | {"seeds": b.seeds + 1}))
     assert not torch.allclose(logits(net, b), logits(net, other))
 
 
-def test_many_draws_come_near_to_what_one_draw_is_on_average() -> None:
+def test_ensemble_approaches_the_mean_of_single_draws() -> None:
     net = model("eval_mode=ensemble", "ensemble_size=800")
     one = model("eval_mode=sample")
     b = batch(net, 3)
@@ -158,8 +158,8 @@ def test_many_draws_come_near_to_what_one_draw_is_on_average() -> None:
 
 @pytest.mark.parametrize("mode", ["sample", "ensemble", "expectation"])
 @pytest.mark.parametrize("missing", ["has_image", "has_text"])
-def test_a_missing_modality_never_leaks(mode: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever stands where it should be, NaN included, moves nothing, in evaluation and in training."""
+def test_missing_modality_does_not_affect_the_output(mode: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any value in its place is ignored, NaN included, in evaluation and in training."""
     net = model(f"eval_mode={mode}", "dropout=0")
     b = batch(net, **{missing: torch.zeros(6, dtype=torch.bool)})
     clean = logits(net, b)
@@ -179,8 +179,8 @@ def test_a_missing_modality_never_leaks(mode: str, missing: str, monkeypatch: py
 
 
 @pytest.mark.parametrize("mode", ["sample", "ensemble"])
-def test_with_one_modality_every_feature_is_its_docking_output(mode: str) -> None:
-    """No draw is left: the output is deterministic, and equals that of the terminal layer over d_text."""
+def test_with_one_modality_all_features_are_its_docking_output(mode: str) -> None:
+    """Nothing is drawn: the output is the terminal layer on the docking output of the text."""
     net = model(f"eval_mode={mode}")
     b = batch(net, has_image=torch.zeros(6, dtype=torch.bool))
     with torch.no_grad():
@@ -190,7 +190,7 @@ def test_with_one_modality_every_feature_is_its_docking_output(mode: str) -> Non
 
 
 @pytest.mark.parametrize("mode", ["sample", "ensemble", "expectation"])
-def test_with_nothing_at_all_it_predicts_the_training_prior(mode: str) -> None:
+def test_without_inputs_it_predicts_the_class_prior(mode: str) -> None:
     nothing = torch.zeros(6, dtype=torch.bool)
     net = model(f"eval_mode={mode}")
     with torch.no_grad():
@@ -204,8 +204,8 @@ def test_with_nothing_at_all_it_predicts_the_training_prior(mode: str) -> None:
         assert not trained.modality_weights.any()
 
 
-def test_modality_dropout_keeps_exactly_one_for_each_sample_of_a_batch() -> None:
-    """Section 5.1: per batch with the given probability; fair between two; never a modality that is not there."""
+def test_modality_dropout_keeps_one_modality_per_sample() -> None:
+    """Section 5.1: per batch with the given probability; either of two equally often; never a missing modality."""
     net = model("modality_dropout=1").train()
     torch.manual_seed(0)
     available = torch.ones(4000, 2, dtype=torch.bool)
@@ -218,8 +218,8 @@ def test_modality_dropout_keeps_exactly_one_for_each_sample_of_a_batch() -> None
     assert torch.equal(never._drop_modalities(available), available)
 
 
-def test_in_training_each_feature_of_each_sample_is_drawn_anew_from_what_is_there() -> None:
-    """One draw per sample instead of per feature is the usual mistake; a fixed draw would be a fixed mask."""
+def test_training_draws_a_modality_per_sample_and_feature() -> None:
+    """A draw per sample instead of per feature is the usual mistake; a fixed draw would be a fixed mask."""
     changes = ["modality_dropout=0", "dropout=0", "width=256", "image_probability=0.25", "eval_mode=sample"]
     net = model(*changes).train()
     b = batch(net, has_image=torch.arange(6) != 0, has_text=torch.arange(6) != 1)
@@ -244,7 +244,7 @@ def test_in_training_each_feature_of_each_sample_is_drawn_anew_from_what_is_ther
         assert share == pytest.approx(0.25, abs=0.2)
 
 
-def test_modality_dropout_strikes_its_share_of_the_batches_and_in_training_alone() -> None:
+def test_modality_dropout_applies_to_some_batches_in_training_only() -> None:
     net = model("modality_dropout=0.3").train()
     torch.manual_seed(0)
     b = batch(net, 2)
@@ -256,7 +256,7 @@ def test_modality_dropout_strikes_its_share_of_the_batches_and_in_training_alone
     assert net.eval()(b).modality_weights.tolist() == [[0.5, 0.5]] * 2
 
 
-def test_dropout_is_of_what_goes_into_the_docking_layers() -> None:
+def test_dropout_applies_before_the_docking_layers() -> None:
     net = model("dropout=0.75", "modality_dropout=0", "text_encoder=small-bert:1x32").train()
     net.text_encoder.eval()  # type: ignore[union-attr]
     seen: list[Tensor] = []
@@ -273,15 +273,15 @@ def test_dropout_is_of_what_goes_into_the_docking_layers() -> None:
         torch.testing.assert_close(trained[there][kept], 4 * whole[there][kept])
 
 
-def test_every_parameter_learns() -> None:
+def test_every_parameter_gets_a_gradient() -> None:
     net = model("modality_dropout=0", "text_encoder=small-bert:1x32").train()
     torch.manual_seed(0)
     sum(x.logsumexp(-1).mean() - x[:, 0].mean() for x in net(batch(net)).logits.values()).backward()  # type: ignore[union-attr]
     assert not [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
 
 
-def test_an_attribute_that_the_data_shows_is_a_third_modality() -> None:
-    """The published GLAMI model has three inputs; the data set's variant that reproduces it must reach the model."""
+def test_an_attribute_is_a_third_modality() -> None:
+    """The published GLAMI model has three inputs; the data set's variant provides the third."""
     context = replace(CONTEXT, attributes={"label_source": ("admin", "unknown")})
     model = build(configure(EmbraceNetConfig, "embracenet", {}, SMALL), context).eval()
     assert [layer.in_features for layer in model.docking][2:] == [2]
@@ -302,8 +302,8 @@ def test_an_attribute_that_the_data_shows_is_a_third_modality() -> None:
     torch.testing.assert_close(unseen.modality_weights[3], torch.tensor([0.5, 0.5, 0.0]))
 
 
-def test_the_glami_preset_is_as_large_as_its_authors_model() -> None:
-    """32.5 M learned: trunk 22.98, docking 9.44, terminal 0.10; images 298 x 228 as they are; text 32 x 512."""
+def test_glami_preset_has_the_size_of_the_authors_model() -> None:
+    """32.5 M learn: trunk 22.98, docking 9.44, terminal 0.10; images 298 x 228, not normalised; text 32 x 512."""
     from mmeval.api.spec import ModelSpec
     from mmeval_embracenet import GLAMI, register_models
 
@@ -328,8 +328,8 @@ def test_the_glami_preset_is_as_large_as_its_authors_model() -> None:
     assert (read.height, read.width, read.mean, read.std, read.crop) == (298, 228, (0, 0, 0), (1, 1, 1), 0)
 
 
-def test_the_glami_preset_has_its_authors_recipe() -> None:
-    """Adam 1e-3, batches of 64, two epochs, nothing dropped; as the card says."""
+def test_glami_preset_has_the_recipe_of_the_authors() -> None:
+    """Adam 1e-3, batches of 64, two epochs, no dropout, as the README says."""
     from mmeval_embracenet import GLAMI
 
     config = configure(EmbraceNetConfig, "embracenet", GLAMI)
@@ -340,8 +340,8 @@ def test_the_glami_preset_has_its_authors_recipe() -> None:
     assert (config.eval_mode, config.image_tuning.frozen, config.text_tuning.frozen) == ("sample", False, True)
 
 
-def test_flat_text_is_zero_behind_its_end() -> None:
-    """Whatever the padding of the batch, a text's features stand at the same places."""
+def test_flat_text_is_padded_with_zeros() -> None:
+    """The features of a text have the same positions under any padding of the batch."""
     net = model("text_encoder=small-bert:1x32?length=12", "text_flat=true").eval()
     assert net.text_encoder is not None
     ids, mask = net.text_encoder.tokenize(["ab", "abcdef", ""])

@@ -1,11 +1,10 @@
-"""emoji14: as its card says, and no image of the test split was seen in training."""
+"""emoji14: it agrees with its data card, and no image is in two splits."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
 from collections import Counter, defaultdict
-from dataclasses import replace
 
 import pytest
 
@@ -24,7 +23,7 @@ NORWAY, SVALBARD = "1F1F3-1F1F4", "1F1F8-1F1EF"
 
 @pytest.fixture(scope="module")
 def source() -> EmojiSource:
-    """One for all: each image is drawn once."""
+    """One source for all tests, as rendering takes time."""
     return EmojiSource()
 
 
@@ -35,29 +34,29 @@ def examples(source: EmojiSource) -> list[Example]:
 
 @pytest.fixture(scope="module")
 def pixels(source: EmojiSource) -> dict[str, str]:
-    """A digest of each emoji's pixels."""
-    found = {}
+    """A digest of the pixels of each emoji."""
+    digests = {}
     for key, data in source.images():
         array = decode(data)
         assert array.shape == (PIXELS, PIXELS, 3)
-        found[key] = hashlib.sha256(array.tobytes()).hexdigest()
-    return found
+        digests[key] = hashlib.sha256(array.tobytes()).hexdigest()
+    return digests
 
 
 @pytest.fixture(scope="module")
 def splits(examples: list[Example]) -> dict[str, str]:
     """Split by emoji."""
-    found: dict[str, set[str]] = defaultdict(set)
+    splits_of: dict[str, set[str]] = defaultdict(set)
     for example in examples:
-        found[example.id.partition("/")[0]].add(example.split)
-    assert all(len(names) == 1 for names in found.values()), "an emoji's names stand in two splits"
-    return {emoji: names.pop() for emoji, names in found.items()}
+        splits_of[example.id.partition("/")[0]].add(example.split)
+    assert all(len(names) == 1 for names in splits_of.values()), "the names of an emoji are in two splits"
+    return {emoji: names.pop() for emoji, names in splits_of.items()}
 
 
 @pytest.fixture
 def spec(source: EmojiSource) -> DatasetSpec:
-    """The real one, on images that are drawn already."""
-    return replace(Manager().dataset("emoji14"), source=lambda: source)
+    """The real data set, with images that are already rendered."""
+    return Manager().dataset("emoji14").model_copy(update={"source": lambda: source})
 
 
 def test_every_emoji_has_a_name_in_each_language(source: EmojiSource, examples: list[Example]) -> None:
@@ -68,11 +67,11 @@ def test_every_emoji_has_a_name_in_each_language(source: EmojiSource, examples: 
 
 
 def test_skin_tones_are_left_out(source: EmojiSource) -> None:
-    """The same image in five colours would be five near copies, in all splits."""
+    """The same image in five colours would be five near-duplicates, in all splits."""
     assert not [e.id for e in source.emoji for tone in range(0x1F3FB, 0x1F400) if f"{tone:X}" in e.id]
 
 
-def test_the_variation_selector_hides_no_image_and_doubles_no_emoji(
+def test_variation_selectors_cause_no_missing_and_no_duplicate_emoji(
     source: EmojiSource, examples: list[Example]
 ) -> None:
     """The packages disagree on whether it belongs to a code point."""
@@ -83,7 +82,7 @@ def test_the_variation_selector_hides_no_image_and_doubles_no_emoji(
 
 
 def test_names_are_words(source: EmojiSource, examples: list[Example]) -> None:
-    """Not `:red_apple:`."""
+    """For example `red apple`, not `:red_apple:`."""
     assert not [
         example.id
         for example in examples
@@ -99,43 +98,41 @@ def test_names_are_words(source: EmojiSource, examples: list[Example]) -> None:
     assert texts["2764-FE0F/en"] == "red heart"
 
 
-def test_no_image_stands_in_two_splits(pixels: dict[str, str], splits: dict[str, str]) -> None:
-    """By pixels, since OpenMoji draws some emoji alike; else the test split would have been seen in training."""
-    found: dict[str, set[str]] = defaultdict(set)
+def test_no_image_is_in_two_splits(pixels: dict[str, str], splits: dict[str, str]) -> None:
+    """Compared by pixels, since OpenMoji draws some emoji alike."""
+    splits_of: dict[str, set[str]] = defaultdict(set)
     for emoji, digest in pixels.items():
-        found[digest].add(splits[emoji])
-    assert len(found) == 1872
+        splits_of[digest].add(splits[emoji])
+    assert len(splits_of) == 1872
     assert sum(count > 1 for count in Counter(pixels.values()).values()) == 33
-    assert {len(names) for names in found.values()} == {1}
+    assert {len(names) for names in splits_of.values()} == {1}
 
 
-def test_emoji_are_resampled_together_exactly_if_they_look_alike(
-    pixels: dict[str, str], examples: list[Example]
-) -> None:
-    """The bootstrap draws clusters: too fine, and intervals are too narrow."""
+def test_clusters_are_groups_of_identical_images(pixels: dict[str, str], examples: list[Example]) -> None:
+    """The bootstrap draws clusters; if they were too fine, intervals would be too narrow."""
     pairs = {(example.cluster, pixels[example.image or ""]) for example in examples}
     assert len(pairs) == len({cluster for cluster, _ in pairs}) == len({digest for _, digest in pairs}) == 1872
 
 
-def test_the_flags_of_norway_and_svalbard_stay_together(
+def test_flags_of_norway_and_svalbard_are_in_one_cluster(
     pixels: dict[str, str], splits: dict[str, str], examples: list[Example]
 ) -> None:
-    """The best known twins."""
+    """The best known pair of identical images."""
     clusters = {example.image: example.cluster for example in examples}
     assert pixels[NORWAY] == pixels[SVALBARD]
     assert clusters[NORWAY] == clusters[SVALBARD]
     assert splits[NORWAY] == splits[SVALBARD]
 
 
-def test_shares_hold_in_every_group(source: EmojiSource, splits: dict[str, str]) -> None:
-    """Else a rare group has no test examples."""
+def test_split_shares_hold_in_every_group(source: EmojiSource, splits: dict[str, str]) -> None:
+    """Otherwise a rare group could have no test examples."""
     for group in (*source.tasks[0].classes, None):
         inside = [splits[emoji.id] for emoji in source.emoji if group in (emoji.group, None)]
         for split, share in SHARES.items():
             assert inside.count(split) == pytest.approx(share * len(inside), abs=1), (group, split)
 
 
-def test_classes_and_slices_are_used(source: EmojiSource, examples: list[Example]) -> None:
+def test_every_class_and_slice_has_examples(source: EmojiSource, examples: list[Example]) -> None:
     assert [(task.name, len(task.classes)) for task in source.tasks] == [("group", 9), ("subgroup", 98)]
     for task in source.tasks:
         assert {example.labels[task.name] for example in examples} == set(task.classes)
@@ -145,9 +142,7 @@ def test_classes_and_slices_are_used(source: EmojiSource, examples: list[Example
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_missing_package_is_named_with_the_command_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch, package: str
-) -> None:
+def test_missing_package_raises_error_with_the_install_command(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     monkeypatch.setitem(sys.modules, PACKAGES[package], None)
     with pytest.raises(MissingExtraError) as caught:
         Manager().dataset("emoji14").source()
@@ -157,8 +152,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     )
 
 
-def test_what_is_built_is_what_the_card_says(spec: DatasetSpec, source: EmojiSource) -> None:
-    """Sizes, languages and classes; and the versions that the card names are those that were read."""
+def test_data_set_agrees_with_its_card(spec: DatasetSpec, source: EmojiSource) -> None:
+    """Sizes, languages, classes, and versions of the packages."""
     store, card = prepare(spec), read_card(spec.card)
     assert differences(card, store) == []
     assert store.tasks == tuple(Task(name, classes) for name, classes in card.tasks.items())

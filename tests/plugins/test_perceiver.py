@@ -1,4 +1,4 @@
-"""Perceiver IO against the implementation in transformers, and what must hold of missing modalities."""
+"""Perceiver IO: equality with the implementation in transformers, published sizes, missing modalities, options."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def logits(net: Perceiver, b: Batch, task: str = "t") -> Tensor:
 
 
 def reference(own: Perceiver, qk: int | None = None, v: int | None = None, shape: str = "kv") -> Any:
-    """The same architecture from transformers, with weights of its own."""
+    """Return the same architecture from transformers, with different weights."""
     from transformers import PerceiverConfig as Config
     from transformers import PerceiverModel
     from transformers.models.perceiver import modeling_perceiver as hf
@@ -82,8 +82,8 @@ def reference(own: Perceiver, qk: int | None = None, v: int | None = None, shape
         num_labels=7,
         attn_implementation="eager",
     )
-    made: Any = hf  # its classes are untyped
-    image = made.PerceiverImagePreprocessor(
+    untyped: Any = hf  # its classes have no annotations
+    image = untyped.PerceiverImagePreprocessor(
         config,
         prep_type="patches",
         spatial_downsample=c.patch_size,
@@ -98,12 +98,12 @@ def reference(own: Perceiver, qk: int | None = None, v: int | None = None, shape
             "concat_pos": True,
         },
     )
-    parts = {"image": image, "text": made.PerceiverTextPreprocessor(config)}
+    parts = {"image": image, "text": untyped.PerceiverTextPreprocessor(config)}
     torch.manual_seed(3)
     whole: Any = PerceiverModel(
         config,
-        input_preprocessor=made.PerceiverMultimodalPreprocessor(parts, min_padding_size=c.padding),
-        decoder=made.PerceiverClassificationDecoder(
+        input_preprocessor=untyped.PerceiverMultimodalPreprocessor(parts, min_padding_size=c.padding),
+        decoder=untyped.PerceiverClassificationDecoder(
             config,
             num_channels=c.latent_width,
             use_query_residual=c.decoder_residual,
@@ -111,7 +111,7 @@ def reference(own: Perceiver, qk: int | None = None, v: int | None = None, shape
             trainable_position_encoding_kwargs={"num_channels": c.latent_width, "index_dims": 1},
         ),
     ).eval()
-    with torch.no_grad():  # norms and biases as if they had learned
+    with torch.no_grad():  # as if norms and biases had been trained
         for p in whole.parameters():
             p.add_(0.1 * torch.randn_like(p))
     return whole
@@ -132,16 +132,16 @@ PARTS = {
 
 def copy_layer(own: Layer, theirs: nn.Module) -> None:
     state = theirs.state_dict()
-    found = {
+    actual = {
         f"{a}.{w}": state.pop(f"{b}.{w}") for a, b in PARTS.items() for w in ("weight", "bias") if f"{b}.{w}" in state
     }
     assert not state
-    own.load_state_dict(found)
+    own.load_state_dict(actual)
 
 
 @torch.no_grad()
 def copy(own: Perceiver, theirs: Any) -> None:
-    """Their weights into ours."""
+    """Copy the weights of the reference into our model."""
     text: Any = own.text_encoder
     text.bytes.load_state_dict(theirs.input_preprocessor.modalities["text"].embeddings.state_dict())
     text.positions.load_state_dict(theirs.input_preprocessor.modalities["text"].position_embeddings.state_dict())
@@ -163,13 +163,13 @@ WHOLE: dict[str, tuple[list[str], dict[str, Any]]] = {
     "q": (["cross_shape=q"], {"shape": "q"}),
     "explicit widths": (["qk_width=32", "v_width=64"], {"qk": 32, "v": 64}),
     "decoder": (["decoder_residual=false", "decoder_heads=4", "widening=2", "query=shared"], {}),
-    "stand-ins that nothing needs": (["missing=token", "modality_dropout=1"], {}),
+    "unused stand-ins": (["missing=token", "modality_dropout=1"], {}),
 }
 
 
 @pytest.mark.parametrize("case", WHOLE)
-def test_logits_are_the_references(case: str) -> None:
-    """From pixels and bytes to logits, padding and shared blocks included, with the reference's random weights."""
+def test_logits_equal_the_reference(case: str) -> None:
+    """From pixels and bytes to logits, with padding and shared blocks, and the reference's random weights."""
     changes, kinds = WHOLE[case]
     own = model(*changes)
     theirs = reference(own, **kinds)
@@ -187,8 +187,8 @@ def test_logits_are_the_references(case: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["kv", "self"])
-def test_a_layer_is_the_references(mode: str) -> None:
-    """Norms apart on query and key, the residual before the norm, heads over the width of queries and values."""
+def test_layer_equals_the_reference(mode: str) -> None:
+    """Separate norms of query and key, the residual from before the norm, heads that share the widths."""
     from transformers import PerceiverConfig as Config
     from transformers.models.perceiver.modeling_perceiver import PerceiverLayer
 
@@ -215,19 +215,19 @@ def test_a_layer_is_the_references(mode: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "columns", "bands", "most"), [(4, 4, 4, (4, 4)), (3, 5, 64, (224, 112)), (1, 1, 2, (1, 1))]
 )
-def test_fourier_features_are_the_references(rows: int, columns: int, bands: int, most: tuple[int, int]) -> None:
+def test_fourier_features_equal_the_reference(rows: int, columns: int, bands: int, most: tuple[int, int]) -> None:
     from transformers.models.perceiver import modeling_perceiver as hf
 
-    made: Any = hf
-    encoding = made.PerceiverFourierPositionEncoding(num_bands=bands, max_resolution=most)
+    untyped: Any = hf
+    encoding = untyped.PerceiverFourierPositionEncoding(num_bands=bands, max_resolution=most)
     expected = encoding([rows, columns], 1, device="cpu", dtype=torch.float32)[0]
-    found = fourier(rows, columns, bands, most)
-    assert found.shape == (rows * columns, encoding.output_size())
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    actual = fourier(rows, columns, bands, most)
+    assert actual.shape == (rows * columns, encoding.output_size())
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_fourier_features_tell_every_position() -> None:
-    """258 with 64 bands, 261 with the pixel: the widths that the paper states."""
+def test_fourier_features_differ_at_every_position() -> None:
+    """With 64 bands they have the paper's width, 258 (261 with the pixel)."""
     code = fourier(8, 8, 64, (224, 224))
     assert code.shape == (64, 258)
     assert len(torch.unique(code, dim=0)) == 64
@@ -235,22 +235,22 @@ def test_fourier_features_tell_every_position() -> None:
     assert code[:, :2].max() == 1
 
 
-def test_fourier_features_are_made_once_and_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are constant: a buffer that moves with the model. Models saved without it are still read."""
+def test_fourier_features_are_computed_once_and_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are a constant buffer, which moves with the model but is not saved."""
     net = model()
     buffers, saved = dict(net.named_buffers()), net.state_dict()
     monkeypatch.setattr(module, "fourier", None)
     b = batch(net)
     before = logits(net, b)
     net.train()(b)
-    assert [name for name, one in buffers.items() if one.shape == (16, 18)] == ["image_code"]
+    assert [name for name, buffer in buffers.items() if buffer.shape == (16, 18)] == ["image_code"]
     assert "image_code" not in saved
     net.load_state_dict(saved)
     torch.testing.assert_close(logits(net, b), before, rtol=0, atol=0)
 
 
-def test_building_the_model_moves_no_statistics() -> None:
-    """The image whose tokens are counted is blank, and no example."""
+def test_building_the_model_changes_no_running_statistics() -> None:
+    """The model encodes a blank image to count its tokens, which must not enter running statistics."""
     net = model("image_input=conv", "conv_width=8")
     norm: Any = net.image_encoder.norm  # type: ignore[union-attr]
     assert net.training
@@ -259,16 +259,16 @@ def test_building_the_model_moves_no_statistics() -> None:
     assert norm.num_batches_tracked == 0
 
 
-def test_tokens_of_no_place_have_no_fourier_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A class token comes first; were the grid's features put there, all others would be shifted by one."""
+def test_tokens_before_the_grid_have_no_fourier_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class token before the grid must not shift the features of all other tokens by one."""
     net = model("input_width=24")
     encoder: Any = net.image_encoder
     encode = type(encoder).encode
 
     def with_class_token(self: Any, images: Tensor) -> Any:
-        made = encode(self, images)
-        tokens = torch.cat([made.pooled[:, None], made.tokens], 1)
-        return type(made)(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool), made.pooled)
+        encoded = encode(self, images)
+        tokens = torch.cat([encoded.pooled[:, None], encoded.tokens], 1)
+        return type(encoded)(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool), encoded.pooled)
 
     monkeypatch.setattr(type(encoder), "encode", with_class_token)
     net = model("input_width=24")
@@ -288,8 +288,8 @@ def count(*parts: nn.Module) -> int:
     return sum(p.numel() for part in parts for p in part.parameters())
 
 
-def test_the_image_model_has_the_published_number_of_parameters() -> None:
-    """48.4M: latents, encoder over pixels of 3 + 258, decoder, 1000 classes; `paper` is that and what reads texts."""
+def test_image_model_has_the_published_number_of_parameters() -> None:
+    """48.4M: latents, encoder over pixels of 3 + 258, decoder, 1000 classes; `paper` adds the text input."""
     from mmeval.plugin.manager import Manager
     from mmeval_perceiver.model import Decoder
 
@@ -299,13 +299,13 @@ def test_the_image_model_has_the_published_number_of_parameters() -> None:
         trunk, decoder = Trunk(config, 3 + 2 * (2 * config.bands + 1)), Decoder(config, context)
         whole = build(config, context)
     assert count(trunk, decoder) == 48_440_627
-    # Beside it: bytes and positions, and the cross-attention reads 770 features and not 261.
+    # In addition: bytes and positions, and cross-attention that reads 770 features instead of 261.
     assert whole.modalities.width == 770
     assert count(whole) == 52_309_753
 
 
-def test_the_language_model_has_the_published_number_of_parameters() -> None:
-    """201.1M: bytes, encoder, and its own decoder over 2048 queries of 768 with the byte table transposed behind it."""
+def test_language_model_has_the_published_number_of_parameters() -> None:
+    """201.1M: bytes, encoder, and a decoder over 2048 queries of 768, whose output matrix is the table of bytes."""
     sizes = [
         "latents=256",
         "latent_width=1280",
@@ -324,26 +324,26 @@ def test_the_language_model_has_the_published_number_of_parameters() -> None:
 
 
 def test_blocks_share_their_weights() -> None:
-    """Eight blocks are as many parameters as one, but not the same function."""
+    """Eight blocks have as many parameters as one, but compute another function."""
     deep, flat = model("blocks=8"), model("blocks=1")
     assert count(deep) == count(flat)
     flat.load_state_dict(deep.state_dict())
     assert not torch.allclose(logits(deep, batch(deep)), logits(flat, batch(deep)))
 
 
-# What may be missing, and what mustn't matter.
+# Missing modalities and independence of the batch.
 
 
 def without(net: Perceiver, what: str, rows: list[int]) -> Batch:
-    gone = torch.ones(4, dtype=torch.bool)
-    gone[rows] = False
-    return batch(net, **{what: gone})
+    present = torch.ones(4, dtype=torch.bool)
+    present[rows] = False
+    return batch(net, **{what: present})
 
 
 @pytest.mark.parametrize("missing", ["drop", "token"])
 @pytest.mark.parametrize("what", ["has_image", "has_text"])
-def test_a_missing_modality_never_leaks(missing: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever stands where it should be, NaN included, moves nothing, in evaluation and in training."""
+def test_missing_modality_has_no_influence(missing: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its placeholder values, even NaN, change neither predictions nor gradients."""
     net = model(f"missing={missing}")
     b = without(net, what, [0, 2])
     clean = logits(net, b)
@@ -351,9 +351,9 @@ def test_a_missing_modality_never_leaks(missing: str, what: str, monkeypatch: py
     encode = encoder.encode
 
     def dirty(*inputs: Tensor) -> Any:
-        made = encode(*inputs)
-        made.tokens[[0, 2]] = torch.nan
-        return made
+        encoded = encode(*inputs)
+        encoded.tokens[[0, 2]] = torch.nan
+        return encoded
 
     monkeypatch.setattr(encoder, "encode", dirty)
     torch.testing.assert_close(logits(net, b), clean, rtol=0, atol=0)
@@ -363,8 +363,8 @@ def test_a_missing_modality_never_leaks(missing: str, what: str, monkeypatch: py
     assert (logits(net, batch(net)) - clean).abs().amax(1).gt(1e-4).tolist() == [True, False, True, False]
 
 
-def test_a_stand_in_is_read_and_a_dropped_modality_is_not() -> None:
-    """The two answers to a missing modality differ, and only for the example that lacks it."""
+def test_stand_in_replaces_a_missing_modality() -> None:
+    """The stand-in influences only examples that lack the modality; `missing=drop` has none."""
     net = model("missing=token")
     b = without(net, "has_text", [1])
     before = logits(net, b)
@@ -375,8 +375,8 @@ def test_a_stand_in_is_read_and_a_dropped_modality_is_not() -> None:
 
 
 @pytest.mark.parametrize("missing", ["drop", "token"])
-def test_a_prediction_depends_on_its_example_alone(missing: str) -> None:
-    """Neither on how far the neighbours' texts make the batch padded, nor on whether they have images."""
+def test_prediction_does_not_depend_on_the_batch(missing: str) -> None:
+    """Neither on the padding of the batch, nor on the images of other examples."""
     net = model(f"missing={missing}", context=TWO)
     short = batch(net, TEXTS[:1], images=torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
     images = torch.stack([torch.full((3, 32, 32), shade, dtype=torch.uint8) for shade in (0, 90)])
@@ -392,7 +392,7 @@ def test_a_prediction_depends_on_its_example_alone(missing: str) -> None:
 
 
 @pytest.mark.parametrize("missing", ["drop", "token"])
-def test_with_nothing_at_all_it_predicts_the_training_prior(missing: str) -> None:
+def test_without_image_and_text_it_predicts_the_training_prior(missing: str) -> None:
     nothing = torch.zeros(4, dtype=torch.bool)
     net = model(f"missing={missing}", context=TWO)
     b = batch(net, has_image=nothing, has_text=nothing)
@@ -401,8 +401,8 @@ def test_with_nothing_at_all_it_predicts_the_training_prior(missing: str) -> Non
     assert all(p.grad is None or p.grad.isfinite().all() for p in net.parameters())
 
 
-def test_modality_dropout_hides_one_of_two_and_only_in_training() -> None:
-    """The reference goes on hiding tokens in evaluation: a score would differ from run to run."""
+def test_modality_dropout_hides_one_modality_in_training_only() -> None:
+    """The reference hides tokens in evaluation too, so that scores would differ between runs."""
     net = model("modality_dropout=0.5", "missing=token")
     b = batch(net)
     torch.testing.assert_close(logits(net, b), logits(net, b), rtol=0, atol=0)
@@ -419,13 +419,13 @@ def test_modality_dropout_hides_one_of_two_and_only_in_training() -> None:
 
 @pytest.mark.parametrize("width", ["input_width=0", "input_width=24"])
 @pytest.mark.parametrize("place", ["image_tokens", "text_tokens", "decoder"])
-def test_dropout_is_of_training_alone(width: str, place: str) -> None:
-    """Of each modality's tokens and of what the query read, each by itself."""
+def test_dropout_applies_in_training_only(width: str, place: str) -> None:
+    """Each dropout alone: of the tokens of each modality, and of the decoder's output."""
     net = model("dropout=0.5", width)
-    for name, one in net.named_modules():
-        if isinstance(one, nn.Dropout):
-            assert one.p == 0.5
-            one.p = 0.5 if name.startswith(place) else 0.0
+    for name, part in net.named_modules():
+        if isinstance(part, nn.Dropout):
+            assert part.p == 0.5
+            part.p = 0.5 if name.startswith(place) else 0.0
     b = batch(net)
     torch.manual_seed(0)
     first, second = (net.train()(b).logits["t"] for _ in range(2))
@@ -433,13 +433,11 @@ def test_dropout_is_of_training_alone(width: str, place: str) -> None:
     torch.testing.assert_close(logits(net, b), logits(net, b), rtol=0, atol=0)
 
 
-def test_attention_weights_are_dropped_in_training_alone() -> None:
-    """In every attention, as the option says."""
+def test_attention_dropout_applies_in_training_only() -> None:
+    """In every attention: the encoder's, two layers of self-attention, the decoder's."""
     net = model("attention_dropout=0.5")
-    attentions = [one for one in net.modules() if isinstance(one, Attention)]
-    assert [one.dropout for one in attentions] == [
-        0.5
-    ] * 4  # the encoder's, two layers of self-attention, the decoder's
+    attentions = [part for part in net.modules() if isinstance(part, Attention)]
+    assert [part.dropout for part in attentions] == [0.5] * 4
     attention, x = attentions[1], torch.randn(2, 5, 64)
     torch.manual_seed(0)
     assert not torch.allclose(attention.train()(x), attention(x), atol=1e-4)
@@ -447,19 +445,19 @@ def test_attention_weights_are_dropped_in_training_alone() -> None:
 
 
 @pytest.mark.parametrize(("weights", "deviation"), [("fan-in", 64**-0.5), ("fixed", 0.02)])
-def test_linear_layers_start_as_the_option_says(weights: str, deviation: float) -> None:
-    """Normal, cut off at two deviations, without a bias."""
+def test_weights_option_initializes_linear_layers(weights: str, deviation: float) -> None:
+    """Normal, truncated at two standard deviations, with zero biases."""
     net = model(f"weights={weights}", "widening=4")
     first: Any = net.trunk.layers[0].mlp[0]  # type: ignore[union-attr, index]
-    # Cut off at two, a normal distribution deviates by .88 of what it would.
+    # Truncation at two standard deviations reduces the deviation to 0.88 of it.
     assert first.weight.std().item() == pytest.approx(0.88 * deviation, rel=0.03)
     assert first.weight.abs().max() <= 2 * deviation
-    linear = [one for part in (net.trunk, net.decoder) for one in part.modules() if isinstance(one, nn.Linear)]
-    assert not any(one.bias.any() for one in linear)
+    linear = [layer for part in (net.trunk, net.decoder) for layer in part.modules() if isinstance(layer, nn.Linear)]
+    assert not any(layer.bias.any() for layer in linear)
 
 
-def test_learned_vectors_start_as_the_option_says() -> None:
-    """Latents, queries, padding and stand-ins, of deviation `initial_scale`."""
+def test_initial_scale_option_initializes_learned_vectors() -> None:
+    """Latents, queries, padding and stand-ins have standard deviation `initial_scale`."""
     net = model("initial_scale=0.1", "missing=token", "latents=64", "padding=256")
     drawn = [
         net.trunk.latents,
@@ -467,30 +465,30 @@ def test_learned_vectors_start_as_the_option_says() -> None:
         *net.modalities.padding.values(),
         *net.modalities.stand_in.values(),
     ]
-    for one in drawn:
-        assert one.std().item() == pytest.approx(0.1, rel=0.25)
+    for vector in drawn:
+        assert vector.std().item() == pytest.approx(0.1, rel=0.25)
 
 
-def test_in_training_an_example_is_shown_by_one_modality_as_if_the_other_were_missing() -> None:
+def test_modality_dropout_equals_a_missing_modality() -> None:
     net = model("modality_dropout=1")
     none, b = torch.zeros(4, dtype=torch.bool), batch(net)
     image, text = (logits(net, batch(net, **{missing: none})) for missing in ("has_text", "has_image"))
     torch.manual_seed(1)
     shown = net.train()(b).logits["t"]
-    by_image, by_text = (torch.isclose(shown, one, rtol=1e-4, atol=1e-5).all(1) for one in (image, text))
+    by_image, by_text = (torch.isclose(shown, expected, rtol=1e-4, atol=1e-5).all(1) for expected in (image, text))
     assert (by_image ^ by_text).all()
     assert by_image.any()
     assert by_text.any()
 
 
-def test_what_a_modality_is_padded_with_tells_it_from_others() -> None:
-    """Two modalities with equal tokens must not be one to the model."""
+def test_padding_identifies_the_modality() -> None:
+    """Otherwise two modalities with equal tokens would be the same to the model."""
     torch.manual_seed(0)
     join = Modalities({"text": 4, "image": 6}, 2, 5, 1.0, stand_in=False)
     masks = {name: torch.ones(1, 3, dtype=torch.bool) for name in ("image", "text")}
     out, _ = join({"text": torch.ones(1, 3, 4), "image": torch.zeros(1, 3, 6)}, masks)
     assert join.width == 10
-    assert out[0, :, 0].tolist() == [0, 0, 0, 1, 1, 1]  # by name: image, text
+    assert out[0, :, 0].tolist() == [0, 0, 0, 1, 1, 1]  # in alphabetical order: image, text
     torch.testing.assert_close(out[0, :3, 6:], join.padding["image"].expand(3, -1))
     torch.testing.assert_close(out[0, 3:, 4:], join.padding["text"].expand(3, -1))
 
@@ -498,8 +496,8 @@ def test_what_a_modality_is_padded_with_tells_it_from_others() -> None:
 # Options.
 
 
-def test_each_task_has_a_query_of_its_own() -> None:
-    """Moving one task's query moves that task alone; a shared one moves both."""
+def test_each_task_has_its_own_query() -> None:
+    """A change of one task's query changes that task only; a shared query changes both."""
     for query, moved in (("task", [True, False]), ("shared", [True, True])):
         net = model(f"query={query}", context=TWO)
         b = batch(net)
@@ -521,8 +519,8 @@ def test_each_task_has_a_query_of_its_own() -> None:
         ["weights=fixed", "initial_scale=1"],
     ],
 )
-def test_every_kind_of_input_is_read(changes: list[str]) -> None:
-    """Both the image and the text move the logits, whatever they are read as."""
+def test_every_kind_of_input_influences_the_logits(changes: list[str]) -> None:
+    """Both image and text change the logits, for every kind of input."""
     net = model(*changes)
     side = net.image_encoder.input.height  # type: ignore[union-attr]
     pixels = torch.randint(256, (4, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -542,15 +540,15 @@ def test_every_kind_of_input_is_read(changes: list[str]) -> None:
         (50, 224, 224, (7, 7, 1)),
     ],
 )
-def test_tokens_are_put_where_they_are_in_the_image(
+def test_token_grid_is_inferred_from_the_image_size(
     tokens: int, height: int, width: int, grid: tuple[int, int, int]
 ) -> None:
-    """Class tokens and registers before them have no place; mistaken for one they would shift all others."""
+    """Class tokens and registers come before the grid and must not shift it."""
     assert grid_of(tokens, height, width) == grid
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         (["heads=5"], "5 heads can't share 64 features."),
         (["qk_width=30"], "8 heads can't share 30 features."),
@@ -558,20 +556,20 @@ def test_tokens_are_put_where_they_are_in_the_image(
         (["patch_size=5"], "SIZE must be a multiple of 5"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(changes: list[str], says: str) -> None:
-    with pytest.raises(UserError, match=says):
+def test_indivisible_sizes_raise_user_error(changes: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         model(*changes)
 
 
-def test_an_input_that_heads_can_not_share_is_padded_further() -> None:
-    """The reference fails there; 32 + 6 features for seven heads become 42."""
+def test_input_width_is_padded_to_a_multiple_of_the_heads() -> None:
+    """The reference fails here; 32 + 6 features for seven heads become 42."""
     net = model("image_size=8", "patch_size=2", "bands=1", "cross_heads=7", "heads=8")
     assert net.modalities.width == 42
     assert logits(net, batch(net, images=torch.zeros(4, 3, 8, 8, dtype=torch.uint8))).isfinite().all()
 
 
-def test_base_has_no_part_that_nobody_reads() -> None:
-    """SigLIP's pooling head makes `pooled`, and the Perceiver reads tokens: it would be trained and never learn."""
+def test_preset_base_has_no_unused_pooling_head() -> None:
+    """The Perceiver reads tokens only: SigLIP's pooling head would be saved but never learn."""
     from mmeval.plugin.manager import Manager
 
     name = Manager().model("perceiver").presets["base"]["image_encoder"]

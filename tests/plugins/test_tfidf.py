@@ -1,4 +1,4 @@
-"""The baselines of texts: what each language's classifier is asked, and when the rule of class names speaks."""
+"""Text baselines: TF-IDF classifiers per language, and the class-name rule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmeval_tfidf import build
 from mmeval_tfidf import model as module
 from mmeval_tfidf.config import TfidfConfig
 from mmeval_tfidf.model import Tfidf
-from mmeval_tfidf.names import ClassNames, found_in, spaced
+from mmeval_tfidf.names import ClassNames, named_class, spaced
 
 CONTEXT = ModelContext(
     (Task("kind", ("cat", "dog", "hot_dog")), Task("size.of", ("big", "small"))),
@@ -27,7 +27,7 @@ CONTEXT = ModelContext(
 
 
 class Told:
-    """Examples as a model reads them."""
+    """Examples without a Store."""
 
     def __init__(self, rows: list[tuple[str, str, int, int]]) -> None:
         self.rows = rows
@@ -64,7 +64,7 @@ def asked(model: Any, *texts: tuple[str, str]) -> dict[str, Any]:
 
 
 def test_each_language_has_its_own_classifier(tmp_path: Path) -> None:
-    """The same word means another class in another language."""
+    """The same word has another class in another language."""
     kind = asked(fitted(tmp_path), ("gift", "de"), ("gift", "en"), ("Katze", "de"), ("dog", "en"))["kind"]
     assert kind.argmax(1).tolist() == [0, 1, 0, 1]
     assert kind[:, 2].max() < 1e-6
@@ -72,16 +72,16 @@ def test_each_language_has_its_own_classifier(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one[0], one[1])
 
 
-def test_an_unseen_language_is_asked_of_all_the_others(tmp_path: Path) -> None:
-    """Their mean log-probability, not an error and not the prior."""
+def test_unseen_language_gets_the_mean_log_probability_of_all_others(tmp_path: Path) -> None:
+    """Not an error, and not the prior."""
     model = fitted(tmp_path)
     kind = asked(model, ("Katze", "de"), ("Katze", "en"), ("Katze", "nl"))["kind"]
     expected = np.sqrt(kind[0] * kind[1])
     np.testing.assert_allclose(kind[2], expected / expected.sum(), rtol=1e-4, atol=1e-5)
 
 
-def test_training_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a million texts it takes an hour: one step for each binary classifier, of all languages and tasks."""
+def test_training_reports_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step per binary classifier of all languages and tasks; a million texts take an hour."""
     bars: list[list[Any]] = []
 
     @contextlib.contextmanager
@@ -98,8 +98,8 @@ def test_training_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_the_classifier_is_scikit_learns_one_against_the_rest(classes: int) -> None:
-    """Fitted class by class, to show how far it is, and not otherwise."""
+def test_classifier_matches_one_vs_rest_of_scikit_learn(classes: int) -> None:
+    """Fitting class by class, which reports progress, changes nothing."""
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
@@ -114,8 +114,8 @@ def test_the_classifier_is_scikit_learns_one_against_the_rest(classes: int) -> N
     np.testing.assert_array_equal(made.predict_proba(x), expected.predict_proba(x))
 
 
-def test_n_grams_are_of_characters_within_words(tmp_path: Path) -> None:
-    """A space only at an end of a word; from `shortest` to `longest` characters; the most frequent ones."""
+def test_n_grams_stay_within_words(tmp_path: Path) -> None:
+    """A space only at the ends of a word; from `shortest` to `longest` characters; the most frequent n-grams."""
     names = fitted(tmp_path, "shortest=2", "longest=6").parts["en"]["vectorizer"].vocabulary_
     assert {len(name) for name in names} == {2, 3, 4, 5, 6}
     assert " cat " in names
@@ -125,8 +125,8 @@ def test_n_grams_are_of_characters_within_words(tmp_path: Path) -> None:
     assert {"t", " ", "g"} <= set(few)
 
 
-def test_an_n_gram_counts_by_the_logarithm_of_how_often_it_stands(tmp_path: Path) -> None:
-    """1 + ln n, times its inverse document frequency, in single precision."""
+def test_term_frequency_is_logarithmic(tmp_path: Path) -> None:
+    """A feature is (1 + ln n) times the inverse document frequency, in single precision."""
     vectorizer = fitted(tmp_path).parts["en"]["vectorizer"]
     x = vectorizer.transform(["cat cat cat dog"])
     assert x.dtype == np.float32
@@ -136,8 +136,8 @@ def test_an_n_gram_counts_by_the_logarithm_of_how_often_it_stands(tmp_path: Path
     assert cat / dog == pytest.approx(1 + np.log(3), rel=1e-5)
 
 
-def test_classifiers_are_fitted_as_the_options_say(tmp_path: Path) -> None:
-    """Strength, passes and seed; that so few passes don't converge is no warning."""
+def test_options_reach_the_classifiers(tmp_path: Path) -> None:
+    """Regularisation, iterations and seed; too few iterations raise no warning."""
     model = build(configure(TfidfConfig, "tfidf", {}, ["fewest=6", "c=3", "iterations=1"]), CONTEXT)
     told: Any = Told(ROWS)
     assert isinstance(model, Tfidf)
@@ -147,7 +147,7 @@ def test_classifiers_are_fitted_as_the_options_say(tmp_path: Path) -> None:
     assert {name: one.get_params()[name] for name in asked} == asked
 
 
-def test_rows_without_text_or_label_teach_nothing(tmp_path: Path) -> None:
+def test_rows_without_text_or_label_are_ignored_in_training(tmp_path: Path) -> None:
     model = fitted(tmp_path, "scope=joint")
     assert model.parts[""]["task0"].classes_.tolist() == [0, 1]  # hot_dog stands at an empty text alone
     rows = [row for row in ROWS if row[0] and row[3] >= 0]
@@ -158,25 +158,25 @@ def test_rows_without_text_or_label_teach_nothing(tmp_path: Path) -> None:
 
 
 def test_languages_with_few_texts_share_a_classifier(tmp_path: Path) -> None:
-    """Of one text each nothing could be learned; those with many keep their own."""
+    """Languages with many texts have their own."""
     model = fitted(tmp_path, "fewest=7")
     assert set(model.parts) == {""}
     kind = asked(model, ("gift", "de"), ("gift", "en"))["kind"]
     np.testing.assert_array_equal(kind[0], kind[1])
 
 
-def test_without_a_text_it_predicts_the_training_prior(tmp_path: Path) -> None:
+def test_without_a_text_it_predicts_the_class_prior(tmp_path: Path) -> None:
     for model in (fitted(tmp_path), build(configure(TfidfConfig, "tfidf", {}, ["mode=class-names"]), CONTEXT)):
         np.testing.assert_allclose(asked(model, (" ", "de"))["kind"][0], [0.5, 0.4, 0.1], rtol=1e-6)
 
 
-def test_a_task_of_which_a_language_knows_one_class_says_the_prior(tmp_path: Path) -> None:
-    """German texts are all small: there is no classifier to fit, and no reason to fail."""
+def test_a_task_with_one_class_in_a_language_gets_the_prior(tmp_path: Path) -> None:
+    """All German texts are small, so there is no classifier to fit."""
     np.testing.assert_allclose(asked(fitted(tmp_path), ("Katze", "de"))["size.of"][0], [0.25, 0.75])
 
 
-def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
-    """And holds no pickle: skops writes what scikit-learn made."""
+def test_saved_model_predicts_the_same(tmp_path: Path) -> None:
+    """And its files contain no pickle."""
     model = fitted(tmp_path)
     model.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.skops", "1.skops", "languages.json"]
@@ -184,31 +184,31 @@ def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
     again.load(tmp_path)
     question = [("gift", "de"), ("dog", "en"), ("Katze", "nl")]
     np.testing.assert_array_equal(asked(again, *question)["kind"], asked(model, *question)["kind"])
-    with pytest.raises(UserError, match="holds no model of tfidf"):
+    with pytest.raises(UserError, match="does not hold a tfidf model"):
         again.load(tmp_path / "elsewhere")
 
 
-def test_what_it_can_not_do_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="longest is 2, which is less than shortest, 3"):
+def test_wrong_options_and_missing_packages_raise_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"longest \(2\) is less than shortest \(3\)"):
         configure(TfidfConfig, "tfidf", {}, ["shortest=3", "longest=2"])
     monkeypatch.setitem(sys.modules, "skops.io", None)
     with pytest.raises(MissingExtraError, match=r'tfidf needs the package "skops".*\[demo\]'):
         build(TfidfConfig(), CONTEXT)
 
 
-def test_the_rule_takes_whole_words_and_the_longest_name() -> None:
-    """`Hot-Dog!` is a hot_dog and no dog; a catalogue is no cat; Chinese has no space between words."""
+def test_class_name_rule_matches_whole_words_and_the_longest_name() -> None:
+    """`Hot-Dog!` is a hot_dog and not a dog; a catalogue is not a cat; Chinese has no space between words."""
     texts = ["Hot-Dog!", "my DOG", "a catalogue", "dog and cat", "ＣＡＴ", ""]
-    assert found_in([spaced(text) for text in texts], CONTEXT.tasks[0].classes).tolist() == [2, 1, -1, 0, 0, -1]
-    assert found_in([spaced("我的狗很大")], ("猫", "狗")).tolist() == [1]
+    assert named_class([spaced(text) for text in texts], CONTEXT.tasks[0].classes).tolist() == [2, 1, -1, 0, 0, -1]
+    assert named_class([spaced("我的狗很大")], ("猫", "狗")).tolist() == [1]
 
 
-def test_the_rule_shares_the_rest_by_frequency() -> None:
-    """Nothing is learned; where no name is found the prior is all that is known."""
+def test_class_name_rule_shares_the_rest_by_frequency() -> None:
+    """A text without a class name gets the prior."""
     rule = build(configure(TfidfConfig, "tfidf", {}, ["mode=class-names", "certainty=0.8"]), CONTEXT)
     assert isinstance(rule, ClassNames)
     assert not hasattr(rule, "fit")
-    found = asked(rule, ("a dog", "en"), ("a bird", "en"))
-    np.testing.assert_allclose(found["kind"][0], [0.1, 0.88, 0.02], rtol=1e-5)
-    np.testing.assert_allclose(found["kind"][1], [0.5, 0.4, 0.1], rtol=1e-5)
-    np.testing.assert_allclose(found["size.of"][0], [0.25, 0.75], rtol=1e-5)
+    predicted = asked(rule, ("a dog", "en"), ("a bird", "en"))
+    np.testing.assert_allclose(predicted["kind"][0], [0.1, 0.88, 0.02], rtol=1e-5)
+    np.testing.assert_allclose(predicted["kind"][1], [0.5, 0.4, 0.1], rtol=1e-5)
+    np.testing.assert_allclose(predicted["size.of"][0], [0.25, 0.75], rtol=1e-5)

@@ -1,4 +1,4 @@
-"""One modality alone: the other is never looked at, and the models are as large as those that were published."""
+"""Unimodal baselines: they ignore the other modality, and have the published sizes."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def probabilities(net: Unimodal, b: Batch) -> Tensor:
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
-def test_the_other_modality_is_never_looked_at(modality: str) -> None:
-    """Neither made, nor read: else its score would be that of both."""
+def test_the_other_modality_is_ignored(modality: str) -> None:
+    """Its encoder is not built, and its input changes nothing."""
     net = model(f"modality={modality}")
     other = "has_image" if modality == "text" else "has_text"
     assert (net.image_encoder is None) == (modality == "text")
@@ -59,14 +59,14 @@ def test_the_other_modality_is_never_looked_at(modality: str) -> None:
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
-def test_without_its_modality_it_predicts_the_training_prior(modality: str) -> None:
+def test_without_its_modality_it_predicts_the_class_prior(modality: str) -> None:
     net = model(f"modality={modality}")
     b = batch(net, **{f"has_{modality}": torch.arange(5) > 0})
     torch.testing.assert_close(probabilities(net, b)[0], torch.tensor([0.1, 0.2, 0.7]))
     torch.testing.assert_close(probabilities(net, b)[1:], probabilities(net, batch(net))[1:])
 
 
-def test_the_pooler_reads_the_first_token() -> None:
+def test_pooler_reads_the_first_token() -> None:
     """tanh(W x + b) of [CLS], then the linear layer: BertForSequenceClassification."""
     net = model("pooler=true", "normalise=raw").eval()
     b = batch(net)
@@ -76,12 +76,12 @@ def test_the_pooler_reads_the_first_token() -> None:
         expected = net.heads(torch.tanh(pooler.dense(first)))["t"].softmax(-1)
     torch.testing.assert_close(probabilities(net, b), expected)
     for changes in (["modality=image"], ["text_encoder=char-ngrams:512x16"]):
-        with pytest.raises(UserError, match="pooler=true is for a text encoder that is a BERT; leave it out"):
+        with pytest.raises(UserError, match="pooler=true needs a text encoder that is a BERT; leave it out"):
             model("pooler=true", *changes)
 
 
 def heads_input(net: Unimodal, b: Batch, monkeypatch: pytest.MonkeyPatch) -> Tensor:
-    """What the linear layers read."""
+    """Return the input of the linear layers."""
     seen: list[Tensor] = []
     forward = net.heads.forward
 
@@ -95,10 +95,8 @@ def heads_input(net: Unimodal, b: Batch, monkeypatch: pytest.MonkeyPatch) -> Ten
 
 
 @pytest.mark.parametrize("normalise", ["layer", "raw"])
-def test_what_is_classified_is_normalised_and_then_dropped_in_training(
-    normalise: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Dropout after the norm, which would undo it, at the rate of the option; the vector as it is without a norm."""
+def test_vector_is_normalised_before_dropout(normalise: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropout comes after the norm, which would undo it; `raw` has no norm."""
     net = model(f"normalise={normalise}", "dropout=0.25")
     b = batch(net, 64)
     whole, dropped = (heads_input(net.train(mode), b, monkeypatch) for mode in (False, True))
@@ -112,8 +110,8 @@ def test_what_is_classified_is_normalised_and_then_dropped_in_training(
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
-def test_a_missing_modality_never_leaks_into_the_gradients(modality: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever stands where it should be, NaN included."""
+def test_missing_modality_does_not_affect_the_gradients(modality: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any value in its place is ignored, NaN included."""
     net = model(f"modality={modality}").train()
     here = torch.arange(5) > 1
     b = batch(net, **{f"has_{modality}": here})
@@ -125,12 +123,12 @@ def test_a_missing_modality_never_leaks_into_the_gradients(modality: str, monkey
 
 
 @pytest.mark.parametrize("modality", ["text", "image"])
-def test_the_encoder_learns_as_the_option_says(modality: str) -> None:
+def test_tuning_option_applies_to_the_encoder(modality: str) -> None:
     assert model(f"modality={modality}", "tuning.lr_multiplier=0.25")._encoder().tuning.lr_multiplier == 0.25
 
 
-def test_only_a_pooler_needs_the_tokens_of_a_frozen_encoder() -> None:
-    """The cache keeps them then; it would be large for nothing else."""
+def test_frozen_encoder_keeps_tokens_only_for_the_pooler() -> None:
+    """The cache holds tokens only if they are needed, as they are large."""
     assert [model(f"pooler={asked}").text_encoder.keeps_tokens for asked in ("true", "false")] == [True, False]  # type: ignore[union-attr]
 
 
@@ -143,14 +141,14 @@ FINE_TUNING = {
     "schedule": "linear",
     "warmup_ratio": 0.1,
 }
-"""BERT's (arXiv 1810.04805, appendix A), within the ranges that it gives for fine-tuning."""
+"""The recipe of BERT (arXiv 1810.04805, appendix A), within its ranges for fine-tuning."""
 
 
 @pytest.mark.parametrize(
     ("preset", "dropout", "decay"),
     [("paper", 0.1, 1), ("paper-image", 0, 1), ("base", 0.1, 1), ("base-image", 0.1, 0.8)],
 )
-def test_presets_fine_tune_as_bert_does(preset: str, dropout: float, decay: float) -> None:
+def test_presets_have_the_fine_tuning_recipe_of_bert(preset: str, dropout: float, decay: float) -> None:
     from mmeval.plugin.manager import Manager
 
     config = configure(UnimodalConfig, "unimodal", Manager().model("unimodal").presets[preset])
@@ -162,8 +160,8 @@ def test_presets_fine_tune_as_bert_does(preset: str, dropout: float, decay: floa
 FOOD = replace(CONTEXT, tasks=(Task("food", tuple(map(str, range(101)))),), class_counts={"food": (1,) * 101})
 
 
-def test_paper_is_as_large_as_bert_for_101_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """109.56 million, as BertForSequenceClassification of UPMC Food-101, and the same logits."""
+def test_paper_preset_matches_bert_for_101_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """109.56 million parameters and the logits of BertForSequenceClassification on UPMC Food-101."""
     from transformers import BertConfig, BertForSequenceClassification, BertModel
 
     from mmeval.nn.encoders.tokens import ByteTokenizer
@@ -181,8 +179,8 @@ def test_paper_is_as_large_as_bert_for_101_classes(monkeypatch: pytest.MonkeyPat
     assert count == sum(p.numel() for p in reference.parameters()) == 109_559_909
 
 
-def test_paper_image_is_as_large_as_vit_for_101_classes() -> None:
-    """85.876 million, as ViTForImageClassification."""
+def test_paper_image_preset_has_the_size_of_vit_for_101_classes() -> None:
+    """85.876 million parameters, as ViTForImageClassification."""
     pytest.importorskip("timm", reason="the encoder's own package")
     changes = ["modality=image", "image_encoder=timm:vit_base_patch16_224?weights=random", "tuning.frozen=false"]
     with torch.device("meta"):

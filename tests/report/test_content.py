@@ -105,7 +105,7 @@ def test_readme_and_report_show_the_data_check_and_every_view_the_baseline(conte
     readme, page, screen = every_view(made)
     for sentence in (
         "No test rows, so no score: lv (3 rows in other splits).",
-        "Fewer than 30 test rows, so a score that says little: de (10).",
+        "Fewer than 30 test rows, so an unreliable score: de (10).",
         "143 of 1,248 rows were rejected (11.5 %)",
         "Classes of colour with 1 row in all splits together: mauve.",
         "Majority baseline of colour",

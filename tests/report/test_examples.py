@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmeval.data.sample import Shown, sample
+from mmeval.data.sample import Preview, sample
 from mmeval.data.store import Store
 from mmeval.report.examples import examples_page
 
@@ -35,9 +35,9 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def shown(store: Store, **changes: object) -> Shown:
+def shown(store: Store, **changes: object) -> Preview:
     (example,) = sample(store, 1, word="red dark 0", split="train")
-    return Shown(**vars(example) | changes)  # type: ignore[arg-type]
+    return Preview(**vars(example) | changes)  # type: ignore[arg-type]
 
 
 def test_every_example_is_shown_with_its_image(store: Store) -> None:

@@ -55,7 +55,8 @@ class Config(mmeval.TorchConfig):
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec("net", "s", Config, Net, "1", ("text",), "none", "MIT", {"tiny": {}}))
+    register(mmeval.ModelSpec(name="net", summary="s", config=Config, build=Net,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
 '''
 # Only the test split of the small data set has examples without a text.
 WHEN = {"trained": "self.training", "predicted": "not batch.has_text.all()"}
@@ -382,5 +383,6 @@ def build(config):
 @mmeval.hookimpl
 def register_models(register):
     presets = {"tiny": {}}
-    register(mmeval.ModelSpec("narrow", "-", mmeval.ModelConfig, build, "1", ("text",), "none", "MIT", presets))
+    register(mmeval.ModelSpec(name="narrow", summary="-", config=mmeval.ModelConfig, build=build,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets=presets))
 """

@@ -35,7 +35,17 @@ def plain(blocks: Callable[[int], list[NDArray[np.float32]]]) -> ModelSpec:
 
         def load(self, folder: Path) -> None: ...
 
-    return ModelSpec("plain", "plain", ModelConfig, Plain, "1.0", ("image", "text"), "none", "MIT", {"tiny": {}})
+    return ModelSpec(
+        name="plain",
+        summary="plain",
+        config=ModelConfig,
+        build=Plain,
+        version="1.0",
+        inputs=("image", "text"),
+        paper="none",
+        licence="MIT",
+        presets={"tiny": {}},
+    )
 
 
 def even(rows: int, classes: int = 3) -> NDArray[np.float32]:
@@ -74,14 +84,14 @@ def test_invalid_predictions_are_refused_and_not_written(
 def test_a_failing_metric_is_named_and_the_predictions_are_kept(
     per_example: Callable[..., Any], complaint: str, ask: Ask, offer: Offer, tmp_path: Path
 ) -> None:
-    metric = MetricSpec("mine", "fails", per_example)
+    metric = MetricSpec(name="mine", summary="fails", per_example=per_example)
     with pytest.raises(PluginError, match=complaint):
         run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
     assert (tmp_path / "run/predictions/seed-0.parquet").is_file()
 
 
 def test_a_plugin_metric_with_a_built_in_name_is_refused(ask: Ask, offer: Offer) -> None:
-    metric = MetricSpec("top1", "impostor", lambda labels, _: np.ones(len(labels)))
+    metric = MetricSpec(name="top1", summary="impostor", per_example=lambda labels, _: np.ones(len(labels)))
     with pytest.raises(PluginError, match='test registers the metric "top1", which is built into mmeval; its authors'):
         run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
 
@@ -94,12 +104,14 @@ from mmeval_embracenet import EmbraceNetConfig, build
 @mmeval.hookimpl
 def register_models(register):
     presets = {"tiny": {%s}}
-    register(mmeval.ModelSpec("mine", "s", EmbraceNetConfig, build, "1", ("image", "text"), "none", "MIT", presets))
+    register(mmeval.ModelSpec(name="mine", summary="s", config=EmbraceNetConfig, build=build,
+        version="1", inputs=("image", "text"), paper="none", licence="MIT", presets=presets))
 
 
 @mmeval.hookimpl
 def register_metrics(register):
-    register(mmeval.MetricSpec("confidence", "of the guess", lambda labels, p: p.max(1).astype(float)))
+    register(mmeval.MetricSpec(name="confidence", summary="of the guess",
+        per_example=lambda labels, p: p.max(1).astype(float)))
 '''
 
 
@@ -172,7 +184,7 @@ def test_ctrl_c_before_the_run_is_one_sentence(
     monkeypatch.setattr("mmeval.runs.pipeline.open_data", interrupted)
     assert command(*words) == Stopped.exit_code
     assert capsys.readouterr().err == (
-        "error: Stopped before the run began. Nothing half-written is left; repeat the command.\n"
+        "error: Stopped before the run began; no partial files are left. Repeat the command.\n"
     )
 
 

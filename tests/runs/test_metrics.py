@@ -29,7 +29,7 @@ def truth(labels, probabilities):
 
 @mmeval.hookimpl
 def register_metrics(register):
-    register(mmeval.MetricSpec("{name}", "probability of the true class", {function}))
+    register(mmeval.MetricSpec(name="{name}", summary="probability of the true class", per_example={function}))
 '''
 
 

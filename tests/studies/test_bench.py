@@ -47,7 +47,8 @@ class Length:
 @mmeval.hookimpl
 def register_models(register):
     register(mmeval.ModelSpec(
-        "NAME", "s", mmeval.ModelConfig, Length, "1", INPUTS, "none", "MIT", {"tiny": {}}
+        name="NAME", summary="s", config=mmeval.ModelConfig, build=Length,
+        version="1", inputs=INPUTS, paper="none", licence="MIT", presets={"tiny": {}}
     ))
 '''
 

@@ -1,4 +1,4 @@
-"""The contract, and what is lowrank's own."""
+"""The contract for lowrank, and tests of its factors."""
 
 import torch
 from mmeval_lowrank.model import Factor
@@ -25,11 +25,11 @@ def test_a_missing_modality_contributes_ones():
 
 
 def test_equals_the_full_tensor():
-    """Equation 5: the product of the factors is the product of outer product and full weight tensor."""
+    """The product of the factors equals the outer product times the full weight tensor (equation 5)."""
     image, text = Factor(3, 2, 4, 0.0), Factor(5, 2, 4, 0.0)
-    a, b, here = torch.randn(6, 3), torch.randn(6, 5), torch.ones(6, dtype=torch.bool)
-    low = (image(a, here) * text(b, here)).sum(1)
+    a, b, present = torch.randn(6, 3), torch.randn(6, 5), torch.ones(6, dtype=torch.bool)
+    low = (image(a, present) * text(b, present)).sum(1)
     full = torch.einsum("rdw,rew->dew", image.weight, text.weight)
-    one = torch.ones(6, 1)
-    outer = torch.einsum("bd,be->bde", torch.cat([a, one], 1), torch.cat([b, one], 1))
+    ones = torch.ones(6, 1)
+    outer = torch.einsum("bd,be->bde", torch.cat([a, ones], 1), torch.cat([b, ones], 1))
     torch.testing.assert_close(low, torch.einsum("bde,dew->bw", outer, full))

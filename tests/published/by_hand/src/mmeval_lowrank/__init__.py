@@ -19,10 +19,10 @@ class LowrankConfig(mmeval.TorchConfig):
     """Text encoder, by name."""
 
     freeze_image: bool = True
-    """Keep the image encoder as it is; its embeddings are then cached."""
+    """Freeze the image encoder and cache its embeddings."""
 
     freeze_text: bool = False
-    """Keep the text encoder as it is."""
+    """Freeze the text encoder."""
 
     rank: int = Field(default=4, ge=1)
     """Rank r of the factors (paper, equation 6)."""

@@ -1,4 +1,4 @@
-"""The network; imported only when it is built, for it imports torch."""
+"""The network, in a separate module because it imports torch."""
 
 import torch
 from torch import Tensor, nn
@@ -9,18 +9,19 @@ from mmeval_lowrank import LowrankConfig
 
 
 class Factor(nn.Module):
-    """The factors of one modality, [rank, d + 1, width]."""
+    """The low-rank factors of a modality, ``[rank, d + 1, width]``."""
 
     def __init__(self, features: int, rank: int, width: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         weight = torch.empty(rank, features + 1, width)
-        for one in weight:
-            nn.init.xavier_normal_(one)
-        weight[:, -1] = 1.0  # the row of the appended 1: a factor begins as one plus what the vector adds
+        for factor in weight:
+            nn.init.xavier_normal_(factor)
+        weight[:, -1] = 1.0  # the row of the appended 1, so that the factor starts as 1 plus a map of the vector
         self.weight = nn.Parameter(weight)
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
+        """Multiply vectors ``[B, d]`` by the factors, ``[B, rank, width]``; ones for missing vectors."""
         vectors = self.dropout(vectors)
         extended = torch.cat([vectors, vectors.new_ones(len(vectors), 1)], dim=1)
         product = torch.einsum("bd,rdw->brw", extended, self.weight).float()
@@ -28,7 +29,7 @@ class Factor(nn.Module):
 
 
 class Lowrank(TorchModel):
-    """Liu et al. 2018, with a linear head per task."""
+    """Low-rank Multimodal Fusion (Liu et al. 2018) with a linear head per task."""
 
     def __init__(self, config: LowrankConfig, context: ModelContext) -> None:
         super().__init__(config, context)
