@@ -2,8 +2,8 @@
 
     python benchmarks/reading.py
 
-All three use the same images and the same two cores, in turn, for several rounds. ``--buffers`` compares reading
-with and without ``mmeval.data.buffers``.
+All three use the same images and the same two cores, in turn, for several rounds. ``--buffers`` compares reading with
+and without ``mmeval.data.buffers``.
 """
 
 from __future__ import annotations

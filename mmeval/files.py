@@ -1,9 +1,8 @@
-"""Atomic writes, locks between processes, digests.
+"""Atomic writes, locks between processes, and digests.
 
-What isn't whole yet has a name of its own, ``.NAME.XXXXXXXX.partial``, and a lock beside it: the same name and
-``.lock``. The process that writes holds the lock from before the temporary is there until it is gone, and the system
-frees it when that process ends, however it ends. A temporary whose lock is free is a leftover; :func:`sweep` removes
-it.
+An unfinished file or folder is a temporary named ``.NAME.XXXXXXXX.partial``, with a lock file of the same name and
+``.lock`` beside it. The writing process holds the lock as long as the temporary exists, and the system frees the lock
+when that process ends for any reason. A temporary with a free lock is a leftover; :func:`sweep` removes it.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 PARTIAL, LOCK = ".partial", ".lock"
-"""The suffixes of what is being written, and of its lock."""
+"""Suffixes of a temporary and of its lock file."""
 _PARTIAL_NAME = re.compile(rf"\.(.+)\.[0-9a-z_]+{re.escape(PARTIAL)}(?:{re.escape(LOCK)})?", re.DOTALL)
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place only if the block ends well.
+    """Yield a temporary file beside ``path`` that replaces ``path`` if the block succeeds.
 
-    What killed processes left of earlier attempts at the same path is removed first.
+    Leftovers of killed processes for the same path are removed first.
     """
     with _reserved(path) as temporary:
         try:
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             yield temporary
             _flush(temporary)
-            # Private until now; a result is as readable as any other file of its owner.
+            # The temporary was private; the result gets the usual permissions of the user.
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         finally:
@@ -54,9 +53,9 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes ``path`` if the block ends well.
+    """Yield an empty temporary folder that becomes ``path`` if the block succeeds.
 
-    What killed processes left of earlier attempts at the same path is removed first.
+    Leftovers of killed processes for the same path are removed first.
     """
     with _reserved(path) as temporary:
         try:
@@ -69,41 +68,40 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def partial_of(name: str) -> str | None:
-    """Name of the file or folder that a temporary, or its lock, stands in for; None if ``name`` is neither."""
-    found = _PARTIAL_NAME.fullmatch(name)
-    return found.group(1) if found else None
+    """Return the name of the file or folder that a temporary or its lock belongs to; None if ``name`` is neither."""
+    match = _PARTIAL_NAME.fullmatch(name)
+    return match.group(1) if match else None
 
 
 def sweep(folder: Path, name: str | None = None, *, deep: bool = False) -> None:
-    """Remove from ``folder`` what killed processes left unfinished; what a live process is writing stays.
+    """Remove the temporaries of killed processes from ``folder``; those of running processes are kept.
 
     Args:
-        folder: need not exist.
-        name: only what stands in for a file or folder of this name; by default all.
-        deep: in the folders below it, too.
+        folder: the folder; it need not exist.
+        name: remove only temporaries of the file or folder of this name; by default all.
+        deep: also remove those in the folders below.
     """
     for root, folders, files in os.walk(folder):
-        found = {one.removesuffix(LOCK) for one in (*folders, *files) if _stands_for(one, name)}
-        for one in sorted(found):
-            # One that belongs to another user, or is on a read-only disk, stays.
+        temporaries = {entry.removesuffix(LOCK) for entry in (*folders, *files) if _belongs_to(entry, name)}
+        for temporary in sorted(temporaries):
+            # It may belong to another user, or the disk may be read-only.
             with contextlib.suppress(OSError):
-                _remove_unless_held(Path(root, one))
-        folders[:] = [one for one in folders if partial_of(one) is None] if deep else []
+                _remove_unless_held(Path(root, temporary))
+        folders[:] = [folder for folder in folders if partial_of(folder) is None] if deep else []
 
 
 def scratch_folder(prefix: str) -> tuple[Path, Callable[[], None]]:
-    """A folder for temporary files, and what removes it.
+    """Return a new folder for temporary files, and a function that removes it.
 
-    Folders of the same prefix whose process was killed are removed first: a lock in each is held by its process.
+    Folders of the same prefix whose process was killed are removed first; a running process holds a lock in its folder.
     """
-    place = Path(tempfile.gettempdir())
-    for leftover in place.glob(f"{prefix}*"):
+    for leftover in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             _remove_scratch_unless_held(leftover)
     held = None
     while held is None:
         folder = Path(tempfile.mkdtemp(prefix=prefix))
-        # None: a process that started at the same time took the new folder for a leftover.
+        # None: another process took the new folder for a leftover and removed it.
         with contextlib.suppress(FileNotFoundError):
             held = _hold(folder / LOCK)
 
@@ -115,22 +113,22 @@ def scratch_folder(prefix: str) -> tuple[Path, Callable[[], None]]:
 
 
 def disk_full(error: BaseException) -> bool:
-    """Whether an error says that there is no room; pyarrow and safetensors say it only in the text of their own."""
+    """Return whether an error means a full disk; pyarrow and safetensors say so only in their message."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return True
     return "os error 28" in str(error) or "errno 28" in str(error)
 
 
 class LockedError(Exception):
-    """Another process holds the lock."""
+    """Another process holds a lock."""
 
 
 @contextlib.contextmanager
 def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock file ``path``; a second process waits here until the first is done or dead.
+    """Hold the lock file ``path`` during the block; by default wait until no other process holds it.
 
     Raises:
-        LockedError: another process holds it, and ``wait`` is false.
+        LockedError: another process holds the lock, and ``wait`` is false.
     """
     from filelock import FileLock, Timeout
 
@@ -147,7 +145,7 @@ def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def digest(*parts: bytes | str) -> str:
-    """SHA-256 over ``parts``, each preceded by its length, as 64 hex digits."""
+    """Return the SHA-256 over ``parts``, each preceded by its length, as 64 hex digits."""
     sha = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -157,7 +155,7 @@ def digest(*parts: bytes | str) -> str:
 
 
 def file_digest(path: Path, algorithm: str = "sha256", advance: Callable[[int], None] = lambda _: None) -> str:
-    """Digest of a file's content as hex digits; ``advance`` is told the bytes read."""
+    """Return the digest of a file's content as hex digits; ``advance`` is called with the number of bytes read."""
     sha = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(4 * 1024 * 1024):
@@ -168,7 +166,7 @@ def file_digest(path: Path, algorithm: str = "sha256", advance: Callable[[int], 
 
 @contextlib.contextmanager
 def _reserved(path: Path) -> Iterator[Path]:
-    """Yield a free name for a temporary beside ``path``; its lock is held within the block."""
+    """Yield an unused name for a temporary beside ``path``, and hold its lock during the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
     held = None
@@ -178,20 +176,20 @@ def _reserved(path: Path) -> Iterator[Path]:
     try:
         yield temporary
     finally:
-        _let_go(held)
+        _release(held)
 
 
 def _lock_of(temporary: Path) -> Path:
     return temporary.with_name(temporary.name + LOCK)
 
 
-def _stands_for(partial: str, name: str | None) -> bool:
-    target = partial_of(partial)
+def _belongs_to(temporary: str, name: str | None) -> bool:
+    target = partial_of(temporary)
     return target is not None and name in (None, target)
 
 
 def _hold(path: Path) -> BaseFileLock | None:
-    """Hold the lock file ``path``; None if another process does, or has just removed it."""
+    """Take the lock file ``path``; return None if another process holds it or has just removed it."""
     from filelock import FileLock, Timeout
 
     held = FileLock(str(path), thread_local=False)
@@ -201,13 +199,13 @@ def _hold(path: Path) -> BaseFileLock | None:
         return None
     if path.exists():
         return held
-    # Another process swept between opening and locking; the name is free, and so is the lock.
+    # Another process removed the file between opening and locking, so this lock protects nothing.
     held.release()
     return None
 
 
-def _let_go(held: BaseFileLock) -> None:
-    # Before it is free, so that nobody locks a file that is about to go; Windows removes it when it is freed.
+def _release(held: BaseFileLock) -> None:
+    # Removed before it is freed, so that nobody locks a file that disappears; Windows removes it when it is freed.
     with contextlib.suppress(OSError):
         Path(held.lock_file).unlink()
     held.release()
@@ -219,20 +217,20 @@ def _remove_unless_held(temporary: Path) -> None:
     try:
         _remove(temporary)
     finally:
-        _let_go(held)
+        _release(held)
 
 
 def _remove_scratch_unless_held(folder: Path) -> None:
-    # The temporary folder is everybody's; a link there may lead anywhere.
-    if folder.is_symlink() or not folder.is_dir() or not _mine(folder):
+    # All users share the temporary folder, and a link in it may lead anywhere.
+    if folder.is_symlink() or not folder.is_dir() or not _is_own(folder):
         return
     if (held := _hold(folder / LOCK)) is not None:
         shutil.rmtree(folder, ignore_errors=True)
         held.release()
 
 
-def _mine(path: Path) -> bool:
-    # Windows has no such numbers; its temporary folder is the user's own.
+def _is_own(path: Path) -> bool:
+    # Windows has no user numbers; its temporary folder belongs to the user.
     return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
 
 

@@ -1,4 +1,4 @@
-"""What all tests share: a cache folder of their own, and a small data set of every trap, made of real images."""
+"""Fixtures of all tests: a separate cache folder, and a small generated data set with missing inputs and labels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ mmeval:
 
 
 class ColourSource:
-    """Squares of a colour, named in three languages; two tasks, an image or a text missing here and there."""
+    """Coloured squares with names in three languages, two tasks, and some missing images, texts and labels."""
 
     def __init__(self, per_split: dict[str, int]) -> None:
         self.per_split = per_split
@@ -50,14 +50,14 @@ class ColourSource:
         self.size = sum(per_split.values())
         self.identity = {"colours": "1", "sizes": repr(per_split)}
 
-    def _things(self) -> Iterator[tuple[str, str, str, str]]:
+    def _squares(self) -> Iterator[tuple[str, str, str, str]]:
         for split, count in self.per_split.items():
             for number in range(count):
                 colour = tuple(COLOURS)[number % 3]
                 yield f"{split}{number}", split, colour, ("dark", "light")[number // 3 % 2]
 
     def images(self) -> Iterator[tuple[str, bytes]]:
-        for key, _, colour, shade in self._things():
+        for key, _, colour, shade in self._squares():
             rng = np.random.default_rng(sum(map(ord, key)))
             base = np.array(COLOURS[colour]) * (0.6 if shade == "dark" else 1.0)
             pixels = np.clip(base + rng.normal(0, 12, (32, 32, 3)), 0, 255).astype(np.uint8)
@@ -66,16 +66,16 @@ class ColourSource:
             yield key, file.getvalue()
 
     def examples(self) -> Iterator[Example]:
-        for number, (key, split, colour, shade) in enumerate(self._things()):
+        for number, (key, split, colour, shade) in enumerate(self._squares()):
             for language in LANGUAGES:
-                bare = split == "test" and number % 7 == 0
+                incomplete = split == "test" and number % 7 == 0
                 yield Example(
                     id=f"{key}/{language}",
-                    text="" if bare and language == "de" else f"{WORDS[language][colour]} {shade} {number}",
+                    text="" if incomplete and language == "de" else f"{WORDS[language][colour]} {shade} {number}",
                     language=language,
                     split=split,
-                    labels={"colour": colour} | ({} if bare and language == "ja" else {"shade": shade}),
-                    image=None if bare and language == "en" else key,
+                    labels={"colour": colour} | ({} if incomplete and language == "ja" else {"shade": shade}),
+                    image=None if incomplete and language == "en" else key,
                     cluster=key,
                     slices={"number": "even" if number % 2 == 0 else "odd"},
                 )
@@ -87,9 +87,9 @@ from pathlib import Path
 
 import mmeval
 
-found = importlib.util.spec_from_file_location("shared_fixtures", {conftest!r})
-fixtures = importlib.util.module_from_spec(found)
-found.loader.exec_module(fixtures)
+spec = importlib.util.spec_from_file_location("shared_fixtures", {conftest!r})
+fixtures = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fixtures)
 
 
 @mmeval.hookimpl
@@ -109,13 +109,13 @@ LONGEST = (
     "tests/docs/test_examples.py",
     "tests/plugins/test_clip.py",
 )
-"""Tests of half a minute or more in one process; the longest first."""
+"""Tests that take half a minute or more in one process, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process whole files, for the fixtures that their tests share; of the contract, the tests of a model.
+    """Give each process whole files, since tests of a file share fixtures; for the contract, the tests of a model.
 
-    The longest come first: a long group that begins last would leave the other processes idle.
+    The longest come first: a long group that starts last would leave the other processes idle.
     """
     rank = dict.fromkeys(items, len(LONGEST))
     for item in items:
@@ -132,14 +132,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache; the prepared data is shared within a session."""
+    """Use a cache folder of the test session instead of the user's; tests share the prepared data in it."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path_factory.getbasetemp() / "home"))
     monkeypatch.delenv("MMEVAL_PLUGINS", raising=False)
 
 
 @pytest.fixture
 def colours(tmp_path: Path) -> Callable[..., DatasetSpec]:
-    """Makes the specification of the small data set, with a card that tells the truth unless told otherwise."""
+    """Return a function that creates the spec of the small data set; its arguments change counts in the data card."""
 
     def make(**card: int) -> DatasetSpec:
         sizes = {"train": 24, "validation": 6, "test": 14}
@@ -159,7 +159,7 @@ def store(colours: Callable[..., DatasetSpec]) -> Store:
 
 @pytest.fixture
 def context(store: Store) -> ModelContext:
-    """What a model may know of the small data set."""
+    """The model context of the small data set."""
     from mmeval import Examples
 
     return ModelContext(store.tasks, Examples(store, "train").class_counts(), store.languages)
@@ -167,22 +167,22 @@ def context(store: Store) -> ModelContext:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Calls the command line; returns its exit status."""
+    """Return a function that calls the command line and returns the exit status."""
 
     def call(*words: object) -> int:
         monkeypatch.setattr(sys, "argv", ["mmeval", *map(str, words)])
         monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as caught:
             cli.main()
-        assert isinstance(left.value.code, int)
-        return left.value.code
+        assert isinstance(caught.value.code, int)
+        return caught.value.code
 
     return call
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], None]:
-    """Makes a module findable by its entry point as an installed one is, here and in processes started from here."""
+    """Return a function that installs a module with an entry point, for this process and its children."""
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(site)
@@ -203,5 +203,5 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
 
 @pytest.fixture
 def installed(install: Callable[[str, str, str], None], colours: Callable[..., DatasetSpec]) -> None:
-    """The small data set, installed."""
+    """Install the small data set as a plugin."""
     install("datasets", "colours", DATASET.format(conftest=__file__, card=str(colours().card)))

@@ -1,4 +1,4 @@
-"""Nothing that is read from a file makes code run: only what the user names or installs does."""
+"""Security: only code that the user names or installs runs, never code that a data file or run folder names."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def register_metrics(register):
 
 @pytest.fixture
 def even(tmp_path: Path) -> Path:
-    """A model that is one file."""
+    """The path of a model in a single file."""
     path = tmp_path / "even.py"
     path.write_text(EVEN)
     return path
@@ -89,13 +89,13 @@ def even(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Path:
-    """Is there once the hostile script has run."""
+    """The file that the hostile script creates when it runs."""
     return tmp_path / "it-ran"
 
 
 @pytest.fixture
 def evil(tmp_path: Path, marker: Path) -> Path:
-    """A script that a stranger put into the folder that they sent."""
+    """The path of a hostile script."""
     path = tmp_path / "evil.py"
     path.write_text(EVIL.format(marker=str(marker)))
     return path
@@ -103,7 +103,7 @@ def evil(tmp_path: Path, marker: Path) -> Path:
 
 @pytest.fixture
 def scored(installed: None, command: Command, tmp_path: Path) -> RunFolder:
-    """A finished run with a metric that is a file."""
+    """A finished run that was scored with a metric from a Python file."""
     metric = tmp_path / "truth.py"
     metric.write_text(METRIC)
     words = ["run", "--plugin", "tfidf", "--preset", "tiny", "--dataset", "colours", "--device", "cpu"]
@@ -113,7 +113,7 @@ def scored(installed: None, command: Command, tmp_path: Path) -> RunFolder:
 
 
 def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every value of a JSON document, inner ones first."""
+    """Yield the path of every value in a JSON document, inner values first."""
     if isinstance(tree, dict | list):
         for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
             yield from places(value, (*path, key))
@@ -130,7 +130,7 @@ def with_value(tree: Any, path: tuple[Any, ...], value: object) -> Any:
 
 
 def hostile(tree: Any, evil: Path) -> Iterator[Any]:
-    """The document with the script's path in each place, as a text and in a list."""
+    """Yield the document with the script's path in place of each value, as a string and in a list."""
     for path in places(tree):
         for value in (str(evil), [str(evil)]):
             yield with_value(tree, path, value)
@@ -141,25 +141,25 @@ def hostile(tree: Any, evil: Path) -> Iterator[Any]:
 def test_no_field_of_a_run_folder_makes_code_run(
     scored: RunFolder, evil: Path, marker: Path, file: str, seal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """D1. The digest of run.json is no protection: whoever changes it can compute another."""
+    """D1. The seal of run.json is no protection: an attacker can compute a new one."""
     shutil.copy(evil, scored.path / "evil.py")
     monkeypatch.chdir(scored.path.parent)
     path = scored.path / file
-    whole = json.loads(path.read_text(encoding="utf-8"))
-    for number, document in enumerate(hostile(whole, evil)):
-        for again in (score_again, report_again) if file == "run.json" or number % 10 == 0 else (report_again,):
+    original = json.loads(path.read_text(encoding="utf-8"))
+    for number, document in enumerate(hostile(original, evil)):
+        for call in (score_again, report_again) if file == "run.json" or number % 10 == 0 else (report_again,):
             path.write_text(json.dumps(with_seal(document) if seal else document), encoding="utf-8")
             with contextlib.suppress(UserError):
-                again(scored)
+                call(scored)
             assert not marker.exists(), document
     assert "evil" not in {name.rpartition(".")[2] for name in sys.modules}
 
 
 @pytest.mark.parametrize("fields", ["metric", "plugin", "dataset"])
-def test_a_metric_that_a_record_finds_in_a_file_is_refused_with_the_option_to_add(
+def test_a_metric_from_a_file_is_refused_with_the_option_that_allows_it(
     scored: RunFolder, evil: Path, marker: Path, fields: str, command: Command, capsys: Capture
 ) -> None:
-    """D1: the three reproductions."""
+    """D1: the three ways in which a record named a file."""
     record = json.loads(scored.record_file.read_text())
     record |= {"metrics": ["x"], "metric_plugins": [], "metric_origins": {}}
     record |= {"metric_plugins": [str(evil)]} if fields == "metric" else {fields: str(evil)}
@@ -171,16 +171,16 @@ def test_a_metric_that_a_record_finds_in_a_file_is_refused_with_the_option_to_ad
         f"names; if you trust it, add --{fields} {evil}.\n"
     )
     assert not marker.exists()
-    # Named by the user, it runs.
+    # The script runs if the user names it.
     if fields != "dataset":
         assert command("score", scored.path, f"--{fields}", evil) == 0
         assert marker.exists()
 
 
-def test_all_options_that_are_missing_are_named_whatever_the_data_set(
+def test_all_missing_options_are_named_at_once(
     even: Path, tmp_path: Path, command: Command, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As typed, so that the line can be copied; a table is no file of code, wherever it lies."""
+    """The options are shown as typed, to be copied; a table is data, so it needs no option."""
     monkeypatch.chdir(tmp_path)
     Path("truth.py").write_text(METRIC)
     Path("mine.py").write_text(even.read_text() + METRIC.replace("import mmeval\n", "").replace("truth", "own"))
@@ -204,7 +204,7 @@ def test_all_options_that_are_missing_are_named_whatever_the_data_set(
 
 
 def test_report_needs_no_plugin(scored: RunFolder, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a run was scored with, its report is made without that code."""
+    """A report is written without the code of the run's metrics."""
     monkeypatch.setenv("MMEVAL_PLUGINS", "")
     assert command("report", scored.path) == 0
 
@@ -243,10 +243,10 @@ def test_no_field_of_a_data_card_makes_code_run(
 
 
 @pytest.mark.parametrize("library", ["transformers", "sentence-transformers"])
-def test_an_encoder_that_comes_with_code_of_its_own_is_refused(
+def test_an_encoder_with_its_own_code_is_refused(
     library: str, marker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the folder is one from which Python imports."""
+    """Also if the folder is on Python's import path."""
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "own_code.py").write_text(f"import pathlib\npathlib.Path({str(marker)!r}).write_text('ran')\n")

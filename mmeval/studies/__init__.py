@@ -1,1 +1,1 @@
-"""Many runs by one plan."""
+"""Studies: several runs that are planned and compared together."""

@@ -1,4 +1,4 @@
-"""The small data set as a plugin: registered by hand, or found by its entry point as an installed one is."""
+"""Fixtures for runs: a manager with the small data set, requests, finished runs, and a model in one file."""
 
 from __future__ import annotations
 
@@ -58,32 +58,32 @@ def register_models(register):
 
 
 class Offers:
-    """A plugin that is an object: it registers whatever it is given."""
+    """A plugin that registers the given specs."""
 
     def __init__(self, *specs: object) -> None:
         self.specs = specs
 
-    def _give(self, register: Callable[..., None], kind: type) -> None:
+    def _register(self, register: Callable[..., None], kind: type) -> None:
         for spec in self.specs:
             if isinstance(spec, kind):
                 register(spec)
 
     @mmeval.hookimpl
     def register_models(self, register: Callable[..., None]) -> None:
-        self._give(register, mmeval.ModelSpec)
+        self._register(register, mmeval.ModelSpec)
 
     @mmeval.hookimpl
     def register_datasets(self, register: Callable[..., None]) -> None:
-        self._give(register, mmeval.DatasetSpec)
+        self._register(register, mmeval.DatasetSpec)
 
     @mmeval.hookimpl
     def register_metrics(self, register: Callable[..., None]) -> None:
-        self._give(register, mmeval.MetricSpec)
+        self._register(register, mmeval.MetricSpec)
 
 
 @pytest.fixture
 def offer(colours: Callable[..., DatasetSpec]) -> Callable[..., Manager]:
-    """Makes a manager that knows the small data set and the given specifications."""
+    """Return a function that creates a manager with the small data set and the given specs."""
 
     def make(*specs: object) -> Manager:
         manager = Manager()
@@ -95,7 +95,7 @@ def offer(colours: Callable[..., DatasetSpec]) -> Callable[..., Manager]:
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Callable[..., Request]:
-    """Makes a request for a run of about a second in the folder ``run``."""
+    """Return a function that creates the request for a run of about a second in the folder ``run``."""
 
     def make(*changes: str, plugin: str = "embracenet", **rest: object) -> Request:
         small = SMALL if plugin == "embracenet" else ()
@@ -112,7 +112,7 @@ def finished(
     ask: Callable[..., Request],
     offer: Callable[..., Manager],
 ) -> RunFolder:
-    """A finished run of two seeds, trained once; each test gets a copy that it may break."""
+    """A finished run of two seeds, trained once; each test gets its own copy."""
     kept = tmp_path_factory.getbasetemp() / "kept" / "run"
     if not (kept / "run.json").is_file():
         run(ask(output=kept, seeds=2), offer())
@@ -122,14 +122,14 @@ def finished(
 
 @pytest.fixture
 def words(tmp_path: Path) -> list[object]:
-    """The words of a command that runs in about a second into the folder ``run``."""
+    """The command-line arguments of a run of about a second in the folder ``run``."""
     changes = [word for change in SMALL for word in ("--set", change)]
     return ["run", "--dataset", "colours", "--device", "cpu", "--output", tmp_path / "run", *changes]
 
 
 @pytest.fixture
 def even(tmp_path: Path) -> Path:
-    """A model of texts that is one file, at the plain level; a run of it takes half a second."""
+    """The path of a text model in a single file, without torch; a run takes half a second."""
     path = tmp_path / "even.py"
     path.write_text(EVEN, encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""When a model fails, the message names its plugin, the distribution, what it was doing, and the line of its code."""
+"""Errors of a model: the message names plugin, distribution, step and line of code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOING = {
     "saved": "when it was saved",
     "predicted": "while it predicted",
 }
-TORCH = '''"""A torch model whose logits go wrong where it is told."""
+TORCH = '''"""A torch model with wrong logits."""
 import mmeval
 import torch
 from mmeval.nn import Output, TorchModel, text_encoder
@@ -58,13 +58,13 @@ def register_models(register):
     register(mmeval.ModelSpec(name="net", summary="s", config=Config, build=Net,
         version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
 '''
-# Of the splits of the small data set, the test split alone has examples without a text.
+# Only the test split of the small data set has examples without a text.
 WHEN = {"trained": "self.training", "predicted": "not batch.has_text.all()"}
 
 
 @pytest.fixture
 def broken(even: Path) -> Callable[[str, str], Path]:
-    """Puts a statement into one place of the small model."""
+    """Return a function that inserts a statement at a place of the small model."""
 
     def put(place: str, statement: str) -> Path:
         lines = even.read_text().splitlines()
@@ -79,7 +79,7 @@ def broken(even: Path) -> Callable[[str, str], Path]:
 
 @pytest.fixture
 def net(tmp_path: Path) -> Callable[[str, str], str]:
-    """Writes the torch model; gives its path."""
+    """Return a function that writes the torch model and returns its path."""
 
     def write(when: str, wrong: str) -> str:
         (tmp_path / "net.py").write_text(TORCH.replace("WHEN", when).replace("WRONG", wrong))
@@ -90,10 +90,10 @@ def net(tmp_path: Path) -> Callable[[str, str], str]:
 
 @pytest.fixture
 def failure(ask: Ask, offer: Offer) -> Callable[..., str]:
-    """Runs a plugin, which must fail; gives the message."""
+    """Return a function that runs a failing plugin and returns the message."""
 
     def of(plugin: object, kind: type[Exception] = PluginError) -> str:
-        with pytest.raises(Exception) as caught:  # noqa: PT011 - which one is the question
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - the type is checked below
             run(ask(plugin=str(plugin)), offer())
         assert type(caught.value) is kind
         return str(caught.value)
@@ -102,25 +102,23 @@ def failure(ask: Ask, offer: Offer) -> Callable[..., str]:
 
 
 def line_of(path: Path, text: str) -> int:
-    (found,) = [number for number, line in enumerate(path.read_text().splitlines(), 1) if text in line]
-    return found
+    (row,) = [number for number, line in enumerate(path.read_text().splitlines(), 1) if text in line]
+    return row
 
 
 @pytest.mark.parametrize("place", DOING)
-def test_a_file_that_fails_is_named_with_its_line(
+def test_errors_of_a_file_name_its_path_and_line(
     place: str, broken: Callable[[str, str], Path], failure: Callable[..., str]
 ) -> None:
-    """Whoever runs it can tell its author where to look."""
     path = broken(place, "1 / 0")
-    said = failure(path)
-    assert said == (
+    assert failure(path) == (
         f"Plugin even ({path}) failed {DOING[place]}, at even.py:{line_of(path, '1 / 0')}: "
         f"ZeroDivisionError: division by zero {TRACEBACK}"
     )
 
 
 @pytest.mark.parametrize("place", DOING)
-def test_an_installed_plugin_is_named_with_its_distribution(
+def test_errors_of_an_installed_plugin_name_its_distribution(
     place: str, broken: Callable[[str, str], Path], failure: Callable[..., str], install: Install
 ) -> None:
     path = broken(place, "raise ValueError('no\\n  such thing')")
@@ -131,8 +129,8 @@ def test_an_installed_plugin_is_named_with_its_distribution(
     )
 
 
-def test_a_model_that_can_not_be_loaded_is_named(broken: Callable[[str, str], Path], ask: Ask, offer: Offer) -> None:
-    """Long after its run, by another version of the plugin."""
+def test_errors_of_loading_name_the_plugin(broken: Callable[[str, str], Path], ask: Ask, offer: Offer) -> None:
+    """Another version of the plugin may load a model long after its run."""
     path = broken("loaded", "raise KeyError('weights')")
     manager = offer()
     folder = run(ask(plugin=str(path)), manager)
@@ -144,10 +142,10 @@ def test_a_model_that_can_not_be_loaded_is_named(broken: Callable[[str, str], Pa
     )
 
 
-def test_the_line_is_the_innermost_of_the_plugins_own(
+def test_the_innermost_line_of_the_plugin_is_named(
     tmp_path: Path, install: Install, even: Path, failure: Callable[..., str]
 ) -> None:
-    """Not the one of NumPy in which it ended, nor that of its `build` in another file of the package."""
+    """Not the line in NumPy that raised, and not the line of `build` in another file of the package."""
     code = even.read_text()
     install("models", "even", code)
     (tmp_path / "site" / "installed_even.py").unlink()
@@ -164,8 +162,8 @@ def test_the_line_is_the_innermost_of_the_plugins_own(
     )
 
 
-def test_a_build_with_some_arguments_given_is_named(even: Path, failure: Callable[..., str]) -> None:
-    """`functools.partial` is what a plugin of three sizes of one model writes; it isn't the plugin's own code."""
+def test_errors_of_a_partial_build_name_the_plugin(even: Path, failure: Callable[..., str]) -> None:
+    """A plugin with several sizes of a model may register a `functools.partial`, which isn't its own code."""
     code = even.read_text().replace("mmeval.ModelConfig, Even", "mmeval.ModelConfig, functools.partial(make, 1)")
     even.write_text(f"import functools\n{code}\n\ndef make(size, config, context):\n    return size / 0\n")
     assert failure(even) == (
@@ -174,10 +172,10 @@ def test_a_build_with_some_arguments_given_is_named(even: Path, failure: Callabl
     )
 
 
-def test_what_fails_in_a_thread_is_named(
+def test_errors_in_a_thread_name_the_plugin(
     tmp_path: Path, net: Callable[[str, str], str], failure: Callable[..., str]
 ) -> None:
-    """Texts are tokenised ahead of their use."""
+    """Texts are tokenized ahead in a thread."""
     path = Path(net("False", "pass"))
     own = """
         class Tokens(type(self.text_encoder)):
@@ -195,32 +193,32 @@ def test_what_fails_in_a_thread_is_named(
 
 
 @pytest.mark.parametrize("place", DOING)
-def test_a_mistake_of_the_user_is_told_as_it_is(
+def test_user_errors_of_a_plugin_are_unchanged(
     place: str, broken: Callable[[str, str], Path], failure: Callable[..., str]
 ) -> None:
-    """A plugin's own sentence says better what to do."""
+    """The plugin's own message is more helpful."""
     path = broken(place, "raise mmeval.UserError('Not with this licence; ask for one.')")
     assert failure(path, UserError) == "Not with this licence; ask for one."
 
 
-def test_a_missing_extra_is_told_as_it_is(broken: Callable[[str, str], Path], failure: Callable[..., str]) -> None:
+def test_missing_extras_are_unchanged(broken: Callable[[str, str], Path], failure: Callable[..., str]) -> None:
     path = broken("built", "raise mmeval.MissingExtraError('It', 'p', 'all', 'acme')")
-    said = "It needs the package \"p\", which is not installed; run: pip install 'acme[all]'"
-    assert failure(path, MissingExtraError) == said
+    expected = "It needs the package \"p\", which is not installed; run: pip install 'acme[all]'"
+    assert failure(path, MissingExtraError) == expected
 
 
-def test_what_the_plugin_has_no_part_in_is_not_laid_at_its_door(
+def test_errors_outside_the_plugin_are_not_attributed_to_it(
     even: Path, failure: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> None:
-        raise RuntimeError("a fault of mmeval's own")
+        raise RuntimeError("an error of mmeval")
 
     monkeypatch.setattr("mmeval.runs.train.write_predictions", fails)
-    assert failure(even, RuntimeError) == "a fault of mmeval's own"
+    assert failure(even, RuntimeError) == "an error of mmeval"
 
 
 @pytest.mark.parametrize("place", ["trained", "saved"])
-def test_a_full_disk_is_not_the_plugins_fault(
+def test_a_full_disk_is_not_attributed_to_the_plugin(
     place: str, broken: Callable[[str, str], Path], failure: Callable[..., str]
 ) -> None:
     path = broken(place, f"raise OSError({errno.ENOSPC}, 'full')")
@@ -232,26 +230,26 @@ def test_a_full_disk_is_one_sentence(
 ) -> None:
     path = broken("saved", f"raise OSError({errno.ENOSPC}, 'full')")
     assert command(*words[: words.index("--set")], "--plugin", path) == 1
-    said = f"error: The disk is full ([Errno {errno.ENOSPC}] full). Free some space, then repeat the command; "
-    assert capsys.readouterr().err.splitlines()[-1] == f"{said}complete files are kept."
+    expected = f"error: The disk is full ([Errno {errno.ENOSPC}] full). Free some space, then repeat the command; "
+    assert capsys.readouterr().err.splitlines()[-1] == f"{expected}complete files are kept."
 
 
 @pytest.mark.parametrize(
-    ("returned", "said"),
+    ("returned", "expected"),
     [
         ("None", "build returned a NoneType, which lacks predict, save, load."),
         ("type('Half', (), {'predict': print})()", "build returned a Half, which lacks save, load."),
     ],
 )
-def test_what_is_no_model_is_named(returned: str, said: str, even: Path, failure: Callable[..., str]) -> None:
-    """Before anything is trained: a model that can't be saved would be found out at the very end."""
-    even.write_text(even.read_text().replace("mmeval.ModelConfig, Even", f"mmeval.ModelConfig, lambda *_: {returned}"))
-    assert failure(even) == f"Plugin even ({even}): {said}"
-
-
-def test_a_torch_model_needs_a_config_that_says_how_to_train_it(
-    net: Callable[[str, str], str], failure: Callable[..., str]
+def test_an_object_that_is_not_a_model_is_refused(
+    returned: str, expected: str, even: Path, failure: Callable[..., str]
 ) -> None:
+    """It is refused before training; saving would fail only at the end."""
+    even.write_text(even.read_text().replace("mmeval.ModelConfig, Even", f"mmeval.ModelConfig, lambda *_: {returned}"))
+    assert failure(even) == f"Plugin even ({even}): {expected}"
+
+
+def test_a_torch_model_needs_a_torch_config(net: Callable[[str, str], str], failure: Callable[..., str]) -> None:
     path = Path(net("False", "pass"))
     path.write_text(path.read_text().replace('"s", Config,', '"s", mmeval.ModelConfig,'))
     assert failure(path) == (
@@ -260,7 +258,7 @@ def test_a_torch_model_needs_a_config_that_says_how_to_train_it(
 
 
 @pytest.mark.parametrize("when", WHEN)
-def test_a_forward_pass_that_fails_is_named(
+def test_errors_of_the_forward_pass_name_the_line(
     when: str, net: Callable[[str, str], str], failure: Callable[..., str]
 ) -> None:
     path = Path(net(WHEN[when], "raise LookupError('lost')"))
@@ -271,7 +269,7 @@ def test_a_forward_pass_that_fails_is_named(
 
 @pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "expected"),
     [
         (
             'logits["colour"] = torch.zeros(len(batch), 9, requires_grad=True)',
@@ -288,17 +286,17 @@ def test_a_forward_pass_that_fails_is_named(
         ("return None", r"forward must return a mmeval\.nn\.Output, it returned a NoneType\."),
     ],
 )
-def test_wrong_logits_are_told_in_words(
-    when: str, wrong: str, said: str, net: Callable[[str, str], str], failure: Callable[..., str], tmp_path: Path
+def test_invalid_logits_are_refused(
+    when: str, wrong: str, expected: str, net: Callable[[str, str], str], failure: Callable[..., str], tmp_path: Path
 ) -> None:
-    """Not as a broadcast that trains on nonsense, nor as an error inside the loss; and no prediction is written."""
+    """Otherwise they might be broadcast, or fail inside the loss; no prediction is written."""
     path = net(WHEN[when], wrong)
-    found = failure(path)
-    assert re.fullmatch(rf"Plugin net \({re.escape(path)}\): {said}", found)
+    message = failure(path)
+    assert re.fullmatch(rf"Plugin net \({re.escape(path)}\): {expected}", message)
     assert list((tmp_path / "run").rglob("*.parquet")) == []
 
 
-def test_logits_that_are_not_finite_are_no_prediction(
+def test_nan_logits_are_refused_in_prediction(
     net: Callable[[str, str], str], failure: Callable[..., str], tmp_path: Path
 ) -> None:
     path = net(WHEN["predicted"], 'logits["colour"] = logits["colour"] * float("nan")')
@@ -306,31 +304,31 @@ def test_logits_that_are_not_finite_are_no_prediction(
     assert list((tmp_path / "run").rglob("*.parquet")) == []
 
 
-def test_logits_that_are_not_finite_from_the_start_are_the_models_own(
+def test_nan_logits_before_the_first_step_are_attributed_to_the_model(
     net: Callable[[str, str], str], failure: Callable[..., str]
 ) -> None:
-    """No learning rate will help; after the first step the advice is to lower it."""
+    """The advice to lower the learning rate is given only after the first step."""
     path = net(WHEN["trained"], 'logits["colour"] = logits["colour"] * float("nan")')
     assert failure(path) == f"Plugin net ({path}): its logits of colour hold NaN or infinity before the first step."
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("facts", "expected"),
     [
         ("return {'model': self}", "the facts that fit returned can't be written as JSON: "),
         ("return [1, 2]", "fit must return a mapping, but returned a list."),
     ],
 )
-def test_facts_that_can_not_be_kept_are_named(
-    facts: str, said: str, broken: Callable[[str, str], Path], failure: Callable[..., str]
+def test_facts_that_are_not_json_are_refused(
+    facts: str, expected: str, broken: Callable[[str, str], Path], failure: Callable[..., str]
 ) -> None:
-    """At the end of the training, before anything else is lost."""
+    """They are checked right after training."""
     path = broken("trained", facts)
-    assert failure(path).startswith(f"Plugin even ({path}): {said}")
+    assert failure(path).startswith(f"Plugin even ({path}): {expected}")
 
 
 @pytest.mark.parametrize("way", ["option", "variable", "variable off", "neither"])
-def test_the_traceback_is_shown_to_who_asks(
+def test_the_traceback_is_shown_on_request(
     way: str,
     broken: Callable[[str, str], Path],
     words: list[object],
@@ -339,33 +337,32 @@ def test_the_traceback_is_shown_to_who_asks(
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The author wants every step, everybody else one sentence; it is the last line either way."""
+    """The last line is always the sentence; authors can ask for the traceback above it."""
     monkeypatch.delenv("MMEVAL_TRACEBACK", raising=False)
     if way.startswith("variable"):
         monkeypatch.setenv("MMEVAL_TRACEBACK", "1" if way == "variable" else "0")
     path = broken("trained", "1 / 0")
     before = ["--traceback"] if way == "option" else []
     assert command(*before, *words[: words.index("--set")], "--plugin", path) == PluginError.exit_code
-    said = capsys.readouterr().err
-    assert said.splitlines()[-1].startswith(f"error: Plugin even ({path}) failed while it was trained, at even.py:")
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith(f"error: Plugin even ({path}) failed while it was trained, at even.py:")
     wanted = way in ("option", "variable")
-    assert ("Traceback (most recent call last)" in said) is wanted
-    assert (f'File "{path}", line {line_of(path, "1 / 0")}, in fit' in said) is wanted
-    assert ("\nZeroDivisionError: division by zero\n" in said) is wanted
+    assert ("Traceback (most recent call last)" in err) is wanted
+    assert (f'File "{path}", line {line_of(path, "1 / 0")}, in fit' in err) is wanted
+    assert ("\nZeroDivisionError: division by zero\n" in err) is wanted
 
 
-def test_a_failure_leaves_no_half_written_run(
+def test_a_failed_new_run_leaves_no_folder(
     broken: Callable[[str, str], Path], failure: Callable[..., str], tmp_path: Path
 ) -> None:
-    """The same command, once the plugin is mended, starts clean."""
     failure(broken("trained", "1 / 0"))
     assert not RunFolder(tmp_path / "run").path.exists()
 
 
-def test_a_function_that_takes_other_arguments_is_the_plugins_fault(
+def test_a_build_with_wrong_arguments_is_attributed_to_the_plugin(
     tmp_path: Path, ask: Callable[..., Request], offer: Callable[..., Manager]
 ) -> None:
-    """No line of its code runs, and yet it isn't mmeval that is to be mended."""
+    """No line of the plugin runs in this case."""
     path = tmp_path / "narrow.py"
     path.write_text(NARROW, encoding="utf-8")
     with pytest.raises(PluginError) as caught:

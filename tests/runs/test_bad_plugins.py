@@ -1,4 +1,4 @@
-"""A plugin that errs must not lead to a wrong number, to a run that can't be finished, or to lost files."""
+"""Faulty plugins: no wrong scores, no run folder that can't be continued, no lost files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Offer = Callable[..., Manager]
 
 
 def plain(blocks: Callable[[int], list[NDArray[np.float32]]]) -> ModelSpec:
-    """A model whose predictions of the task `colour` are the given blocks."""
+    """Return a model whose predictions of the task `colour` are the given blocks."""
 
     class Plain:
         def __init__(self, _config: ModelConfig, _context: ModelContext) -> None: ...
@@ -62,10 +62,10 @@ def even(rows: int, classes: int = 3) -> NDArray[np.float32]:
         (lambda n: [even(n) * np.nan], r"its probabilities of colour contain NaN or infinity, first for example 0\."),
     ],
 )
-def test_bad_predictions_are_refused_before_they_are_a_file(
+def test_invalid_predictions_are_refused_and_not_written(
     blocks: Callable[[int], list[NDArray[np.float32]]], complaint: str, ask: Ask, offer: Offer, tmp_path: Path
 ) -> None:
-    """Half a test split must not be scored as if it were all of it."""
+    """Half a test split must not be scored as if it were complete."""
     with pytest.raises(PluginError, match=complaint):
         run(ask(plugin="plain"), offer(plain(blocks)))
     assert list((tmp_path / "run").rglob("*.parquet")) == []
@@ -81,7 +81,7 @@ def test_bad_predictions_are_refused_before_they_are_a_file(
         (lambda labels, _: 1 / 0, r'The metric "mine" \(test\) failed: ZeroDivisionError: division by zero'),
     ],
 )
-def test_a_metric_that_fails_is_named_and_the_predictions_are_kept(
+def test_a_failing_metric_is_named_and_the_predictions_are_kept(
     per_example: Callable[..., Any], complaint: str, ask: Ask, offer: Offer, tmp_path: Path
 ) -> None:
     metric = MetricSpec(name="mine", summary="fails", per_example=per_example)
@@ -90,7 +90,7 @@ def test_a_metric_that_fails_is_named_and_the_predictions_are_kept(
     assert (tmp_path / "run/predictions/seed-0.parquet").is_file()
 
 
-def test_a_metric_of_a_plugin_may_not_pass_for_a_built_in_one(ask: Ask, offer: Offer) -> None:
+def test_a_plugin_metric_with_a_built_in_name_is_refused(ask: Ask, offer: Offer) -> None:
     metric = MetricSpec(name="top1", summary="impostor", per_example=lambda labels, _: np.ones(len(labels)))
     with pytest.raises(PluginError, match='test registers the metric "top1", which is built into mmeval; its authors'):
         run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
@@ -115,10 +115,10 @@ def register_metrics(register):
 '''
 
 
-def test_scoring_again_keeps_the_metrics_of_the_plugin(
+def test_score_keeps_the_metrics_of_the_plugin(
     words: list[object], command: Callable[..., int], installed: None, tmp_path: Path
 ) -> None:
-    """`mmeval score` loads the plugin that brought a metric, and refuses to drop the metric where it can't."""
+    """`mmeval score` loads the plugin that registers the metric, and fails if it can't."""
     small = words[words.index("--set") :]
     options = ", ".join(f'"{k}": "{v}"' for k, v in (str(w).split("=") for w in small if "=" in str(w)))
     plugin = tmp_path / "mine.py"
@@ -134,7 +134,7 @@ def test_scoring_again_keeps_the_metrics_of_the_plugin(
     assert pq.read_table(folder / "scores.parquet").equals(before)
 
 
-def test_a_stop_by_a_plugin_leaves_no_folder(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_run_that_a_plugin_stops_leaves_no_folder(ask: Ask, offer: Offer, tmp_path: Path) -> None:
     import mmeval
 
     class Guard:
@@ -149,8 +149,7 @@ def test_a_stop_by_a_plugin_leaves_no_folder(ask: Ask, offer: Offer, tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
-def test_a_mistake_in_a_linked_folder_is_the_one_that_is_told(ask: Ask, offer: Offer, tmp_path: Path) -> None:
-    """Cleaning up must not hide what went wrong."""
+def test_cleaning_up_a_linked_folder_does_not_hide_the_error(ask: Ask, offer: Offer, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with pytest.raises(UserError, match='No image encoder is named "foo"'):
@@ -158,13 +157,13 @@ def test_a_mistake_in_a_linked_folder_is_the_one_that_is_told(ask: Ask, offer: O
     assert list((tmp_path / "real").iterdir()) == []
 
 
-def test_an_output_that_cannot_be_made_is_one_sentence(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_created_is_a_user_error(ask: Ask, offer: Offer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=f"--output {tmp_path}/file/run can't be created: Not a directory"):
         run(ask(output=tmp_path / "file" / "run"), offer())
 
 
-def test_a_split_without_labels_is_named(
+def test_a_split_without_labels_is_refused(
     ask: Ask, offer: Offer, monkeypatch: pytest.MonkeyPatch, store: object
 ) -> None:
     monkeypatch.setattr(Examples, "labels", lambda self, task: np.full(len(self), -1))
@@ -172,7 +171,7 @@ def test_a_split_without_labels_is_named(
         run(ask(), offer())
 
 
-def test_ctrl_c_before_the_run_began_says_so(
+def test_ctrl_c_before_the_run_is_one_sentence(
     words: list[object],
     command: Callable[..., int],
     installed: None,
@@ -189,8 +188,8 @@ def test_ctrl_c_before_the_run_began_says_so(
     )
 
 
-def test_a_mistake_on_the_second_call_harms_nothing_that_was_there(ask: Ask, offer: Offer, tmp_path: Path) -> None:
-    """Weights, reports and a file of the user's own survive whatever goes wrong while a run is mended."""
+def test_a_failing_second_call_keeps_existing_files(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+    """Weights, reports and files of the user are kept if an error occurs while a run is repaired."""
     folder = run(ask(plugin="plain"), offer(plain(lambda n: [even(n)])))
     (folder.path / "notes.txt").write_text("mine")
     folder.predictions_file(0).unlink()
@@ -203,7 +202,7 @@ def test_a_mistake_on_the_second_call_harms_nothing_that_was_there(ask: Ask, off
     assert folder.record_file.is_file()
 
 
-def test_two_processes_do_not_write_into_one_folder(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_folder_in_which_another_process_works_is_refused(ask: Ask, offer: Offer, tmp_path: Path) -> None:
     from mmeval.files import digest, lock
     from mmeval.home import home
 
@@ -215,14 +214,14 @@ def test_two_processes_do_not_write_into_one_folder(ask: Ask, offer: Offer, tmp_
 
 
 @pytest.mark.parametrize("values", [[1.5, -0.5, 0.0], [0.5, 0.5, 0.5]])
-def test_what_is_no_distribution_is_no_prediction(values: list[float], ask: Ask, offer: Offer) -> None:
+def test_predictions_that_are_no_distribution_are_refused(values: list[float], ask: Ask, offer: Offer) -> None:
     block = np.array([values], np.float32)
     with pytest.raises(PluginError, match="are negative or don't sum to 1, first for example 0"):
         run(ask(plugin="plain"), offer(plain(lambda n: [block] * n)))
 
 
-def test_another_text_of_a_file_is_another_version(tmp_path: Path) -> None:
-    """An edited plugin must not go on with seeds that its old text has trained."""
+def test_an_edited_file_has_another_version(tmp_path: Path) -> None:
+    """An edited plugin must not continue with seeds that its previous content has trained."""
     path = tmp_path / "mine.py"
     versions = []
     for extra in ("", "# edited\n"):

@@ -1,4 +1,4 @@
-"""`--metric`: a plugin's metric stands wherever the built-in ones do, and is found again when a run is scored anew."""
+"""`--metric`: plugin metrics in scores and reports, and in later calls of `mmeval score`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def register_metrics(register):
 
 @pytest.fixture
 def metric(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a metric as a file."""
+    """Return a function that writes a metric as a Python file."""
 
     def write(name: str, function: str = "truth") -> Path:
         path = tmp_path / f"{name}.py"
@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 @pytest.fixture
 def start(even: Path, installed: None, command: Command, folder: RunFolder) -> Callable[..., int]:
-    """Calls `mmeval run` of the small model on the small data set."""
+    """Return a function that calls `mmeval run` with the small model on the small data set."""
 
     def call(*words: object) -> int:
         return command(
@@ -64,14 +64,14 @@ def start(even: Path, installed: None, command: Command, folder: RunFolder) -> C
 
 @pytest.fixture
 def refused(command: Command, capsys: Capture, folder: RunFolder) -> Refused:
-    """Scores the run with these words, which must be refused and leave the run as it was; returns the sentence."""
+    """Return a function that calls `mmeval score`, which must fail without changes; it returns the message."""
 
     def call(*words: object) -> str:
         before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
         capsys.readouterr()
         assert command("score", folder.path, *words) == 2
         assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
-        (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error: ")]
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
         return line.removeprefix("error: ")
 
     return call
@@ -84,10 +84,10 @@ def scored(folder: RunFolder, metric: str) -> dict[tuple[str, ...], tuple[float,
     return {tuple(row[key] for key in keys): tuple(row[value] for value in values) for row in own}
 
 
-def test_a_metric_stands_wherever_the_built_in_ones_do(
+def test_a_plugin_metric_is_in_every_table_view_and_record(
     start: Command, metric: Callable[..., Path], even: Path, folder: RunFolder, capsys: Capture
 ) -> None:
-    """Every task, language, slice and aggregate, with an interval; in each view; and in the record."""
+    """It has a value and an interval for every task, language, slice and aggregate."""
     path = metric("truth")
     assert start("--metric", path, "--seeds", 2) == 0
     own, top1 = scored(folder, "truth"), scored(folder, "top1")
@@ -110,8 +110,8 @@ def test_a_metric_stands_wherever_the_built_in_ones_do(
     assert f" --metric {path} " in record["command"]
 
 
-def test_what_a_text_model_is_shown_needs_no_saying(start: Command, folder: RunFolder) -> None:
-    """Without --inputs a model gets all that it uses: of this one, texts."""
+def test_a_text_model_needs_no_inputs_option(start: Command, folder: RunFolder) -> None:
+    """Without --inputs a model gets all inputs that it uses."""
     assert start() == 0
     plan = folder.record.plan
     assert plan.protocol.inputs.value == "text"
@@ -125,10 +125,9 @@ def test_a_run_without_metrics_records_none(start: Command, folder: RunFolder) -
     assert (folder.record.metric_plugins, folder.record.metrics) == ([], [])
 
 
-def test_a_metric_is_asked_for_by_name(
+def test_metrics_are_named_by_plugin_or_file(
     start: Command, metric: Callable[..., Path], install: Callable[[str, str, str], None], folder: RunFolder
 ) -> None:
-    """An installed one; two at once stand side by side."""
     install("metrics", "sure", METRIC.format(name="sure", function="lambda labels, p: p.max(1).astype(float)"))
     path = metric("truth")
     assert start("--metric", "sure", "--metric", path) == 0
@@ -138,31 +137,30 @@ def test_a_metric_is_asked_for_by_name(
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "expected"),
     [
         ("sur", 'No metric is named "sur". Did you mean "sure"? `mmeval plugins` lists all.'),
         ("./gone.py", "--metric gone.py: there is no such file."),
     ],
 )
-def test_an_unknown_metric_is_found_before_the_work_begins(
+def test_an_unknown_metric_is_refused_before_training(
     word: str,
-    said: str,
+    expected: str,
     start: Command,
     install: Callable[[str, str, str], None],
     folder: RunFolder,
     capsys: Capture,
 ) -> None:
-    """Not after hours of training."""
     install("metrics", "sure", METRIC.format(name="sure", function="truth"))
     assert start("--metric", word) == 2
-    assert capsys.readouterr().err == f"error: {said}\n"
+    assert capsys.readouterr().err == f"error: {expected}\n"
     assert not folder.path.exists()
 
 
 def test_a_metric_is_added_to_a_finished_run(
     start: Command, metric: Callable[..., Path], command: Command, folder: RunFolder, capsys: Capture
 ) -> None:
-    """A new idea of what to measure costs no training, and a later `mmeval score` keeps it."""
+    """A new metric needs no training, and later calls of `mmeval score` keep it."""
     first = metric("first")
     assert start("--metric", first) == 0
     shutil.rmtree(folder.path / "models")
@@ -181,10 +179,9 @@ def test_a_metric_is_added_to_a_finished_run(
         assert folder.record == record
 
 
-def test_a_metric_of_its_own_needs_no_model_to_be_scored(
+def test_score_needs_neither_model_nor_data_set_for_a_metric(
     start: Command, metric: Callable[..., Path], command: Command, folder: RunFolder, even: Path
 ) -> None:
-    """The predictions and the metric are enough, on a machine that has neither the plugin nor the data set."""
     assert start() == 0
     even.unlink()
     path = metric("truth")
@@ -193,26 +190,24 @@ def test_a_metric_of_its_own_needs_no_model_to_be_scored(
     assert scored(folder, "truth").keys() == scored(folder, "top1").keys()
 
 
-def test_a_metric_that_is_gone_is_named(
-    start: Command, metric: Callable[..., Path], refused: Refused, even: Path
-) -> None:
-    """Not dropped without a word: the report would lack a column that was sent to somebody."""
+def test_a_missing_metric_is_refused(start: Command, metric: Callable[..., Path], refused: Refused, even: Path) -> None:
+    """Otherwise the new report would silently lack a column."""
     path = metric("truth")
     assert start("--metric", path) == 0
     path.write_text(METRIC.format(name="renamed", function="truth"))
-    said = refused("--metric", path)
-    assert said == f'The metric "truth" of this run is no longer registered by {even} and {path}.'
+    message = refused("--metric", path)
+    assert message == f'The metric "truth" of this run is no longer registered by {even} and {path}.'
     path.unlink()
     assert refused("--metric", path) == f"--metric {path}: there is no such file."
 
 
-def test_a_metric_that_is_unknown_changes_nothing(start: Command, refused: Refused) -> None:
+def test_an_unknown_metric_changes_nothing(start: Command, refused: Refused) -> None:
     assert start() == 0
     assert refused("--metric", "zzz") == 'No metric is named "zzz". `mmeval plugins` lists all.'
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "expected"),
     [
         ("lambda labels, p: 1 / 0", r'The metric "bad" \(.*bad\.py\) failed: ZeroDivisionError: division by zero'),
         (
@@ -225,29 +220,29 @@ def test_a_metric_that_is_unknown_changes_nothing(start: Command, refused: Refus
         ),
     ],
 )
-def test_a_metric_that_fails_changes_nothing(
-    function: str, said: str, start: Command, metric: Callable[..., Path], refused: Refused
+def test_a_failing_metric_changes_nothing(
+    function: str, expected: str, start: Command, metric: Callable[..., Path], refused: Refused
 ) -> None:
-    """NaN too: languages that have one would be left out of the mean, and it would look better than it is."""
+    """NaN is refused too: a language with NaN would be left out of the mean, which might then be too high."""
     assert start() == 0
-    assert re.search(said, refused("--metric", metric("bad", function)))
+    assert re.search(expected, refused("--metric", metric("bad", function)))
 
 
 @pytest.mark.parametrize("change", ["labels.fill(0)", "p.fill(0)"])
-def test_a_metric_can_not_change_what_others_see(
+def test_a_metric_cannot_change_its_arguments(
     change: str, start: Command, metric: Callable[..., Path], refused: Refused
 ) -> None:
-    """Some compute in place; top-1 and the metrics after them must not be of what they leave behind."""
+    """Later metrics get the same arrays."""
     assert start() == 0
     path = metric("greedy", f"lambda labels, p: [{change}, p.max(1)][1]")
-    said = refused("--metric", path)
-    assert said == f'The metric "greedy" ({path}) failed: ValueError: assignment destination is read-only'
+    message = refused("--metric", path)
+    assert message == f'The metric "greedy" ({path}) failed: ValueError: assignment destination is read-only'
 
 
-def test_a_finished_run_says_how_a_metric_is_added(
+def test_run_with_a_new_metric_on_a_finished_run_names_score(
     start: Command, metric: Callable[..., Path], folder: RunFolder, capsys: Capture
 ) -> None:
-    """Repeating the command with one more --metric would otherwise end well, and without it."""
+    """Otherwise the command would succeed without adding the metric."""
     assert start() == 0
     before = folder.record_file.read_bytes()
     path = metric("truth")
@@ -260,10 +255,9 @@ def test_a_finished_run_says_how_a_metric_is_added(
     assert folder.record_file.read_bytes() == before
 
 
-def test_values_are_those_of_the_predictions(
+def test_metric_values_are_means_over_examples(
     finished: RunFolder, metric: Callable[..., Path], command: Command
 ) -> None:
-    """Of a model that has learned something: the mean over the examples of a language, nothing else."""
     assert command("score", finished.path, "--metric", metric("truth")) == 0
     rows = pq.read_table(finished.predictions_file(0)).to_pylist()
     classes = ("red", "green", "blue")
@@ -271,10 +265,10 @@ def test_values_are_those_of_the_predictions(
     assert scored(finished, "truth")["colour", "ja", "all", "0"][0] == pytest.approx(np.mean(own))
 
 
-def test_the_record_says_which_text_of_a_metric_scored(
+def test_a_changed_metric_file_is_noted(
     start: Command, metric: Callable[..., Path], command: Command, folder: RunFolder, capsys: Capture
 ) -> None:
-    """An edited file gives other values under the same name, so it is said."""
+    """An edited file may give other values under the same name."""
     path = metric("truth")
     assert start("--metric", path) == 0
     before = folder.record.metric_origins
@@ -285,5 +279,5 @@ def test_the_record_says_which_text_of_a_metric_scored(
     assert command("score", folder.path, "--metric", path) == 0
     now = folder.record.metric_origins
     assert now != before
-    said = f"The metric truth was {before['truth']} when this run was scored; now it is {now['truth']}.\n"
-    assert said in capsys.readouterr().err
+    expected = f"The metric truth was {before['truth']} when this run was scored; now it is {now['truth']}.\n"
+    assert expected in capsys.readouterr().err

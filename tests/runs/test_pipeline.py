@@ -1,4 +1,4 @@
-"""The whole way, from names to a run folder, with everything that a plugin may bring along."""
+"""The run pipeline from a request to a run folder, with plugins of every kind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KEY = ("colour", "all", "all", "top1")
 
 
 class Uniform:
-    """A zero-shot model at the plain level: no torch, no ``fit``."""
+    """A model without torch and without ``fit``: the same probability for every class."""
 
     def __init__(self, _config: ModelConfig, context: ModelContext) -> None:
         self.context = context
@@ -51,7 +51,7 @@ class Uniform:
 
 
 class Prior(Uniform):
-    """Gives every example the class frequencies of the training split."""
+    """A model that predicts the class frequencies of the training split."""
 
     def fit(self, train: Examples, _validation: Examples, _context: FitContext) -> Mapping[str, Any]:
         counts = {task.name: np.bincount(train.labels(task.name) + 1)[1:] for task in self.context.tasks}
@@ -95,7 +95,7 @@ def predictions(folder: RunFolder, seed: int = 0) -> dict[str, list[Any]]:
     return pq.read_table(folder.predictions_file(seed)).to_pydict()
 
 
-def test_a_run_leaves_the_promised_files_and_nothing_else(ask: Ask, offer: Offer) -> None:
+def test_a_run_folder_has_exactly_the_documented_files(ask: Ask, offer: Offer) -> None:
     folder = run(ask(), offer())
     assert files(folder) == FILES | SEED_FILES
     record = json.loads(folder.record_file.read_text())
@@ -108,11 +108,11 @@ def test_a_run_leaves_the_promised_files_and_nothing_else(ask: Ask, offer: Offer
     assert record["command"].startswith("mmeval run --plugin embracenet --dataset colours --set image_encoder=")
 
 
-def test_two_seeds_are_scored_each_and_on_average(finished: RunFolder) -> None:
+def test_seeds_are_scored_one_by_one_and_as_a_mean(finished: RunFolder) -> None:
     rows = scores(finished)
     assert {row["seed"] for row in rows} == {"0", "1", "mean"}
-    one = [row["value"] for row in rows if tuple(row[key] for key in COLUMNS) == KEY]
-    assert one[2] == pytest.approx((one[0] + one[1]) / 2)
+    values = [row["value"] for row in rows if tuple(row[key] for key in COLUMNS) == KEY]
+    assert values[2] == pytest.approx((values[0] + values[1]) / 2)
     assert "|seeds:2|" in finished.record.plan.signature
     assert predictions(finished, 0) != predictions(finished, 1)
 
@@ -133,18 +133,18 @@ def test_a_saved_model_predicts_what_the_run_predicted(finished: RunFolder, offe
 
 @pytest.mark.parametrize("inputs", [Inputs.IMAGE, Inputs.TEXT])
 def test_a_model_is_trained_and_tested_on_one_modality(inputs: Inputs, ask: Ask, offer: Offer) -> None:
-    """Examples that differ only in what is hidden must get the same prediction."""
+    """Examples that differ only in the hidden modality must get the same prediction."""
     folder = run(ask(inputs=inputs), offer())
     assert f"|{inputs.value}|" in folder.record.plan.signature
     assert {row["inputs"] for row in scores(folder)} == {inputs.value}
     assert f"--inputs {inputs.value}" in folder.record.command
     rows = predictions(folder)
-    of = dict(zip(rows["id"], rows["colour:probabilities"], strict=True))
-    same_image = of["test1/de"] == of["test1/en"]
+    prediction = dict(zip(rows["id"], rows["colour:probabilities"], strict=True))
+    same_image = prediction["test1/de"] == prediction["test1/en"]
     assert same_image is (inputs is Inputs.IMAGE)
 
 
-def test_a_trial_says_that_it_is_one(ask: Ask, offer: Offer) -> None:
+def test_a_limited_run_is_marked_as_a_trial(ask: Ask, offer: Offer) -> None:
     folder = run(ask(limit=9, plugin="prior"), offer(spec(Prior)))
     assert "|limit:9|" in folder.record.plan.signature
     assert len(predictions(folder)["id"]) == 9
@@ -154,7 +154,7 @@ def test_a_trial_says_that_it_is_one(ask: Ask, offer: Offer) -> None:
 
 
 @pytest.mark.parametrize("model", [Prior, Uniform])
-def test_a_model_without_torch_goes_the_whole_way(model: type, ask: Ask, offer: Offer) -> None:
+def test_a_model_without_torch_is_trained_saved_and_loaded(model: type, ask: Ask, offer: Offer) -> None:
     manager = offer(spec(model))
     folder = run(ask(plugin=model.__name__.lower()), manager)
     own = {"models/seed-0/shares.json"} if model is Prior else set()
@@ -166,12 +166,12 @@ def test_a_model_without_torch_goes_the_whole_way(model: type, ask: Ask, offer: 
     assert again == predictions(folder)["colour:probabilities"]
 
 
-def test_facts_of_a_plain_model_are_kept(ask: Ask, offer: Offer) -> None:
+def test_facts_that_fit_returns_are_recorded(ask: Ask, offer: Offer) -> None:
     folder = run(ask(plugin="prior"), offer(spec(Prior)))
     assert folder.record.seeds["0"]["shares"]["colour"] == pytest.approx([1 / 3] * 3)
 
 
-def test_a_metric_of_a_plugin_stands_beside_the_built_in_ones(ask: Ask, offer: Offer) -> None:
+def test_a_plugin_metric_is_in_scores_and_reports(ask: Ask, offer: Offer) -> None:
     def confidence(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
         return probabilities.max(1).astype(np.float64)
 
@@ -184,7 +184,7 @@ def test_a_metric_of_a_plugin_stands_beside_the_built_in_ones(ask: Ask, offer: O
     assert "| sureness |" in folder.readme_file.read_text()
 
 
-def test_plugins_look_at_a_run_before_and_after(ask: Ask, offer: Offer) -> None:
+def test_hooks_are_called_before_and_after_a_run(ask: Ask, offer: Offer) -> None:
     seen: list[str] = []
 
     class Watcher:
@@ -202,7 +202,7 @@ def test_plugins_look_at_a_run_before_and_after(ask: Ask, offer: Offer) -> None:
     assert seen == ["before colours", "after colours True"]
 
 
-def test_a_plugin_can_stop_a_run_before_anything_is_built(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_hook_can_stop_a_run_before_training(ask: Ask, offer: Offer, tmp_path: Path) -> None:
     class Guard:
         @mmeval.hookimpl
         def before_run(self, run: Any) -> None:
@@ -215,7 +215,7 @@ def test_a_plugin_can_stop_a_run_before_anything_is_built(ask: Ask, offer: Offer
     assert not (tmp_path / "run" / "models").exists()
 
 
-def test_a_model_of_texts_is_not_shown_images_by_mistake(ask: Ask, offer: Offer) -> None:
+def test_inputs_that_the_model_does_not_use_are_refused(ask: Ask, offer: Offer) -> None:
     manager = offer(spec(Prior, inputs=("text",)))
     with pytest.raises(UserError) as caught:
         run(ask(plugin="prior", inputs=Inputs.IMAGE_TEXT), manager)

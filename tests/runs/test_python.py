@@ -1,4 +1,4 @@
-"""``mmeval.run``, ``mmeval.open_run`` and what a run folder gives in Python."""
+"""``mmeval.run``, ``mmeval.open_run`` and the run folder in Python."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def requested(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     return requests
 
 
-def test_run_without_arguments_asks_for_the_default_run(requested: list[Request]) -> None:
+def test_run_without_arguments_is_the_default_request(requested: list[Request]) -> None:
     mmeval.run()
     assert requested == [Request()]
 

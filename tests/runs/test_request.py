@@ -1,4 +1,4 @@
-"""What a user asks for, and the command line that asks for the same: it stands in every report."""
+"""Requests for runs, and the equivalent command line, which every report shows."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ requests = st.builds(
 
 
 @pytest.fixture
-def asked(command: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Request]:
-    """Types a command line; gives what it asks for."""
-    seen: list[Request] = []
+def parse(command: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Request]:
+    """Return a function that parses a command line and returns its request."""
+    requests: list[Request] = []
 
-    def walk(request: Request) -> None:
-        seen.append(request)
-        raise UserError("far enough")
+    def run(request: Request) -> None:
+        requests.append(request)
+        raise UserError("stop here")
 
-    monkeypatch.setattr("mmeval.runs.pipeline.run", walk)
+    monkeypatch.setattr("mmeval.runs.pipeline.run", run)
 
-    def of(line: str) -> Request:
+    def parse(line: str) -> Request:
         program, *rest = shlex.split(line)
         assert program == "mmeval"
         assert command(*rest) == UserError.exit_code
-        return seen.pop()
+        return requests.pop()
 
-    return of
+    return parse
 
 
-def test_nothing_said_is_the_default(asked: Callable[[str], Request]) -> None:
-    assert asked("mmeval run") == Request()
+def test_no_options_give_the_default_request(parse: Callable[[str], Request]) -> None:
+    assert parse("mmeval run") == Request()
     assert Request().command() == "mmeval run --plugin embracenet --dataset emoji14"
 
 
-def test_the_options_of_a_table_stand_in_the_command(asked: Callable[[str], Request]) -> None:
+def test_the_command_has_the_options_of_a_table(parse: Callable[[str], Request]) -> None:
     request = Request(
         dataset=DatasetRequest("table:a.csv", columns="label=b", language="de", images=Path("p"), encoding="cp1250")
     )
@@ -67,11 +67,11 @@ def test_the_options_of_a_table_stand_in_the_command(asked: Callable[[str], Requ
         "--encoding cp1250"
     )
     assert request.command() == line
-    assert asked(line) == request
+    assert parse(line) == request
 
 
-def test_every_option_stands_in_the_command(asked: Callable[[str], Request]) -> None:
-    """In an order that can be read, and with quotes where a shell needs them."""
+def test_the_command_has_every_option(parse: Callable[[str], Request]) -> None:
+    """Options are in a readable order, and quoted where a shell needs it."""
     request = Request(
         plugin="./my model.py",
         dataset=DatasetRequest("./data.py"),
@@ -90,43 +90,43 @@ def test_every_option_stands_in_the_command(asked: Callable[[str], Request]) -> 
         "--device cuda:1"
     )
     assert request.command() == line
-    assert asked(line) == request
-    assert asked(f"{line} --output runs/mine").output == Path("runs/mine")
+    assert parse(line) == request
+    assert parse(f"{line} --output runs/mine").output == Path("runs/mine")
 
 
 @given(requests)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_command_asks_for_the_same(asked: Callable[[str], Request], request: Request) -> None:
-    """Whoever copies it out of a report must not get another run."""
-    assert asked(request.command()) == request
+def test_the_command_gives_the_same_request(parse: Callable[[str], Request], request: Request) -> None:
+    """A user who copies the command from a report must get the same run."""
+    assert parse(request.command()) == request
 
 
 @pytest.mark.parametrize(
-    ("uses", "shown"),
+    ("uses", "inputs"),
     [(TEXT, Inputs.TEXT), (IMAGE, Inputs.IMAGE), (BOTH, Inputs.IMAGE_TEXT), (BOTH[::-1], Inputs.IMAGE_TEXT)],
 )
-def test_a_model_is_shown_all_that_it_uses(uses: tuple[str, ...], shown: Inputs) -> None:
-    """A model of texts needs no --inputs text, and has no score of images that it never saw."""
+def test_a_model_gets_all_inputs_that_it_uses(uses: tuple[str, ...], inputs: Inputs) -> None:
+    """A text model needs no --inputs text, and its scores are not labelled image+text."""
     spec = SimpleNamespace(name="x", inputs=uses)
-    assert inputs_of(spec, None) is shown
-    assert inputs_of(spec, shown) is shown
+    assert inputs_of(spec, None) is inputs
+    assert inputs_of(spec, inputs) is inputs
 
 
-@pytest.mark.parametrize("asked_for", [Inputs.IMAGE, Inputs.TEXT])
-def test_a_model_of_both_may_be_shown_one(asked_for: Inputs) -> None:
-    assert inputs_of(SimpleNamespace(name="x", inputs=BOTH), asked_for) is asked_for
+@pytest.mark.parametrize("requested", [Inputs.IMAGE, Inputs.TEXT])
+def test_a_multimodal_model_may_get_one_modality(requested: Inputs) -> None:
+    assert inputs_of(SimpleNamespace(name="x", inputs=BOTH), requested) is requested
 
 
 @pytest.mark.parametrize(
-    ("uses", "wanted", "said"),
+    ("uses", "requested", "expected"),
     [
         (TEXT, Inputs.IMAGE, "--inputs image: x uses text only; leave --inputs out."),
         (TEXT, Inputs.IMAGE_TEXT, "--inputs image+text: x uses text only; leave --inputs out."),
         (IMAGE, Inputs.TEXT, "--inputs text: x uses image only; leave --inputs out."),
     ],
 )
-def test_what_a_model_does_not_use_is_not_shown(uses: tuple[str, ...], wanted: Inputs, said: str) -> None:
-    """Else a table would say of a model of texts that it saw images."""
+def test_inputs_that_a_model_does_not_use_are_refused(uses: tuple[str, ...], requested: Inputs, expected: str) -> None:
+    """Otherwise a table would claim that a text model uses images."""
     with pytest.raises(UserError) as caught:
-        inputs_of(SimpleNamespace(name="x", inputs=uses), wanted)
-    assert str(caught.value) == said
+        inputs_of(SimpleNamespace(name="x", inputs=uses), requested)
+    assert str(caught.value) == expected

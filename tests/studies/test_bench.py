@@ -1,4 +1,4 @@
-"""``mmeval bench``: a run per plugin and input, one table; what is done stays, what fails doesn't stop the others."""
+"""``mmeval bench``: one run per plugin and inputs, one table; finished runs are kept after failures."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mmeval.record import Record
 from mmeval.report.content import Content, Estimate
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.request import Request
-from mmeval.studies.bench.entries import plugins_of
+from mmeval.studies.bench.entries import parse_plugins
 from mmeval.studies.bench.table import BenchmarkRow, markdown, table_lines
 
-MODEL = '''"""Says the class whose number is the length of the text, or shows the image's presence."""
+MODEL = '''"""Predicts the class by the length of the text and the presence of an image."""
 import numpy as np
 
 import mmeval
@@ -64,21 +64,21 @@ def models(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-def number(value: float) -> Estimate:
+def estimate(value: float) -> Estimate:
     return Estimate(value, value - 0.1, value + 0.1, 9)
 
 
 def row(
     plugin: str, mean: float, image: float | None = None, text: float | None = None, floor: float = 0.5
 ) -> BenchmarkRow:
-    baselines = {k: number(v) for k, v in ((Inputs.IMAGE, image), (Inputs.TEXT, text)) if v is not None}
+    baselines = {k: estimate(v) for k, v in ((Inputs.IMAGE, image), (Inputs.TEXT, text)) if v is not None}
     return BenchmarkRow(
-        plugin, "tiny", "t", number(mean), number(mean - 0.02), "ko", 12.3, "sig", baselines, number(floor)
+        plugin, "tiny", "t", estimate(mean), estimate(mean - 0.02), "ko", 12.3, "sig", baselines, estimate(floor)
     )
 
 
 @pytest.mark.parametrize(
-    ("one", "verdict"),
+    ("result", "verdict"),
     [
         (row("a", 0.8, 0.7, 0.6), "yes"),
         (row("a", 0.7, 0.7, 0.6), "no: image"),
@@ -87,9 +87,9 @@ def row(
         (row("tfidf", 0.5), "–"),
     ],
 )
-def test_a_model_that_gains_nothing_is_called_so(one: BenchmarkRow, verdict: str) -> None:
-    """A fusion that is no better than one of its baselines, or than tf-idf, must not look like a success."""
-    assert one.verdict == verdict
+def test_the_verdict_names_the_baselines_that_a_model_does_not_beat(result: BenchmarkRow, verdict: str) -> None:
+    """A model that is no better than a unimodal baseline or tf-idf must not look like a success."""
+    assert result.verdict == verdict
 
 
 def test_the_page_has_command_table_signatures_and_failures() -> None:
@@ -103,16 +103,16 @@ def test_the_page_has_command_table_signatures_and_failures() -> None:
 
 
 @pytest.mark.parametrize("text", ["", ",", "a,b,a"])
-def test_names_that_say_nothing_or_twice_the_same_are_refused(text: str) -> None:
+def test_empty_and_repeated_plugin_names_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="each name once"):
-        plugins_of(text)
+        parse_plugins(text)
 
 
-def test_all_are_those_that_are_installed() -> None:
-    assert {"embracenet", "tfidf"} <= set(plugins_of("all"))
+def test_all_means_every_installed_plugin() -> None:
+    assert {"embracenet", "tfidf"} <= set(parse_plugins("all"))
 
 
-def test_a_benchmark_goes_on_where_it_stopped_and_past_what_fails(
+def test_a_benchmark_continues_after_failures_and_keeps_finished_runs(
     command: Callable[..., int],
     installed: None,
     models: Callable[..., str],
@@ -126,11 +126,11 @@ def test_a_benchmark_goes_on_where_it_stopped_and_past_what_fails(
         models("bad", ("text",), broken=True),
     )
     words = ["bench", "colours", "--plugins", f"{both},{bad},{text}", "--output", tmp_path / "out", "--seeds", 2]
-    assert command(*words) == 1, "a job that goes on as if all were well would publish half a table"
+    assert command(*words) == 1, "otherwise a job would publish half a table"
     out, err = capsys.readouterr()
     assert err.endswith("1 of 5 runs failed: bad-text.\n")
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {
-        "bad-text",  # its trained model stays
+        "bad-text",  # its trained model is kept
         "both-image-text",
         "both-image",
         "both-text",
@@ -148,10 +148,10 @@ def test_a_benchmark_goes_on_where_it_stopped_and_past_what_fails(
     assert (tmp_path / "out" / "README.md").read_text(encoding="utf-8") == page
 
 
-def test_d2_a_benchmark_goes_on_with_a_folder_that_a_killed_process_left(
+def test_d2_a_benchmark_continues_in_a_folder_with_temporaries_of_a_killed_process(
     command: Callable[..., int], installed: None, models: Callable[..., str], tmp_path: Path
 ) -> None:
-    """That model was left out of the table for good."""
+    """The model of that folder was missing from the table for good."""
     folder = tmp_path / "out" / "worded-text"
     folder.mkdir(parents=True)
     (folder / ".plan.json.a1b2c3d4.partial").write_text("")
@@ -162,7 +162,7 @@ def test_d2_a_benchmark_goes_on_with_a_folder_that_a_killed_process_left(
 
 
 @pytest.mark.parametrize("wrong", ["locked", "damaged"])
-def test_d2_a_run_folder_that_cannot_be_used_does_not_stop_the_others(
+def test_d2_an_unusable_run_folder_does_not_stop_the_other_runs(
     wrong: str,
     command: Callable[..., int],
     installed: None,
@@ -171,7 +171,7 @@ def test_d2_a_run_folder_that_cannot_be_used_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What the system refuses in one folder is no reason to throw away the table of the others."""
+    """An error of the system in one folder must not cost the table of the others."""
     import mmeval.studies.bench.run as module
 
     real, real_content = module.run, RunFolder.content
@@ -197,10 +197,10 @@ def test_d2_a_run_folder_that_cannot_be_used_does_not_stop_the_others(
     assert "| second |" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_half_is_not_taken_for_the_model_that_failed(
+def test_a_unimodal_baseline_is_not_shown_as_its_failed_model(
     command: Callable[..., int], installed: None, models: Callable[..., str], tmp_path: Path
 ) -> None:
-    """Its score stood in the table as the score of the whole model."""
+    """The table showed the score of the baseline as that of the model."""
     path = Path(models("both", ("image", "text")))
     seen = "seen = np.array([len(t) for t in examples.texts])"
     path.write_text(
@@ -214,7 +214,7 @@ def test_a_half_is_not_taken_for_the_model_that_failed(
     assert "- `both-image-text`: " in page
 
 
-def test_where_nothing_could_be_done_the_reason_is_said(
+def test_a_benchmark_in_which_all_runs_fail_names_the_reason(
     command: Callable[..., int],
     installed: None,
     models: Callable[..., str],
@@ -224,5 +224,5 @@ def test_where_nothing_could_be_done_the_reason_is_said(
     bad = models("bad", ("text",), broken=True)
     assert command("bench", "colours", "--plugins", bad, "--output", tmp_path / "out") == 2
     err = capsys.readouterr().err
-    assert "No run of the benchmark could be done: " in err
+    assert "All runs of the benchmark failed, the first one because: " in err
     assert "no luck" in err

@@ -1,1 +1,1 @@
-"""A benchmark: every model on one data set, side by side in one table."""
+"""A benchmark: several models on one data set, compared in one table."""

@@ -1,4 +1,4 @@
-"""Which runs a benchmark consists of."""
+"""The runs of a benchmark."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mmeval.runs.request import Request
 
 @dataclass(frozen=True)
 class Entry:
-    """One run: a plugin, shown one kind of input."""
+    """One run of a benchmark: a plugin with certain inputs."""
 
     plugin: str
-    """As typed."""
+    """The plugin as typed: a name or the path of a Python file."""
     inputs: Inputs
     request: Request
     is_baseline: bool = False
-    """Whether this is a unimodal baseline: a model that uses two modalities, trained on one of them alone."""
+    """Whether this is a unimodal baseline: a model that uses image and text, trained on one of them alone."""
 
     @property
     def folder(self) -> Path:
-        """Its run folder."""
+        """The run folder."""
         assert self.request.output is not None
         return self.request.output
 
@@ -38,7 +38,7 @@ def parse_plugins(text: str) -> list[str]:
         UserError: there is no name, or a name occurs twice.
     """
     if text == "all":
-        return [one.name for one in installed("model")]
+        return [plugin.name for plugin in installed("model")]
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names or len(set(names)) < len(names):
         raise UserError(f'--plugins "{text}": write all, or each name once with commas between them.')
@@ -48,7 +48,7 @@ def parse_plugins(text: str) -> list[str]:
 def entries_of(
     plugins: Sequence[str], base: Request, output: Path, manager: Manager, *, baselines: bool
 ) -> list[Entry]:
-    """List the runs: each plugin on all inputs that it uses and, with ``baselines``, its unimodal baselines (one seed).
+    """Return the runs: each plugin on all its inputs and, with ``baselines``, its unimodal baselines with one seed.
 
     Raises:
         UserError: a plugin can't be loaded.

@@ -1,4 +1,4 @@
-"""Run a benchmark: one run after the other, so that a failure of one does not stop the others."""
+"""Running a benchmark: one run after the other; a run that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from mmeval.system_errors import system_error_message
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The result of a benchmark: a run folder per model and input, and one table of them all."""
+    """The result of a benchmark: a run folder per model and inputs, and one table of all models."""
 
     path: Path
     """The folder that holds the run folders, ``README.md`` and ``scores.parquet``."""
     rows: list[BenchmarkRow]
-    """The table: a row per model, best first."""
+    """The table, one row per model, best first."""
     failures: dict[str, str]
-    """Why a run failed, by the name of its folder."""
+    """Reasons of failed runs, by the name of the run folder."""
 
     @property
     def scores(self) -> pa.Table:
@@ -42,12 +42,12 @@ class Benchmark:
 
     @property
     def report_path(self) -> Path:
-        """The table as a Markdown page."""
+        """Path of the Markdown page with the table."""
         return self.path / "README.md"
 
     @property
     def scores_file(self) -> Path:
-        """The scores of all finished runs."""
+        """Path of the scores of all finished runs."""
         return self.path / "scores.parquet"
 
     def _repr_html_(self) -> str:
@@ -81,7 +81,7 @@ def bench(
         dataset_options: ``source``, ``allow_mismatch``, ``columns``, ``language``, ``images``, ``encoding``.
 
     Raises:
-        UserError: a name or option is wrong, or no run could be done.
+        UserError: a name or option is wrong, or all runs failed.
     """
     request = DatasetRequest.of(dataset, **dataset_options)
     names = parse_plugins(plugins if isinstance(plugins, str) else ",".join(plugins))
@@ -101,9 +101,9 @@ def default_output(dataset: DatasetRequest) -> Path:
 
 
 def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> Benchmark:
-    """Do the runs that are missing, then write ``README.md`` and ``scores.parquet`` into ``output``.
+    """Do the missing runs, then write ``README.md`` and ``scores.parquet`` into ``output``.
 
-    Finished runs are left as they are, and an unfinished run continues. A plugin whose run on all inputs failed has no
+    Finished runs are not changed, and an unfinished run continues. A plugin whose run on all inputs failed has no
     row, even if its unimodal baselines are done.
 
     Args:
@@ -112,23 +112,26 @@ def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> Bench
         command: the command line that repeats the benchmark, for its page.
 
     Raises:
-        UserError: no run could be done.
+        UserError: all runs failed.
+        Stopped: the user pressed Ctrl-C.
     """
     failures: dict[str, str] = {}
     contents: dict[Entry, Content] = {}
     for number, entry in enumerate(entries, 1):
         note(f"[{number} of {len(entries)}] {entry.plugin}, {entry.inputs.value}")
         try:
-            # A manager of its own: what one plugin brings must not be there for another.
+            # Each run gets its own manager, so that one plugin's registrations don't reach another run.
             folder = run(entry.request, Manager())
             contents[entry] = folder.content()
         except Stopped:
-            raise Stopped(f"Stopped. {number - 1} of {len(entries)} runs are done; the same command goes on.") from None
+            raise Stopped(
+                f"Stopped. {number - 1} of {len(entries)} runs are finished; repeat the command to continue."
+            ) from None
         except Exception as error:
-            failures[entry.folder.name] = _why(error)
-            note(f"{entry.folder.name} failed: {_why(error)}")
+            failures[entry.folder.name] = reason = _reason(error)
+            note(f"{entry.folder.name} failed: {reason}")
     if not contents:
-        raise UserError(f"No run of the benchmark could be done: {next(iter(failures.values()))}")
+        raise UserError(f"All runs of the benchmark failed, the first one because: {next(iter(failures.values()))}")
     rows = rows_of(contents)
     benchmark = Benchmark(output, rows, failures)
     write_text(benchmark.report_path, markdown(rows, failures, command))
@@ -136,11 +139,11 @@ def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> Bench
     return benchmark
 
 
-def _why(error: Exception) -> str:
-    """Why a run failed.
+def _reason(error: Exception) -> str:
+    """Return the reason of a failed run.
 
     Raises:
-        Exception: what the next run won't survive either (a full disk), or a defect of the program.
+        Exception: the given error, if the disk is full, since the next run would fail too, or if it is a bug.
     """
     if isinstance(error, UserError):
         return str(error)

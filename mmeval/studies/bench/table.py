@@ -1,4 +1,4 @@
-"""The table of a benchmark: a row per plugin, with what it makes of each modality alone."""
+"""The table of a benchmark: one row per plugin, with its score and its unimodal baselines."""
 
 from __future__ import annotations
 
@@ -18,57 +18,67 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FLOOR = "tfidf"
-"""The plugin that every other one has to beat."""
+"""The plugin that serves as a baseline for all others."""
 METRIC = "top1"
-HEADINGS = ("model", "preset", "mean of languages", "95 %", "worst language", "image", "text", "beats both", "train s")
+HEADINGS = (
+    "model",
+    "preset",
+    "mean over languages",
+    "95 %",
+    "worst language",
+    "image",
+    "text",
+    "beats baselines",
+    "train (s)",
+)
 
 
 @dataclass
 class BenchmarkRow:
-    """One plugin."""
+    """The scores of one plugin on the first task, and the baselines that it is compared with."""
 
     plugin: str
     preset: str
     task: str
     mean: Estimate
-    """Mean over languages, of all inputs that the plugin uses."""
+    """Mean over languages of top-1, with all inputs that the plugin uses."""
     worst: Estimate
     worst_language: str
     seconds: float
-    """Fitting and predicting with one seed, on average."""
+    """Duration of training and prediction in seconds, the mean over seeds."""
     signature: str
     baselines: dict[Inputs, Estimate] = field(default_factory=dict)
-    """The same mean with one modality alone."""
+    """Mean over languages of the unimodal baselines."""
     floor: Estimate | None = None
-    """That of tf-idf, where it was run too."""
+    """Mean over languages of tf-idf, if it is part of the benchmark."""
 
     @property
     def beaten_by(self) -> list[str]:
-        """Names of the unimodal baselines, and tf-idf, whose mean is at least this model's mean."""
-        rivals = {inputs.value: number for inputs, number in self.baselines.items()}
+        """Names of the baselines (unimodal ones and tf-idf) whose mean is at least this model's mean."""
+        rivals = {inputs.value: estimate for inputs, estimate in self.baselines.items()}
         if self.floor and self.plugin != FLOOR:
             rivals[FLOOR] = self.floor
-        return [name for name, number in rivals.items() if number.value >= self.mean.value]
+        return [name for name, estimate in rivals.items() if estimate.value >= self.mean.value]
 
     @property
     def verdict(self) -> str:
-        """``yes``, or what it doesn't beat."""
+        """``yes`` if the model beats its baselines, ``no`` with the others, a dash without baselines."""
         if self.plugin == FLOOR or not (self.baselines or self.floor):
             return "–"
         return f"no: {', '.join(self.beaten_by)}" if self.beaten_by else "yes"
 
     def cells(self) -> tuple[str, ...]:
-        """As the table shows them."""
-        baselines = [str(self.baselines[one]) if one in self.baselines else "–" for one in (Inputs.IMAGE, Inputs.TEXT)]
+        """Return the cells of the row, in the order of ``HEADINGS``."""
+        baselines = [str(self.baselines.get(inputs, "–")) for inputs in (Inputs.IMAGE, Inputs.TEXT)]
         worst = f"{self.worst} ({self.worst_language})" if self.worst_language else str(self.worst)
-        spent = f"{self.seconds:.0f}"
-        return (self.plugin, self.preset, str(self.mean), self.mean.interval, worst, *baselines, self.verdict, spent)
+        seconds = f"{self.seconds:.0f}"
+        return (self.plugin, self.preset, str(self.mean), self.mean.interval, worst, *baselines, self.verdict, seconds)
 
 
 def rows_of(contents: Mapping[Entry, Content]) -> list[BenchmarkRow]:
-    """A row per plugin that was run on all its inputs, best first. Scores are of the data set's first task."""
+    """Return a row per plugin whose run on all its inputs is finished, best first; scores are of the first task."""
     rows: dict[str, BenchmarkRow] = {}
-    # Baselines last: without a run on all inputs there is no row for them, and none may be taken for the model.
+    # Baselines come last, because they only fill cells in the rows of their models.
     for entry, content in sorted(contents.items(), key=lambda pair: pair[0].is_baseline):
         task = content.tasks[0]
         mean = content.estimate(task, MACRO, METRIC)
@@ -84,7 +94,7 @@ def rows_of(contents: Mapping[Entry, Content]) -> list[BenchmarkRow]:
             mean=mean,
             worst=content.estimate(task, WORST, METRIC),
             worst_language=content.worst_text(task),
-            seconds=sum(one["seconds"] for one in facts) / len(facts),
+            seconds=sum(each["seconds"] for each in facts) / len(facts),
             signature=content.record.plan.signature,
         )
     floor = next((row.mean for row in rows.values() if row.plugin == FLOOR), None)
@@ -94,30 +104,30 @@ def rows_of(contents: Mapping[Entry, Content]) -> list[BenchmarkRow]:
 
 
 def markdown(rows: Sequence[BenchmarkRow], failures: Mapping[str, str], command: str) -> str:
-    """The page of a benchmark: command, table, signatures, and what failed."""
-    title = f"# {plain(rows[0].task)}, top-1" if rows else "# Nothing was run"
+    """Return the page of a benchmark as Markdown: command, table, signatures and failures."""
+    title = f"# {plain(rows[0].task)}, top-1" if rows else "# No finished run"
     lines = [title, "", *code_block(f"$ {one_line(command)}", "console"), ""]
     lines += [*table_lines(rows), "", *code_block("\n".join(one_line(row.signature) for row in rows)), ""]
     if failures:
-        lines += ["Not done:", "", *(f"- {code_span(name)}: {plain(why)}" for name, why in failures.items()), ""]
+        lines += ["Failed:", "", *(f"- {code_span(name)}: {plain(reason)}" for name, reason in failures.items()), ""]
     return "\n".join(lines)
 
 
 def table_lines(rows: Sequence[BenchmarkRow]) -> list[str]:
-    """The table as Markdown."""
+    """Return the table as lines of Markdown."""
     ruler = ["---", "---", *["---:"] * 5, "---", "---:"]
     return [_line(HEADINGS), f"|{'|'.join(ruler)}|", *(_line(row.cells()) for row in rows)]
 
 
 def terminal(rows: Sequence[BenchmarkRow]) -> Table:
-    """The table as a person sees it in a terminal."""
+    """Return the table for the terminal, with the columns that fit 80 characters."""
     from rich.table import Table
 
     from mmeval.console import cell
 
     table = Table(title=cell(f"{rows[0].task}, top-1"), title_justify="left")
-    # What fits 80 columns; the page has it all.
-    shown = {0: "model", 2: "mean", 3: "95 %", 4: "worst", 5: "image", 6: "text", 7: "beats both"}
+    # The Markdown page has all columns.
+    shown = {0: "model", 2: "mean", 3: "95 %", 4: "worst", 5: "image", 6: "text", 7: "beats baselines"}
     for number, heading in shown.items():
         table.add_column(heading, justify="left" if number in (0, 7) else "right", no_wrap=number < 7)
     for row in rows:
@@ -130,8 +140,8 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def html(rows: Sequence[BenchmarkRow], failures: Mapping[str, str]) -> str:
-    """The table as HTML, for a notebook."""
+    """Return the table as HTML, for a notebook."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in HEADINGS)
     body = "".join(f"<tr>{''.join(f'<td>{escape(one_line(cell))}</td>' for cell in row.cells())}</tr>" for row in rows)
-    failed = "".join(f"<p>{escape(one_line(f'Not done: {name}: {why}'))}</p>" for name, why in failures.items())
+    failed = "".join(f"<p>{escape(one_line(f'Failed: {name}: {reason}'))}</p>" for name, reason in failures.items())
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{failed}"
