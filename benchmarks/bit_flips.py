@@ -126,7 +126,7 @@ def _targets(folder: Path) -> list[Target]:
     from mmeval import RunFolder
     from mmeval.data.open.resolve import open_data
     from mmeval.data.request import DatasetRequest
-    from mmeval.engine.embeddings import embeddings
+    from mmeval.engine.embeddings import image_embeddings
     from mmeval.nn import image_encoder
     from mmeval.plugin.manager import Manager
     from mmeval.runs.pipeline import run
@@ -166,7 +166,7 @@ def _targets(folder: Path) -> list[Target]:
     def read_embeddings(rng: random.Random) -> object:  # noqa: ARG001
         store = open_data(request.dataset, Manager()).store
         rows = np.arange(store.image_count)
-        return embeddings(encoder, store, rows, torch.device("cpu")).gather(rows).tobytes()
+        return image_embeddings(encoder, store, rows, torch.device("cpu")).gather(rows).tobytes()
 
     read_embeddings(rng=random.Random(0))
     home = folder / "home"

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mmeval import Examples
 from mmeval.data.prepare.prepare import prepare
-from mmeval.engine.embeddings import embeddings
+from mmeval.engine.embeddings import image_embeddings
 from mmeval.nn import ImageEncoder, image_encoder
 from mmeval.plugin.manager import Manager
 
@@ -85,7 +85,7 @@ def image_log_probabilities(train: Examples, size: int, c: float, examples: Exam
 def embed(encoder: ImageEncoder, examples: Examples, rows: np.ndarray) -> np.ndarray:
     """Return the cached embeddings of the images of ``rows``."""
     images = examples.image_rows[rows]
-    return embeddings(encoder, examples.store, images, torch.device("cpu")).gather(images)
+    return image_embeddings(encoder, examples.store, images, torch.device("cpu")).gather(images)
 
 
 if __name__ == "__main__":

@@ -208,7 +208,7 @@ def dataset(*, tiny: bool) -> DatasetSpec:
     """Return the data set's spec, as a plugin would register it."""
     from mmeval import DatasetSpec
 
-    return DatasetSpec("gpu-benchmark", "-", None, lambda: Products(tiny=tiny))
+    return DatasetSpec(name="gpu-benchmark", summary="-", card=None, source=lambda: Products(tiny=tiny))
 
 
 def start(bench: Bench) -> None:
@@ -278,7 +278,7 @@ class Training:
         from mmeval.console import quiet
         from mmeval.engine.collate import Collate
         from mmeval.engine.device import accelerator
-        from mmeval.engine.optim import optimizer, schedule
+        from mmeval.engine.optim import build_optimizer, build_scheduler
         from mmeval.engine.runner import TorchRunner, as_model
         from mmeval.runs.train import context_of
 
@@ -295,19 +295,21 @@ class Training:
         with quiet():
             self.collate = Collate(self.examples, self.model, bench.device, labels=True)
         self.embedding_seconds = time.monotonic() - before
-        self.model, self.optim = self.accelerator.prepare(self.model, optimizer(self.model, self.recipe))
-        self.rate = schedule(self.optim.optimizer, self.recipe, 10_000)
+        self.model, self.optim = self.accelerator.prepare(self.model, build_optimizer(self.model, self.recipe))
+        self.scheduler = build_scheduler(self.optim.optimizer, self.recipe, 10_000)
         self.model.train()
         self.epoch, self.losses = 0, list[float]()
 
     def steps(self, collate: Callable[[np.ndarray[Any, Any]], Batch] | None = None) -> Iterator[int]:
         """Take the engine's steps, epoch after epoch without end; yield the number of examples of each step."""
-        from mmeval.engine.fit import _steps
+        from mmeval.engine.fit import train_epoch
 
         while True:
             self.epoch += 1
             source: Any = collate or self.collate
-            for size, loss in _steps(self.model, source, self.accelerator, self.optim, self.rate, 0, self.epoch):
+            for size, loss in train_epoch(
+                self.model, source, self.accelerator, self.optim, self.scheduler, 0, self.epoch
+            ):
                 self.losses.append(loss)
                 yield size
 
@@ -562,7 +564,7 @@ def embedding(bench: Bench) -> None:
     from mmeval.console import quiet
     from mmeval.data.images import decode_batch
     from mmeval.data.loader import batches
-    from mmeval.engine.embeddings import IMAGES, embeddings
+    from mmeval.engine.embeddings import IMAGE_BATCH, image_embeddings
     from mmeval.nn import image_encoder
 
     of = "CLIP ViT-B/32"
@@ -579,22 +581,24 @@ def embedding(bench: Bench) -> None:
         _forget_embeddings()
         started = time.perf_counter()
         with quiet():
-            embeddings(encoder, store, wanted, bench.device)
+            image_embeddings(encoder, store, wanted, bench.device)
         return len(wanted) / (time.perf_counter() - started)
 
-    package(rows[: 2 * IMAGES])
+    package(rows[: 2 * IMAGE_BATCH])
     rates = [package(rows)]
     while len(rates) < 3 and bench.left > 4 * len(rows) / rates[0]:
         rates.append(package(rows))
     ours = statistics.median(rates)
     rounds = f"rounds: {', '.join(f'{value:,.0f}' for value in rates)}"
     bench.row(of, "embedding pass, end to end", ours, "images/s", note=f"{len(rows):,} images; {rounds}")
-    decoded = rate(bench, (len(batch) for batch in batches(rows, IMAGES, make)), max(bench.left / 4, 0.1), 10**6)[0]
+    decoded = rate(bench, (len(batch) for batch in batches(rows, IMAGE_BATCH, make)), max(bench.left / 4, 0.1), 10**6)[
+        0
+    ]
     bench.row(of, "decoding and resizing alone", decoded, "images/s")
     most = bench.batch_size
     pixels = make(np.resize(rows, most)).to(bench.device)
     bare: dict[str, float] = {}
-    for label, size, half in (("as the pass", IMAGES, False), ("at its best", most, bench.cuda)):
+    for label, size, half in (("as the pass", IMAGE_BATCH, False), ("at its best", most, bench.cuda)):
         bare[label] = _bare(bench, encoder, pixels[:size], half)
         note = f"batches of {min(size, most)}, {'bf16' if half else 'fp32'}"
         bench.row(of, f"bare encoder, {label}", bare[label], "images/s", note=note)

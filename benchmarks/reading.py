@@ -1,6 +1,7 @@
 """Measure the reading of image batches (decode, resize to 224, collate) against a bare loop and the usual recipe.
 
     python benchmarks/reading.py
+    python benchmarks/reading.py --buffers    # compares reading with and without ``mmeval.data.buffers``
 
 All three use the same images and the same two cores, in turn, for several rounds.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,11 +26,14 @@ from PIL import Image
 
 from mmeval import DatasetSpec, Example, Examples, Task
 from mmeval.console import quiet
+from mmeval.data import images
 from mmeval.data.images import decode_batch
 from mmeval.data.loader import batches
 from mmeval.data.prepare.prepare import prepare
 
 IMAGES, SIDE, BATCH, ROUNDS, CORES = 4096, 224, 64, 7, 2
+BUFFER_ROUNDS, BUFFER_BATCHES = 15, (64, 256)
+"""Rounds and batch sizes of ``--buffers``, whose two sides differ by a few per cent."""
 
 
 class Images:
@@ -52,13 +57,13 @@ class Images:
             yield Example(str(number), "", "de", "train", {"t": "a"}, str(number))
 
 
-def ours(examples: Examples) -> int:
+def ours(examples: Examples, size: int = BATCH) -> int:
     """Read all images in batches from the Store, as the engine does; return their number."""
 
     def make(rows: np.ndarray[Any, Any]) -> torch.Tensor:
         return decode_batch(examples.encoded_images(examples.image_rows[rows]), (SIDE, SIDE))
 
-    return sum(len(batch) for batch in batches(np.arange(len(examples)), BATCH, make, workers=CORES))
+    return sum(len(batch) for batch in batches(np.arange(len(examples)), size, make, workers=CORES))
 
 
 def bare(files: list[Path]) -> int:
@@ -92,6 +97,33 @@ def usual_loader(files: list[Path]) -> torch.utils.data.DataLoader[torch.Tensor]
     return torch.utils.data.DataLoader(table, BATCH, num_workers=CORES, collate_fn=collate, persistent_workers=True)
 
 
+class NewMemory:
+    """A replacement for ``Buffers`` that allocates new memory for every batch."""
+
+    def take(self, *shape: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=torch.uint8)
+
+
+def compare_buffers(examples: Examples) -> None:
+    """Print the time that reusing memory saves: wall time, and CPU time, which other processes disturb less."""
+    memories: dict[str, Any] = {"buffers": images._BUFFERS, "new memory": NewMemory()}
+    for size in BUFFER_BATCHES:
+        wall: dict[str, list[float]] = {name: [] for name in memories}
+        cpu: dict[str, list[float]] = {name: [] for name in memories}
+        for round_ in range(BUFFER_ROUNDS + 1):
+            for name in sorted(memories, reverse=round_ % 2 == 1):
+                images._BUFFERS = memories[name]
+                started, used = time.perf_counter(), time.process_time()
+                assert ours(examples, size) == IMAGES
+                if round_:  # the first round warms up
+                    wall[name].append(time.perf_counter() - started)
+                    cpu[name].append(time.process_time() - used)
+        for kind, seconds in (("wall time", wall), ("CPU time", cpu)):
+            median = {name: statistics.median(values) for name, values in seconds.items()}
+            ratio = median["new memory"] / median["buffers"]
+            print(f"batches of {size:>3}, {kind}, new memory / buffers  {ratio:.3f}", flush=True)
+
+
 def main() -> None:
     """Measure all three ways and print images/s and ratios."""
     if hasattr(os, "sched_setaffinity"):
@@ -99,8 +131,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["MMEVAL_HOME"] = name
         with quiet():
-            store = prepare(DatasetSpec("reading", "-", None, Images))
+            store = prepare(DatasetSpec(name="reading", summary="-", card=None, source=Images))
         examples = Examples(store, "train")
+        if "--buffers" in sys.argv[1:]:
+            compare_buffers(examples)
+            return
         files = []
         for row in range(IMAGES):
             files.append(Path(name) / f"{row}.jpg")

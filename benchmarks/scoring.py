@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
-from mmeval.metrics.bootstrap import Judged, resampled
+from mmeval.metrics.bootstrap import Outcomes, bootstrap_statistics
 from mmeval.metrics.counts import grouped_counts, macro_f1, weighted_f1
 from mmeval.metrics.per_example import top1, top5
 from mmeval.runs.environment import peak_memory_bytes
@@ -52,8 +52,8 @@ def main() -> None:
             scikit_learn(part)
 
     def intervals() -> None:
-        judged = Judged(true, predicted, values, CLASSES)
-        for block in resampled(judged, rows, np.arange(ROWS), RESAMPLES):
+        outcomes = Outcomes(true, predicted, values, CLASSES)
+        for block in bootstrap_statistics(outcomes, rows, np.arange(ROWS), RESAMPLES):
             for statistics in block:
                 macro_f1(statistics.counts), weighted_f1(statistics.counts)
 

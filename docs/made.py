@@ -28,16 +28,16 @@ PLUGINS = HERE.parent / "plugins"
 OPEN = re.compile(r"unverified|differences|leave(s)? open|is not|doesn't|is ours", re.IGNORECASE)
 """Headings of a model card under which stands what a paper does not say, or what was done otherwise."""
 KINDS = {"images": IMAGE, "texts": TEXT}
-PUBLIC = ("mmeval", "mmeval.nn", "mmeval.testing")
+PUBLIC = ("mmeval", "mmeval.data.reading", "mmeval.nn", "mmeval.testing")
 TRAINING_PATH = (
     ("mmeval/cli/run.py", "run", "parses the command"),
     ("mmeval/runs/pipeline.py", "run", "prepares, trains, predicts, scores, reports"),
     ("mmeval/runs/train.py", "run_seed", "builds, trains and saves the model of one training seed, and predicts"),
-    ("mmeval/engine/runner.py", "TorchRunner.fit", "chooses device and precision"),
-    ("mmeval/engine/fit.py", "fit", "the training loop: step, validation, checkpoint"),
+    ("mmeval/engine/runner.py", "TorchRunner.fit", "chooses the precision"),
+    ("mmeval/engine/fit.py", "fit", "the training loop: steps, validation, checkpoint"),
 )
 """At most five files; a test compares the page with the code."""
-HIDDEN_BASES = {"_Frozen", "StrEnum"}
+HIDDEN_BASES = {"Spec", "StrEnum", "_Frozen"}
 
 
 def include(path: str, language: str = "python") -> str:
@@ -68,8 +68,8 @@ def groups() -> str:
 
 def checks() -> str:
     """The contract as a table."""
-    rows = [f"| `{one.name}` | {one.reason} | {one.breaks} |" for one in mmeval.testing.CHECKS.values()]
-    return "\n".join(["| check | the rule | without it |", "|---|---|---|", *rows])
+    rows = [f"| `{check.name}` | {check.rule} | {check.consequence} |" for check in mmeval.testing.CHECKS.values()]
+    return "\n".join(["| check | rule | if broken |", "|---|---|---|", *rows])
 
 
 def training_path() -> str:
@@ -186,14 +186,17 @@ def _signature(function: griffe.Object) -> str:
 
 def _parameters(function: griffe.Object) -> Iterator[str]:
     starred = False
-    for one in function.parameters:
-        if one.name in ("self", "cls"):
+    for parameter in function.parameters:
+        if parameter.name in ("self", "cls"):
             continue
-        if one.kind is griffe.ParameterKind.keyword_only and not starred:
+        if parameter.kind is griffe.ParameterKind.keyword_only and not starred:
             starred = True
             yield "*"
-        typed = f"{one.name}: {one.annotation}" if one.annotation else one.name
-        yield typed + (f" = {one.default}" if one.default is not None else "")
+        many = parameter.kind is griffe.ParameterKind.var_positional
+        starred = starred or many
+        name = f"*{parameter.name}" if many else parameter.name
+        typed = f"{name}: {parameter.annotation}" if parameter.annotation else name
+        yield typed + (f" = {parameter.default}" if parameter.default is not None and not many else "")
 
 
 def _described(found: griffe.Object) -> str:

@@ -16,20 +16,22 @@ if TYPE_CHECKING:
     from mmeval.api.config import Config, ModelConfig
     from mmeval.api.hooks import hookimpl
     from mmeval.api.recipe import Recipe, TorchConfig, Tuning
-    from mmeval.api.source import Example, Rejected, Source
+    from mmeval.api.source import Example, ImageData, Rejected, Source
     from mmeval.api.spec import Archive, DatasetSpec, Download, MetricSpec, ModelSpec
     from mmeval.api.task import ModelContext, Task
     from mmeval.console import progress
     from mmeval.data.batch import Batch
-    from mmeval.data.card import cards_folder
+    from mmeval.data.card import Card, cards_folder, read_card
     from mmeval.data.examples import Examples
+    from mmeval.data.groups import UnionFind
     from mmeval.data.images import decode
     from mmeval.data.open.resolve import open_dataset
     from mmeval.data.request import Dataset, DatasetRequest
-    from mmeval.data.split import Member, hash_split
+    from mmeval.data.split import DEFAULT_SHARES, Member, assign_split, hash_split
     from mmeval.engine.embeddings import embed_images, embed_texts
     from mmeval.engine.model import FitContext, Model, TrainableModel
     from mmeval.errors import DataError, MissingExtraError, MissingWeightsError, UserError
+    from mmeval.files import digest
     from mmeval.record import Plan
     from mmeval.runs.folder import RunFolder
     from mmeval.runs.python import open_run, run
@@ -39,7 +41,9 @@ _HOMES = {
     "Archive": "mmeval.api.spec",
     "Batch": "mmeval.data.batch",
     "Benchmark": "mmeval.studies.bench.run",
+    "Card": "mmeval.data.card",
     "Config": "mmeval.api.config",
+    "DEFAULT_SHARES": "mmeval.data.split",
     "DataError": "mmeval.errors",
     "Dataset": "mmeval.data.request",
     "DatasetRequest": "mmeval.data.request",
@@ -48,6 +52,7 @@ _HOMES = {
     "Example": "mmeval.api.source",
     "Examples": "mmeval.data.examples",
     "FitContext": "mmeval.engine.model",
+    "ImageData": "mmeval.api.source",
     "Member": "mmeval.data.split",
     "MetricSpec": "mmeval.api.spec",
     "MissingExtraError": "mmeval.errors",
@@ -65,10 +70,13 @@ _HOMES = {
     "TorchConfig": "mmeval.api.recipe",
     "TrainableModel": "mmeval.engine.model",
     "Tuning": "mmeval.api.recipe",
+    "UnionFind": "mmeval.data.groups",
     "UserError": "mmeval.errors",
+    "assign_split": "mmeval.data.split",
     "bench": "mmeval.studies.bench.run",
     "cards_folder": "mmeval.data.card",
     "decode": "mmeval.data.images",
+    "digest": "mmeval.files",
     "embed_images": "mmeval.engine.embeddings",
     "embed_texts": "mmeval.engine.embeddings",
     "hash_split": "mmeval.data.split",
@@ -76,14 +84,17 @@ _HOMES = {
     "open_dataset": "mmeval.data.open.resolve",
     "open_run": "mmeval.runs.python",
     "progress": "mmeval.console",
+    "read_card": "mmeval.data.card",
     "run": "mmeval.runs.python",
 }
 
 __all__ = [
     "API_VERSION",
+    "DEFAULT_SHARES",
     "Archive",
     "Batch",
     "Benchmark",
+    "Card",
     "Config",
     "DataError",
     "Dataset",
@@ -93,6 +104,7 @@ __all__ = [
     "Example",
     "Examples",
     "FitContext",
+    "ImageData",
     "Member",
     "MetricSpec",
     "MissingExtraError",
@@ -110,11 +122,14 @@ __all__ = [
     "TorchConfig",
     "TrainableModel",
     "Tuning",
+    "UnionFind",
     "UserError",
     "__version__",
+    "assign_split",
     "bench",
     "cards_folder",
     "decode",
+    "digest",
     "embed_images",
     "embed_texts",
     "hash_split",
@@ -122,6 +137,7 @@ __all__ = [
     "open_dataset",
     "open_run",
     "progress",
+    "read_card",
     "run",
 ]
 

@@ -1,4 +1,4 @@
-"""The one console and the one progress bar, so that every command looks the same."""
+"""Console output of all commands: tables, notes, JSON and progress bars."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 Advance = Callable[..., None]
 _quiet = False
 REPLACE = "mmeval-replace"
-"""What is done with a character that the stream's encoding lacks (an error handler of Python's codecs)."""
+"""Name of the codec error handler that replaces characters missing from a stream's encoding."""
 SUBSTITUTES = {"✓": "+", "✗": "x", "●": "*", "·": ".", "×": "x", "–": "-", "—": "-", "…": "...", "\u00a0": " "}
-"""ASCII in the place of what mmeval itself prints."""
+"""ASCII substitutes for the symbols that mmeval prints."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console on standard output, or on standard error for all that is not a result."""
-    from mmeval.screen import Screen
+    """Return a rich console on standard output, or on standard error for everything that is not a result."""
+    from mmeval.safe_console import SafeConsole
 
-    return Screen(stderr=stderr)
+    return SafeConsole(stderr=stderr)
 
 
 def cell(value: object, style: str = "") -> Text:
-    """Text of a file or a user for a table or a line of the console: one line, no markup, nothing that acts."""
+    """Return a value as one line of text for a table or the console, without markup and control characters."""
     from rich.text import Text
 
     return Text(one_line(str(value)), style)
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - what JSON holds
-    """Print JSON on standard output, for programs; in ASCII where the stream has no more."""
+    """Print JSON on standard output, for programs; ASCII only if the stream's encoding is not Unicode."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(json_text(data, ascii_only=not encoding.lower().startswith("utf")))
 
 
 def note(text: str) -> None:
-    """Say one line about what is going on, on standard error."""
+    """Print one line on standard error about the progress of a command."""
     if _quiet:
         return
     console(stderr=True).print(cell(text), style="dim", soft_wrap=True)
@@ -52,7 +52,7 @@ def note(text: str) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Show neither notes nor bars within the block, for what has a bar of its own around it."""
+    """Suppress notes and progress bars within the block, for a caller with its own progress bar."""
     global _quiet
     before, _quiet = _quiet, True
     try:
@@ -63,10 +63,14 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress(label: str, total: float | None, unit: str) -> Iterator[Advance]:
-    """Show a bar on standard error; yields ``advance(count, **facts)``, whose facts stand behind the bar.
+    """Show a progress bar on standard error; yield ``advance(count, **facts)``, whose facts are shown behind the bar.
 
-    Where standard error is not a terminal (a log, CI) one closing line takes the bar's place.
-    ``total`` is None where nobody knows it beforehand.
+    If standard error is not a terminal (a log, CI), one line at the end replaces the bar.
+
+    Args:
+        label: the text before the bar.
+        total: the number of units; None if it is not known.
+        unit: the name of the units, such as ``images``.
     """
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -77,8 +81,8 @@ def progress(label: str, total: float | None, unit: str) -> Iterator[Advance]:
         TextColumn("{task.fields[facts]}", style="cyan", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
-        console=(screen := console(stderr=True)),
-        disable=_quiet or not screen.is_terminal,
+        console=(stderr := console(stderr=True)),
+        disable=_quiet or not stderr.is_terminal,
     )
     with bar:
         task = bar.add_task(one_line(label), total=total, facts="")
@@ -96,9 +100,9 @@ def progress(label: str, total: float | None, unit: str) -> Iterator[Advance]:
 
 
 def replace_unprintable() -> None:
-    """Let standard output and standard error replace what their encoding lacks, where they would fail.
+    """Make standard output and standard error replace characters missing from their encoding.
 
-    An ASCII log shows ``\\u0141`` for a Polish letter: ugly, but the hour of training before it isn't lost.
+    An ASCII log then shows ``\\u0141`` for a Polish letter, where Python would end the command with an error.
     """
     codecs.register_error(REPLACE, _substitute)
     for stream in (sys.stdout, sys.stderr):
@@ -109,6 +113,6 @@ def replace_unprintable() -> None:
 def _substitute(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    lacking = error.object[error.start : error.end]
-    escaped = (one.encode("ascii", "backslashreplace").decode("ascii") for one in lacking)
-    return "".join(SUBSTITUTES.get(one, code) for one, code in zip(lacking, escaped, strict=True)), error.end
+    missing = error.object[error.start : error.end]
+    escapes = (character.encode("ascii", "backslashreplace").decode("ascii") for character in missing)
+    return "".join(SUBSTITUTES.get(*pair) for pair in zip(missing, escapes, strict=True)), error.end

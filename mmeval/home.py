@@ -1,4 +1,4 @@
-"""The cache folder: prepared data, embeddings, and tables that have a name of their own."""
+"""The cache folder of mmeval: prepared data, embeddings, and named tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VARIABLE = "MMEVAL_HOME"
 
 
 def home() -> Path:
-    """The cache folder: ``$MMEVAL_HOME``, or ``mmeval`` in the user's cache folder."""
+    """Return the cache folder: ``$MMEVAL_HOME``, or ``mmeval`` in the user's cache folder."""
     if override := os.environ.get(VARIABLE):
         return Path(override).expanduser().absolute()
     import platformdirs
@@ -19,24 +19,24 @@ def home() -> Path:
 
 
 def stores(name: str) -> Path:
-    """Where the Stores of a data set are, of all its variants."""
+    """Return the folder with the Stores of a data set, for all its variants."""
     return home() / "stores" / name
 
 
 def table_file(name: str) -> Path:
-    """The ``dataset.toml`` of a table that has a name of its own."""
+    """Return the path of the ``dataset.toml`` of a named table."""
     return home() / "tables" / f"{name}.toml"
 
 
 def table_names() -> list[str]:
-    """Names of the tables that are known by a ``dataset.toml``."""
+    """Return the names of all tables that have a ``dataset.toml`` in the cache folder."""
     return sorted(path.stem for path in (home() / "tables").glob("*.toml"))
 
 
 def table_summary(name: str) -> str:
-    """One line about a named table."""
+    """Return a one-line summary of a named table."""
     try:
-        found = tomllib.loads(table_file(name).read_text(encoding="utf-8"))
+        table = tomllib.loads(table_file(name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return f"its file {table_file(name)} can't be read"
-    return str(found.get("summary") or f"the table {found.get('source')}")
+    return str(table.get("summary") or f"the table {table.get('source')}")

@@ -1,4 +1,4 @@
-"""Files that vouch for their content: sealed JSON, and digests that a process takes once."""
+"""Detection of changed files: JSON with a digest of its own content, and file digests computed once per process."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from mmeval.files import file_digest
 SEAL = "seal"
 """The field of a sealed JSON object that holds the SHA-256 of all its other fields."""
 SETTLED_NS = 2_000_000_000
-"""A file that changed this short a time ago could change again within one tick of its file system's clock."""
+"""Nanoseconds after a change in which the file system's clock might not show another change."""
 
 
 class DamageError(ValueError):
-    """A file is not as it was written; the message is a few words."""
+    """A file was changed after it was written; the message is a few words."""
 
 
 class Stamp(NamedTuple):
-    """What a file system says of a file; a write that goes through it changes at least ``changed``."""
+    """A file's identity, size and times from the file system; every write changes at least ``changed``."""
 
     device: int
     inode: int
     size: int
     modified: int
-    """Last change of the content, in ns."""
+    """Time of the last change of the content, in ns."""
     changed: int
-    """Last change of content or inode, in ns; nobody can set it back."""
+    """Time of the last change of content or inode, in ns; programs can't set it."""
 
     @classmethod
     def of(cls, path: Path) -> Stamp:
-        """The stamp of a file as it is now."""
-        found = path.stat()
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        """Return the current stamp of a file."""
+        stat = path.stat()
+        return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     @property
     def settled(self) -> bool:
-        """Whether the last change is old enough that another one would show."""
+        """Whether the last change is old enough that another change would alter the stamp."""
         return time.time_ns() - max(self.modified, self.changed) > SETTLED_NS
 
 
@@ -48,31 +48,36 @@ _digests: dict[Stamp, str] = {}
 
 
 def content_digest(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
-    """SHA-256 of a file's content; a process does not read a file twice whose stamp is the same.
+    """Return the SHA-256 of a file's content; a process reads a file again only if its stamp has changed.
 
-    ``advance`` is told the bytes that are done. Raises ``OSError`` if the file can't be read.
+    Args:
+        path: the file.
+        advance: called with the number of bytes done, for a progress bar.
+
+    Raises:
+        OSError: the file can't be read.
     """
     stamp = Stamp.of(path)
     if (known := _digests.get(stamp)) is not None:
         advance(stamp.size)
         return known
-    found = file_digest(path, advance=advance)
+    digest = file_digest(path, advance=advance)
     if stamp.settled:
-        _digests[stamp] = found
-    return found
+        _digests[stamp] = digest
+    return digest
 
 
 def sealed(facts: Mapping[str, Any]) -> str:
-    """A JSON object as text (ASCII: JSON may hold lone surrogates, UTF-8 can't), with a digest of its content."""
+    """Return a JSON object with its seal as text, in ASCII: UTF-8 can't encode the lone surrogates of JSON."""
     return json.dumps(with_seal(facts), indent=1)
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """The object that :func:`sealed` wrote to ``path``, without its seal.
+    """Read a JSON object that :func:`sealed` has written; return it without its seal.
 
     Raises:
-        DamageError: it is not what was written.
-        OSError: it can't be read.
+        DamageError: the content was changed.
+        OSError: the file can't be read.
     """
     try:
         facts = json.loads(path.read_bytes().decode("utf-8"))
@@ -81,21 +86,21 @@ def read_sealed(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise DamageError("it is not JSON") from None
     if not isinstance(facts, dict):
-        raise DamageError("it holds no JSON object")
+        raise DamageError("it is not a JSON object")
     if SEAL not in facts:
         raise DamageError(f"it lacks the field {SEAL}")
     if not seal_holds(facts):
-        raise DamageError(f"its content is not that of its {SEAL}")
+        raise DamageError(f"its content does not match its {SEAL}")
     return _unsealed(facts)
 
 
 def with_seal(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The object with its seal, which takes the place of one that it had."""
+    """Return the object with its seal, which replaces an existing seal."""
     return {**facts, SEAL: _digest(_unsealed(facts))}
 
 
 def seal_holds(facts: Mapping[str, Any]) -> bool:
-    """Whether an object that was read is what was sealed; its indentation and the order of its fields don't matter."""
+    """Return whether an object matches its seal; indentation and the order of fields don't matter."""
     return bool(facts.get(SEAL) == _digest(_unsealed(facts)))
 
 

@@ -1,4 +1,4 @@
-"""What is held fixed in a comparison, and the signature that says so under every table."""
+"""The protocol: everything that runs must share to be compared, and the signature that names it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from mmeval.version import __version__
 
 IMAGE_SIDE = 256
-"""Pixels of the shorter side at which images are prepared; smaller ones stay as they are. Models resize further."""
+"""Pixels of the shorter side of a prepared image; smaller images are not resized. Models resize further."""
 IMAGE_LONGEST = 1024
-"""Pixels of the longer side, at most: it cuts only strips more than four times as long as wide."""
+"""Most pixels of the longer side; it limits only images more than four times as long as wide."""
 
 IMAGE_RULE = "picture-1"
-"""Names how images are prepared; another rule makes other pixels, so another Store."""
-
+"""Version of the rule by which images are prepared; another rule gives other pixels and another Store."""
 
 LARGEST_SEED, MOST_SEEDS = 2**32 - 1, 1000
-"""NumPy takes no larger seed; nobody trains a model more often."""
+"""The largest seed of NumPy, and the most training seeds of a run."""
 
 
 class Inputs(StrEnum):
-    """What a model is shown of each example."""
+    """The inputs of a model: image and text, image only, or text only."""
 
     IMAGE_TEXT = "image+text"
     IMAGE = "image"
@@ -31,17 +30,17 @@ class Inputs(StrEnum):
 
     @property
     def image(self) -> bool:
-        """Whether images are shown."""
+        """Whether the model gets images."""
         return self is not Inputs.TEXT
 
     @property
     def text(self) -> bool:
-        """Whether texts are shown."""
+        """Whether the model gets texts."""
         return self is not Inputs.IMAGE
 
 
 class Protocol(BaseModel):
-    """Everything that two runs must share for their scores to be set side by side."""
+    """Everything that two runs must share for their scores to be comparable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -52,7 +51,7 @@ class Protocol(BaseModel):
     split: str = "test"
     """The split that is scored; models are selected on `validation`, never on this one."""
     inputs: Inputs = Inputs.IMAGE_TEXT
-    """What the model is shown, in training and in evaluation."""
+    """The inputs of the model, in training and in evaluation."""
     labels: str = "all"
     """Which labels count: `all`, or the name of a label policy of the data set."""
     track: str = "standard-1"
@@ -68,11 +67,11 @@ class Protocol(BaseModel):
     @classmethod
     def _differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed stands twice")
+            raise ValueError("a seed occurs twice")
         return seeds
 
     def signature(self, plugin: str, plugin_version: str) -> str:
-        """One line that names the protocol, in the manner of sacreBLEU (Post 2018, arXiv 1804.08771)."""
+        """Return the protocol and the plugin as one line, as sacreBLEU does (Post 2018, arXiv 1804.08771)."""
         parts = [
             f"{self.dataset}:{self.fingerprint[:8]}",
             self.split,

@@ -1,8 +1,8 @@
-"""``run.json``: where a run's numbers come from."""
+"""The models of ``plan.json`` and ``run.json``: the plan, the provenance and the files of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal, Self
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mmeval.protocol import Protocol
 
 SCHEMA_VERSION: Literal[2] = 2
-"""Schema 1 had no digests: its run folders are read, with their files unverified."""
+"""Version of the format of ``run.json``. Schema 1 had no digests; its run folders are read as unverified."""
 
 
 RENAMED_OPTIONS = {
@@ -22,19 +22,19 @@ RENAMED_OPTIONS = {
     },
     "tuning": {"rate": "lr_multiplier"},
 }
-"""Names of options in run folders that older versions wrote, by the last word of their group, and what they are now."""
+"""Old names of options to their current names, by the last word of their group; older run folders have the old ones."""
 
 
 def with_current_names(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recorded config with the current names of its options."""
+    """Return a recorded config with current option names."""
 
-    def renamed(group: str, value: object) -> object:
+    def rename(group: str, value: object) -> object:
         names = RENAMED_OPTIONS.get(group.rpartition("_")[2], {})
         if not isinstance(value, Mapping) or not names:
             return value
         return {names.get(name, name): option for name, option in value.items()}
 
-    return {group: renamed(group, value) for group, value in config.items()}
+    return {group: rename(group, value) for group, value in config.items()}
 
 
 class _Frozen(BaseModel):
@@ -47,7 +47,7 @@ class PluginRecord(_Frozen):
     model_config = ConfigDict(from_attributes=True)
 
     name: str
-    """The name that it registers."""
+    """The name that the plugin registers."""
     version: str
     """The plugin's own version."""
     paper: str
@@ -57,12 +57,12 @@ class PluginRecord(_Frozen):
 
 
 class Plan(_Frozen):
-    """What is to be done; written before the work begins, so that a second call knows what it goes on with."""
+    """The plan of a run, written before the work begins; a later call checks that it continues the same run."""
 
     signature: str
     """One line that names protocol and plugin."""
     protocol: Protocol
-    """What is held fixed in a comparison."""
+    """The protocol that compared runs must share."""
     plugin: PluginRecord
     """The model plugin."""
     preset: str
@@ -76,7 +76,7 @@ class Plan(_Frozen):
         return with_current_names(config) if isinstance(config, dict) else config
 
     def difference(self, other: Plan) -> str | None:
-        """The first thing in which two plans differ, in words; None if in nothing."""
+        """Return the first difference between two plans as text, or None if they are equal."""
         if self.signature != other.signature:
             return f"its signature is {other.signature}, not {self.signature}"
         mine, theirs = _flat(self.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
@@ -87,89 +87,101 @@ class Plan(_Frozen):
 
 
 class FileRecord(_Frozen):
-    """What a file of the run folder holds."""
+    """Digest, size and number of rows of a file in the run folder."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """SHA-256 of its bytes, as hex digits."""
+    """SHA-256 of its content, as hex digits."""
     bytes: int = Field(ge=0)
-    """Its size."""
+    """Size in bytes."""
     rows: int | None = Field(default=None, ge=0)
-    """Rows of a Parquet file; None for any other."""
+    """Number of rows of a Parquet file; None for other files."""
+
+
+def require_inside(files: Iterable[str]) -> None:
+    """Check that every name is a relative path that stays inside the run folder.
+
+    Raises:
+        ValueError: a name is absolute, leads out of the folder, or has a backslash or a null character.
+    """
+    for name in files:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name or not path.parts:
+            raise ValueError(f"{name!r} is not a path inside the run folder")
 
 
 class SeedFacts(BaseModel):
-    """What is known about the training with one seed; a model may add facts of its own."""
+    """Facts about the training with one seed; a model may add its own."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     seconds: float = Field(ge=0, allow_inf_nan=False)
-    """Training and prediction."""
+    """Duration of training and prediction."""
     epochs: int | None = Field(default=None, ge=0)
-    """Epochs trained."""
+    """Number of epochs trained."""
     best_epoch: int | None = Field(default=None, ge=0)
     """The epoch that was selected on validation."""
 
     @model_validator(mode="after")
     def _selected_among_epochs(self) -> Self:
         if self.best_epoch is not None and self.epochs is None:
-            raise ValueError("best_epoch stands without epochs")
+            raise ValueError("best_epoch needs epochs")
         return self
 
 
 class DataFacts(BaseModel):
-    """What is known about the data that a run used."""
+    """Facts about the data set of a run."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     name: str
     """Name of the data set."""
     summary: str = ""
-    """The data set in one line."""
+    """A description of the data set in one line."""
     licence: str = ""
     """Licence of the data."""
     credit: str = ""
-    """Whom its licence asks to name."""
+    """The attribution that the licence asks for."""
     warnings: list[str] = []
-    """What must be said wherever it is scored."""
+    """Warnings that are shown beside the scores."""
 
 
 class RejectedRows(_Frozen):
-    """Rows of the source that the data set doesn't use."""
+    """Rows of the source that were rejected."""
 
     rows: int = Field(ge=0)
-    """Their number."""
+    """Number of rejected rows."""
     total: int = Field(ge=0)
-    """Rows of the source, used or not."""
+    """Number of rows of the source."""
     reasons: list[tuple[str, int]] = []
-    """The most frequent reasons, each with its rows."""
+    """The most frequent reasons, each with its number of rows."""
 
 
 class Majority(_Frozen):
     """Scores of always predicting the most frequent training class."""
 
     label: str
-    """That class."""
+    """The most frequent training class."""
     top1: float = Field(ge=0, le=1)
-    """Top-1 over all scored rows."""
+    """Top-1 over all scored rows pooled."""
     mean_over_languages: float = Field(ge=0, le=1)
-    """Mean of the languages' top-1."""
+    """Mean over languages of top-1."""
 
 
 class DataCheck(_Frozen):
-    """What was counted before training: what scores can't speak of, and what needs no model to be reached."""
+    """Counts before training: languages and classes with few rows, rejected rows, and the majority-class baseline."""
 
     split: str
     """The scored split."""
     languages: dict[str, dict[str, int]]
-    """Rows by language and split."""
+    """Number of rows by language and split."""
     classes: dict[str, int]
     """Number of classes by task."""
     unscored_languages: dict[str, int] = {}
-    """Languages without a scored row, with their rows in the other splits."""
+    """Languages without scored rows: number of rows in the other splits."""
     few_rows_languages: dict[str, int] = {}
-    """Languages with fewer than 30 scored rows, with their number."""
+    """Languages with fewer than 30 scored rows: number of scored rows."""
     rare_classes: dict[str, dict[str, dict[str, int]]] = {}
-    """Classes with fewer than 2 rows in a split: rows by task, split and class."""
+    """Classes with fewer than 2 rows in a split: number of rows by task, split and class."""
     single_classes: dict[str, list[str]] = {}
     """Classes with 1 row in all splits together, by task."""
     rejected: RejectedRows
@@ -178,8 +190,8 @@ class DataCheck(_Frozen):
     """The majority-class baseline by task; a task without training or scored labels has none."""
 
 
-class AsTyped(_Frozen):
-    """What the user typed."""
+class Invocation(_Frozen):
+    """The command of a user, and the names in it as typed."""
 
     command: str
     """The command line that repeats the run."""
@@ -202,57 +214,54 @@ class Environment(_Frozen):
     """Commit of mmeval's checkout, followed by `+changes` if files differ from it; None for an installed package."""
 
 
-class Record(AsTyped, Environment):
-    """The whole provenance of a finished run."""
+class Record(Invocation, Environment):
+    """The content of ``run.json``: the complete provenance of a finished run."""
 
     schema_version: Literal[1, 2] = SCHEMA_VERSION
     """Version of this format."""
     name: str
     """Name of the run folder."""
     plan: Plan
-    """What was done."""
+    """The plan of the run."""
     data: dict[str, Any]
-    """Name, fingerprint, identity of the sources, examples per split, licence."""
+    """Name, fingerprint, identity of the sources, examples per split, licence, and more."""
     seeds: dict[str, dict[str, Any]]
     """Per training seed: epochs, best epoch, validation score, speed."""
     started: str
     """ISO 8601, UTC."""
     wall_seconds: float = Field(ge=0, allow_inf_nan=False)
-    """From the call to this record; a resumed run counts its last call only."""
+    """Duration of the call in seconds; of a resumed run, its last call only."""
     device_seconds: float = Field(ge=0, allow_inf_nan=False)
-    """Fitting and predicting, summed over seeds and devices."""
+    """Duration of training and prediction in seconds, summed over seeds and devices."""
     peak_memory_bytes: int | None
-    """Largest resident memory of the process, where the system tells."""
+    """Peak resident memory of the process; None if the system doesn't report it."""
     metric_origins: dict[str, str] = {}
-    """Where each of them came from: package and version, or file and digest."""
+    """Origin of each metric: package and version, or file and digest."""
     metrics: list[str] = []
     """Metrics that plugins added to the built-in ones."""
     data_check: DataCheck | None = None
-    """What was counted before training; None in older records."""
+    """Counts before training; None in older records."""
     files: dict[str, FileRecord] = {}
-    """Every other file of the run folder, by its path in it (with `/`); empty in schema 1."""
+    """Digests of all other files of the run, by their path in the run folder (with `/`); empty in schema 1."""
     seal: str = ""
     """SHA-256 of all other fields; empty in schema 1."""
 
     @field_validator("seeds")
     @classmethod
-    def _have_seed_facts(cls, seeds: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _check_seed_facts(cls, seeds: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for facts in seeds.values():
             SeedFacts.model_validate(facts)
         return seeds
 
     @field_validator("data")
     @classmethod
-    def _have_data_facts(cls, data: dict[str, Any]) -> dict[str, Any]:
+    def _check_data_facts(cls, data: dict[str, Any]) -> dict[str, Any]:
         return data | DataFacts.model_validate(data).model_dump()
 
     @field_validator("files")
     @classmethod
     def _stay_inside_the_folder(cls, files: dict[str, FileRecord]) -> dict[str, FileRecord]:
-        for name in files:
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name or not path.parts:
-                raise ValueError(f"{name!r} is no path inside the run folder")
+        require_inside(files)
         return files
 
     @model_validator(mode="after")

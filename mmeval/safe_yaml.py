@@ -1,4 +1,4 @@
-"""YAML that a stranger may have written: length, depth, and what aliases repeat are bounded."""
+"""A YAML loader for untrusted text, with limits on length, depth and expanded aliases."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any, NamedTuple
 import yaml
 
 LONGEST = 128 * 1024
-"""Characters; the longest header of the data cards here has 6,600."""
+"""Most characters; the longest header of mmeval's data cards has 6,600."""
 DEEPEST = 20
-"""Lists and mappings within each other; PyYAML's composer calls itself once per level."""
+"""Most levels of nested lists and mappings; PyYAML's composer recurses once per level."""
 MOST_NODES = 50_000
-"""Keys and values, what an alias stands for counted each time: nine lists of nine aliases are 387 million."""
+"""Most keys and values with aliases expanded; nine nested lists of nine aliases each have 387 million."""
 LONGEST_NUMBER = 64
-"""Characters of a number: one to the base 60 (``1:1:1:...``) takes time that grows with its square."""
+"""Most characters of a number; parsing a base-60 number (``1:1:1:...``) takes quadratic time."""
 
 LONGEST_MESSAGE = 160
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class YamlError(ValueError):
-    """Text that is no YAML, or YAML that isn't read; the message is a few words and says where."""
+    """Text that is not YAML or exceeds a limit; the message is a few words with line and column."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data that stays small when every alias is written out."""
+    """A safe loader that refuses documents which are deep or large with all aliases expanded."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             node = super().compose_node(parent, index)
             if node is not None and node not in self.extents:
-                raise _refused(f"the alias *{event.anchor} stands in what it stands for", event)
+                raise _refused(f"the alias *{event.anchor} refers to itself", event)
             return node
         self.depth += 1
         if self.depth > DEEPEST:
@@ -47,7 +47,7 @@ class _Loader(yaml.SafeLoader):
             extent = self.extents[node] = self._extent(node)
             if extent.depth > DEEPEST or extent.nodes > MOST_NODES:
                 bound = f"{DEEPEST} levels deep" if extent.depth > DEEPEST else f"{MOST_NODES:,} keys and values"
-                raise _refused(f"more than {bound} with its aliases written out", event)
+                raise _refused(f"more than {bound} with aliases expanded", event)
             if isinstance(node, yaml.ScalarNode) and node.tag in NUMBERS and len(node.value) > LONGEST_NUMBER:
                 raise _refused("the number is too long", node)
         return node
@@ -55,13 +55,13 @@ class _Loader(yaml.SafeLoader):
     def _extent(self, node: yaml.Node) -> _Extent:
         if isinstance(node, yaml.ScalarNode):
             return _Extent(1, 1)
-        pairs = node.value if isinstance(node, yaml.MappingNode) else [(one,) for one in node.value]
-        inner = [self.extents[one] for pair in pairs for one in pair]
-        return _Extent(1 + sum(one.nodes for one in inner), 1 + max((one.depth for one in inner), default=0))
+        pairs = node.value if isinstance(node, yaml.MappingNode) else [(child,) for child in node.value]
+        extents = [self.extents[child] for pair in pairs for child in pair]
+        return _Extent(1 + sum(e.nodes for e in extents), 1 + max((e.depth for e in extents), default=0))
 
 
 class _Extent(NamedTuple):
-    """How large a node is with its aliases written out."""
+    """How large a node is with aliases expanded."""
 
     nodes: int
     depth: int
@@ -72,10 +72,11 @@ def _refused(why: str, where: Any) -> yaml.composer.ComposerError:  # noqa: ANN4
 
 
 def load(text: str) -> Any:  # noqa: ANN401 - whatever stands there
-    """The one document in ``text`` as plain data, as ``yaml.safe_load`` gives it.
+    """Return the document in ``text`` as plain data, like ``yaml.safe_load``.
 
     Raises:
-        YamlError: it is no YAML, longer than ``LONGEST``, deeper than ``DEEPEST``, or larger than ``MOST_NODES``.
+        YamlError: the text is not YAML, longer than ``LONGEST``, deeper than ``DEEPEST``, or has more nodes than
+            ``MOST_NODES``.
     """
     if len(text) > LONGEST:
         raise YamlError(f"it is longer than {LONGEST:,} characters")
@@ -83,11 +84,11 @@ def load(text: str) -> Any:  # noqa: ANN401 - whatever stands there
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         parts = ((error.context, error.context_mark), (error.problem, error.problem_mark))
-        raise YamlError(", ".join(f"{_short(what)}{_place(mark)}" for what, mark in parts if what)) from None
+        raise YamlError(", ".join(f"{_short(problem)}{_place(mark)}" for problem, mark in parts if problem)) from None
     except yaml.YAMLError as error:
         raise YamlError(_short(error)) from None
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        # What constructors of dates and numbers say of nonsense.
+        # The constructors of dates and numbers raise these for invalid values.
         raise YamlError(_short(error)) from None
 
 

@@ -95,7 +95,8 @@ found.loader.exec_module(fixtures)
 @mmeval.hookimpl
 def register_datasets(register):
     sizes = {{"train": 24, "validation": 6, "test": 14}}
-    register(mmeval.DatasetSpec("colours", "squares", Path({card!r}), lambda: fixtures.ColourSource(sizes)))
+    source = lambda: fixtures.ColourSource(sizes)
+    register(mmeval.DatasetSpec(name="colours", summary="squares", card=Path({card!r}), source=source))
 """
 
 
@@ -145,7 +146,7 @@ def colours(tmp_path: Path) -> Callable[..., DatasetSpec]:
         facts = {split: 3 * count for split, count in sizes.items()} | {"images": sum(sizes.values())} | card
         path = tmp_path / "colours.md"
         path.write_text(CARD.format(**facts), encoding="utf-8")
-        return DatasetSpec("colours", "squares", path, lambda: ColourSource(sizes))
+        return DatasetSpec(name="colours", summary="squares", card=path, source=lambda: ColourSource(sizes))
 
     return make
 

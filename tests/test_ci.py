@@ -50,8 +50,8 @@ def test_tox_checks_style_types_and_tests() -> None:
 @pytest.mark.parametrize("job", WORKFLOW["jobs"])
 def test_every_job_of_the_workflow_runs_what_ci_runs(job: str) -> None:
     steps = WORKFLOW["jobs"][job]["steps"]
-    assert all(set(step) <= {"uses", "with", "run"} for step in steps)
-    assert [step["run"] for step in steps if "run" in step] == ["bash .ci/run"]
+    assert all(set(step) <= {"uses", "with", "run", "env"} for step in steps)
+    assert [step["run"] for step in steps if "run" in step][-1] == "bash .ci/run"
     assert (ROOT / ".ci" / "run").is_file()
     used = [step["uses"] for step in steps if "uses" in step]
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", action) for action in used), used
@@ -79,7 +79,12 @@ def test_lowest_and_newest_dependencies_are_tested_each_week() -> None:
     assert hour.isdecimal()
     job = WORKFLOW["jobs"]["dependencies"]
     assert [one["resolution"] for one in _matrix("dependencies")] == ["lowest-direct", "highest"]
-    assert job["env"] == {"UV_RESOLUTION": "${{ matrix.resolution }}"}
+    (resolve, _) = [step["run"] for step in job["steps"] if "run" in step]
+    words = shlex.split(resolve.replace("${{ matrix.resolution }}", "RESOLUTION"))
+    assert words[:4] == ["uv", "pip", "compile", "pyproject.toml"]
+    assert words[words.index("--resolution") + 1] == "RESOLUTION"
+    assert words[words.index("--group") + 1] in PROJECT["dependency-groups"]
+    assert job["env"] == {"UV_CONSTRAINT": f"${{{{ github.workspace }}}}/{words[-1]}"}
     assert "UV_*" in TOX["testenv:checks"]["pass_env"].split(), "else tox hides it from uv"
     assert "schedule" in job["if"]
 

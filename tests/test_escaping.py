@@ -1,4 +1,4 @@
-"""No text of a file or a user acts on what it is shown in: terminal, Markdown, JSON (D7)."""
+"""Escaping of untrusted text for terminal, Markdown and JSON (D7)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmeval.escaping import ACTIVE, code_block, code_span, json_text, markdown, 
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HEBREW = "שלום"
-# What acts somewhere: controls, bidi controls, lone surrogates, markup of Markdown, HTML, rich and shells.
+# Control characters, bidi controls, lone surrogates, and markup of Markdown, HTML, rich and shells.
 NASTY = st.sampled_from(
     [
         *map(chr, (*range(32), *range(127, 160))),
@@ -33,7 +33,7 @@ TEXTS = st.lists(st.one_of(NASTY, st.text(max_size=3)), max_size=8).map("".join)
 
 
 def shown_of(text: str) -> str:
-    """What a reader is to see of ``text`` on one line of Markdown."""
+    """Return the text that a reader should see on one line of Markdown."""
     return one_line(text).strip()
 
 
@@ -41,36 +41,40 @@ def rendered(source: str) -> str:
     return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(source)
 
 
-def acting(text: str) -> list[str]:
-    return [one for one in text if ACTIVE.search(one)]
+def controls(text: str) -> list[str]:
+    return [character for character in text if ACTIVE.search(character)]
 
 
 @settings(deadline=None)
 @given(st.characters())
 @example("\u202e")
 @example("\x9b")
-def test_d7_what_acts_is_known_by_unicodes_own_properties(one: str) -> None:
-    """By the database that Python ships, so that no control is forgotten."""
-    acts = unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") and one not in "\n\t"
-    acts = acts or one in BIDI or unicodedata.bidirectional(one) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI")
-    assert not acts or ACTIVE.search(one)
-    if not acts and unicodedata.category(one) != "Cf":
-        assert visible(one) == one
+def test_d7_all_control_characters_of_unicode_are_recognized(character: str) -> None:
+    """The expectation comes from the Unicode database that Python ships."""
+    is_control = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") and character not in "\n\t"
+    is_control = (
+        is_control
+        or character in BIDI
+        or unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI")
+    )
+    assert not is_control or ACTIVE.search(character)
+    if not is_control and unicodedata.category(character) != "Cf":
+        assert visible(character) == character
 
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_d7_letters_stay_and_what_acts_is_seen(text: str) -> None:
-    assert not acting(visible(text))
+def test_d7_letters_are_kept_and_controls_are_escaped(text: str) -> None:
+    assert not controls(visible(text))
     assert visible(visible(text)) == visible(text)
     assert not re.search(r"[\n\t\r]", one_line(text))
-    kept = "".join(one for one in text if not ACTIVE.search(one))
+    kept = "".join(character for character in text if not ACTIVE.search(character))
     letters = iter(visible(text))
-    assert all(one in letters for one in kept), "nothing that is text is lost, and it stays in its order"
+    assert all(character in letters for character in kept), "all other characters are kept in order"
 
 
-def test_d7_right_to_left_text_is_text() -> None:
-    """Hebrew and Arabic are shown as they are, and so is the joiner that Persian words and emoji need."""
+def test_d7_right_to_left_text_is_not_escaped() -> None:
+    """Hebrew, Arabic and the joiner that Persian words and emoji need are kept."""
     for text in (HEBREW, "مربع أحمر", "می\u200cخواهم", "👩\u200d💻"):
         assert one_line(text) == markdown(text) == text
     assert one_line(f"{HEBREW}\u202e gpj") == f"{HEBREW}\\u202e gpj"
@@ -85,10 +89,10 @@ def test_d7_right_to_left_text_is_text() -> None:
 @example("a\\|b")
 @example("_x_ __y__ *z*")
 @example("<a@b.example>")
-def test_d7_nothing_is_markup_in_markdown(text: str) -> None:
-    """Rendered, a text is itself in a heading, a list, a table and a paragraph, and there is no tag but theirs."""
+def test_d7_markdown_escapes_all_markup(text: str) -> None:
+    """Rendered in a heading, a list, a table and a paragraph, the text is unchanged and adds no tag."""
     escaped, expected = markdown(text), html.escape(shown_of(text), quote=False).replace('"', "&quot;")
-    assert not acting(escaped)
+    assert not controls(escaped)
     assert "<" not in escaped
     if not expected:
         return
@@ -101,12 +105,12 @@ def test_d7_nothing_is_markup_in_markdown(text: str) -> None:
 
 @settings(deadline=None)
 @given(TEXTS, TEXTS)
-def test_d7_code_of_markdown_cannot_be_left(text: str, other: str) -> None:
-    """A command that holds backticks would end its block, and go on as Markdown."""
+def test_d7_text_cannot_end_a_code_block_or_span(text: str, other: str) -> None:
+    """A command with backticks would otherwise end its block and continue as Markdown."""
     lines = code_block(f"{text}\n{other}", "console")
     page = rendered("\n".join([*lines, "", f"x {code_span(text)} x"]))
-    assert not acting("\n".join(lines))
-    assert not acting(code_span(text))
+    assert not controls("\n".join(lines))
+    assert not controls(code_span(text))
     tags = re.findall(r"<[^>]*>", page)
     assert tags[:2] == ["<pre>", '<code class="language-console">']
     assert set(tags[2:]) <= {"</code>", "</pre>", "<p>", "<code>", "</p>"}
@@ -115,18 +119,18 @@ def test_d7_code_of_markdown_cannot_be_left(text: str, other: str) -> None:
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_d7_json_says_the_same_and_nothing_acts_in_it(text: str) -> None:
+def test_d7_json_has_the_same_content_without_control_characters(text: str) -> None:
     for ascii_only in (False, True):
         written = json_text({"a": [text], text: 1}, ascii_only=ascii_only)
         assert json.loads(written) == {"a": [text], text: 1}
-        assert not acting(written)
+        assert not controls(written)
         assert not ascii_only or written.isascii()
 
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_d7_nothing_acts_in_the_terminal_whoever_prints_it(text: str) -> None:
-    """The console itself is the last gate: also for a text that a caller forgot to escape, and in a table's title."""
+def test_d7_the_console_escapes_all_text(text: str) -> None:
+    """The console also escapes text that a caller forgot to escape, and the title of a table."""
     from rich.table import Table
     from rich.text import Text
 
@@ -139,13 +143,13 @@ def test_d7_nothing_acts_in_the_terminal_whoever_prints_it(text: str) -> None:
         screen.print(table)
         screen.print(cell(text))
         screen.print(text, markup=False)
-    assert not acting(captured.get())
+    assert not controls(captured.get())
 
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_d7_a_cell_is_what_a_terminal_shows(text: str) -> None:
-    """Its width is that of what is printed, so that a column stays a column; brackets are no markup, codes no emoji."""
+def test_d7_a_cell_prints_exactly_its_text(text: str) -> None:
+    """A cell has the width of the printed text, so columns are aligned; it has no markup and no emoji codes."""
     assert cell(text).plain == one_line(text)
     file = io.StringIO()
     Console(file=file, width=1000).print(cell(text), soft_wrap=True)
@@ -153,6 +157,6 @@ def test_d7_a_cell_is_what_a_terminal_shows(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["\x1b[2Jgone", "\u202egnp.exe", "a\nerror: b", "[red]x[/]", ":smile:"])
-def test_d7_a_note_is_one_line_of_what_it_says(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_d7_a_note_is_printed_on_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     note(text)
     assert capsys.readouterr().err == f"{one_line(text)}\n"

@@ -1,4 +1,4 @@
-"""Files are whole or not there, and one process writes at a time."""
+"""Atomic writes, temporaries of killed processes, locks and digests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     os.umask(before)
 
 
-# Begins to write sys.argv[2], a file or a folder, in the way that sys.argv[1] names, says so, and waits for its end.
+# Starts to write the file or folder sys.argv[2] with the function sys.argv[1], prints a line, and waits to be killed.
 WRITER = """
 import pathlib, sys, time
 from mmeval import files
@@ -48,7 +48,7 @@ Writers = Callable[..., Begun]
 
 @pytest.fixture
 def writer() -> Iterator[Writers]:
-    """Starts a process that begins to write and waits; returns it and what it says when it has begun."""
+    """Return a function that starts a writing process; the function returns the process and its first line."""
     started: list[subprocess.Popen[str]] = []
 
     def start(how: str, target: object) -> Begun:
@@ -74,8 +74,8 @@ def write_half(path: Path) -> None:
     raise RuntimeError("half-way")
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
-    """Else a full disk costs the user the result of the run before."""
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_temporary(tmp_path: Path) -> None:
+    """Otherwise a full disk would cost the user the result of the previous run."""
     path = tmp_path / "scores.txt"
     write_text(path, "old")
     with pytest.raises(RuntimeError, match="half-way"), atomic_path(path) as temporary:
@@ -84,8 +84,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_takes_the_place_of_the_old_one_only_at_the_end(tmp_path: Path) -> None:
-    """Else another process reads half a file."""
+def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    """Otherwise another process could read half a file."""
     path = tmp_path / "new" / "scores.txt"
     with atomic_path(path) as temporary:
         temporary.write_text("Grüße 🐸", encoding="utf-8")
@@ -94,8 +94,8 @@ def test_a_file_takes_the_place_of_the_old_one_only_at_the_end(tmp_path: Path) -
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_results_are_as_readable_as_any_file_of_their_owner(tmp_path: Path, umask: int) -> None:
-    """Temporary files are private; a report that colleagues can't open is no report."""
+def test_results_have_the_permissions_of_the_umask(tmp_path: Path, umask: int) -> None:
+    """Temporary files are private, but colleagues must be able to open a report."""
     write_text(tmp_path / "file", "")
     with atomic_folder(tmp_path / "folder"):
         pass
@@ -103,14 +103,14 @@ def test_results_are_as_readable_as_any_file_of_their_owner(tmp_path: Path, umas
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o777 & ~umask
 
 
-def test_a_failed_folder_is_not_there(tmp_path: Path) -> None:
+def test_a_failed_folder_is_removed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="half-way"), atomic_folder(tmp_path / "store") as temporary:
         write_half(temporary / "shard")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_appears_whole_and_clears_what_a_killed_process_left(tmp_path: Path) -> None:
-    """Else each killed run leaves gigabytes that nobody finds."""
+def test_a_folder_appears_complete_and_removes_leftovers_of_its_name(tmp_path: Path) -> None:
+    """Otherwise each killed run would leave gigabytes behind."""
     left, other = tmp_path / ".store.abc.partial", tmp_path / ".another.abc.partial"
     for folder in (left, other):
         folder.mkdir()
@@ -123,7 +123,7 @@ def test_a_folder_appears_whole_and_clears_what_a_killed_process_left(tmp_path: 
 
 
 @pytest.mark.parametrize("how", ["atomic_path", "atomic_folder"])
-def test_d4_a_leftover_is_swept_when_its_process_is_dead_and_not_before(
+def test_d4_sweep_removes_a_temporary_only_after_its_process_has_died(
     how: str, writer: Writers, tmp_path: Path
 ) -> None:
     process, _ = writer(how, tmp_path / "result")
@@ -132,22 +132,22 @@ def test_d4_a_leftover_is_swept_when_its_process_is_dead_and_not_before(
     sweep(tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
     kill(process)
-    assert sorted(tmp_path.rglob("*")) == before, "a kill cleans nothing up"
+    assert sorted(tmp_path.rglob("*")) == before, "a killed process removes nothing"
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_d4_two_writers_of_one_file_do_not_disturb_each_other(writer: Writers, tmp_path: Path) -> None:
+def test_d4_two_writers_of_one_file_do_not_interfere(writer: Writers, tmp_path: Path) -> None:
     process, _ = writer("atomic_path", tmp_path / "result")
     write_text(tmp_path / "result", "whole")
-    assert len(list(tmp_path.glob(".result.*"))) == 2, "the temporary of the other, and its lock"
+    assert len(list(tmp_path.glob(".result.*"))) == 2, "temporary and lock of the other process"
     kill(process)
     write_text(tmp_path / "result", "again")
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
-def test_d4_a_sweep_reaches_below_only_if_asked_and_takes_nothing_else(tmp_path: Path) -> None:
-    """Also what an older version left, which had no locks."""
+def test_d4_sweep_removes_only_temporaries_and_descends_only_if_deep(tmp_path: Path) -> None:
+    """Temporaries of older versions, which had no locks, are removed too."""
     keep = [tmp_path / name for name in ("notes.partial", ".notes", "a.partial.lock", ".partial", "models/[1]/w.txt")]
     gone = [tmp_path / ".run.json.a_8xk2zz.partial", tmp_path / ".x.abcdefgh.partial.lock"]
     below = tmp_path / "models" / "[1]" / ".w.txt.abcdefgh.partial"
@@ -164,8 +164,8 @@ def test_d4_a_sweep_reaches_below_only_if_asked_and_takes_nothing_else(tmp_path:
     assert all(path.exists() for path in keep)
 
 
-def test_d4_what_cannot_be_removed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of another user, a disk that is read-only."""
+def test_d4_sweep_ignores_temporaries_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder may belong to another user, or the disk may be read-only."""
     left = tmp_path / ".run.json.abcdefgh.partial"
     left.write_text("")
     monkeypatch.setattr(
@@ -175,10 +175,8 @@ def test_d4_what_cannot_be_removed_is_no_error(tmp_path: Path, monkeypatch: pyte
     assert [path.name for path in tmp_path.iterdir()] == [left.name]
 
 
-def test_d4_a_writer_notices_that_its_lock_was_swept_before_it_held_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between making the file and locking it another process may lock it, find no temporary, and remove it."""
+def test_d4_a_writer_takes_a_new_name_if_its_lock_was_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may remove the lock file between its creation and its locking."""
     import filelock
 
     acquire, seen = filelock.FileLock.acquire, []
@@ -197,7 +195,7 @@ def test_d4_a_writer_notices_that_its_lock_was_swept_before_it_held_it(
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
-def test_d4_a_sweep_follows_no_link(tmp_path: Path) -> None:
+def test_d4_sweep_does_not_follow_links(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "precious").write_text("")
@@ -207,7 +205,7 @@ def test_d4_a_sweep_follows_no_link(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "precious").exists()
 
 
-def test_d4_the_scratch_folder_of_a_killed_process_goes_with_the_next_one(
+def test_d4_the_next_scratch_folder_removes_those_of_killed_processes(
     writer: Writers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -225,19 +223,19 @@ def test_d4_the_scratch_folder_of_a_killed_process_goes_with_the_next_one(
     assert not folder.exists()
 
 
-def test_a_second_process_waits_until_the_first_is_done(tmp_path: Path) -> None:
-    """Else two runs build the same data set over each other."""
-    path, asked, held = tmp_path / "locks" / "one.lock", tmp_path / "asked", tmp_path / "held"
+def test_a_second_process_waits_for_the_lock(tmp_path: Path) -> None:
+    """Otherwise two runs could prepare the same data set at the same time."""
+    path, started, held = tmp_path / "locks" / "a.lock", tmp_path / "started", tmp_path / "held"
     script = (
         "import sys\nfrom pathlib import Path\nfrom mmeval.files import lock\n"
         "Path(sys.argv[2]).touch()\nwith lock(Path(sys.argv[1])): Path(sys.argv[3]).touch()"
     )
     with lock(path):
-        process = subprocess.Popen([sys.executable, "-c", script, str(path), str(asked), str(held)])
+        process = subprocess.Popen([sys.executable, "-c", script, str(path), str(started), str(held)])
         until = time.monotonic() + 60
-        while not asked.exists() and time.monotonic() < until:
+        while not started.exists() and time.monotonic() < until:
             time.sleep(0.01)
-        assert asked.exists()
+        assert started.exists()
         time.sleep(0.2)
         assert not held.exists()
         assert process.poll() is None
@@ -246,9 +244,9 @@ def test_a_second_process_waits_until_the_first_is_done(tmp_path: Path) -> None:
 
 
 @given(PARTS, PARTS)
-def test_a_digest_knows_where_a_part_ends(one: list[bytes], other: list[bytes]) -> None:
-    """Else ("ab", "c") and ("a", "bc") would share a cache entry."""
-    assert (digest(*one) == digest(*other)) == (one == other)
+def test_digests_depend_on_the_boundaries_of_parts(left: list[bytes], right: list[bytes]) -> None:
+    """Otherwise ("ab", "c") and ("a", "bc") would share a cache entry."""
+    assert (digest(*left) == digest(*right)) == (left == right)
 
 
 @given(PARTS, st.integers(0, 40))
@@ -259,7 +257,7 @@ def test_moving_a_boundary_changes_the_digest(parts: list[bytes], cut: int) -> N
 
 
 def test_a_digest_is_the_same_on_every_machine() -> None:
-    """It names Stores and cached embeddings."""
+    """Digests name Stores and cached embeddings."""
     assert digest() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert digest("é") == digest("é".encode())
     assert digest("a", b"bc") == "9a8acca1b6c6c0befd3fbc756aed625da998c998f7252e738c4ef061906b9b21"

@@ -1,4 +1,4 @@
-"""Plans are compared before work goes on in a folder; records are read by whoever checks a number."""
+"""Plans and records: differences between plans, round trip, and validation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_equal_plans_do_not_differ() -> None:
     assert plan().difference(Plan.model_validate_json(plan().model_dump_json())) is None
 
 
-def test_the_signature_is_named_first_of_all_differences() -> None:
+def test_the_signature_is_the_first_difference() -> None:
     other = plan({"width": 1}, signature="other")
     assert plan().difference(other) == "its signature is other, not d:12345678|test"
 
@@ -67,47 +67,47 @@ def test_the_first_difference_is_named_with_both_values(other: Plan, expected: s
     assert plan().difference(other) == expected
 
 
-def test_other_seeds_are_another_run_though_the_signature_counts_them_only() -> None:
+def test_different_seeds_differ_although_the_signature_has_only_their_number() -> None:
     other = plan(protocol=Protocol(dataset="d", fingerprint="1" * 64, seeds=(0, 2)))
     assert plan().difference(other) == "its protocol.seeds is [0, 2], not [0, 1]"
 
 
-def test_a_record_comes_back_from_json_as_it_was() -> None:
+def test_a_record_round_trips_through_json() -> None:
     assert Record.model_validate_json(record().model_dump_json()) == record()
 
 
-def test_a_record_of_another_format_is_refused() -> None:
+def test_a_record_with_unknown_or_missing_fields_is_refused() -> None:
     for wrong in ({"schema_version": 3}, {"mood": "good"}, {"plan": {"signature": "only"}}):
         with pytest.raises(ValidationError):
             Record.model_validate(record().model_dump() | wrong)
 
 
-def test_nothing_in_a_record_can_be_changed() -> None:
+def test_a_record_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         record().name = "better"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"seeds": {"0": {"epochs": 3}, "1": {"seconds": 1}}}, "seconds"),
-        ({"seeds": {"0": {"seconds": 1, "best_epoch": 3}, "1": {"seconds": 1}}}, "best_epoch stands without epochs"),
+        ({"seeds": {"0": {"seconds": 1, "best_epoch": 3}, "1": {"seconds": 1}}}, "best_epoch needs epochs"),
         ({"seeds": {"0": {"seconds": 1}}}, "seeds are not those of the plan"),
         ({"data": {"name": "d", "summary": ["a"]}}, "summary"),
-        ({"files": {"../elsewhere": {"sha256": "0" * 64, "bytes": 1}}}, "no path inside the run folder"),
-        ({"files": {"/etc/passwd": {"sha256": "0" * 64, "bytes": 1}}}, "no path inside the run folder"),
+        ({"files": {"../elsewhere": {"sha256": "0" * 64, "bytes": 1}}}, "not a path inside the run folder"),
+        ({"files": {"/etc/passwd": {"sha256": "0" * 64, "bytes": 1}}}, "not a path inside the run folder"),
         ({"files": {"a": {"sha256": "0" * 63, "bytes": 1}}}, "sha256"),
         ({"schema_version": 1, "seal": "0" * 64}, "schema 1 has neither files nor a seal"),
     ],
 )
-def test_a_record_whose_parts_cannot_be_is_refused(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_an_inconsistent_record_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Record.model_validate(record().model_dump() | change)
 
 
 @pytest.mark.parametrize("seeds", [(-1,), (2**32,), tuple(range(100_000)), ()])
 def test_training_seeds_are_bounded(seeds: tuple[int, ...]) -> None:
-    """D10: a report of a hundred thousand seeds, or of seed -1."""
+    """D10: a record claimed a hundred thousand seeds, or the seed -1."""
     with pytest.raises(ValidationError, match="seeds"):
         Protocol(dataset="d", fingerprint="1" * 64, seeds=seeds)
 

@@ -36,13 +36,13 @@ import mmeval
 
 @mmeval.hookimpl
 def register_metrics(register):
-    register(mmeval.MetricSpec("x", "s", lambda labels, p: p.max(1).astype(float)))
+    register(mmeval.MetricSpec(name="x", summary="s", per_example=lambda labels, p: p.max(1).astype(float)))
 
 
 @mmeval.hookimpl
 def register_models(register):
-    about = ("1", ("text",), "none", "MIT", {{"tiny": {{}}}})
-    register(mmeval.ModelSpec("x", "s", mmeval.ModelConfig, lambda config, context: None, *about))
+    register(mmeval.ModelSpec(name="x", summary="s", config=mmeval.ModelConfig, build=lambda config, context: None,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets={{"tiny": {{}}}}))
 """
 EVEN = """import mmeval
 import numpy as np
@@ -65,7 +65,8 @@ class Even:
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec("even", "s", mmeval.ModelConfig, Even, "1", ("text",), "none", "MIT", {"tiny": {}}))
+    register(mmeval.ModelSpec(name="even", summary="s", config=mmeval.ModelConfig, build=Even,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
 
 
 """
@@ -74,7 +75,7 @@ METRIC = """import mmeval
 
 @mmeval.hookimpl
 def register_metrics(register):
-    register(mmeval.MetricSpec("truth", "s", lambda labels, p: p.max(1).astype(float)))
+    register(mmeval.MetricSpec(name="truth", summary="s", per_example=lambda labels, p: p.max(1).astype(float)))
 """
 
 

@@ -34,4 +34,4 @@ class Digits:
 @mmeval.hookimpl
 def register_datasets(register):
     card = Path(__file__).with_suffix(".md")
-    register(mmeval.DatasetSpec("digits", "handwritten digits x 4 languages", card, Digits))
+    register(mmeval.DatasetSpec(name="digits", summary="handwritten digits x 4 languages", card=card, source=Digits))

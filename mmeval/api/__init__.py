@@ -1,1 +1,1 @@
-"""The vocabulary of plugins: tasks, specs, sources, configs, recipes and hooks. No machinery."""
+"""The vocabulary of plugins: tasks, specs, sources, configs, recipes and hooks."""

@@ -1,4 +1,4 @@
-"""Configs: typed, frozen groups of options, each with its help text."""
+"""Configs: typed, frozen groups of options with help texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ C = TypeVar("C", bound="Config")
 
 
 class Config(BaseModel):
-    """A group of options; a docstring under a field is its help text."""
+    """A group of options; the docstring under a field is its help text."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
@@ -22,22 +22,27 @@ class Config(BaseModel):
 
 
 class ModelConfig(Config):
-    """Base of every model plugin's configuration."""
+    """Base of the configs of model plugins."""
 
 
 class Option(NamedTuple):
-    """One option as help shows it."""
+    """An option, as help shows it."""
 
     name: str
-    """Dotted: ``recipe.epochs``."""
+    """Dotted name: ``recipe.epochs``."""
     type: str
     default: Any
     help: str
 
 
 def options(defaults: Config, prefix: str = "") -> Iterator[Option]:
-    """Yield the options of a config, own ones before those of nested groups."""
-    groups = []
+    """Yield the options of a config, its own before those of nested groups.
+
+    Args:
+        defaults: the config, whose values are the defaults.
+        prefix: start of the dotted names.
+    """
+    groups: list[tuple[str, Config]] = []
     for name, field in type(defaults).model_fields.items():
         value = getattr(defaults, name)
         if isinstance(value, Config):
@@ -50,27 +55,25 @@ def options(defaults: Config, prefix: str = "") -> Iterator[Option]:
 
 
 def defaults(kind: type[C]) -> C:
-    """A config as it is when nothing is changed.
+    """Return the config with default values.
 
     Raises:
-        SpecError: a field has no default, or one that its own rules refuse.
+        SpecError: a field has no default or an invalid one.
     """
     try:
         return kind()
     except ValidationError as error:
         first = error.errors()[0]
-        key = error_key(first)  # empty for a rule of the whole config
-        needs = (
-            f"{kind.__name__}.{key} needs a default that holds" if key else f"{kind.__name__} needs defaults that hold"
-        )
-        raise SpecError(f"{needs}: {lowered(first['msg'])}") from None
+        key = error_key(first)
+        problem = f"{kind.__name__}.{key} needs a valid default" if key else f"{kind.__name__} needs valid defaults"
+        raise SpecError(f"{problem}: {lowered(first['msg'])}") from None
 
 
 def error_key(error: ErrorDetails) -> str:
-    """Return the dotted name of the option that an error of pydantic is about; empty for a rule of the whole config."""
+    """Return the dotted name of the option that a pydantic error concerns; empty if it concerns the whole config."""
     return ".".join(str(part) for part in error["loc"] if str(part).isidentifier())
 
 
 def lowered(message: str) -> str:
-    """Return a message with a small first letter, to stand after a colon."""
+    """Return a message with a lower-case first letter, for use after a colon."""
     return message[0].lower() + message[1:]

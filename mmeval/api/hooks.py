@@ -1,4 +1,4 @@
-"""The hooks of mmeval. Implement any of them in a module and mark it with ``@mmeval.hookimpl``."""
+"""The hooks of mmeval. A plugin implements them as functions of its module, marked with ``@mmeval.hookimpl``."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
 def register_metrics(register: Callable[[MetricSpec], None]) -> None:
     """Call ``register(spec)`` for each metric. Entry-point group ``mmeval.metrics``.
 
-    A metric stands in Scores and reports beside the built-in ones, in every run that loads the plugin: one that names
-    it by ``--metric``, or one that names the model or data set of the same module.
+    Scores and reports show a metric beside the built-in ones in every run that loads the plugin: a run that names the
+    metric with ``--metric``, or the model or data set of the same module.
     """
 
 
 @hookspec
 def register_commands(group: typer.Typer) -> None:
-    """Add commands to ``group``. Entry-point group ``mmeval.commands``; its name is that of the group of commands."""
+    """Add commands to ``group``, which has the entry point's name. Entry-point group ``mmeval.commands``."""
 
 
 @hookspec
 def before_run(run: Plan) -> None:
-    """Look at what is to be done, just before the first model is built; raise ``mmeval.UserError`` to stop it.
+    """Inspect the plan of a run before the first model is built; raise ``mmeval.UserError`` to stop the run.
 
-    Called of the plugins that the run names.
+    Called for the plugins that the run names.
     """
 
 
 @hookspec
 def after_run(run: RunFolder) -> None:
-    """Look at a finished run, whose files are all written. Called of the plugins that the run names."""
+    """Inspect a finished run, after all its files are written. Called for the plugins that the run names."""

@@ -1,4 +1,4 @@
-"""How a torch model is trained, and how its encoders learn: the options that all torch models share."""
+"""Options that all torch models share: the training recipe, and the tuning of encoders."""
 
 from __future__ import annotations
 
@@ -10,71 +10,70 @@ from mmeval.api.config import Config, ModelConfig
 
 
 class Recipe(Config):
-    """How a torch model is trained."""
+    """Training of a torch model."""
 
     epochs: int = Field(default=10, ge=1)
-    """Passes over the training split, at most."""
+    """Largest number of passes over the training split."""
     patience: int = Field(default=5, ge=1)
-    """Epochs without a better validation score after which training stops."""
+    """Epochs without a better validation score before training stops."""
     batch_size: int = Field(default=64, ge=1)
     """Examples per forward pass, over all devices."""
     gradient_accumulation_steps: int = Field(default=1, ge=1)
-    """Batches whose gradients are averaged before the optimiser steps once."""
+    """Batches whose gradients are averaged for one step of the optimiser."""
     optimizer: Literal["adam", "adamw", "bertadam"] = "adamw"
-    """Adam, Adam with decoupled weight decay, or the latter without bias correction, as BERT was released with."""
+    """Adam, AdamW (decoupled weight decay), or BertAdam (AdamW without bias correction, as in the release of BERT)."""
     epsilon: float = Field(default=1e-8, gt=0, lt=1)
-    """Added to the denominator of Adam's update; 1e-6 in BertAdam."""
+    """Constant in the denominator of Adam's update; BertAdam uses 1e-6."""
     learning_rate: float = Field(default=1e-3, gt=0, lt=10)
     """Peak learning rate."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """Weight decay of matrices; vectors (biases, norms) have none."""
+    """Weight decay of matrices; biases and norms have none."""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    """Learning rate after the warm-up: held, or down to zero at the last epoch in a line or half a cosine."""
+    """Learning rate after the warm-up: constant, or falling to zero at the last epoch, linearly or as a cosine."""
     warmup_ratio: float = Field(default=0.05, ge=0, le=1)
-    """Share of all steps in which the learning rate rises linearly from zero."""
+    """Share of all steps during which the learning rate rises linearly from zero."""
     schedule_steps: Literal["global", "per-parameter"] = "global"
-    """Which steps warm-up and schedule count: those of the training, or, as in BertAdam, those in which a parameter
-    tensor had a gradient, so that an encoder that `frozen_epochs` releases later begins with a warm-up of its own."""
+    """Steps that warm-up and schedule count: all steps, or for each parameter tensor those in which it had a gradient
+    (BertAdam), so that an encoder frozen by `frozen_epochs` starts with its own warm-up."""
     plateau_patience: int = Field(default=0, ge=0)
-    """Epochs without a better validation score after which the learning rate is halved on top; 0 means never."""
+    """Epochs without a better validation score before the learning rate is also halved; 0 means never."""
     modality_dropout: float = Field(default=0.0, ge=0, le=1)
-    """Probability that a training example which has image and text is shown just one of them, either as likely."""
+    """Probability that a training example with image and text loses one of them, each equally likely."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Label smoothing of the cross-entropy."""
     max_grad_norm: float = Field(default=0.0, ge=0)
-    """Largest gradient norm; 0 means unclipped."""
+    """Largest gradient norm; 0 means no clipping."""
     grad_clip: Literal["global", "per-parameter"] = "global"
-    """Which norm `max_grad_norm` limits: the norm of all gradients together, or of each parameter tensor by itself
-    (BertAdam)."""
+    """Norm that `max_grad_norm` limits: of all gradients together, or of each parameter tensor alone (BertAdam)."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto`: bf16 on a GPU that has it, else fp32."""
+    """Numeric precision; `auto` is bf16 on a GPU that supports it, else fp32."""
 
 
 class Tuning(Config):
-    """How an encoder learns within a model."""
+    """Training of an encoder within a model."""
 
     frozen: bool = False
-    """Keep all of it as it is; what it makes of each image or text is then computed once and cached."""
+    """Do not train the encoder; its embeddings are then computed once and cached."""
     frozen_layers: int = Field(default=0, ge=0)
-    """Keep the first N of its blocks as they are, counted from the input; embeddings are the first."""
+    """Do not train the first N blocks, counted from the input; the embedding layer is the first block."""
     frozen_epochs: int = Field(default=0, ge=0)
-    """Give its layers no gradient in the first N epochs."""
+    """Do not train the encoder in the first N epochs."""
     lr_multiplier: float = Field(default=1.0, gt=0)
-    """Its learning rate as a multiple of the recipe's."""
+    """Learning rate of the encoder as a multiple of the recipe's."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
-    """Factor on the learning rate from each block to the one below it."""
+    """Factor of the learning rate from each block to the block below."""
     lora_rank: int = Field(default=0, ge=0)
-    """Rank of low-rank adapters (LoRA, arXiv 2106.09685) that learn in its place; 0 means none."""
+    """Rank of low-rank adapters (LoRA, arXiv 2106.09685), which are trained instead of the encoder; 0 means none."""
     lora_alpha: int = Field(default=16, ge=1)
     """Scale of the adapters: their output is multiplied by alpha / rank."""
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout of the adapters' input."""
     checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
+    """Recompute activations in the backward pass (gradient checkpointing): less memory, more time."""
 
 
 class TorchConfig(ModelConfig):
-    """Base of the configuration of a torch model, which the engine trains."""
+    """Base of the configs of torch models."""
 
     recipe: Recipe = Recipe()
-    """How the model is trained."""
+    """Training of the model."""

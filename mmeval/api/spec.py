@@ -2,31 +2,98 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mmeval.api.checked import checked, require, require_callable, require_name, require_texts
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from mmeval.api.config import ModelConfig, defaults, options
 from mmeval.api.source import Source
 from mmeval.api.task import ModelContext
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from mmeval.api.config import ModelConfig
+from mmeval.errors import SpecError
 
 MODALITIES = ("image", "text")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-@checked
-@dataclass(frozen=True)
-class ModelSpec:
+class Spec(BaseModel):
+    """Base of the specs: frozen, built by keyword, and checked when it is built.
+
+    Raises:
+        SpecError: a field is missing or unknown, or has a wrong value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+    def __init__(self, *values: object, **fields: Any) -> None:  # noqa: ANN401 - any spec's fields
+        kind = type(self).__name__
+        if values:
+            raise SpecError(
+                f"{kind} takes its fields by keyword: {kind}({next(iter(type(self).model_fields))}=..., ...)"
+            )
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            name = " ".join(str(fields.get("name") or "").split())
+            label = f'{kind} "{name}"' if name else kind
+            raise SpecError(_sentence(label, list(type(self).model_fields), error.errors())) from None
+
+
+def _sentence(label: str, fields: list[str], errors: list[ErrorDetails]) -> str:
+    """Return the errors of pydantic as one sentence about the spec that ``label`` names."""
+    # Unknown fields come first: a misspelt field is also missing, and its right name helps more.
+    for error in errors:
+        if error["type"] == "extra_forbidden":
+            unknown = str(error["loc"][0])
+            near = difflib.get_close_matches(unknown, fields, n=1)
+            return f'{label} has no field "{unknown}"' + (f'; did you mean "{near[0]}"?' if near else "")
+    if missing := [str(error["loc"][0]) for error in errors if error["type"] == "missing"]:
+        return f"{label} lacks {', '.join(missing)}"
+    error = errors[0]
+    # Our own validators say it in their own words.
+    message = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
+    if not error["loc"]:
+        return f"{label}: {message}"
+    expected = (
+        message.removeprefix("Input should ").replace("be a valid ", "be a ").replace("be callable", "be a function")
+    )
+    must = f"must {expected}" if message.startswith("Input should ") else message
+    return f"{label}: {_place(error['loc'])} {must}, it is {error['input']!r}"
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """Return where in a spec an error is: ``inputs[0]``, ``presets["tiny"]``, ``a key of presets``."""
+    field, *keys = loc
+    if keys[-1:] == ["[key]"]:
+        return f"a key of {_place(tuple(loc[:-2]))}"
+    return f"{field}" + "".join(f"[{key}]" if isinstance(key, int) else f'["{key}"]' for key in keys)
+
+
+def _check_name(value: str) -> str:
+    """Accept a name that people can type and that is not a file's."""
+    if not _NAME.fullmatch(value) or value.endswith(".py"):
+        raise ValueError("must be letters, digits, dots, dashes and underscores")
+    return value
+
+
+def _check_text(value: str) -> str:
+    """Accept a string that is not blank."""
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+class ModelSpec(Spec):
     """A model plugin.
 
     Raises:
-        SpecError: a field is missing, unknown, or not what it must be.
+        SpecError: a field is missing or unknown, or has a wrong value.
     """
 
     name: str
@@ -34,9 +101,9 @@ class ModelSpec:
     summary: str
     """One line."""
     config: type[ModelConfig]
-    """The class of its options: of ``mmeval.TorchConfig`` for a torch model, else of ``mmeval.ModelConfig``."""
+    """The class of its options, derived from ``mmeval.TorchConfig`` for a torch model, else ``mmeval.ModelConfig``."""
     build: Callable[[Any, ModelContext], Any]
-    """Make an untrained model (a ``TorchModel`` or a ``Model``) from its config; import torch in here."""
+    """Build an untrained model (a ``TorchModel`` or a ``Model``) from its config; import torch in here."""
     version: str
     """The plugin's own version; it stands in the signature of every score."""
     inputs: tuple[str, ...]
@@ -48,101 +115,83 @@ class ModelSpec:
     presets: Mapping[str, Mapping[str, Any]]
     """Option values by dotted name, per preset; at least the default one, which may be empty: ``{"tiny": {}}``."""
     default_preset: str = "tiny"
-    """The preset that is taken when the user names none."""
+    """The preset that is used when the user names none."""
     references: tuple[str, ...] = ()
     """Addresses: paper, code."""
     distribution: str = ""
-    """Package and version that it came from; set by mmeval."""
+    """Package and version that the plugin belongs to; set by mmeval."""
 
-    def __post_init__(self) -> None:
-        """Refuse what could only fail later."""
-        from mmeval.api.config import ModelConfig, defaults, options
+    _check_name = field_validator("name")(_check_name)
+    _check_texts = field_validator("summary", "version", "paper", "licence")(_check_text)
 
-        require_name(self)
-        require_texts(self, "summary", "version", "paper", "licence")
-        require_callable(self, "build")
-        known = isinstance(self.inputs, tuple) and all(one in MODALITIES for one in self.inputs)
-        require(self, known and bool(self.inputs), f'inputs must be a tuple of "image", "text", it is {self.inputs!r}')
-        is_config = isinstance(self.config, type) and issubclass(self.config, ModelConfig)
-        shown = self.config.__name__ if isinstance(self.config, type) else f"a {type(self.config).__name__}"
-        require(self, is_config, f"config must be a subclass of mmeval.ModelConfig, it is {shown}")
-        nested = isinstance(self.presets, Mapping) and all(
-            isinstance(name, str) and isinstance(values, Mapping) for name, values in self.presets.items()
-        )
-        require(self, nested, f"presets must be a mapping of mappings, it is {self.presets!r}")
-        texts = isinstance(self.references, tuple) and all(isinstance(one, str) for one in self.references)
-        require(self, texts, f"references must be a tuple of texts, it is {self.references!r}")
-        names = {option.name for option in options(defaults(self.config))}
+    @field_validator("inputs")
+    @classmethod
+    def _check_inputs(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        if not inputs or not set(inputs) <= set(MODALITIES):
+            raise ValueError('must name "image", "text" or both')
+        return inputs
+
+    @model_validator(mode="after")
+    def _check_presets(self) -> ModelSpec:
+        known = {option.name for option in options(defaults(self.config))}
         for preset, values in self.presets.items():
-            for key in values:
-                require(self, key in names, f'its preset {preset} sets "{key}", which {shown} does not have')
-        has = ", ".join(self.presets) or "none"
-        found = isinstance(self.default_preset, str) and self.default_preset in self.presets
-        require(self, found, f'it lacks its default preset "{self.default_preset}" (presets: {has})')
+            for option in values:
+                if option not in known:
+                    raise ValueError(f'its preset {preset} sets "{option}", which {self.config.__name__} does not have')
+        if self.default_preset not in self.presets:
+            presets = ", ".join(self.presets) or "none"
+            raise ValueError(f'it lacks its default preset "{self.default_preset}" (presets: {presets})')
+        return self
 
 
-@checked
-@dataclass(frozen=True)
-class Download:
-    """A file that may be fetched: from the Hub, else by plain HTTPS.
+class Download(Spec):
+    """A file that may be downloaded: from the Hub, else by plain HTTPS.
 
     Raises:
-        SpecError: a field is missing, unknown, or not what it must be.
+        SpecError: a field is missing or unknown, or has a wrong value.
     """
 
     name: str
     """Name of the file."""
     urls: tuple[str, ...]
-    """Addresses that give it by plain HTTPS, tried in their order."""
+    """Addresses of the file by plain HTTPS, tried in their order."""
     size: int
-    """Bytes, as published: to see beforehand whether it fits on the disk. Rounded up where only that is known."""
+    """Bytes, as published, to check the free disk space beforehand; rounded up where the source gives no exact size."""
     md5: str = ""
     """MD5 of the content, 32 hex digits, where it is published."""
     hub: str = ""
-    """Data set repository on the Hub that has the file at its top, ``owner/name``; tried first."""
+    """Data set repository on the Hub that has the file at its top level, ``owner/name``; tried first."""
 
-    def __post_init__(self) -> None:
-        """Refuse what could only fail later."""
-        require_texts(self, "name")
-        require(self, isinstance(self.urls, tuple), f"urls must be a tuple of texts, it is {self.urls!r}")
+    _check_texts = field_validator("name")(_check_text)
 
 
-@checked
-@dataclass(frozen=True)
-class Archive:
-    """Files that a data set is read from, which a user has or mmeval may download.
+class Archive(Spec):
+    """Files that a data set is read from, which the user has or mmeval may download.
 
     Raises:
-        SpecError: a field is missing, unknown, or not what it must be.
+        SpecError: a field is missing or unknown, or has a wrong value.
     """
 
     open: Callable[[Path, str], Source]
-    """(file or folder, variant) -> source. Raises a ``DataError`` where it is not what it must be."""
+    """(file or folder, variant) -> source. Raises a ``DataError`` if the file or folder is not the expected one."""
     get: str
-    """Which files there are, from where, and what to do with them: whole sentences, for who has none."""
-    downloads: Mapping[str, Download] = field(default_factory=dict)
-    """By variant, ``""`` for the default: what ``mmeval data prepare`` may fetch. Only where the licence allows."""
+    """Which files there are, where to get them and what to do with them: whole sentences, for users who have none."""
+    downloads: Mapping[str, Download] = Field(default_factory=dict)
+    """By variant, ``""`` for the default: what ``mmeval data prepare`` may download. Only where the licence allows."""
     lacks: Callable[[Source], str] | None = None
     """What an opened source lacks of the release (``FOLDER lacks FILE``), empty if nothing.
 
-    Not asked with ``--allow-mismatch``, which takes what is there.
+    Not called with ``--allow-mismatch``, which accepts incomplete files.
     """
 
-    def __post_init__(self) -> None:
-        """Refuse what could only fail later."""
-        require_callable(self, "open")
-        require_texts(self, "get")
-        if self.lacks is not None:
-            require_callable(self, "lacks")
+    _check_texts = field_validator("get")(_check_text)
 
 
-@checked
-@dataclass(frozen=True)
-class DatasetSpec:
+class DatasetSpec(Spec):
     """A data set plugin.
 
     Raises:
-        SpecError: a field is missing, unknown, or not what it must be.
+        SpecError: a field is missing or unknown, or has a wrong value.
     """
 
     name: str
@@ -152,53 +201,43 @@ class DatasetSpec:
     card: Path | None
     """The data card (Markdown with a YAML header); None where nothing is known beforehand."""
     source: Callable[[], Source] | None = None
-    """Open the source, of a data set that packages hold; raises a ``UserError`` where something is missing."""
+    """Open the source of a data set that packages contain; raises a ``UserError`` where something is missing."""
     archive: Archive | None = None
-    """The files, of a data set that is read from files. Either this or ``source``."""
-    variants: Mapping[str, str] = field(default_factory=dict)
-    """Other forms of a data set with an ``archive`` (texts, label sets): what it is by what a user types after
-    ``NAME:``. They share the images."""
+    """The files of a data set that is read from files. Either this or ``source``."""
+    variants: Mapping[str, str] = Field(default_factory=dict)
+    """Other forms of a data set with an ``archive`` (texts, label sets): a description by the name that a user types
+    after ``NAME:``. They share the images."""
     default_variant: str = ""
-    """What its default form is called, if people call it something: ``NAME:title`` is then ``NAME``."""
+    """A name for the default form, if people use one: ``NAME:title`` is then ``NAME``."""
     credit: str = ""
-    """What the licence asks to be said beside images or texts that are shown."""
+    """The credit line that the licence requires beside displayed images or texts."""
     distribution: str = ""
-    """Package and version that it came from; set by mmeval."""
+    """Package and version that the plugin belongs to; set by mmeval."""
     code: str = ""
     """Digest of the text of a one-file plugin, part of the Store's identity; set by mmeval."""
     variant: str = ""
-    """The variant that was asked for; set by mmeval."""
+    """The variant that the user names; set by mmeval."""
 
-    def __post_init__(self) -> None:
-        """Refuse what could only fail later."""
-        require_name(self)
-        require_texts(self, "summary")
-        is_path = self.card is None or isinstance(self.card, Path)
-        require(self, is_path, f"card must be a pathlib.Path, it is {self.card!r}")
-        one = (self.source is None) != (self.archive is None)
-        require(self, one, "it must have a source or an archive, and not both")
-        if self.source is not None:
-            require_callable(self, "source")
-        is_archive = self.archive is None or isinstance(self.archive, Archive)
-        require(self, is_archive, f"archive must be a mmeval.Archive, it is {self.archive!r}")
-        named = isinstance(self.variants, Mapping) and all(isinstance(name, str) for name in self.variants)
-        require(self, named, f"variants must be a mapping of texts, it is {self.variants!r}")
-        for name in ("credit", "default_variant"):
-            require(self, isinstance(getattr(self, name), str), f"{name} must be a text, it is {getattr(self, name)!r}")
+    _check_name = field_validator("name")(_check_name)
+    _check_texts = field_validator("summary")(_check_text)
+
+    @model_validator(mode="after")
+    def _check_origin(self) -> DatasetSpec:
+        if (self.source is None) == (self.archive is None):
+            raise ValueError("it must have a source or an archive, and not both")
+        return self
 
     @property
     def full_name(self) -> str:
-        """Name, and variant if it is not the default one: ``food101:title-masked``."""
+        """The name, with the variant unless it is the default: ``food101:title-masked``."""
         return f"{self.name}:{self.variant}" if self.variant else self.name
 
 
-@checked
-@dataclass(frozen=True)
-class MetricSpec:
+class MetricSpec(Spec):
     """A metric that is a mean over examples, so that it has an interval and a row per language like any other.
 
     Raises:
-        SpecError: a field is missing, unknown, or not what it must be.
+        SpecError: a field is missing or unknown, or has a wrong value.
     """
 
     name: str
@@ -208,19 +247,16 @@ class MetricSpec:
     per_example: Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]]
     """(labels ``[n]``, probabilities ``[n, classes]``) -> value of each example ``[n]``."""
     higher_is_better: bool = True
-    """Which end of the languages is the worst one."""
+    """Whether the worst language is the one with the lowest value (True) or the highest."""
     distribution: str = ""
-    """Package and version that it came from; set by mmeval."""
+    """Package and version that the plugin belongs to; set by mmeval."""
     code: str = ""
     """Digest of the text of a one-file plugin, for the record; set by mmeval."""
 
+    _check_name = field_validator("name")(_check_name)
+    _check_texts = field_validator("summary")(_check_text)
+
     @property
     def origin(self) -> str:
-        """Package and version, or file and digest: another origin may give other values."""
+        """Package and version, or file and digest: a metric of another origin may give other values."""
         return f"{self.distribution}+{self.code}" if self.code else self.distribution
-
-    def __post_init__(self) -> None:
-        """Refuse what could only fail later."""
-        require_name(self)
-        require_texts(self, "summary")
-        require_callable(self, "per_example")

@@ -1,4 +1,4 @@
-"""Classification tasks, and what a model is told when it is built."""
+"""Classification tasks, and the context in which a model is built."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Task:
-    """One classification task: its name and its classes, in the order of a model's outputs."""
+    """A classification task: its name, and its classes in the order of a model's outputs."""
 
     name: str
     classes: tuple[str, ...]
@@ -18,26 +18,26 @@ class Task:
 
 @dataclass(frozen=True)
 class ModelContext:
-    """What a model may know when it is built: the tasks and how often each class stands in the training split."""
+    """Facts about the training data with which a model is built."""
 
     tasks: tuple[Task, ...]
     class_counts: Mapping[str, tuple[int, ...]]
-    """Training examples per class, by task, in the order of the task's classes."""
+    """Number of training examples per class, by task, in the order of the task's classes."""
     languages: tuple[str, ...] = ()
-    """ISO 639-1 codes of the training split, sorted; others may come in prediction."""
+    """ISO 639-1 codes of the training split, sorted; prediction may meet others."""
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Inputs beside image and text: the values of each in the training split, sorted. Empty for nearly all data."""
+    """Inputs beside image and text, with their sorted values in the training split. Empty for most data sets."""
     class_names: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    """What people call the classes, by task and language, in the order of the task's classes; a class that the data
-    card doesn't name there stands as it is. Empty where it names none."""
+    """Display names of the classes by task and language, in the order of the task's classes; a class without one in the
+    data card has its own name. Empty if the card has none."""
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain JSON, for the config file beside the weights."""
+        """Return the context as JSON values, for the config file beside the weights."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ModelContext:
-        """The inverse of :meth:`as_json`."""
+        """Return the context of the values from :meth:`as_json`."""
         tasks = tuple(Task(t["name"], tuple(t["classes"])) for t in data["tasks"])
         counts = {name: tuple(values) for name, values in data["class_counts"].items()}
         attributes = {name: tuple(values) for name, values in data.get("attributes", {}).items()}

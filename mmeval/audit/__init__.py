@@ -1,4 +1,4 @@
-"""Store -> audit: leaks between splits, duplicates, and what else makes scores other than they should be."""
+"""Audit of a Store: duplicates and leaks between splits, label leakage, wrong languages, missing parts."""
 
 from mmeval.audit.audit import audit
 

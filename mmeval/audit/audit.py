@@ -1,4 +1,4 @@
-"""Store -> audit."""
+"""The audit of a Store: runs all checks and writes the report."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmeval.audit.class_balance import mixes
-from mmeval.audit.columns import rows_of
+from mmeval.audit.class_balance import class_balances
+from mmeval.audit.columns import read_rows
 from mmeval.audit.content import Audit
 from mmeval.audit.embedded import compare_embeddings
 from mmeval.audit.images import compare_images
-from mmeval.audit.label_leakage import name_baselines
-from mmeval.audit.languages import foreign_texts
-from mmeval.audit.missing import gaps
+from mmeval.audit.label_leakage import label_leakage
+from mmeval.audit.languages import identify_languages
+from mmeval.audit.missing import missing_parts
 from mmeval.audit.page import page
-from mmeval.audit.pairs import Pairs, write_pairs
+from mmeval.audit.pairs import DuplicatePairs, write_pairs
 from mmeval.audit.texts import compare_texts
 from mmeval.data.store import Store
 from mmeval.files import write_text
@@ -26,20 +26,21 @@ JSON, PAIRS, PAGE = "audit.json", "duplicates.parquet", "audit.html"
 
 
 def audit(store: Store, folder: Path, *, encoder: str | None = None, credit: str = "") -> Audit:
-    """Look for duplicates across splits, label leakage, missing parts and other faults that distort scores.
+    """Search a Store for duplicates across splits, label leakage and other faults that distort scores.
 
     Writes ``audit.json`` (the returned audit), ``duplicates.parquet`` (all duplicate pairs) and ``audit.html`` (one
-    page without external resources) into ``folder``. Nothing in the Store is changed.
+    page without external resources) into ``folder``. The Store is not changed.
 
     Args:
-        store: any prepared data set; what it lacks (images, texts, labels, a second split) is left out.
-        folder: where to; made where it is missing.
-        encoder: image encoder whose embeddings are computed where they aren't cached, as ``efficientnet-lite0:128``;
-            by default only cached ones are used.
-        credit: what the licence asks to be said beside images.
+        store: any prepared data set; a check is left out where the images, texts, labels or splits that
+            it needs are missing.
+        folder: where the files are written; created if it is missing.
+        encoder: image encoder, such as ``efficientnet-lite0:128``, whose embeddings are compared too, and computed
+            unless cached. By default only cached embeddings are compared.
+        credit: attribution that the licence requires beside images.
 
     Raises:
-        UserError: no such encoder.
+        UserError: there is no such encoder.
     """
     seconds: dict[str, float] = {}
 
@@ -50,7 +51,7 @@ def audit(store: Store, folder: Path, *, encoder: str | None = None, credit: str
         seconds[stage] = round(time.perf_counter() - began, 3)
 
     with timed("columns"):
-        rows = rows_of(store)
+        rows = read_rows(store)
     with timed("images"):
         images = compare_images(rows)
     with timed("embeddings"):
@@ -58,17 +59,17 @@ def audit(store: Store, folder: Path, *, encoder: str | None = None, credit: str
     with timed("texts"):
         texts = compare_texts(rows)
     with timed("class names"):
-        names = name_baselines(rows) if texts else []
+        leakage = label_leakage(rows) if texts else []
     with timed("languages"):
-        foreign, note = foreign_texts(rows) if texts else (None, "there are no texts")
-    with timed("mix and gaps"):
-        mixed, missing = mixes(rows), gaps(rows)
+        foreign, note = identify_languages(rows) if texts else (None, "there are no texts")
+    with timed("class balance and missing parts"):
+        balances, missing = class_balances(rows), missing_parts(rows)
     with timed("pairs"):
-        pairs = [Pairs(rows, "image", images)] if images else []
-        pairs += [Pairs(rows, "text", texts)] if texts else []
+        pairs = [DuplicatePairs(rows, "image", images)] if images else []
+        pairs += [DuplicatePairs(rows, "text", texts)] if texts else []
         write_pairs(folder / PAIRS, pairs)
-        shown = [one for some in pairs for one in some.shown()]
-    made = Audit(
+        shown = [pair for kind in pairs for pair in kind.shown()]
+    result = Audit(
         name=store.name,
         fingerprint=store.fingerprint,
         released=store.released,
@@ -80,14 +81,14 @@ def audit(store: Store, folder: Path, *, encoder: str | None = None, credit: str
         images=images.duplicates if images else None,
         embedded=embedded,
         texts=texts.duplicates if texts else None,
-        names=names,
+        label_leakage=leakage,
         foreign=foreign,
         foreign_note=note,
-        mixes=mixed,
-        gaps=missing,
+        class_balance=balances,
+        missing=missing,
         shown=shown,
         seconds=seconds,
     )
-    write_text(folder / PAGE, page(made, store))
-    write_text(folder / JSON, made.model_dump_json(indent=1))
-    return made
+    write_text(folder / PAGE, page(result, store))
+    write_text(folder / JSON, result.model_dump_json(indent=1))
+    return result

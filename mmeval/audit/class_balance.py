@@ -1,4 +1,4 @@
-"""How classes are spread over languages and splits."""
+"""Class balance: the class distribution of each task by language and split."""
 
 from __future__ import annotations
 
@@ -7,40 +7,44 @@ from numpy.typing import NDArray
 
 from mmeval.api.task import Task
 from mmeval.audit.columns import Rows
-from mmeval.audit.content import Distance, Mix, Share, Shift, Strip
+from mmeval.audit.content import ClassBalance, ClassShift, Distance, LanguageProfile, Share
 
 SHOWN, SHIFTS = 24, 6
+"""Number of classes in the chart, and in the list of those that shift most."""
 MOST_RATIO = 3.0
-"""Powers of two at which the chart's colours end."""
+"""The chart's colours saturate at a ratio of 2 to this power."""
 
 
-def mixes(rows: Rows) -> list[Mix]:
-    """The mix of each task's classes; a task without a label is left out."""
-    return [_mix(rows, task) for task in rows.store.tasks if (rows.labels[task.name] >= 0).any()]
+def class_balances(rows: Rows) -> list[ClassBalance]:
+    """Return the class balance of each task; a task without a label is left out."""
+    return [_class_balance(rows, task) for task in rows.store.tasks if (rows.labels[task.name] >= 0).any()]
 
 
-def _mix(rows: Rows, task: Task) -> Mix:
+def _class_balance(rows: Rows, task: Task) -> ClassBalance:
     counts = _counts(rows, task)
-    draws, by_split = _draws(rows, task), counts.sum(1)
+    clusters, by_split = _clusters(rows, task), counts.sum(1)
     languages: dict[str, dict[str, Distance]] = {}
     for index, split in enumerate(rows.splits):
         for code, name in enumerate(rows.languages):
-            if (mine := counts[index, code]).any():
-                apart = distance(mine, by_split[index], 1 / draws[index, code])
+            if (of_language := counts[index, code]).any():
+                apart = distance(of_language, by_split[index], 1 / clusters[index, code])
                 languages.setdefault(split, {})[name] = apart
     shift, shifts, untrained = None, [], {}
     if "train" in rows.splits and rows.scored:
         train, scored = rows.splits.index("train"), rows.scored
         if by_split[train].any() and by_split[scored].any():
-            drawn = 1 / draws[scored].max() + 1 / draws[train].max()
-            shift, shifts = distance(by_split[scored], by_split[train], drawn), _shifts(task, by_split[[train, scored]])
+            variance = 1 / clusters[scored].max() + 1 / clusters[train].max()
+            shift, shifts = (
+                distance(by_split[scored], by_split[train], variance),
+                _shifts(task, by_split[[train, scored]]),
+            )
         for code, name in enumerate(rows.languages):
-            mine = counts[scored, code]
-            if mine.any():
-                unseen = int(mine[counts[train, code] == 0].sum())
-                untrained[name] = Share(count=unseen, n=int(mine.sum()))
-    commonest = np.argsort(-counts.sum((0, 1)), kind="stable")[:SHOWN]
-    return Mix(
+            of_language = counts[scored, code]
+            if of_language.any():
+                unseen = int(of_language[counts[train, code] == 0].sum())
+                untrained[name] = Share(count=unseen, n=int(of_language.sum()))
+    most_frequent = np.argsort(-counts.sum((0, 1)), kind="stable")[:SHOWN]
+    return ClassBalance(
         task=task.name,
         classes=len(task.classes),
         languages=languages,
@@ -51,37 +55,39 @@ def _mix(rows: Rows, task: Task) -> Mix:
             for index, split in enumerate(rows.splits)
         },
         untrained=untrained,
-        shown=[task.classes[i] for i in commonest],
-        strips=_strips(rows, counts.sum(0), commonest),
+        shown=[task.classes[i] for i in most_frequent],
+        profiles=_profiles(rows, counts.sum(0), most_frequent),
     )
 
 
-def distance(some: NDArray[np.int64], whole: NDArray[np.int64], drawn: float) -> Distance:
-    """Total variation between two mixes, and what it is in the mean where only chance makes them differ.
+def distance(sample: NDArray[np.int64], reference: NDArray[np.int64], variance: float) -> Distance:
+    """Return the total variation distance between two class distributions, and its expectation by chance.
 
     Args:
-        some: counts by class.
-        whole: counts by class of what it is held against.
-        drawn: variance of a share in units of p (1 - p): one by the number of independent draws, summed over both
-            where both are samples.
+        sample: examples by class.
+        reference: examples by class of the distribution to compare with.
+        variance: variance of a class share p in units of p (1 - p): 1 / (number of independent draws), summed over
+            both distributions if both are samples.
     """
-    expected = whole / whole.sum()
-    apart = 0.5 * np.abs(some / some.sum() - expected).sum()
-    chance = 0.5 * np.sqrt(2 / np.pi * expected * (1 - expected) * drawn).sum()
-    return Distance(value=float(apart), chance=float(min(chance, 1)), n=int(some.sum()))
+    expected = reference / reference.sum()
+    apart = 0.5 * np.abs(sample / sample.sum() - expected).sum()
+    # The mean absolute deviation of a normal variable is sqrt(2 / pi) of its standard deviation.
+    chance = 0.5 * np.sqrt(2 / np.pi * expected * (1 - expected) * variance).sum()
+    return Distance(value=float(apart), chance=float(min(chance, 1)), n=int(sample.sum()))
 
 
-def _draws(rows: Rows, task: Task) -> NDArray[np.int64]:
-    """Clusters ``[splits, languages]``: examples of one image or product are one draw."""
+def _clusters(rows: Rows, task: Task) -> NDArray[np.int64]:
+    """Count labelled clusters ``[splits, languages]``; the examples of an image or product are one independent draw."""
     known = rows.labels[task.name] >= 0
     shape = len(rows.splits), len(rows.languages)
     cells = np.ravel_multi_index((rows.split[known], rows.language[known]), shape)
-    drawn = np.unique(cells * (rows.cluster.max() + 1) + rows.cluster[known]) // (rows.cluster.max() + 1)
-    return np.bincount(drawn, minlength=int(np.prod(shape))).reshape(shape)
+    width = rows.cluster.max() + 1
+    cell_of_cluster = np.unique(cells * width + rows.cluster[known]) // width
+    return np.bincount(cell_of_cluster, minlength=int(np.prod(shape))).reshape(shape)
 
 
 def _counts(rows: Rows, task: Task) -> NDArray[np.int64]:
-    """Examples ``[splits, languages, classes]``."""
+    """Count labelled examples ``[splits, languages, classes]``."""
     labels = rows.labels[task.name]
     known = labels >= 0
     shape = len(rows.splits), len(rows.languages), len(task.classes)
@@ -89,13 +95,14 @@ def _counts(rows: Rows, task: Task) -> NDArray[np.int64]:
     return np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
 
 
-def _shifts(task: Task, counts: NDArray[np.int64]) -> list[Shift]:
+def _shifts(task: Task, counts: NDArray[np.int64]) -> list[ClassShift]:
+    """Return the classes whose shares differ most; ``counts`` are ``[2, classes]``: train, scored split."""
     train, scored = counts
     moved = np.abs(scored / scored.sum() - train / train.sum())
     largest = [i for i in np.argsort(-moved, kind="stable")[:SHIFTS] if moved[i] > 0]
     totals = int(train.sum()), int(scored.sum())
     return [
-        Shift(
+        ClassShift(
             name=task.classes[i],
             train=Share(count=int(train[i]), n=totals[0]),
             scored=Share(count=int(scored[i]), n=totals[1]),
@@ -104,14 +111,15 @@ def _shifts(task: Task, counts: NDArray[np.int64]) -> list[Shift]:
     ]
 
 
-def _strips(rows: Rows, counts: NDArray[np.int64], chosen: NDArray[np.int64]) -> list[Strip]:
+def _profiles(rows: Rows, counts: NDArray[np.int64], chosen: NDArray[np.int64]) -> list[LanguageProfile]:
+    """Return a row of the chart per language; ``counts`` are ``[languages, classes]``."""
     whole = counts.sum(0)[chosen] / counts.sum()
-    strips = []
+    profiles = []
     for code, name in enumerate(rows.languages):
         n = int(counts[code].sum())
         if n:
             shares = counts[code][chosen] / n
-            # Half an example more on both sides: a rare class that is missing says little.
+            # Half an example is added to both counts, so that a missing rare class does not stand out.
             ratio = np.log2((counts[code][chosen] + 0.5) / (n * whole + 0.5)).clip(-MOST_RATIO, MOST_RATIO)
-            strips.append(Strip(language=name, n=n, ratios=ratio.round(3).tolist(), shares=shares.tolist()))
-    return strips
+            profiles.append(LanguageProfile(language=name, n=n, ratios=ratio.round(3).tolist(), shares=shares.tolist()))
+    return profiles

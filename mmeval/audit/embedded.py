@@ -1,8 +1,8 @@
-"""Images held against train by what a network sees in them: crops, mirrored copies, the same thing taken again.
+"""Near-duplicate images by embeddings: finds crops, mirrored copies and other photos of the same object.
 
-Measured on the 1,906 drawings of emoji14 at 128 pixels: above the threshold are 90 to 99 % of the images encoded
-again, halved, made brighter or cropped by 2 % at each edge, 64 % of the mirrored ones, and 159 of 1.8 million pairs
-of different drawings, most of them drawn alike.
+Measured on the 1,906 drawings of emoji14 at 128 pixels: above the threshold are 90 to 99 % of the images that were
+re-encoded, halved, brightened or cropped by 2 % at each edge, 64 % of the mirrored ones, and 159 of 1.8 million pairs
+of different drawings, most of which look alike.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmeval.audit.columns import Rows
-from mmeval.audit.content import Embedded, Share
+from mmeval.audit.content import EmbeddingDuplicates, Share
 from mmeval.console import progress
 from mmeval.errors import MissingExtraError
 from mmeval.home import home
@@ -23,66 +23,77 @@ if TYPE_CHECKING:
 
 ENCODER = "efficientnet-lite0"
 SIZES = (224, 192, 160, 128, 96, 64)
-KINDS = ("cuda", "cpu", "mps")
+"""Encoder, and image sizes, whose cached embeddings are compared."""
+DEVICES = ("cuda", "cpu", "mps")
 LEAST_COSINE = 0.97
 MOST_WORK = 2e12
-"""Multiplications; under a minute on two cores. Where more would be needed, a sample by chance is taken."""
+"""Multiplications; under a minute on two cores. A random sample is compared where more would be needed."""
 BLOCK = 1024
 
 
-def compare_embeddings(rows: Rows, encoder: str | None = None) -> Embedded:
-    """Compare images of the scored split with train's, from the embedding cache.
+def compare_embeddings(rows: Rows, encoder: str | None = None) -> EmbeddingDuplicates:
+    """Compare the embeddings of the scored split's images with those of train.
 
     Args:
         rows: the examples.
-        encoder: compute what the cache lacks with this encoder (``efficientnet-lite0:128``). None takes what is
-            cached, and computes nothing.
+        encoder: encoder such as ``efficientnet-lite0:128``; embeddings that the cache lacks are computed. None
+            compares cached embeddings only.
 
     Raises:
-        UserError: no such encoder.
+        UserError: there is no such encoder.
     """
     split = rows.splits[rows.scored]
     if rows.scored == 0 or "train" not in rows.splits or not len(rows.store.images):
-        return _without(encoder or ENCODER, split, "there are no images in two splits")
+        return _not_computed(encoder or ENCODER, split, "there are no images in two splits")
     train, scored = (np.unique(rows.image[(rows.split == index) & (rows.image >= 0)]) for index in (0, rows.scored))
-    found = _computed(rows, encoder) if encoder else _cached(rows, np.union1d(train, scored))
-    if found is None:
-        return _without(ENCODER, split, "no embeddings of these images are cached")
-    name, embeddings = found
+    available = _computed(rows, encoder) if encoder else _cached(rows, np.union1d(train, scored))
+    if available is None:
+        return _not_computed(ENCODER, split, "no embeddings of these images are cached")
+    name, embeddings = available
     most = max(int(MOST_WORK / max(len(train) * embeddings.width, 1)), 1)
     note = ""
     if len(scored) > most:
-        note = f"a sample by chance of {most:,} of {len(scored):,} images"
+        note = f"a random sample of {most:,} of {len(scored):,} images"
         scored = np.sort(np.random.default_rng(0).choice(scored, most, replace=False))
     best = nearest(embeddings, scored, train)
     duplicates = Share(count=int((best >= LEAST_COSINE).sum()), n=len(best))
-    return Embedded(encoder=name, threshold=LEAST_COSINE, split=split, duplicates=duplicates, note=note)
+    return EmbeddingDuplicates(encoder=name, threshold=LEAST_COSINE, split=split, duplicates=duplicates, note=note)
 
 
 def nearest(embeddings: Embeddings, some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The greatest cosine of each image of ``some`` to any of ``others``."""
-    mine = _normed(embeddings.gather(some))
+    """Return the largest cosine similarity of each image of ``some`` with any image of ``others``.
+
+    Args:
+        embeddings: of all images.
+        some: rows of images ``[n]``.
+        others: rows of images ``[m]``.
+
+    Returns:
+        ``[n]``.
+    """
+    queries = _unit_vectors(embeddings.gather(some))
     best = np.full(len(some), -1, np.float32)
     with progress("Comparing embeddings", len(others), "images") as advance:
         for start in range(0, len(others), BLOCK):
-            block = _normed(embeddings.gather(others[start : start + BLOCK]))
-            for at in range(0, len(mine), 8 * BLOCK):
+            block = _unit_vectors(embeddings.gather(others[start : start + BLOCK]))
+            for at in range(0, len(queries), 8 * BLOCK):
                 part = slice(at, at + 8 * BLOCK)
-                np.maximum(best[part], (mine[part] @ block.T).max(1), out=best[part])
+                np.maximum(best[part], (queries[part] @ block.T).max(1), out=best[part])
             advance(len(block))
     return best
 
 
-def _normed(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    normed: NDArray[np.float32] = vectors / np.maximum(lengths, 1e-12)
-    return normed
+    unit: NDArray[np.float32] = vectors / np.maximum(lengths, 1e-12)
+    return unit
 
 
 def _cached(rows: Rows, images: NDArray[np.int64]) -> tuple[str, Embeddings] | None:
+    """Return the name of an encoder and its embeddings, if the cache has those of all ``images``; else None."""
     if not any((home() / "embeddings").glob("*/part-*.npy")):
         return None
-    from mmeval.engine.embeddings import cached_embeddings
+    from mmeval.engine.embeddings import cached_image_embeddings
     from mmeval.nn.build import image_encoder
 
     for size in SIZES:
@@ -90,9 +101,9 @@ def _cached(rows: Rows, images: NDArray[np.int64]) -> tuple[str, Embeddings] | N
             encoder = image_encoder(f"{ENCODER}:{size}", frozen=True)
         except MissingExtraError:
             return None
-        for kind in KINDS:
-            embeddings, has = cached_embeddings(encoder, rows.store, kind)
-            if has[images].all():
+        for device in DEVICES:
+            embeddings = cached_image_embeddings(encoder, rows.store, device)
+            if embeddings.present[images].all():
                 return encoder.name, embeddings
     return None
 
@@ -100,12 +111,14 @@ def _cached(rows: Rows, images: NDArray[np.int64]) -> tuple[str, Embeddings] | N
 def _computed(rows: Rows, name: str) -> tuple[str, Embeddings]:
     import torch
 
-    from mmeval.engine.embeddings import embeddings
+    from mmeval.engine.embeddings import image_embeddings
     from mmeval.nn.build import image_encoder
 
     encoder = image_encoder(name, frozen=True)
-    return encoder.name, embeddings(encoder, rows.store, rows.image, torch.device("cpu"))
+    return encoder.name, image_embeddings(encoder, rows.store, rows.image, torch.device("cpu"))
 
 
-def _without(encoder: str, split: str, why: str) -> Embedded:
-    return Embedded(encoder=encoder, threshold=LEAST_COSINE, split=split, duplicates=None, note=f"not computed: {why}")
+def _not_computed(encoder: str, split: str, why: str) -> EmbeddingDuplicates:
+    return EmbeddingDuplicates(
+        encoder=encoder, threshold=LEAST_COSINE, split=split, duplicates=None, note=f"not computed: {why}"
+    )

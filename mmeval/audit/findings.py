@@ -1,4 +1,4 @@
-"""What an audit comes to, in sentences: the worst first."""
+"""Findings of an audit in sentences, the most serious first, and its verdict."""
 
 from __future__ import annotations
 
@@ -6,133 +6,148 @@ from typing import NamedTuple
 
 from mmeval.audit.content import Audit, Between, Duplicates, Kind
 
-BAD, LOOK, GOOD = "bad", "look", "good"
-MUCH = 0.01
-"""Share of the scored split from which a leak is bad: with it, differences between good models can be made up of it."""
-NAMED, MUCH_NAMED = 0.05, 0.2
-"""Share that class names in the text give away: worth a look, and much."""
+BAD, NOTE, GOOD = "bad", "note", "good"
+"""Levels: a finding changes scores, should be checked, or is as it should be."""
+MUCH_LEAKED = 0.01
+"""Share of the scored split with a duplicate in train from which a leak is bad: differences between good models are no
+larger."""
+LEAKED_LABELS, MUCH_LEAKED_LABELS = 0.05, 0.2
+"""Accuracy of the class name rule from which it is to be checked, and from which it is bad."""
 MUCH_FOREIGN = 0.05
+"""Share of a language's texts in another language from which it is to be checked."""
 SHIFTED = 0.1
+"""Distance between the class distributions of train and the scored split from which it is to be checked."""
 
 
 class Finding(NamedTuple):
-    """One sentence, and how bad it is."""
+    """A sentence with its level: ``BAD``, ``NOTE`` or ``GOOD``."""
 
     level: str
     text: str
 
 
 def findings(audit: Audit) -> list[Finding]:
-    """All that there is to say, the worst first."""
-    found = [*_duplicates(audit, "image", audit.images), *_duplicates(audit, "text", audit.texts)]
-    found += [*_named(audit), *_spoken(audit), *_mixed(audit), *_missing(audit)]
-    order = {BAD: 0, LOOK: 1, GOOD: 2}
-    return sorted(found, key=lambda one: order[one.level])
+    """Return all findings, the most serious first."""
+    unsorted = [*_duplicates(audit, "image", audit.images), *_duplicates(audit, "text", audit.texts)]
+    unsorted += [*_label_leakage(audit), *_languages(audit), *_class_balance(audit), *_missing(audit)]
+    order = {BAD: 0, NOTE: 1, GOOD: 2}
+    return sorted(unsorted, key=lambda finding: order[finding.level])
 
 
 def verdict(audit: Audit) -> Finding:
-    """The audit in one sentence."""
-    levels = [one.level for one in findings(audit)]
-    bad, look = levels.count(BAD), levels.count(LOOK)
+    """Return the audit's result in one sentence."""
+    levels = [finding.level for finding in findings(audit)]
+    bad, notes = levels.count(BAD), levels.count(NOTE)
     if bad:
-        return Finding(BAD, f"{bad} finding{'s' * (bad > 1)} can move scores; {look} more to look at.")
-    if look:
-        return Finding(LOOK, f"Nothing that moves scores by much; {look} finding{'s' * (look > 1)} to look at.")
-    return Finding(GOOD, "Nothing was found that would move scores.")
+        return Finding(BAD, f"{_count(bad, 'finding', 'findings')} can change scores; {notes} more to check.")
+    if notes:
+        return Finding(NOTE, f"No finding changes scores by much; {_count(notes, 'finding', 'findings')} to check.")
+    return Finding(GOOD, "No finding changes scores.")
 
 
 def leak(duplicates: Duplicates | None, audit: Audit) -> Between | None:
-    """Of the scored split in train, None where there is no such pair."""
+    """Return the duplicates of the scored split in train; None where these two splits are not compared."""
     scored = list(audit.splits)[-1]
-    return (
-        next((one for one in duplicates.between if (one.split, one.other) == (scored, "train")), None)
-        if duplicates
-        else None
-    )
+    compared = duplicates.between if duplicates else []
+    return next((pair for pair in compared if (pair.split, pair.other) == (scored, "train")), None)
 
 
 def _duplicates(audit: Audit, kind: Kind, duplicates: Duplicates | None) -> list[Finding]:
     if duplicates is None:
         return []
-    found = []
-    for one in duplicates.between:
-        level = GOOD if not one.near.count else BAD if one.near.value >= MUCH and one.other == "train" else LOOK
-        exact = f"; {one.same.percent} the very same" if one.near.count else ""
-        text = f"{kind.capitalize()} duplicates in {one.other}: {one.near.percent} of {one.split}"
-        found.append(Finding(level, f"{text} ({one.near.count:,} of {one.near.n:,} examples){exact}."))
+    sentences = []
+    unit = "an image" if kind == "image" else "a text"
+    for pair in duplicates.between:
+        if not pair.near.count:
+            sentences.append(Finding(GOOD, f"No {pair.split} example has {unit} with a duplicate in {pair.other}."))
+            continue
+        level = BAD if pair.near.value >= MUCH_LEAKED and pair.other == "train" else NOTE
+        share = f"{pair.near.percent} of {pair.split} examples ({pair.near.count:,} of {pair.near.n:,})"
+        exact = f"{pair.same.percent} with an exact duplicate"
+        sentences.append(Finding(level, f"{share} have {unit} with a duplicate in {pair.other}; {exact}."))
     for task, lookup in duplicates.lookups.items():
-        if lookup.found.n and lookup.found.value >= MUCH:
-            text = (
-                f"Looking the {kind} up in train finds a {task} for {lookup.found.percent} of {list(audit.splits)[-1]}"
-            )
-            found.append(Finding(LOOK, f"{text}; it is right for {lookup.right} of those."))
+        if lookup.coverage.n and lookup.coverage.value >= MUCH_LEAKED:
+            share = f"{lookup.coverage.percent} of {list(audit.splits)[-1]}"
+            text = f"Copying the {task} of the same {kind} in train answers {share}"
+            sentences.append(Finding(NOTE, f"{text}, and is correct for {lookup.precision}."))
     for task, conflict in duplicates.conflicts.items():
         if conflict.sets:
             several = _count(conflict.sets, f"{kind} has", f"{kind}s have")
-            noise = f"{conflict.wrong:,} of their {conflict.rows:,} labels, at least, can't be told from the {kind}"
-            found.append(Finding(LOOK, f"{several} more than one {task}; {noise}."))
-    return found
+            labels = f"{'its' if conflict.sets == 1 else 'their'} {conflict.rows:,} labels"
+            noise = f"at least {conflict.wrong:,} of {labels} can't be predicted from the {kind}"
+            sentences.append(Finding(NOTE, f"{several} more than one {task}; {noise}."))
+    return sentences
 
 
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
+def _count(count: int, singular: str, plural: str) -> str:
+    return f"{count:,} {singular if count == 1 else plural}"
 
 
-def _named(audit: Audit) -> list[Finding]:
-    found = []
-    for one in audit.names:
-        much = one.right.value >= MUCH_NAMED and one.right.value > one.majority.value
-        level = BAD if much else LOOK if one.right.value >= NAMED else GOOD
-        text = f"The longest class name in the text is the right {one.task} for {one.right.percent} of {one.split}"
-        rule = f"; it is there for {one.fires.percent}, and right for {one.precise.percent} of those"
-        found.append(Finding(level, f"{text}{rule if one.fires.count else ''}."))
-    return found
+def _label_leakage(audit: Audit) -> list[Finding]:
+    sentences = []
+    for rule in audit.label_leakage:
+        much = rule.accuracy.value >= MUCH_LEAKED_LABELS and rule.accuracy.value > rule.majority.value
+        level = BAD if much else NOTE if rule.accuracy.value >= LEAKED_LABELS else GOOD
+        text = (
+            f"The longest class name in the text is the correct {rule.task} for {rule.accuracy.percent} of {rule.split}"
+        )
+        coverage = (
+            f"; {rule.coverage.percent} have a class name, which is correct for {rule.precision.percent} of those"
+        )
+        sentences.append(Finding(level, f"{text}{coverage if rule.coverage.count else ''}."))
+    return sentences
 
 
-def _spoken(audit: Audit) -> list[Finding]:
+def _languages(audit: Audit) -> list[Finding]:
     if not audit.foreign:
         return []
-    much = {name: one for name, one in audit.foreign.items() if one.foreign.count and one.foreign.value >= MUCH_FOREIGN}
+    least = f"{100 * MUCH_FOREIGN:.0f} %"
+    shares = {name: texts.foreign for name, texts in audit.foreign.items()}
+    much = [name for name, share in shares.items() if share.count and share.value >= MUCH_FOREIGN]
     if not much:
-        return [Finding(GOOD, f"In no language are {100 * MUCH_FOREIGN:.0f} % of the texts in another one.")]
-    worst = sorted(much, key=lambda name: -much[name].foreign.value)
-    shown = [f"{name} {much[name].foreign} ({', '.join(list(much[name].others)[:3])})" for name in worst[:3]]
-    which = f"in {len(much)} languages, most in " if len(much) > len(shown) else ""
-    text = f"{100 * MUCH_FOREIGN:.0f} % and more of the texts that can be judged are in another language"
-    return [Finding(LOOK, f"{text}: {which}{'; '.join(shown)}.")]
+        return [
+            Finding(GOOD, f"In every language, less than {least} of the texts long enough to judge are in another one.")
+        ]
+    worst = sorted(much, key=lambda name: -shares[name].value)[:3]
+    shown = "; ".join(f"{name} {shares[name]} ({', '.join(list(audit.foreign[name].others)[:3])})" for name in worst)
+    where = f"in {len(much)} languages, most in {shown}" if len(much) > len(worst) else shown
+    text = f"At least {least} of the texts long enough to judge are in another language: {where}."
+    return [Finding(NOTE, text)]
 
 
-def _mixed(audit: Audit) -> list[Finding]:
-    found = []
+def _class_balance(audit: Audit) -> list[Finding]:
+    sentences = []
     scored = list(audit.splits)[-1]
-    for one in audit.mixes:
-        if one.shift and one.shift.value >= SHIFTED and one.shift.value > 2 * one.shift.chance:
-            text = f"The mix of {one.task} in {scored} is {one.shift.value:.2f} away from train's (total variation)"
-            found.append(Finding(LOOK, f"{text}; chance would make it {one.shift.chance:.2f}."))
-        lacking = one.missing.get(scored, [])
-        untaught = [name for name in one.missing.get("train", []) if name not in lacking]
-        if untaught and scored != "train":
-            few = ", ".join(untaught[:3]) + ", …" * (len(untaught) > 3)
-            which = _count(len(untaught), f"class of {one.task} is", f"classes of {one.task} are")
-            found.append(Finding(LOOK, f"{which} in {scored} but not in train: {few}."))
-        if lacking:
-            which = _count(len(lacking), f"class of {one.task} has", f"classes of {one.task} have")
-            found.append(Finding(LOOK, f"{which} no example in {scored}, of {one.classes}."))
-    return found
+    for balance in audit.class_balance:
+        shift, task = balance.shift, balance.task
+        if shift and shift.value >= SHIFTED and shift.value > 2 * shift.chance:
+            text = f"The class distribution of {task} in {scored} differs from train's by {shift.value:.2f}"
+            sentences.append(Finding(NOTE, f"{text} (total variation; {shift.chance:.2f} expected by chance)."))
+        without_example = balance.missing.get(scored, [])
+        untrained = [name for name in balance.missing.get("train", []) if name not in without_example]
+        if untrained and scored != "train":
+            few = ", ".join(untrained[:3]) + ", …" * (len(untrained) > 3)
+            classes = _count(len(untrained), f"class of {task} is", f"classes of {task} are")
+            sentences.append(Finding(NOTE, f"{classes} in {scored} but not in train: {few}."))
+        if without_example:
+            have = "has" if len(without_example) == 1 else "have"
+            classes = f"{len(without_example):,} of {balance.classes:,} classes of {task}"
+            sentences.append(Finding(NOTE, f"{classes} {have} no example in {scored}."))
+    return sentences
 
 
 def _missing(audit: Audit) -> list[Finding]:
-    found = []
-    if audit.gaps.rejected:
-        reason, count, _ = audit.gaps.reasons[0] if audit.gaps.reasons else ("", 0, "")
-        most = f"; {count:,} of them: {reason}" if reason else ""
-        rows = _count(audit.gaps.rejected, "row was", "rows were")
-        found.append(Finding(LOOK, f"{rows} rejected when it was prepared{most}."))
-    for task, names in audit.gaps.unknown.items():
-        rows = _count(sum(names.values()), "example has", "examples have")
-        found.append(Finding(LOOK, f"{rows} a {task} that is no class of it."))
-    for splits, clusters in audit.gaps.spanning.items():
+    sentences = []
+    if audit.missing.rejected:
+        reason, count, _ = audit.missing.reasons[0] if audit.missing.reasons else ("", 0, "")
+        most = f"; the most frequent reason ({count:,}): {reason}" if reason else ""
+        rows = _count(audit.missing.rejected, "row was", "rows were")
+        sentences.append(Finding(NOTE, f"{rows} rejected when the data set was prepared{most}."))
+    for task, names in audit.missing.unknown.items():
+        examples = _count(sum(names.values()), "example has", "examples have")
+        sentences.append(Finding(NOTE, f"{examples} a label of {task} that is none of its classes."))
+    for splits, clusters in audit.missing.spanning.items():
         where = " and ".join(splits.split("+"))
         which = _count(clusters, "cluster (rows that belong together) has", "clusters (rows that belong together) have")
-        found.append(Finding(BAD, f"{which} examples in {where}."))
-    return found
+        sentences.append(Finding(BAD, f"{which} examples in {where}."))
+    return sentences

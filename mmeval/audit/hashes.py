@@ -1,10 +1,10 @@
-"""What an image looks like, in 64 bits and 768 bytes: a perceptual hash that finds, a small image that confirms.
+"""Perceptual hashes of 64 bits that find near-duplicate images, and thumbnails of 768 bytes that confirm them.
 
-Measured on the 1,906 drawings of emoji14, each changed and held against itself, and on all 1.8 million pairs of
-different ones. Found are all that were encoded again (JPEG of quality 90, 50, 30), halved, enlarged, made 15 % darker
-or flatter, 99.95 % of those halved and then encoded at quality 50, 87 % of those made 15 % brighter until their white
-is clipped, 53 % with 1 % cut off at every edge, none with 2 %, and no mirrored ones. Of the pairs of different
-drawings 29 are taken for duplicates (1 in 63,000): drawn alike but for a detail. By the hash alone they are 1,710.
+Measured on the 1,906 drawings of emoji14, each compared with a changed copy of itself, and on all 1.8 million pairs of
+different drawings. Found are all copies that were re-encoded (JPEG of quality 90, 50, 30), halved, enlarged, made 15 %
+darker or lower in contrast; 99.95 % of those halved and then encoded at quality 50; 87 % of those made 15 % brighter,
+which clips white; 53 % of those cropped by 1 % at every edge, none by 2 %; no mirrored ones. Of the pairs of different
+drawings 29 (1 in 63,000) are taken for duplicates: they differ in a detail. The hash alone would take 1,710.
 """
 
 from __future__ import annotations
@@ -21,56 +21,60 @@ from mmeval.data.images import decode
 from mmeval.data.loader import cores, in_order
 from mmeval.data.store import Store
 
-SIDE, SMALL = 32, 16
-"""Pixels of the square that the cosine transform takes, and of the small image."""
+SIDE, THUMBNAIL_SIDE = 32, 16
+"""Side in pixels of the image that is cosine-transformed, and of the thumbnail."""
 TASK = 64
+"""Images that a thread takes at once."""
 BITS = 64
 DEAD_ZONE, FLOOR = 0.1, 4.0
-"""A bit is set by a frequency that is stronger than in the data set's median image by more than this share of the
-image's root mean square, or than JPEG's noise.
+"""A bit is set if a frequency is stronger than in the data set's median image by more than this share of the image's
+root mean square, or by more than the noise of JPEG.
 
-The usual hash compares the frequencies of one image with each other. In a symmetric image half of them are zero,
-and half of its bits noise: of the drawings above it found 84 % again. And a thousand things photographed on white have
-nearly one hash, since what they share, the white, outweighs what they don't."""
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+The usual hash (pHash) compares the frequencies of an image with each other. In a symmetric image half of them are zero
+and half of the bits are noise: it found 84 % of the copies above. And product photos on white would all have nearly the
+same hash, since the white that they share outweighs the product."""
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 MOST_BITS = 4
-"""Bits in which the hashes of near-duplicates differ at most."""
+"""Most bits in which the hashes of near-duplicates differ."""
 LEAST_CORRELATION = 0.99
-"""Of their small images."""
+"""Least correlation of the thumbnails of near-duplicates."""
 MOST_RESIDUE = 40.0
-"""Levels, of 255, that no value of the small images is off by once contrast and brightness are made equal: another
-face on the same drawing, another print on the same shirt."""
+"""Largest difference of a thumbnail value, of 255, after contrast and brightness are equalized. A larger one is another
+face on the same drawing, or another print on the same shirt."""
 MOST_CONTRAST = 1.6
+"""Largest ratio of contrasts that is equalized."""
 MOST_APART = 40.0
-"""Levels by which they differ in the mean: a darker copy passes, white is not black."""
+"""Largest mean difference of thumbnail values, of 255: a darker copy passes, black and white images do not."""
 
 
 class PerceptualHashes(NamedTuple):
-    """Hashes ``[n]`` and small RGB images ``[n, 768]``."""
+    """Hashes and thumbnails of ``n`` images."""
 
     hashes: NDArray[np.uint64]
-    small: NDArray[np.uint8]
+    """``[n]``."""
+    thumbnails: NDArray[np.uint8]
+    """RGB, ``[n, 768]``."""
 
 
 def perceptual_hashes(store: Store, rows: NDArray[np.int64]) -> PerceptualHashes:
-    """Hash images ``rows`` of the Store, in threads."""
-    waves = np.zeros((len(rows), BITS), np.float16)
-    small = np.zeros((len(rows), 3 * SMALL * SMALL), np.uint8)
+    """Return the hashes and thumbnails of the images ``rows`` of a Store; computed in threads."""
+    frequencies = np.zeros((len(rows), BITS), np.float16)
+    thumbnails = np.zeros((len(rows), 3 * THUMBNAIL_SIDE**2), np.uint8)
 
     def make(start: int) -> int:
         part = slice(start, start + TASK)
         squares = np.stack([square(store.image(int(row))) for row in rows[part]])
-        waves[part], small[part] = _waves(squares), _small(squares)
+        frequencies[part], thumbnails[part] = _frequencies(squares), _thumbnails(squares)
         return len(squares)
 
     with progress("Hashing images", len(rows), "images") as advance:
         for done in in_order(range(0, len(rows), TASK), make, workers=cores()):
             advance(done)
-    return PerceptualHashes(_hashes(waves), small)
+    return PerceptualHashes(_hashes(frequencies), thumbnails)
 
 
 def square(data: bytes) -> NDArray[np.uint8]:
-    """Encoded image -> ``[SIDE, SIDE, 3]``. JPEGs are decoded at a reduced scale: fine here, never for a score."""
+    """Decode an image to ``[SIDE, SIDE, 3]``; JPEGs at a reduced scale, which is not exact enough for models."""
     if simplejpeg.is_jpeg(data):
         pixels = simplejpeg.decode_jpeg(
             data, colorspace="RGB", fastdct=True, fastupsample=True, min_height=2 * SIDE, min_width=2 * SIDE
@@ -81,32 +85,40 @@ def square(data: bytes) -> NDArray[np.uint8]:
 
 
 def perceptual_hashes_of(squares: NDArray[np.uint8]) -> PerceptualHashes:
-    """``[n, SIDE, SIDE, 3]`` -> hashes and small images."""
-    return PerceptualHashes(_hashes(_waves(squares)), _small(squares))
+    """Return the hashes and thumbnails of decoded images ``[n, SIDE, SIDE, 3]``."""
+    return PerceptualHashes(_hashes(_frequencies(squares)), _thumbnails(squares))
 
 
-def _waves(squares: NDArray[np.uint8]) -> NDArray[np.float16]:
-    """The lowest frequencies ``[n, BITS]``, in units of their root mean square: contrast doesn't count."""
-    waves = (_COSINES @ (squares.astype(np.float32) @ LUMA) @ _COSINES.T).reshape(len(squares), -1)[:, _LOWEST]
-    scale = np.sqrt((waves**2).mean(1, keepdims=True))
-    return np.asarray(waves / np.maximum(scale, FLOOR / DEAD_ZONE), np.float16)
+def _frequencies(squares: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """Return the lowest frequencies ``[n, BITS]``, divided by their root mean square to remove contrast."""
+    lowest = (_COSINES @ (squares.astype(np.float32) @ LUMINANCE) @ _COSINES.T).reshape(len(squares), -1)[:, _LOWEST]
+    scale = np.sqrt((lowest**2).mean(1, keepdims=True))
+    return np.asarray(lowest / np.maximum(scale, FLOOR / DEAD_ZONE), np.float16)
 
 
-def _hashes(waves: NDArray[np.float16]) -> NDArray[np.uint64]:
-    bits = np.empty(waves.shape, bool)
+def _hashes(frequencies: NDArray[np.float16]) -> NDArray[np.uint64]:
+    bits = np.empty(frequencies.shape, bool)
     for column in range(BITS):
-        bits[:, column] = waves[:, column] > np.median(waves[:, column].astype(np.float32)) + DEAD_ZONE
+        values = frequencies[:, column]
+        bits[:, column] = values > np.median(values.astype(np.float32)) + DEAD_ZONE
     return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def _small(squares: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    step = SIDE // SMALL
-    means = squares.astype(np.float32).reshape(-1, SMALL, step, SMALL, step, 3).mean((2, 4))
+def _thumbnails(squares: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    step = SIDE // THUMBNAIL_SIDE
+    means = squares.astype(np.float32).reshape(-1, THUMBNAIL_SIDE, step, THUMBNAIL_SIDE, step, 3).mean((2, 4))
     return np.asarray(np.rint(means.reshape(len(squares), -1)), np.uint8)
 
 
-def alike(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Which small images ``[n, 768]`` show the same, and their correlation; two of one flat colour have 1."""
+def near_duplicates(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Return which thumbnails ``left[i]``, ``right[i]`` are near-duplicates ``[n]``, and their correlations ``[n]``.
+
+    Two thumbnails of the same plain colour have a correlation of 1.
+
+    Args:
+        left: ``[n, 768]``.
+        right: ``[n, 768]``, or ``[1, 768]`` to compare all with one.
+    """
     first, second = left.astype(np.float32), right.astype(np.float32)
     apart = np.abs(first - second).mean(-1)
     first, second = first - first.mean(-1, keepdims=True), second - second.mean(-1, keepdims=True)
@@ -120,9 +132,10 @@ def alike(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[NDArray[np
 
 
 def _cosines(rows: int) -> NDArray[np.float32]:
+    """Return the first rows of the orthonormal DCT-II matrix ``[rows, SIDE]``."""
     frequencies = np.arange(rows)[:, None]
-    waves = np.cos(np.pi * frequencies * (np.arange(SIDE) + 0.5) / SIDE)
-    return np.asarray(waves * np.where(frequencies == 0, np.sqrt(1 / SIDE), np.sqrt(2 / SIDE)), np.float32)
+    cosines = np.cos(np.pi * frequencies * (np.arange(SIDE) + 0.5) / SIDE)
+    return np.asarray(cosines * np.where(frequencies == 0, np.sqrt(1 / SIDE), np.sqrt(2 / SIDE)), np.float32)
 
 
 _ROWS = 12
@@ -130,4 +143,4 @@ _COSINES = _cosines(_ROWS)
 _LOWEST = np.array(
     [u * _ROWS + v for u, v in sorted(np.ndindex(_ROWS, _ROWS), key=lambda at: (sum(at), at[0])) if u + v][:BITS]
 )
-"""The 64 lowest frequencies, in the order of a zigzag, without the mean."""
+"""Indices of the 64 lowest frequencies in zigzag order, without the mean."""

@@ -1,10 +1,11 @@
-"""Texts that are not in the language that they are said to be in.
+"""Language identification: texts in another language than the data set says.
 
-Measured on the names and keywords of emoji in Unicode's CLDR, in 26 languages: at these thresholds fewer than 1 text
-in 1,000 is said to be in another language and isn't; 2 in 1,000 of Turkish and 5 of Japanese (Han characters alone
-look Chinese). Of the texts that could be told it tells 45 to 60 % of those with 16 to 19 letters, 54 to 70 % up to
-40, and 68 to 83 % of longer ones; of Croatian, Slovene and Bulgarian, which have close relatives, 15 to 26 %. So what
-is reported is a lower bound, and best compared between languages that are as easily told.
+Measured on the names and keywords of emoji in Unicode's CLDR, in 26 languages. At these thresholds fewer than 1 text
+in 1,000 is wrongly reported as another language (2 in Turkish; 5 in Japanese, where Han characters alone look
+Chinese). Of texts that are in another language, 45 to 60 % of those with 16 to 19 letters are detected, 54 to 70 % of
+those with up to 40, 68 to 83 % of longer ones, and 15 to 26 % in Croatian, Slovene and Bulgarian, which have close
+relatives. So a reported share is a lower bound, and comparable only between languages that are equally easy to
+identify.
 """
 
 from __future__ import annotations
@@ -16,44 +17,51 @@ from typing import Protocol
 import numpy as np
 
 from mmeval.audit.columns import Rows
-from mmeval.audit.content import Foreign, Share
+from mmeval.audit.content import ForeignTexts, Share
 from mmeval.console import progress
 
 LEAST_LETTERS = 16
+"""Letters of a text that is long enough to judge."""
 LEAST_CONFIDENCE = 0.95
+"""Probability from which a text counts as another language."""
 LONGEST = 256
-"""Characters of a text that are looked at."""
-WIDELY = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "zh")
-"""Languages that turn up where they don't belong: candidates beside the data set's own. Any more of the 140 that are
-known would only be mistaken for a neighbour."""
-FEW = 3
+"""Characters of a text that are classified; the rest is ignored."""
+WIDELY_USED = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "zh")
+"""Candidates beside the data set's own languages. More of the 140 languages that py3langid knows would only be confused
+with their relatives."""
+MOST_EXAMPLES = 3
 UNDETERMINED = "und"
+"""Language code of texts whose language is not known."""
 
 
 class Identifier(Protocol):
-    """The part of py3langid that is used."""
+    """Type of py3langid's identifier, which has no annotations."""
 
     labels: list[str]
 
     def set_languages(self, languages: list[str] | None) -> None:
-        """Choose the candidates; None: all that the model knows."""
+        """Set the candidate languages; None: all that the model knows."""
 
     def classify(self, text: str) -> tuple[str, float]:
-        """The likeliest candidate, and its probability."""
+        """Return the most likely candidate and its probability."""
 
 
-def foreign_texts(rows: Rows) -> tuple[dict[str, Foreign] | None, str]:
-    """By language, its texts in another one; None and why where nothing can be said."""
+def identify_languages(rows: Rows) -> tuple[dict[str, ForeignTexts] | None, str]:
+    """Identify the language of all texts that are long enough.
+
+    Returns:
+        by language of the data set, its texts in another one, or None; and a note on what could not be identified.
+    """
     identifier = _identifier()
-    # It is loaded once for the process, and the data set before may have chosen other candidates.
+    # It is loaded once per process, and an earlier audit may have set other candidates.
     identifier.set_languages(None)
     known = set(identifier.labels)
     own = [name for name in rows.languages if name in known]
     if not own:
         shown = ", ".join(rows.languages)
-        why = "the data set doesn't say in which language its texts are"
-        return None, why if shown == UNDETERMINED else f"no language of the data set is known to py3langid ({shown})"
-    identifier.set_languages(sorted({*own, *WIDELY} & known))
+        note = "the data set does not state the language of its texts"
+        return None, note if shown == UNDETERMINED else f"py3langid knows no language of the data set ({shown})"
+    identifier.set_languages(sorted({*own, *WIDELY_USED} & known))
     texts, judged, foreign = Counter[str](), Counter[str](), dict[str, Counter[str]]()
     examples: dict[str, list[tuple[str, str, str]]] = {}
     names = np.array(rows.languages)[rows.language].tolist()
@@ -72,11 +80,11 @@ def foreign_texts(rows: Rows) -> tuple[dict[str, Foreign] | None, str]:
                 likeliest, confidence = identifier.classify(text)
                 if likeliest != language and confidence >= LEAST_CONFIDENCE:
                     foreign.setdefault(language, Counter())[likeliest] += 1
-                    if len(some := examples.setdefault(language, [])) < FEW:
-                        some.append((ids[row].as_py(), text, likeliest))
+                    if len(chosen := examples.setdefault(language, [])) < MOST_EXAMPLES:
+                        chosen.append((ids[row].as_py(), text, likeliest))
             advance(len(block))
-    found = {
-        name: Foreign(
+    by_language = {
+        name: ForeignTexts(
             judged=Share(count=judged[name], n=texts[name]),
             foreign=Share(count=foreign.get(name, Counter()).total(), n=judged[name]),
             others=dict(foreign.get(name, Counter()).most_common()),
@@ -85,11 +93,11 @@ def foreign_texts(rows: Rows) -> tuple[dict[str, Foreign] | None, str]:
         for name in own
     }
     unknown = [name for name in rows.languages if name not in known]
-    return found, f"Not known to py3langid, so not judged: {', '.join(unknown)}." if unknown else ""
+    return by_language, f"Not judged, because py3langid does not know them: {', '.join(unknown)}." if unknown else ""
 
 
 def letters(text: str) -> int:
-    """Letters of a text; Han characters, kana and Hangul say as much as two."""
+    """Count the letters of a text; a Han character, kana or Hangul syllable counts as two."""
     if text.isascii():
         return sum(map(str.isalpha, text))
     return sum(1 + ("\u2e80" <= letter <= "\ud7ff") for letter in text if letter.isalpha())
@@ -97,7 +105,7 @@ def letters(text: str) -> int:
 
 @functools.cache
 def _identifier() -> Identifier:
-    # One of our own: the module's functions share one with all who call them.
+    # A separate instance: the functions of py3langid share one, whose candidates others may change.
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier: Identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

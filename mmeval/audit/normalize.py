@@ -1,30 +1,37 @@
-"""What of a text counts when two are compared: its letters, digits and symbols, not how they are set."""
+"""Normalization of texts for comparison: letters, digits and symbols stay, typography goes."""
 
 from __future__ import annotations
 
 import unicodedata
 
-MEANT = "#%&*@§"
-"""Punctuation, to Unicode, that is read aloud."""
+KEPT_PUNCTUATION = "#%&*@§"
+"""Characters that Unicode calls punctuation but that carry meaning."""
 
 
-class _Folding(dict[int, str | None]):
-    """Code point -> what stands for it: punctuation, spaces and controls become a space, invisible marks nothing."""
+class _CharacterMap(dict[int, str | None]):
+    """Table for ``str.translate``: punctuation, separators and controls to a space, format characters removed."""
 
     def __missing__(self, code: int) -> str | None:
-        category = unicodedata.category(chr(code))
-        value = None if category == "Cf" else " " if category[0] in "PZC" and chr(code) not in MEANT else chr(code)
+        character = chr(code)
+        category = unicodedata.category(character)
+        value: str | None = character
+        if category == "Cf":
+            value = None
+        elif category[0] in "PZC" and character not in KEPT_PUNCTUATION:
+            value = " "
         self[code] = value
         return value
 
 
-_FOLDING = _Folding()
+_CHARACTERS = _CharacterMap()
 
 
-def fold(text: str) -> str:
-    """NFKC, without case, punctuation as spaces, single spaces; a text of punctuation alone keeps it.
+def normalize(text: str) -> str:
+    """Return ``text`` in NFKC, case-folded, with punctuation as spaces and single spaces.
 
-    >>> fold("Dámské  TRIČKO – Ｂílé!")
+    A text of nothing but punctuation keeps it.
+
+    >>> normalize("Dámské  TRIČKO – Ｂílé!")
     'dámské tričko bílé'
     """
     if text.isascii():
@@ -32,4 +39,4 @@ def fold(text: str) -> str:
     else:
         plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text).casefold())
         plain = unicodedata.normalize("NFKC", plain.casefold())
-    return " ".join(plain.translate(_FOLDING).split()) or " ".join(plain.split())
+    return " ".join(plain.translate(_CHARACTERS).split()) or " ".join(plain.split())

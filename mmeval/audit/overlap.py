@@ -1,4 +1,4 @@
-"""From codes and links to what stands in two splits, in which language, and with which labels."""
+"""Counts of duplicates within and across splits, by language, and their labels."""
 
 from __future__ import annotations
 
@@ -10,111 +10,130 @@ from numpy.typing import NDArray
 
 from mmeval.audit.columns import Rows
 from mmeval.audit.content import Between, Conflict, Lookup, Overlap, Share
-from mmeval.audit.neighbours import Ints, Links
+from mmeval.audit.neighbours import Ints, NeighbourGraph
 
-FEW = 8
+MOST_CONFLICTS = 8
+"""Conflicts of a task that the page lists."""
 
 
-class Coded(NamedTuple):
-    """Examples, or images, as codes: equal ``same`` is exactly alike, equal or linked ``node`` nearly so."""
+class DuplicateCodes(NamedTuple):
+    """Codes of ``n`` examples or images, by which duplicates are counted.
 
-    same: Ints
-    """``[n]``, -1 where there is none."""
+    Equal ``exact`` codes are exact duplicates; equal nodes, and nodes with an edge, are near-duplicates.
+    """
+
+    exact: Ints
+    """``[n]``, -1 without an image or text."""
     node: Ints
-    """``[n]``, index into the nodes of the links."""
+    """Node of the graph of near-duplicates ``[n]``, -1 without an image or text."""
     split: Ints
-    """``[n]``."""
+    """Index of the split ``[n]``."""
 
 
-def within(units: Coded, links: Links, splits: tuple[str, ...]) -> dict[str, Overlap]:
-    """By split: the units that have a duplicate there."""
-    around = links.around(_masks(units.node, units.split, links.nodes))
-    found = {}
+def within(units: DuplicateCodes, graph: NeighbourGraph, splits: tuple[str, ...]) -> dict[str, Overlap]:
+    """Return, by split, how many units have a duplicate in the same split."""
+    neighbours = graph.neighbour_masks(_split_masks(units.node, units.split, graph.nodes))
+    overlaps = {}
     for index, name in enumerate(splits):
-        here = (units.split == index) & (units.same >= 0)
-        same = _counts(units.same, here)[units.same[here]] > 1
+        here = (units.split == index) & (units.exact >= 0)
+        same = _counts(units.exact, here)[units.exact[here]] > 1
         node = units.node[here]
-        near = same | (_counts(units.node, here)[node] > 1) | (around[node] >> index & 1).astype(bool)
-        found[name] = Overlap(same=_share(same), near=_share(near))
-    return found
+        near = same | (_counts(units.node, here)[node] > 1) | (neighbours[node] >> index & 1).astype(bool)
+        overlaps[name] = Overlap(same=_share(same), near=_share(near))
+    return overlaps
 
 
-def between(rows: Rows, examples: Coded, links: Links) -> list[Between]:
-    """For each split and each that it may not see: how many examples have a duplicate there, by language too."""
-    same = _masks(examples.same, examples.split, int(examples.same.max(initial=-1)) + 1)
-    own = _masks(examples.node, examples.split, links.nodes)
-    near = own | links.around(own)
-    found = []
+def between(rows: Rows, examples: DuplicateCodes, graph: NeighbourGraph) -> list[Between]:
+    """Return, for each split and each split before it, how many examples have a duplicate there, also by language."""
+    same = _split_masks(examples.exact, examples.split, int(examples.exact.max(initial=-1)) + 1)
+    own = _split_masks(examples.node, examples.split, graph.nodes)
+    near = own | graph.neighbour_masks(own)
+    overlaps = []
     for index, other in [(i, j) for i in reversed(range(len(rows.splits))) for j in range(i)]:
-        here = np.flatnonzero((examples.split == index) & (examples.same >= 0))
+        here = np.flatnonzero((examples.split == index) & (examples.exact >= 0))
         if not len(here):
             continue
-        is_same = (same[examples.same[here]] >> other & 1).astype(bool)
+        is_same = (same[examples.exact[here]] >> other & 1).astype(bool)
         is_near = is_same | (near[examples.node[here]] >> other & 1).astype(bool)
         language = rows.language[here]
         by_language = {
-            name: Overlap(same=_share(is_same[mine]), near=_share(is_near[mine]))
+            name: Overlap(same=_share(is_same[chosen]), near=_share(is_near[chosen]))
             for code, name in enumerate(rows.languages)
-            if (mine := language == code).any()
+            if (chosen := language == code).any()
         }
         whole = {"same": _share(is_same), "near": _share(is_near), "languages": by_language}
-        found.append(Between(split=rows.splits[index], other=rows.splits[other], **whole))
-    return found
+        overlaps.append(Between(split=rows.splits[index], other=rows.splits[other], **whole))
+    return overlaps
 
 
-def conflicts(rows: Rows, same: Ints, describe: Callable[[int], str]) -> dict[str, Conflict]:
-    """By task: what is exactly alike and has different classes; ``describe(code)`` says what it is."""
-    found = {}
+def conflicts(rows: Rows, exact: Ints, describe: Callable[[int], str]) -> dict[str, Conflict]:
+    """Return, by task, the exact duplicates with different classes.
+
+    Args:
+        rows: the examples.
+        exact: exact code of each example ``[n]``, -1 for none.
+        describe: (exact code) -> how the page names it.
+    """
+    by_task = {}
     for task in rows.store.tasks:
-        code, label, count = _labelled(same, rows.labels[task.name], len(task.classes))
+        code, label, count = _count_labels(exact, rows.labels[task.name], len(task.classes))
         start = np.flatnonzero(np.diff(code, prepend=-1))
         if not len(start):
             continue
-        kinds = np.diff([*start, len(code)])
+        classes = np.diff([*start, len(code)])  # of each code
         total, most = np.add.reduceat(count, start), np.maximum.reduceat(count, start)
-        several = np.flatnonzero(kinds > 1)
-        few = several[np.argsort(-(total - most)[several], kind="stable")[:FEW]]
+        several = np.flatnonzero(classes > 1)
+        few = several[np.argsort(-(total - most)[several], kind="stable")[:MOST_CONFLICTS]]
         shown = []
         for at in few:
-            part = slice(start[at], start[at] + kinds[at])
-            classes = {task.classes[i]: int(n) for i, n in zip(label[part], count[part], strict=True)}
-            shown.append((describe(int(code[start[at]])), dict(sorted(classes.items(), key=lambda item: -item[1]))))
+            part = slice(start[at], start[at] + classes[at])
+            by_class = {task.classes[i]: int(n) for i, n in zip(label[part], count[part], strict=True)}
+            shown.append((describe(int(code[start[at]])), dict(sorted(by_class.items(), key=lambda item: -item[1]))))
         wrong = int((total - most)[several].sum())
-        found[task.name] = Conflict(sets=len(several), rows=int(total[several].sum()), wrong=wrong, examples=shown)
-    return found
+        rows_of_sets = int(total[several].sum())
+        by_task[task.name] = Conflict(sets=len(several), rows=rows_of_sets, wrong=wrong, examples=shown)
+    return by_task
 
 
-def lookups(rows: Rows, same: Ints) -> dict[str, Lookup]:
-    """By task: what the commonest class in train of the same image or text says on the scored split."""
+def lookups(rows: Rows, exact: Ints) -> dict[str, Lookup]:
+    """Score, by task, the prediction of the most frequent class in train of the same image or text.
+
+    Args:
+        rows: the examples.
+        exact: exact code of each example ``[n]``, -1 for none.
+    """
     if "train" not in rows.splits or rows.scored == 0:
         return {}
-    found = {}
+    by_task = {}
     train, scored = rows.split == rows.splits.index("train"), rows.split == rows.scored
     for task in rows.store.tasks:
         labels = rows.labels[task.name]
-        code, label, count = _labelled(same[train], labels[train], len(task.classes))
+        code, label, count = _count_labels(exact[train], labels[train], len(task.classes))
         order = np.lexsort((label, -count, code))
         first = order[np.diff(code[order], prepend=-1) != 0]
-        answer = np.full(int(same.max(initial=-1)) + 2, -1)
+        # The last entry stays -1: it is the answer for the code -1.
+        answer = np.full(int(exact.max(initial=-1)) + 2, -1)
         answer[code[first]] = label[first]
-        truth, given = labels[scored], answer[same[scored]]
-        known = (truth >= 0) & (given >= 0)
-        right = int((given == truth)[known].sum())
+        truth, predicted = labels[scored], answer[exact[scored]]
+        known = (truth >= 0) & (predicted >= 0)
+        right = int((predicted == truth)[known].sum())
         hits = int(known.sum())
-        found[task.name] = Lookup(found=Share(count=hits, n=int((truth >= 0).sum())), right=Share(count=right, n=hits))
-    return found
+        by_task[task.name] = Lookup(
+            coverage=Share(count=hits, n=int((truth >= 0).sum())), precision=Share(count=right, n=hits)
+        )
+    return by_task
 
 
-def _labelled(same: Ints, labels: Ints, classes: int) -> tuple[Ints, Ints, Ints]:
-    """(code, label, how many) of each combination that occurs, sorted."""
-    known = (same >= 0) & (labels >= 0)
-    keys, count = np.unique(same[known] * classes + labels[known], return_counts=True)
+def _count_labels(exact: Ints, labels: Ints, classes: int) -> tuple[Ints, Ints, Ints]:
+    """Return code, label and number of examples of each combination that occurs, sorted by code, then label."""
+    known = (exact >= 0) & (labels >= 0)
+    keys, count = np.unique(exact[known] * classes + labels[known], return_counts=True)
     code, label = np.divmod(keys, max(classes, 1))
     return code, label, count
 
 
-def _masks(codes: Ints, split: Ints, count: int) -> NDArray[np.uint8]:
-    """A bit per split in which a code occurs."""
+def _split_masks(codes: Ints, split: Ints, count: int) -> NDArray[np.uint8]:
+    """Return a bit mask of each of ``count`` codes, with a bit for each split in which it occurs."""
     masks = np.zeros(count, np.uint8)
     known = codes >= 0
     for index in np.unique(split[known]):
@@ -126,5 +145,5 @@ def _counts(codes: Ints, here: NDArray[np.bool_]) -> Ints:
     return np.bincount(codes[here], minlength=1)
 
 
-def _share(which: NDArray[np.bool_]) -> Share:
-    return Share(count=int(which.sum()), n=len(which))
+def _share(mask: NDArray[np.bool_]) -> Share:
+    return Share(count=int(mask.sum()), n=len(mask))

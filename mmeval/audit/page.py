@@ -1,4 +1,4 @@
-"""The audit as one HTML file: no script, no request."""
+"""HTML page of an audit: one file without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -7,63 +7,66 @@ import io
 import numpy as np
 from PIL import Image
 
+from mmeval.audit.class_balance import MOST_RATIO
 from mmeval.audit.content import Audit, Share
 from mmeval.audit.findings import findings, leak, verdict
-from mmeval.audit.methods import HOW
+from mmeval.audit.methods import METHODS
 from mmeval.data.images import decode
 from mmeval.data.store import Store
 from mmeval.report.html import environment
 
 THUMBNAIL, QUALITY = 112, 78
-MOST_MISSING = 12
+"""Side in pixels and JPEG quality of the images on the page."""
+MOST_NAMES = 12
+"""Class names in a list; a longer list ends in an ellipsis."""
 
 
 def page(audit: Audit, store: Store) -> str:
-    """Render the page; images are read from the Store."""
+    """Return the page of an audit; images are read from the Store."""
     pairs = [
-        (one, _thumbnail(store, one.left_row), _thumbnail(store, one.right_row))
-        for one in audit.shown
-        if one.kind == "image"
+        (pair, _thumbnail(store, pair.left_row), _thumbnail(store, pair.right_row))
+        for pair in audit.shown
+        if pair.kind == "image"
     ]
-    made = environment("mmeval.audit")
-    made.globals |= {"tint": tint, "leak": lambda duplicates: leak(duplicates, audit), "bare": bare}
-    return made.get_template("audit.html.jinja").render(
+    templates = environment("mmeval.audit")
+    templates.globals |= {"tint": tint, "leak": lambda duplicates: leak(duplicates, audit), "counts": counts}
+    return templates.get_template("audit.html.jinja").render(
         audit=audit,
         scored=list(audit.splits)[-1],
         verdict=verdict(audit),
         findings=findings(audit),
         tiles=tiles(audit),
-        pairs=pairs,
-        texts=[one for one in audit.shown if one.kind == "text"],
-        how=HOW,
-        MOST_MISSING=MOST_MISSING,
+        image_pairs=pairs,
+        text_pairs=[pair for pair in audit.shown if pair.kind == "text"],
+        methods=METHODS,
+        MOST_NAMES=MOST_NAMES,
     )
 
 
 def tiles(audit: Audit) -> list[tuple[str, str, str]]:
-    """The few numbers that matter: what, how much, of how many."""
-    scored, found = list(audit.splits)[-1], []
+    """Return the most important numbers: title, share, counts."""
+    scored, numbers = list(audit.splits)[-1], list[tuple[str, Share]]()
     for kind, duplicates in (("image", audit.images), ("text", audit.texts)):
-        if (one := leak(duplicates, audit)) is not None:
-            found.append((f"{scored} examples whose {kind} has a duplicate in train", one.near.percent, bare(one.near)))
-    if audit.names:
-        best = max(audit.names, key=lambda one: one.right.value)
-        found.append((f"{best.task} right by the class name in the text", best.right.percent, bare(best.right)))
+        if (overlap := leak(duplicates, audit)) is not None:
+            numbers.append((f"{scored} examples whose {kind} has a duplicate in train", overlap.near))
+    if audit.label_leakage:
+        best = max(audit.label_leakage, key=lambda rule: rule.accuracy.value)
+        numbers.append((f"{best.task} labels predicted by the class name in the text", best.accuracy))
     if audit.foreign:
-        counts = [one.foreign for one in audit.foreign.values()]
-        share = Share(count=sum(one.count for one in counts), n=sum(one.n for one in counts))
-        found.append(("of the texts that can be judged are in another language", share.percent, bare(share)))
-    return found
+        shares = [texts.foreign for texts in audit.foreign.values()]
+        share = Share(count=sum(part.count for part in shares), n=sum(part.n for part in shares))
+        numbers.append(("texts in another language, of those long enough to judge", share))
+    return [(title, share.percent, counts(share)) for title, share in numbers]
 
 
-def bare(share: Share) -> str:
-    """``12 of 386``."""
+def counts(share: Share) -> str:
+    """Return ``12 of 386``; empty for a share of nothing."""
     return f"{share.count:,} of {share.n:,}" if share.n else ""
 
 
 def tint(ratio: float) -> str:
-    """Colour of a cell of the chart: more than elsewhere is blue, less is red."""
-    strength = round(min(abs(ratio) / 3, 1) * 70)
+    """Return the colour of a cell: blue where the class is more frequent than in all languages, red where less."""
+    strength = round(min(abs(ratio) / MOST_RATIO, 1) * 70)
     return f"color-mix(in srgb, var(--{'mark' if ratio > 0 else 'bad'}) {strength}%, transparent)"
 
 

@@ -1,4 +1,4 @@
-"""The pairs of duplicates: all of them as a table, a few of them to be looked at."""
+"""Pairs of duplicate examples: the table of all pairs, and a selection for the page."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mmeval.audit.columns import Rows
-from mmeval.audit.content import Kind, Shown
-from mmeval.audit.images import Compared
-from mmeval.audit.neighbours import Ints, Links
+from mmeval.audit.content import Kind, ShownPair
+from mmeval.audit.images import DuplicateSearch
+from mmeval.audit.neighbours import Ints, NeighbourGraph
 from mmeval.files import atomic_path
 
 SHOWN = 12
-"""Pairs of each kind, and of each of the same and nearly the same."""
+"""Most pairs of exact duplicates on the page, and of near-duplicates, for images and for texts."""
 BLOCK = 262_144
 SCHEMA = pa.schema(
     [("kind", pa.string()), ("same", pa.bool_()), ("similarity", pa.float32())]
@@ -25,52 +25,56 @@ SCHEMA = pa.schema(
 )
 
 
-class Pairs:
+class DuplicatePairs:
     """Pairs of examples (rows of the Store) that are duplicates.
 
-    Of a set that is exactly alike, each is paired with its first one, and each split and image stands once. A link
-    between two that are nearly alike is one pair, from two splits where there are such.
+    In a set of exact duplicates each example is paired with the first one; of the examples of an image in a split only
+    one is taken. Each edge between near-duplicates is one pair, of examples in different splits if possible.
     """
 
-    def __init__(self, rows: Rows, kind: Kind, found: Compared) -> None:
-        """Pairs of one kind of duplicates."""
+    def __init__(self, rows: Rows, kind: Kind, search: DuplicateSearch) -> None:
+        """Collect the pairs of a search among images or texts."""
         self.rows, self.kind = rows, kind
-        known = np.flatnonzero(found.examples.same >= 0)
-        same, node, split = found.examples.same[known], found.examples.node[known], rows.split[known]
-        # One example of each image (text: of each example) and split; of the first split, as a rule train.
+        codes = search.examples
+        known = np.flatnonzero(codes.exact >= 0)
+        exact, node, split = codes.exact[known], codes.node[known], rows.split[known]
+        # One example of each image (text: of each example) and split, sorted by set, then split: train comes first.
         unit = rows.image[known] if kind == "image" else known
         _, first = np.unique(unit * len(rows.splits) + split, return_index=True)
-        first = first[np.lexsort((known[first], split[first], same[first]))]
-        code = same[first]
+        first = first[np.lexsort((known[first], split[first], exact[first]))]
+        code = exact[first]
         head = np.flatnonzero(np.diff(code, prepend=-1))
         heads = np.repeat(head, np.diff([*head, len(code)]))
         others = heads != np.arange(len(code))
         left, right = known[first[heads[others]]], known[first[others]]
-        near = self._linked(found.links, known, node, split)
-        inside = self._linked(found.inside, known, same, split)
-        self.left = np.concatenate([left, inside[0], near[0]])
-        self.right = np.concatenate([right, inside[1], near[1]])
+        near = self._examples_of_edges(search.graph, known, node, split)
+        within = self._examples_of_edges(search.within_nodes, known, exact, split)
+        self.left = np.concatenate([left, within[0], near[0]])
+        self.right = np.concatenate([right, within[1], near[1]])
         ones = np.ones(len(left), np.float32)
-        self.similarity = np.concatenate([ones, found.inside.similarity, found.links.similarity])
+        self.similarity = np.concatenate([ones, search.within_nodes.similarity, search.graph.similarity])
         self.same = np.arange(len(self.left)) < len(left)
 
-    def _linked(self, links: Links, known: Ints, code: Ints, split: Ints) -> tuple[Ints, Ints]:
-        """An example of both ends of each link, of two splits where there are such."""
+    def _examples_of_edges(self, graph: NeighbourGraph, known: Ints, code: Ints, split: Ints) -> tuple[Ints, Ints]:
+        """Return an example of both ends of each edge, in different splits if possible.
+
+        ``known`` are rows of examples ``[n]``, ``code`` their nodes and ``split`` their splits.
+        """
         count = len(self.rows.splits)
         codes, first = np.unique(code * count + split, return_index=True)
-        example = np.full(links.nodes * count, -1)
+        example = np.full(graph.nodes * count, -1)
         example[codes] = known[first]
         by_code = example.reshape(-1, count)
-        ends = [by_code[links.left], by_code[links.right]]
+        ends = [by_code[graph.left], by_code[graph.right]]
         left, right = (np.where(end >= 0, np.arange(count), count).min(1) for end in ends)
-        late = [np.where(end >= 0, np.arange(count), -1).max(1) for end in ends]
-        right = np.where(left == right, late[1], right)
-        left = np.where(left == right, late[0], left)
+        last = [np.where(end >= 0, np.arange(count), -1).max(1) for end in ends]
+        right = np.where(left == right, last[1], right)
+        left = np.where(left == right, last[0], left)
         at = np.arange(len(left))
         return ends[0][at, left], ends[1][at, right]
 
     def write(self, writer: pq.ParquetWriter) -> None:
-        """Add all pairs to the table."""
+        """Write all pairs to the table."""
         ids = self.rows.store.examples["id"].combine_chunks()
         splits, languages = pa.array(self.rows.splits, pa.string()), pa.array(self.rows.languages, pa.string())
         for start in range(0, len(self.left), BLOCK):
@@ -87,35 +91,35 @@ class Pairs:
                 columns[f"{side}_language"] = languages.take(pa.array(self.rows.language[rows]))
             writer.write_table(pa.table(columns, schema=SCHEMA))
 
-    def shown(self) -> list[Shown]:
-        """A few pairs across splits, up to a third of them with different classes.
+    def shown(self) -> list[ShownPair]:
+        """Select pairs across splits for the page; up to a third of them have different classes.
 
-        Of those that are the very same some by chance, of the others from the least alike to the most.
+        Exact duplicates are drawn at random, near-duplicates evenly from the least to the most similar.
         """
         across = self.rows.split[self.left] != self.rows.split[self.right]
         chosen = []
         for same in (True, False):
-            some = np.flatnonzero(across & (self.same == same))
-            some = np.random.default_rng(0).permutation(some)
+            pairs = np.flatnonzero(across & (self.same == same))
+            pairs = np.random.default_rng(0).permutation(pairs)
             if not same:
-                some = some[np.argsort(self.similarity[some], kind="stable")]
-            disputed = self._disputed(some)
-            few = np.concatenate([_spread(some[disputed], SHOWN // 3), _spread(some[~disputed], SHOWN)])[:SHOWN]
-            chosen += [self._shown(int(pair), number) for number, pair in enumerate(few)]
+                pairs = pairs[np.argsort(self.similarity[pairs], kind="stable")]
+            differ = self._labels_differ(pairs)
+            selected = np.concatenate([_evenly(pairs[differ], SHOWN // 3), _evenly(pairs[~differ], SHOWN)])[:SHOWN]
+            chosen += [self._shown(int(pair), number) for number, pair in enumerate(selected)]
         return chosen
 
-    def _disputed(self, some: Ints) -> NDArray[np.bool_]:
-        disputed = np.zeros(len(some), bool)
+    def _labels_differ(self, pairs: Ints) -> NDArray[np.bool_]:
+        differ = np.zeros(len(pairs), bool)
         for labels in self.rows.labels.values():
-            left, right = labels[self.left[some]], labels[self.right[some]]
-            disputed |= (left >= 0) & (right >= 0) & (left != right)
-        return disputed
+            left, right = labels[self.left[pairs]], labels[self.right[pairs]]
+            differ |= (left >= 0) & (right >= 0) & (left != right)
+        return differ
 
-    def _shown(self, pair: int, number: int) -> Shown:
+    def _shown(self, pair: int, number: int) -> ShownPair:
         left, right = int(self.left[pair]), int(self.right[pair])
         if self.kind == "image":
-            left, right = self._in_one_language(left, right, number)
-        return Shown(
+            left, right = self._in_a_common_language(left, right, number)
+        return ShownPair(
             kind=self.kind,
             same=bool(self.same[pair]),
             similarity=float(self.similarity[pair]),
@@ -125,8 +129,8 @@ class Pairs:
             right=self.rows.example(right),
         )
 
-    def _in_one_language(self, left: int, right: int, number: int) -> tuple[int, int]:
-        """The same images and splits in a language that both have, another one for each ``number``."""
+    def _in_a_common_language(self, left: int, right: int, number: int) -> tuple[int, int]:
+        """Return examples of the same images and splits in a language that both have; ``number`` selects which one."""
         rows = self.rows
         sides = [
             {
@@ -142,15 +146,15 @@ class Pairs:
         return sides[0][language], sides[1][language]
 
 
-def _spread(some: Ints, most: int) -> Ints:
-    """At most so many, evenly from the first to the last."""
-    places = np.unique(np.linspace(0, len(some) - 1, min(most, len(some))).round().astype(np.int64))
-    spread: Ints = some[places]
-    return spread
+def _evenly(pairs: Ints, most: int) -> Ints:
+    """Return at most ``most`` of the pairs, evenly from the first to the last."""
+    places = np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(np.int64))
+    selected: Ints = pairs[places]
+    return selected
 
 
-def write_pairs(path: Path, pairs: list[Pairs]) -> None:
-    """Write all pairs as one table."""
+def write_pairs(path: Path, pairs: list[DuplicatePairs]) -> None:
+    """Write the pairs of images and of texts as one Parquet table."""
     with atomic_path(path) as temporary, pq.ParquetWriter(str(temporary), SCHEMA) as writer:
-        for some in pairs:
-            some.write(writer)
+        for kind in pairs:
+            kind.write(writer)

@@ -1,1 +1,1 @@
-"""The commands: parse, call, print. No logic."""
+"""The command line: each command parses its arguments, calls the library and prints the result."""

@@ -1,4 +1,4 @@
-"""``mmeval bench``."""
+"""The command ``mmeval bench``."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.options import takes_dataset
+from mmeval.cli.options import Device, Limit, Seeds, takes_dataset
 from mmeval.data.request import DatasetRequest
 
 
 @takes_dataset()
 def bench(
     dataset: DatasetRequest,
-    plugins: Annotated[str, typer.Option(help="Models: all, or names with commas between them.")] = "all",
-    preset: Annotated[str | None, typer.Option(help="Preset, the same of each plugin.", show_default="its own")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds; scores are means over them.")] = 1,
+    plugins: Annotated[str, typer.Option(help="Models: all, or names separated by commas.")] = "all",
+    preset: Annotated[
+        str | None, typer.Option(help="Preset of every model.", show_default="each model's default")
+    ] = None,
+    seeds: Seeds = 1,
     baselines: Annotated[
-        bool, typer.Option(help="Also train each, with one seed, on the images alone and on the texts alone.")
+        bool, typer.Option(help="Also train each model on images alone and on texts alone, with one seed.")
     ] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    limit: Annotated[int | None, typer.Option(min=1, help="Take N examples of each split: a trial.")] = None,
+    device: Device = "auto",
+    limit: Limit = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder of the run folders; what is done in it stays.", show_default="runs/bench-DATASET"),
+        typer.Option(help="Folder of the run folders; finished runs in it are kept.", show_default="runs/bench-NAME"),
     ] = None,
 ) -> None:
-    """Run many models on one data set and set them side by side. The same command again goes on where it stopped.
+    """Run several models on one data set and compare them in one table.
 
-    The exit status is 0 if every run is done, 1 if some failed (the table has the others, standard error names the
-    failed ones), 2 if none could be done.
+    Repeat the command to resume an unfinished benchmark.
+
+    The exit status is 0 if every run finished, 1 if some failed, 2 if none finished.
     """
     import shlex
     import sys
@@ -49,12 +52,12 @@ def bench(
     screen = console()
     if benchmark.rows:
         screen.print(terminal(benchmark.rows))
-    for name, why in benchmark.failures.items():
-        screen.print(cell(f"not done: {name}: {why}", "red"), soft_wrap=True)
+    for name, reason in benchmark.failures.items():
+        screen.print(cell(f"not done: {name}: {reason}", "red"), soft_wrap=True)
     screen.print(cell(f"Page:   {benchmark.report_path}"), soft_wrap=True)
     screen.print(cell(f"Scores: {benchmark.scores_file}"), soft_wrap=True)
     if benchmark.failures:
         names = ", ".join(benchmark.failures)
-        failed = f"{len(benchmark.failures)} of {len(entries)} runs failed: {names}."
-        console(stderr=True).print(cell(failed, "red"), soft_wrap=True)
+        summary = f"{len(benchmark.failures)} of {len(entries)} runs failed: {names}."
+        console(stderr=True).print(cell(summary, "red"), soft_wrap=True)
         raise typer.Exit(1)

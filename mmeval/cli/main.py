@@ -1,4 +1,4 @@
-"""The command ``mmeval``: where its sub-commands come together and where errors become one sentence."""
+"""The command ``mmeval``: its sub-commands, and errors printed as one sentence."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ from mmeval.cli import bench, data, plugins, run, score
 from mmeval.console import replace_unprintable
 from mmeval.errors import Stopped, UserError
 from mmeval.escaping import one_line, visible
-from mmeval.system_errors import trouble
+from mmeval.system_errors import system_error_message
 from mmeval.version import __version__
 
 
 class _Group(TyperGroup):
-    """The built-in commands, and those that plugins add; a plugin is loaded only when its command is called."""
+    """The built-in commands and those of plugins; a plugin is loaded only when its command is called."""
 
-    _describing = False
+    _formatting_help = False
 
     def invoke(self, ctx: Any) -> None:  # noqa: ANN401 - Typer's own types are private
-        """Run a command. What it returns says nothing: only ``typer.Exit`` sets the exit status."""
+        """Run a command and drop its return value: only ``typer.Exit`` sets the exit status."""
         super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer's own types are private
-        """Help, for which no plugin is imported."""
-        self._describing = True
+        """Write the help text without importing any plugin."""
+        self._formatting_help = True
         try:
             super().format_help(ctx, formatter)
         finally:
-            self._describing = False
+            self._formatting_help = False
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401
         return [*super().list_commands(ctx), *(name for name in _plugin_commands() if name not in self.commands)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
-        found = super().get_command(ctx, cmd_name)
-        if found is not None or cmd_name not in _plugin_commands():
-            return found
-        if self._describing:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None or cmd_name not in _plugin_commands():
+            return command
+        if self._formatting_help:
             from rich.markup import escape
 
             from mmeval.plugin.listing import installed
 
-            summary = next(one.summary for one in installed("command") if one.name == cmd_name)
+            summary = next(plugin.summary for plugin in installed("command") if plugin.name == cmd_name)
             return TyperCommand(cmd_name, help=escape(one_line(summary)))
         from mmeval.plugin.manager import Manager
 
-        added = typer.Typer(name=cmd_name)
-        Manager().add_commands(cmd_name, added)
-        return typer.main.get_group(added)
+        group = typer.Typer(name=cmd_name)
+        Manager().add_commands(cmd_name, group)
+        return typer.main.get_group(group)
 
 
 def _plugin_commands() -> list[str]:
     from mmeval.plugin.listing import entry_points
 
-    # A name that acts on the terminal can't be shown, and nobody can type it.
+    # A name with control characters can't be shown safely or typed.
     return sorted(entry.name for entry in entry_points("command") if visible(entry.name) == entry.name)
 
 
@@ -65,15 +65,15 @@ _traceback = False
 app = typer.Typer(
     cls=_Group,
     name="mmeval",
-    help="Train and evaluate models of multilingual image-text classification under one protocol, per language.",
+    help="Train and evaluate multilingual image-text classification models under one protocol, per language.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(__version__)
         raise typer.Exit
 
@@ -81,13 +81,13 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[  # noqa: ARG001 - its callback acts
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     traceback: Annotated[
-        bool, typer.Option("--traceback", envvar="MMEVAL_TRACEBACK", help="Show where an error was raised.")
+        bool, typer.Option("--traceback", envvar="MMEVAL_TRACEBACK", help="Show the traceback of an error.")
     ] = False,
 ) -> None:
-    """Options of the command itself."""
+    """Read the options that stand before the sub-command."""
     global _traceback
     _traceback = traceback
 
@@ -103,8 +103,8 @@ app.add_typer(data.app, name="data")
 def main() -> NoReturn:
     """Run the command line.
 
-    A user's mistake is one sentence on standard error and exit status 2; what the operating system refuses (a
-    permission, a full disk) is one sentence and exit status 1.
+    A user's mistake prints one sentence on standard error and exits with status 2; an error of the operating system
+    (no permission, a full disk) prints one sentence and exits with status 1.
     """
     replace_unprintable()
     try:
@@ -118,7 +118,7 @@ def main() -> NoReturn:
     except Exception as error:
         if _is_usage_error(error):
             _fail_usage(error)
-        message = trouble(error)
+        message = system_error_message(error)
         if message is None:
             raise
         _print_traceback(error)
@@ -127,21 +127,21 @@ def main() -> NoReturn:
 
 
 def _require_text(words: list[str]) -> None:
-    """Refuse words that can't be decoded: they would go into file names, records and reports."""
+    """Refuse arguments that can't be decoded: they would enter file names, records and reports."""
     for word in words:
         try:
             word.encode()
         except UnicodeEncodeError:
             encoding = sys.getfilesystemencoding()
             raise UserError(
-                f'"{word}" is no text in the encoding of this system ({encoding}); '
+                f'"{word}" is not valid text in the encoding of this system ({encoding}); '
                 "write it in that encoding, or set PYTHONUTF8=1 if it is UTF-8."
             ) from None
 
 
 def _is_usage_error(error: Exception) -> bool:
-    """Whether the parser raised it. Its classes are Click's own or Typer's, by Typer's version."""
-    return any(one.__name__ == "ClickException" for one in type(error).__mro__)
+    """Return whether the argument parser raised the error; Click or Typer defines its class, by Typer's version."""
+    return any(base.__name__ == "ClickException" for base in type(error).__mro__)
 
 
 def _fail_usage(error: Any) -> NoReturn:  # noqa: ANN401
@@ -149,9 +149,9 @@ def _fail_usage(error: Any) -> NoReturn:  # noqa: ANN401
         error.show()
         sys.exit(error.exit_code)
     message = error.format_message()
-    stop = "" if message.endswith((".", "?")) else "."
+    period = "" if message.endswith((".", "?")) else "."
     path = error.ctx.command_path if getattr(error, "ctx", None) else "mmeval"
-    _fail(f"{message}{stop} `{path} --help` explains the command.", error.exit_code)
+    _fail(f"{message}{period} `{path} --help` explains the command.", error.exit_code)
 
 
 def _print_traceback(error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""``mmeval run``."""
+"""The command ``mmeval run``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmeval.cli.options import OPTION, takes_dataset
+from mmeval.cli.options import OPTION, Changes, Device, Limit, Metrics, Seeds, takes_dataset
 from mmeval.data.request import DatasetRequest
 
 if TYPE_CHECKING:
@@ -19,27 +19,30 @@ EMOJI14 = DatasetRequest("emoji14")
 
 @takes_dataset(OPTION, default=EMOJI14.name)
 def run(
-    plugin: Annotated[str, typer.Option(help="Model: a plugin's name (`mmeval plugins`) or ./file.py.")] = "embracenet",
+    plugin: Annotated[
+        str, typer.Option(metavar="NAME", help="Model: a plugin's name (see `mmeval plugins`) or ./file.py.")
+    ] = "embracenet",
     dataset: DatasetRequest = EMOJI14,
-    preset: Annotated[str | None, typer.Option(help="Preset of the plugin (`mmeval plugins show NAME`).")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change an option; may be repeated.")
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Preset of the model (see `mmeval plugins show`).", show_default="the model's default"),
     ] = None,
+    changes: Changes = None,
     inputs: Annotated[
         str | None,
-        typer.Option(help="What the model is shown: image+text, image or text.", show_default="all that it uses"),
+        typer.Option(help="Inputs of the model: image+text, image or text.", show_default="all that the model uses"),
     ] = None,
-    metrics: Annotated[
-        list[str] | None,
-        typer.Option("--metric", metavar="NAME", help="Score with a plugin's metric too: its name or ./file.py."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    metrics: Metrics = None,
+    device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds; scores are means over them.")] = 1,
-    limit: Annotated[int | None, typer.Option(min=1, help="Take N examples of each split: a trial.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run in it goes on.")] = None,
+    seeds: Seeds = 1,
+    limit: Limit = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Run folder; an unfinished run in it is resumed.", show_default="a new folder in runs"),
+    ] = None,
 ) -> None:
-    """Train a model, score it per language, write a run folder with a report."""
+    """Train a model, score it per language, and write a run folder with a report."""
     from mmeval.errors import Stopped
     from mmeval.runs.pipeline import run as run_pipeline
     from mmeval.runs.request import Request, parse_inputs
@@ -60,12 +63,12 @@ def run(
     try:
         folder = run_pipeline(request)
     except KeyboardInterrupt:
-        raise Stopped("Stopped before the run began. Nothing half-written is left; repeat the command.") from None
+        raise Stopped("Stopped before the run began; no partial files are left. Repeat the command.") from None
     show_result(folder)
 
 
 def show_result(folder: RunFolder) -> None:
-    """Print the table per language, and where everything is."""
+    """Print the scores per language and the paths of the run folder and its report."""
     from mmeval.console import cell, console
     from mmeval.report.terminal import terminal
 

@@ -1,4 +1,4 @@
-"""``mmeval score`` and ``mmeval report``: make the scores and the report of a finished run again."""
+"""The commands ``mmeval score`` and ``mmeval report``, which rebuild the scores and report of a finished run."""
 
 from __future__ import annotations
 
@@ -7,37 +7,39 @@ from typing import Annotated
 
 import typer
 
+from mmeval.cli.options import Metrics
+
 
 def score(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    metrics: Annotated[
-        list[str] | None, typer.Option("--metric", metavar="NAME", help="Add a plugin's metric: its name or ./file.py.")
-    ] = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    metrics: Metrics = None,
     plugin: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The ./file.py of the run's model, if a metric comes with it.")
+        str | None, typer.Option(metavar="FILE", help="The model as ./file.py, if the file registers a metric.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The ./file.py of its data set, if a metric comes with it.")
+        str | None,
+        typer.Option(metavar="FILE", help="The data set as ./file.py, if the file registers a metric."),
     ] = None,
 ) -> None:
-    """Make the scores of a run again, from its predictions, and then its report.
+    """Recompute the scores of a run from its predictions, then rebuild its report.
 
-    Every file of the run folder is held against the digests in run.json first. Files with code that the run folder
-    names are not run: name those that you trust.
+    The files of the run folder are first checked against the digests in run.json.
+
+    Python files that the run folder names are not executed unless you name them.
     """
     from mmeval.cli.run import show_result
     from mmeval.runs.folder import RunFolder
-    from mmeval.runs.scoring import Named, score_again
+    from mmeval.runs.scoring import ScoringPlugins, score_again
 
     folder = RunFolder(run)
-    score_again(folder, Named(tuple(metrics or ()), plugin, dataset))
+    score_again(folder, ScoringPlugins(tuple(metrics or ()), plugin, dataset))
     show_result(folder)
 
 
-def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
-    """Make the report of a run again, from its scores.
+def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
+    """Rebuild the report of a run from its scores.
 
-    Every file of the run folder is held against the digests in run.json first.
+    The files of the run folder are first checked against the digests in run.json.
     """
     from mmeval.cli.run import show_result
     from mmeval.runs.folder import RunFolder

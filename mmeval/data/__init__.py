@@ -1,1 +1,1 @@
-"""Source archive -> Store -> Batch: reading, splitting and checking data."""
+"""Data sets: reading and preparing a source, the Store, and batches for models."""

@@ -1,4 +1,4 @@
-"""Data cards: what a data set is, in the Hub's dataset-card format."""
+"""Data cards: the declared facts of a data set, in the Hub's dataset-card format."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Any
 
 from mmeval.errors import DataError
 
-_FENCE = "---"
-LARGEST = 4 * 1024 * 1024
-"""Bytes of a card, prose and all."""
-FALLBACK = "en"
-"""A language in which a card may name classes though the data has none of it: that of most class names."""
+MAX_BYTES = 4 * 1024 * 1024
+"""Size limit of a card, prose included."""
+FALLBACK_LANGUAGE = "en"
+"""A card may name classes in English even if the data has no English: most class names are English."""
 
 
 @dataclass(frozen=True)
-class About:
-    """A number that is only known nearly: ``{about: 968000, within: 500}``."""
+class Approximate:
+    """A number that is known only roughly; a card writes ``{about: 968000, within: 500}``."""
 
     number: int
     within: int
@@ -28,149 +27,180 @@ class About:
         return f"about {self.number}"
 
 
-def agrees(says: int | About, has: int) -> bool:
-    """Whether a number is what the card says."""
-    return abs(has - says.number) <= says.within if isinstance(says, About) else says == has
+def agrees(stated: int | Approximate, actual: int) -> bool:
+    """Return whether a count agrees with the number that a card states."""
+    return abs(actual - stated.number) <= stated.within if isinstance(stated, Approximate) else stated == actual
 
 
 @dataclass(frozen=True)
 class Card:
-    """A parsed data card; ``header`` is its whole YAML block, ``body`` its prose."""
+    """A parsed data card."""
 
     path: Path
     name: str
     languages: tuple[str, ...]
     licence: str
-    tasks: Mapping[str, tuple[str, ...] | int | About | None]
-    """The classes of each task in the order of their index, or only how many there are; None: only the data tells."""
-    splits: Mapping[str, int | About]
-    """Examples per split, or of several together: ``train+validation``."""
-    images: int | About
+    tasks: Mapping[str, tuple[str, ...] | int | Approximate | None]
+    """By task: its classes in the order of their index, or only their number; None if only the data tells."""
+    splits: Mapping[str, int | Approximate]
+    """Examples per split, or of several splits together: ``train+validation``."""
+    images: int | Approximate
+    """Number of different images."""
     header: Mapping[str, Any]
+    """The whole YAML header, as ``huggingface_hub`` parses it."""
     body: str
+    """The prose below the header."""
     per_language: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Examples by split, then language."""
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Per cent of the examples by split, then language; ``within`` is by how many points they may be off."""
+    """Percentage of the examples by split, then language; the key ``within`` is the tolerance in percentage points."""
     per_class: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     """Examples by task, then split, then class."""
     rejected: int = 0
-    """Most rows that may be rejected as bad."""
+    """Largest number of rows that may be rejected."""
     fingerprint: str = ""
-    """SHA-256 of the prepared data, if somebody has seen it."""
+    """SHA-256 of the prepared data; empty if it was never computed."""
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What is known of each source file: ``md5``, ``size``."""
+    """Facts about each source file: ``md5``, ``size``."""
     class_names: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
-    """What people call the classes, by task, then language, then class."""
+    """Display names of the classes by task, then language, then class."""
     unverified: tuple[str, ...] = ()
-    """Dotted paths of the facts that nobody has seen in the real data: a difference only warns."""
+    """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
 
     def verified(self, path: str) -> bool:
-        """Whether the fact at a dotted path counts as known."""
-        return not any(path == one or path.startswith(f"{one}.") for one in self.unverified)
+        """Return whether the fact at a dotted path is verified."""
+        return not any(path == unverified or path.startswith(f"{unverified}.") for unverified in self.unverified)
 
 
 def cards_folder() -> Path:
-    """Where the cards of the data sets that mmeval ships are: inside the wheel, or beside the package in a checkout."""
+    """Return the folder of the shipped data cards: inside the wheel, or beside the package in a checkout."""
     package = Path(__file__).parents[1]
     installed = package / "data_cards"
     return installed if installed.is_dir() else package.parent / "data_cards"
 
 
-def read_card(path: Path, variant: str = "") -> Card:
-    """Parse the card at ``path``; what it says of ``variant`` takes the place of what it says in general.
+def read_header(data: bytes) -> tuple[dict[str, Any], str]:
+    """Parse the bytes of a dataset card into its YAML header and its prose.
+
+    ``huggingface_hub`` parses the card as the Hub does. That parser has no limits, and a card may come from a stranger;
+    so :mod:`mmeval.safe_yaml` reads the header first and refuses one that is too long, too deep or too large.
 
     Raises:
-        DataError: no file, no YAML header, or a required field is missing.
+        NoHeaderError: the card does not begin with a YAML header.
+        YamlError: the header is not YAML, or is too large.
+        UnicodeDecodeError: the card is not UTF-8.
+        ValueError, TypeError: the header is not a mapping with texts as keys.
     """
-    from mmeval.safe_yaml import YamlError, load
+    # Here, because its import takes a quarter of a second, which listings and help need not spend.
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK, DatasetCard
+
+    from mmeval.safe_yaml import load
+
+    text = data.decode("utf-8-sig")
+    block = REGEX_YAML_BLOCK.search(text)
+    if block is None:
+        raise NoHeaderError("a data card begins with a YAML header between two lines of ---")
+    load(block[2])
+    card = DatasetCard(text)
+    return card.data.to_dict(), card.text  # type: ignore[no-untyped-call]
+
+
+class NoHeaderError(ValueError):
+    """A card without a YAML header."""
+
+
+def read_card(path: Path, variant: str = "") -> Card:
+    """Read the card at ``path``.
+
+    Fields that the card gives for ``variant``, under ``variants``, override the general ones.
+
+    Raises:
+        DataError: the file is missing, is too large, has no YAML header, or lacks a required field.
+    """
+    from mmeval.safe_yaml import YamlError
 
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise DataError(f"{path} is larger than {LARGEST:,} bytes; a data card is not.")
-        text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise DataError(f"{path} is larger than {MAX_BYTES:,} bytes; no data card is.")
+        header, body = read_header(data)
+        fields = header["mmeval"] | ((header["mmeval"].get("variants") or {}).get(variant) or {})
+        return _card(path, header, fields, body)
     except FileNotFoundError:
         raise DataError(f"There is no data card at {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"The data card {path} can't be read: {error}.") from None
-    opening, _, rest = text.partition("\n")
-    header_text, fence, body = rest.partition(f"\n{_FENCE}\n")
-    if opening.strip() != _FENCE or not fence:
-        raise DataError(f"{path}: a data card begins with a YAML header between two lines of ---.")
-    try:
-        header = load(header_text)
-        return _card(
-            path, header, header["mmeval"] | ((header["mmeval"].get("variants") or {}).get(variant) or {}), body
-        )
+    except NoHeaderError as error:
+        raise DataError(f"{path}: {error}.") from None
     except YamlError as error:
         raise DataError(f"{path}: the YAML header can't be read: {error}.") from None
     except KeyError as error:
         raise DataError(f"{path}: the YAML header lacks the field {error}.") from None
     except (TypeError, AttributeError, ValueError) as error:
-        raise DataError(f"{path}: the YAML header is not as it should be: {error}.") from None
+        raise DataError(f"{path}: the YAML header is not valid: {error}.") from None
 
 
-def _card(path: Path, header: Mapping[str, Any], ours: Mapping[str, Any], body: str) -> Card:
-    shares = dict(ours.get("shares", {}))
-    languages = _texts(header["language"])
-    tasks = {name: _classes(known) for name, known in ours["tasks"].items()}
+def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body: str) -> Card:
+    languages = _strings(header["language"])
+    tasks = {name: _classes(stated) for name, stated in fields["tasks"].items()}
     return Card(
         path=path,
-        name=ours["name"],
+        name=fields["name"],
         languages=languages,
         licence=header["license"],
         tasks=tasks,
-        splits={name: _number(known) for name, known in ours["splits"].items()},
-        images=_number(ours["images"]),
-        per_language=ours.get("per_language", {}),
-        shares=shares,
-        per_class=ours.get("per_class", {}),
-        rejected=ours.get("rejected", 0),
-        fingerprint=ours.get("fingerprint", ""),
-        sources=ours.get("sources", {}),
-        class_names=_class_names(ours.get("class_names", {}), tasks, languages),
-        unverified=_texts(ours.get("unverified", [])),
+        splits={name: _number(stated) for name, stated in fields["splits"].items()},
+        images=_number(fields["images"]),
+        per_language=fields.get("per_language", {}),
+        shares=dict(fields.get("shares", {})),
+        per_class=fields.get("per_class", {}),
+        rejected=fields.get("rejected", 0),
+        fingerprint=fields.get("fingerprint", ""),
+        sources=fields.get("sources", {}),
+        class_names=_class_names(fields.get("class_names", {}), tasks, languages),
+        unverified=_strings(fields.get("unverified", [])),
         header=header,
         body=body,
     )
 
 
-def _classes(known: list[object] | int | Mapping[str, int] | None) -> tuple[str, ...] | int | About | None:
-    if known is None:
+def _classes(stated: list[object] | int | Mapping[str, int] | None) -> tuple[str, ...] | int | Approximate | None:
+    if stated is None:
         return None
-    return _texts(known) if isinstance(known, list) else _number(known)
+    return _strings(stated) if isinstance(stated, list) else _number(stated)
 
 
 def _class_names(
-    named: Mapping[str, Mapping[str, Mapping[str, str]]],
-    tasks: Mapping[str, tuple[str, ...] | int | About | None],
+    names: Mapping[str, Mapping[str, Mapping[str, str]]],
+    tasks: Mapping[str, tuple[str, ...] | int | Approximate | None],
     languages: tuple[str, ...],
 ) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
-    """Names of classes, held against tasks, languages and, where the card lists them, classes."""
-    for task, by_language in named.items():
+    """Return ``names`` after checking that their tasks, languages and (if the card lists them) classes exist."""
+    for task, by_language in names.items():
         if task not in tasks:
             raise ValueError(f'class_names has the task "{task}", which tasks lacks')
         classes = tasks[task]
-        for language, names in by_language.items():
-            if language not in (*languages, FALLBACK):
+        for language, by_class in by_language.items():
+            if language not in (*languages, FALLBACK_LANGUAGE):
                 raise ValueError(f'class_names.{task} has the language "{language}", which language lacks')
-            _texts(list(names))
-            _texts(list(names.values()))
-            for name in names:
+            _strings(list(by_class))
+            _strings(list(by_class.values()))
+            for name in by_class:
                 if isinstance(classes, tuple) and name not in classes:
                     raise ValueError(f'class_names.{task}.{language} has the class "{name}", which tasks.{task} lacks')
-    return named
+    return names
 
 
-def _number(known: int | Mapping[str, int]) -> int | About:
-    return About(known["about"], known["within"]) if isinstance(known, Mapping) else known
+def _number(stated: int | Mapping[str, int]) -> int | Approximate:
+    return Approximate(stated["about"], stated["within"]) if isinstance(stated, Mapping) else stated
 
 
-def _texts(values: list[object]) -> tuple[str, ...]:
+def _strings(values: list[object] | str) -> tuple[str, ...]:
+    if isinstance(values, str):  # the Hub's cards write a single language without a list
+        return (values,)
     for value in values:
         if not isinstance(value, str):
             # YAML reads `no` (Norwegian) as false.
-            raise ValueError(f"{value!r} is no text, put it in quotes")
+            raise ValueError(f"{value!r} is not a text; put it in quotes")
     return tuple(map(str, values))

@@ -1,4 +1,4 @@
-"""The data check before training: languages and classes that a score can't speak of, rejected rows, chance level."""
+"""The data check before training: languages and classes with few examples, rejected rows, the majority baseline."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from mmeval.data.store_files import REJECTED
 from mmeval.record import DataCheck, Majority, RejectedRows
 
 FEW_ROWS = 30
-"""Test rows below which a language's score says little."""
+"""A language with fewer test rows than this has an unreliable score."""
 RARE = 2
-"""Rows of a class in a split below which it is named."""
+"""A class with fewer rows than this in a split is reported."""
 REASONS = 5
-"""Reasons for rejecting rows that are kept, the most frequent first."""
+"""Number of rejection reasons that are reported, the most frequent first."""
 SHOWN = 5
-"""Languages or classes that a line names before it counts the rest."""
+"""Number of languages or classes that a line names before it counts the rest."""
 VALUES = 3
-"""Values that such a reason names."""
+"""Number of values that a rejection reason names."""
 _QUOTED = re.compile(r'"[^"]*"')
 _VARIES = re.compile(r"\S*[/\\]\S*|\S+\.[A-Za-z]{3,4}\b|\S*\d\S*")
-"""In a reason, what differs from row to row: paths, names of files, numbers."""
+"""Parts of a reason that vary from row to row: paths, file names, numbers."""
 
 
 def data_check(store: Store, split: str = "test", limit: int | None = None) -> DataCheck:
-    """Count what a run is about to train and score on.
+    """Count the languages, classes and rejected rows of the splits that a run trains and scores on.
 
     Args:
         store: the data set.
-        split: the one that is scored.
-        limit: examples of each split that the run takes; None: all.
+        split: the split that is scored.
+        limit: the number of examples of each split that the run uses; None for all.
     """
-    splits = {name: _light(store, name, limit) for name in dict.fromkeys(("train", "validation", split))}
+    splits = {name: _without_texts(store, name, limit) for name in dict.fromkeys(("train", "validation", split))}
     rows = {name: _counts(examples) for name, examples in splits.items()}
     languages = {
         language: {name: counts[language] for name, counts in rows.items()}
@@ -53,8 +53,8 @@ def data_check(store: Store, split: str = "test", limit: int | None = None) -> D
         split=split,
         languages=languages,
         classes={task.name: len(task.classes) for task in store.tasks},
-        unscored_languages={one: sum(languages[one].values()) for one, count in scored.items() if not count},
-        few_rows_languages={one: count for one, count in scored.items() if 0 < count < FEW_ROWS},
+        unscored_languages={code: sum(languages[code].values()) for code, count in scored.items() if not count},
+        few_rows_languages={code: count for code, count in scored.items() if 0 < count < FEW_ROWS},
         rare_classes=rare,
         single_classes=single,
         rejected=RejectedRows(
@@ -62,80 +62,84 @@ def data_check(store: Store, split: str = "test", limit: int | None = None) -> D
             total=store.rejected_count + sum(store.split_sizes.values()),
             reasons=_reasons(store) if store.rejected_count else [],
         ),
-        majority={task: found for task, found in majority.items() if found},
+        majority={task: baseline for task, baseline in majority.items() if baseline},
     )
 
 
 def lines(check: DataCheck | None) -> list[str]:
-    """The check in sentences, the most important first; without the majority baseline, which has lines of its own."""
+    """Return the data check as sentences, the most important first; :func:`majority_lines` has the baseline's."""
     if check is None:
         return []
-    split, found = check.split, []
+    split, sentences = check.split, []
     if check.unscored_languages:
-        named = _some([f"{one} ({_rows(count)} in other splits)" for one, count in check.unscored_languages.items()])
-        found.append(f"No {split} rows, so no score: {named}.")
+        named = _some([f"{code} ({_rows(count)} in other splits)" for code, count in check.unscored_languages.items()])
+        sentences.append(f"No {split} rows, so no score: {named}.")
     if check.few_rows_languages:
-        named = _some([f"{one} ({count})" for one, count in check.few_rows_languages.items()])
-        found.append(f"Fewer than {FEW_ROWS} {split} rows, so a score that says little: {named}.")
+        named = _some([f"{code} ({count})" for code, count in check.few_rows_languages.items()])
+        sentences.append(f"Fewer than {FEW_ROWS} {split} rows, so an unreliable score: {named}.")
     if check.rejected.rows:
         rejected = check.rejected
         reasons = (
             "; ".join(f"{reason} ({_rows(count)})" for reason, count in rejected.reasons) or "see rejected.parquet"
         )
         share = _percent(100 * rejected.rows / max(rejected.total, 1))
-        found.append(f"{rejected.rows:,} of {rejected.total:,} rows were rejected ({share}): {reasons}.")
+        sentences.append(f"{rejected.rows:,} of {rejected.total:,} rows were rejected ({share}): {reasons}.")
     for task, names in check.single_classes.items():
-        found.append(f"Classes of {task} with 1 row in all splits together: {_some(list(map(_name, names)))}.")
+        sentences.append(f"Classes of {task} with 1 row in all splits together: {_some(list(map(_name, names)))}.")
     for task, by_split in check.rare_classes.items():
         parts = [
-            f"in {name} {_some([f'{_name(one)} ({count})' for one, count in rare.items()])}"
+            f"in {name} {_some([f'{_name(label)} ({count})' for label, count in rare.items()])}"
             for name, rare in by_split.items()
         ]
-        found.append(f"Classes of {task} with fewer than {RARE} rows: {'; '.join(parts)}.")
-    return found
+        sentences.append(f"Classes of {task} with fewer than {RARE} rows: {'; '.join(parts)}.")
+    return sentences
 
 
 def majority_lines(check: DataCheck | None) -> list[str]:
-    """The majority-class baseline of each task in a sentence."""
+    """Return a sentence about the majority-class baseline of each task."""
     return [
-        f'Majority baseline of {task}, always "{one.label}": top-1 {one.top1:.3f}, mean over languages '
-        f"{one.mean_over_languages:.3f}."
-        for task, one in (check.majority if check else {}).items()
+        f'Majority baseline of {task}, always "{baseline.label}": top-1 {baseline.top1:.3f}, mean over languages '
+        f"{baseline.mean_over_languages:.3f}."
+        for task, baseline in (check.majority if check else {}).items()
     ]
 
 
-def _light(store: Store, split: str, limit: int | None) -> Examples:
-    """A split without its texts."""
+def _without_texts(store: Store, split: str, limit: int | None) -> Examples:
+    """Return a split with the columns of languages and labels only, which need little memory."""
     columns = ["language", *(LABEL + task.name for task in store.tasks)]
     table = store.examples.select(columns).take(pa.array(rows_of(store, split, limit)))
     return Examples.of_table(store, table, split)
 
 
 def _counts(examples: Examples) -> Counter[str]:
-    counted = examples.table["language"].value_counts().to_pylist()
-    return Counter({one["values"]: one["counts"] for one in counted})
+    """Return the number of examples of each language."""
+    counts = examples.table["language"].value_counts().to_pylist()
+    return Counter({row["values"]: row["counts"] for row in counts})
 
 
 def _classes(
     splits: Mapping[str, Examples],
 ) -> tuple[dict[str, dict[str, dict[str, int]]], dict[str, list[str]]]:
-    """Rare classes by task and split, and those of a single row; a split without any labelled row has no rare ones."""
+    """Return the rare classes by task and split, and by task the classes with one row in all splits together.
+
+    A split without any label of a task has no rare classes.
+    """
     per_split = {name: examples.class_counts() for name, examples in splits.items()}
     rare: dict[str, dict[str, dict[str, int]]] = {}
     single: dict[str, list[str]] = {}
     for task in next(iter(splits.values())).store.tasks:
         for name, counts in per_split.items():
-            few = {one: count for one, count in zip(task.classes, counts[task.name], strict=True) if count < RARE}
+            few = {label: count for label, count in zip(task.classes, counts[task.name], strict=True) if count < RARE}
             if few and sum(counts[task.name]):
                 rare.setdefault(task.name, {})[name] = few
         total = np.sum([counts[task.name] for counts in per_split.values()], axis=0).tolist()
-        if alone := [one for one, count in zip(task.classes, total, strict=True) if count == 1]:
-            single[task.name] = alone
+        if once := [label for label, count in zip(task.classes, total, strict=True) if count == 1]:
+            single[task.name] = once
     return rare, single
 
 
 def _reasons(store: Store) -> list[tuple[str, int]]:
-    """The most frequent reasons with their rows; those that differ in names and numbers alone are one."""
+    """Return the most frequent rejection reasons with their rows; those that differ only in names or numbers merge."""
     try:
         reasons = pq.read_table(store.folder / REJECTED, columns=["reason"])["reason"].to_pylist()
     except (OSError, pa.ArrowException):
@@ -143,12 +147,15 @@ def _reasons(store: Store) -> list[tuple[str, int]]:
     groups: dict[str, Counter[str]] = {}
     for reason, rows in Counter(reasons).items():
         groups.setdefault(_VARIES.sub("…", _QUOTED.sub('"…"', reason)), Counter())[reason] += rows
-    largest = sorted(groups.items(), key=lambda one: -one[1].total())[:REASONS]
-    return [(_together(pattern, group), group.total()) for pattern, group in largest]
+    largest = sorted(groups.items(), key=lambda item: -item[1].total())[:REASONS]
+    return [(_merged(pattern, group), group.total()) for pattern, group in largest]
 
 
-def _together(pattern: str, group: Counter[str]) -> str:
-    """Reasons that are alike as one: those that differ in one quoted value name the most frequent of its values."""
+def _merged(pattern: str, group: Counter[str]) -> str:
+    """Return one reason for a group of similar ones.
+
+    If they differ only in one quoted value, the most frequent values are named; else the result is ``pattern``.
+    """
     first = next(iter(group))
     if len(group) == 1:
         return without_folders(first)
@@ -161,7 +168,7 @@ def _together(pattern: str, group: Counter[str]) -> str:
 
 
 def _majority(task: Task, train: Examples, test: Examples) -> Majority | None:
-    """The most frequent class of ``train`` (of several, the first) and its scores on ``test``; None without rows."""
+    """Return the most frequent class of ``train`` and its scores on ``test``; None if either split has no labels."""
     counts = np.asarray(train.class_counts()[task.name])
     labels = test.labels(task.name)
     known = labels >= 0

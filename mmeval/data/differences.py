@@ -1,4 +1,4 @@
-"""In what prepared data is not as its card says."""
+"""Differences between prepared data and its data card."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmeval.data.card import About, Card, agrees
+from mmeval.data.card import Approximate, Card, agrees
 from mmeval.data.store import LABEL
 
 if TYPE_CHECKING:
     from mmeval.data.store import Store
 
-LEAST = 0.5
-"""Share of the examples that the card says below which data can't be the release, even if nobody has counted it."""
-NAMED = 5
-"""Classes or languages that a message names before it only counts the rest."""
+MIN_SHARE = 0.5
+"""Data with less than this share of its card's examples is not the release, even if that number is unverified."""
+SHOWN = 5
+"""Number of classes or languages that a message names before it counts the rest."""
 
 
 class Difference(NamedTuple):
-    """One thing in which card and data differ."""
+    """A difference between a data card and the data."""
 
     text: str
     verified: bool
-    """Whether the card counts its side as known; else a difference only warns."""
+    """Whether the card's fact is verified; if not, the difference is only a warning."""
 
 
 def differences(card: Card, store: Store) -> list[Difference]:
-    """In what a prepared data set is not as its card says; empty if in nothing."""
-    found = [Difference(text, card.verified(path)) for path, text in _differences(card, store)]
-    return [*_fragment(card, store), *found]
+    """Return all differences between a prepared data set and its card."""
+    compared = [Difference(text, card.verified(path)) for path, text in _differences(card, store)]
+    return [*_fragment(card, store), *compared]
 
 
-def checked(card: Card) -> tuple[list[str], list[str]]:
-    """Which facts data is held to, and which the card states but counts as unverified."""
+def stated_facts(card: Card) -> tuple[list[str], list[str]]:
+    """Return the names of the facts on a card: the verified ones, and the unverified ones."""
     stated = {
         "languages": card.languages,
         "tasks": card.tasks,
@@ -47,34 +47,34 @@ def checked(card: Card) -> tuple[list[str], list[str]]:
         "per_class": card.per_class,
         "fingerprint": card.fingerprint,
     }
-    facts = [name for name, says in stated.items() if says]
-    known = {name: _verified(card, name, stated[name]) for name in facts}
-    return [name for name in facts if known[name]], [name for name in facts if not known[name]]
+    facts = [name for name, value in stated.items() if value]
+    verified = {name: _verified(card, name, stated[name]) for name in facts}
+    return [name for name in facts if verified[name]], [name for name in facts if not verified[name]]
 
 
-def _verified(card: Card, name: str, says: object) -> bool:
-    """Whether all of a fact is known: no part of it stands under ``unverified``."""
-    parts = [f"{name}.{part}" for part in says] if isinstance(says, Mapping) else []
+def _verified(card: Card, name: str, value: object) -> bool:
+    """Return whether a fact and all its parts are verified."""
+    parts = [f"{name}.{part}" for part in value] if isinstance(value, Mapping) else []
     return card.verified(name) and all(map(card.verified, parts))
 
 
 def _fragment(card: Card, store: Store) -> Iterator[Difference]:
-    """Data far smaller than its card says isn't the release, however little of the card is verified."""
-    says = sum(one.number if isinstance(one, About) else one for one in card.splits.values())
+    """Yield a difference if the data is far smaller than its card says, even if the card's numbers are unverified."""
+    says = sum(size.number if isinstance(size, Approximate) else size for size in card.splits.values())
     has = sum(store.split_sizes.values())
-    if has < LEAST * says and not _verified(card, "splits", card.splits):
-        about = "about " if any(isinstance(one, About) for one in card.splits.values()) else ""
+    if has < MIN_SHARE * says and not _verified(card, "splits", card.splits):
+        about = "about " if any(isinstance(size, Approximate) for size in card.splits.values()) else ""
         yield Difference(
             f"examples: the card says {about}{says}, the data has {has}, too few to be the release", verified=True
         )
 
 
 def _differences(card: Card, store: Store) -> Iterator[tuple[str, str]]:
-    """Dotted path of the fact, and what differs."""
+    """Yield the dotted path of each fact that differs, with a description of the difference."""
 
-    def compare(path: str, what: str, says: object, has: object) -> Iterator[tuple[str, str]]:
+    def compare(path: str, label: str, says: object, has: object) -> Iterator[tuple[str, str]]:
         if says != has:
-            yield path, f"{what}: the card says {says}, the data has {has}"
+            yield path, f"{label}: the card says {says}, the data has {has}"
 
     yield from compare("languages", "languages", sorted(card.languages), sorted(store.languages))
     yield from compare("tasks", "tasks", sorted(card.tasks), sorted(task.name for task in store.tasks))
@@ -117,9 +117,9 @@ def _classes(path: str, task: str, says: tuple[str, ...], has: tuple[str, ...]) 
 
 
 def _some(names: list[str]) -> str:
-    rest = len(names) - NAMED
+    rest = len(names) - SHOWN
     names = [name if name.strip() else f'"{name}"' for name in names]
-    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _splits(card: Card, store: Store) -> Iterator[tuple[str, str]]:
@@ -139,21 +139,21 @@ def _per_language(card: Card, store: Store) -> Iterator[tuple[str, str]]:
     grouped = table.group_by(["split", "language"]).aggregate([([], "count_all")]).to_pylist()
     counts = {(row["split"], row["language"]): row["count_all"] for row in grouped}
     for split, expected in card.per_language.items():
-        has = {language: sum(counts.get((one, language), 0) for one in split.split("+")) for language in expected}
-        wrong = [f"{one} {has[one]} ({says})" for one, says in expected.items() if says != has[one]]
+        has = {language: sum(counts.get((part, language), 0) for part in split.split("+")) for language in expected}
+        wrong = [f"{code} {has[code]} ({says})" for code, says in expected.items() if says != has[code]]
         if wrong:
-            what = f"examples per language in {split}, in brackets what the card says"
-            yield f"per_language.{split}", f"{what}: {_some(wrong)}"
+            label = f"examples per language in {split} (the card's number in brackets)"
+            yield f"per_language.{split}", f"{label}: {_some(wrong)}"
     for split, shares in card.shares.items():
-        total = sum(count for (one, _), count in counts.items() if one in split.split("+"))
+        total = sum(count for (part, _), count in counts.items() if part in split.split("+"))
         percent = {}
         for language in shares.keys() - {"within"}:
-            count = sum(counts.get((one, language), 0) for one in split.split("+"))
+            count = sum(counts.get((part, language), 0) for part in split.split("+"))
             percent[language] = round(100 * count / max(total, 1), 2)
-        off = [one for one in sorted(percent) if abs(percent[one] - shares[one]) > shares.get("within", 0)]
-        if off:
-            what = f"shares of languages in {split} in %, in brackets what the card says"
-            yield f"shares.{split}", f"{what}: {_some([f'{one} {percent[one]} ({shares[one]})' for one in off])}"
+        wrong = [code for code in sorted(percent) if abs(percent[code] - shares[code]) > shares.get("within", 0)]
+        if wrong:
+            label = f"shares of languages in {split} in % (the card's number in brackets)"
+            yield f"shares.{split}", f"{label}: {_some([f'{code} {percent[code]} ({shares[code]})' for code in wrong])}"
 
 
 def _per_class(card: Card, store: Store) -> Iterator[tuple[str, str]]:
@@ -167,5 +167,5 @@ def _per_class(card: Card, store: Store) -> Iterator[tuple[str, str]]:
                 f"{name} {has.get(name, 0)} ({says})" for name, says in expected.items() if says != has.get(name, 0)
             ]
             if wrong:
-                what = f"examples per class of {task.name} in {split}, in brackets what the card says"
-                yield f"per_class.{task.name}.{split}", f"{what}: {_some(wrong)}"
+                label = f"examples per class of {task.name} in {split} (the card's number in brackets)"
+                yield f"per_class.{task.name}.{split}", f"{label}: {_some(wrong)}"

@@ -1,4 +1,4 @@
-"""A split of a Store, seen under the inputs that the protocol allows."""
+"""The examples of one split, with only the inputs that the protocol allows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmeval.protocol import Inputs
 
 
 def rows_of(store: Store, split: str, limit: int | None = None) -> NDArray[np.int64]:
-    """Rows of a split in ``store.examples``, in their order; ``limit``: at most as many, from all over the split."""
+    """Return the rows of a split in ``store.examples``, ascending; ``limit`` draws that many, always the same."""
     rows = np.flatnonzero(np.asarray(pc.equal(store.examples["split"], split)))
     if limit is not None and limit < len(rows):
         rows = np.sort(np.random.default_rng(0).permutation(rows)[:limit])
@@ -25,23 +25,23 @@ def rows_of(store: Store, split: str, limit: int | None = None) -> NDArray[np.in
 class Examples:
     """The examples of one split, in the Store's order.
 
-    Models read ``texts``, ``languages``, ``image_rows``, the attributes that few data sets have and, in training,
-    ``labels``; ids, clusters and slices are for the protocol and the scores.
+    Models may read ``texts``, ``languages``, ``image_rows``, ``attribute`` and, in training, ``labels``. Ids, clusters
+    and slices are for the protocol and the scores.
     """
 
     def __init__(self, store: Store, split: str, inputs: Inputs = Inputs.IMAGE_TEXT, limit: int | None = None) -> None:
-        """Select ``split``; ``limit`` takes that many examples, the same ones each time, from all over the split."""
+        """Select ``split``; ``limit`` draws that many of its examples at random, always the same ones."""
         self.store, self.split, self.inputs = store, split, inputs
         self.table = store.examples.take(pa.array(rows_of(store, split, limit)))
 
     @classmethod
     def of_rows(cls, store: Store, rows: NDArray[np.int64], name: str, inputs: Inputs = Inputs.IMAGE_TEXT) -> Examples:
-        """Any rows of the Store as a split called ``name``, for cross-validation say."""
+        """Return any rows of the Store as a split called ``name``, for example for cross-validation."""
         return cls.of_table(store, store.examples.take(pa.array(rows)), name, inputs)
 
     @classmethod
     def of_table(cls, store: Store, table: pa.Table, name: str, inputs: Inputs = Inputs.IMAGE_TEXT) -> Examples:
-        """Any table with the columns of ``store.examples`` as a split called ``name``."""
+        """Return a table with the columns of ``store.examples`` as a split called ``name``."""
         self = cls.__new__(cls)
         self.store, self.table, self.split, self.inputs = store, table, name, inputs
         return self
@@ -57,7 +57,7 @@ class Examples:
 
     @cached_property
     def texts(self) -> list[str]:
-        """Texts; all empty where the protocol shows none."""
+        """Texts; all empty if the protocol hides them."""
         return self._strings("text") if self.inputs.text else [""] * len(self)
 
     @cached_property
@@ -67,33 +67,33 @@ class Examples:
 
     @cached_property
     def clusters(self) -> list[str]:
-        """What is resampled together by the bootstrap."""
+        """Names of the clusters; the bootstrap resamples the examples of a cluster together."""
         return self._strings("cluster")
 
     @cached_property
     def all_image_rows(self) -> NDArray[np.int64]:
-        """Rows in ``store.images``, -1 where there is no image; whatever the protocol shows."""
+        """Rows in ``store.images``, -1 without an image; also if the protocol hides images."""
         return self._numbers("image")
 
     @cached_property
     def image_rows(self) -> NDArray[np.int64]:
-        """As ``all_image_rows``, but -1 throughout where the protocol shows no images."""
+        """Rows in ``store.images``, -1 without an image; all -1 if the protocol hides images."""
         return self.all_image_rows if self.inputs.image else np.full(len(self), -1)
 
     def labels(self, task: str) -> NDArray[np.int64]:
-        """Class indices of a task ``[n]``, -1 where there is no label."""
+        """Return the class indices of a task, int64 ``[n]``, -1 without a label."""
         return self._numbers(LABEL + task)
 
     def slice(self, name: str) -> list[str]:
-        """Values of a slice column."""
+        """Return the values of a slice column."""
         return self._strings(SLICE + name)
 
     def attribute(self, name: str) -> list[str]:
-        """Values of an input beside image and text."""
+        """Return the values of an attribute, an input beside image and text."""
         return self._strings(ATTRIBUTE + name)
 
     def class_counts(self) -> dict[str, tuple[int, ...]]:
-        """Examples per class, by task."""
+        """Return the number of examples of each class, by task."""
         return {
             task.name: tuple(np.bincount(labels[labels >= 0], minlength=len(task.classes)).tolist())
             for task in self.store.tasks
@@ -101,13 +101,13 @@ class Examples:
         }
 
     def encoded_images(self, rows: Sequence[int] | NDArray[np.int64]) -> list[bytes | None]:
-        """Encoded images of ``image_rows`` values; None for -1."""
+        """Return the encoded images at ``rows`` of ``store.images``; None for -1."""
         return [None if row < 0 else self.store.image(int(row)) for row in rows]
 
     def image_digests(self, rows: NDArray[np.int64]) -> list[str]:
-        """SHA-256 of the encoded images of ``image_rows`` values; empty for -1."""
-        known = iter(self.store.images["digest"].take(pa.array(rows[rows >= 0])).to_pylist())
-        return [next(known) if row >= 0 else "" for row in rows]
+        """Return the digests of the images at ``rows`` of ``store.images``; empty for -1."""
+        digests = iter(self.store.images["digest"].take(pa.array(rows[rows >= 0])).to_pylist())
+        return [next(digests) if row >= 0 else "" for row in rows]
 
     def _strings(self, column: str) -> list[str]:
         values: list[str] = self.table[column].to_pylist()

@@ -1,4 +1,4 @@
-"""The fingerprint of a data set: when it is prepared, and again of what was prepared."""
+"""The fingerprint of a data set, computed while it is prepared or from a prepared Store."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from mmeval.data.store import Store
 
 ROWS = 4096
-"""Rows that are Python objects at once."""
+"""Rows per batch; the rows of one batch become Python objects at once."""
 
 
 def fingerprint(images: str, rows: str, tasks: Sequence[Mapping[str, object]]) -> str:
-    """SHA-256 over images, rows (each by its digest) and tasks (``name`` and ``classes``, in this order)."""
+    """Return the SHA-256 over images and rows (both as digests) and tasks (``name``, then ``classes``)."""
     return digest(images, rows, json.dumps(tasks))
 
 
-def of_images(digests: Iterable[str]) -> str:
-    """SHA-256 over the digests of all images, in their order."""
+def images_digest(digests: Iterable[str]) -> str:
+    """Return the SHA-256 over the digests of all images, in their order."""
     sha = hashlib.sha256()
-    for one in digests:
-        sha.update(one.encode())
+    for image_digest in digests:
+        sha.update(image_digest.encode())
     return sha.hexdigest()
 
 
-def encoded(row: Mapping[str, Any]) -> bytes:
-    """A row of the examples as the digest of all rows takes it."""
+def encode_row(row: Mapping[str, Any]) -> bytes:
+    """Return a row of the examples in the encoding over which the digest of all rows is computed."""
     return json.dumps(row, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 class Recomputed(NamedTuple):
-    """What the shards of a Store say, whatever its ``store.json`` does."""
+    """Facts that ``store.json`` states, computed from the shards instead."""
 
     fingerprint: str
     splits: dict[str, int]
@@ -46,16 +46,17 @@ class Recomputed(NamedTuple):
 
 
 def recompute(store: Store, advance: Callable[[int], None] = lambda _: None) -> Recomputed:
-    """Read a whole Store again; ``advance`` is told the rows that are done."""
+    """Compute the fingerprint and counts of a Store from its shards; ``advance`` receives the number of rows done."""
     sha, languages, splits = hashlib.sha256(), set[str](), Counter[str]()
     for batch in store.examples.to_batches(max_chunksize=ROWS):
         for row in batch.to_pylist():
-            sha.update(encoded(row))
+            sha.update(encode_row(row))
             languages.add(row["language"])
             splits[row["split"]] += 1
         advance(batch.num_rows)
     chunks = store.images["digest"].chunks if any(store.shards(IMAGES)) else []
-    images = of_images(one for chunk in chunks for one in chunk.to_pylist())
+    images = images_digest(digest for chunk in chunks for digest in chunk.to_pylist())
     tasks = [{"name": task.name, "classes": task.classes} for task in store.tasks]
-    found = fingerprint(images, sha.hexdigest(), tasks)
-    return Recomputed(found, dict(splits), sorted(languages), sum(map(len, chunks)))
+    return Recomputed(
+        fingerprint(images, sha.hexdigest(), tasks), dict(splits), sorted(languages), sum(map(len, chunks))
+    )

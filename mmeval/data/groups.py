@@ -1,4 +1,4 @@
-"""Rows that must stand in one split, because they share an id, an image or a group."""
+"""Groups of rows that must stand in the same split, because they share an id, an image or a product."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from array import array
 from collections.abc import Hashable
 
 
-class Groups:
-    """Union-find over rows, which join by whatever keys they share."""
+class UnionFind:
+    """Union-find over rows: two rows that share a key are in the same group.
+
+    Keys are any hashable values; ``("image", "a.jpg")`` keeps an image from being taken for a product of that name.
+    """
 
     def __init__(self) -> None:
         self._parent = array("q")
         self._row_of: dict[Hashable, int] = {}
 
     def add(self, *keys: Hashable) -> int:
-        """Add the next row with its keys; returns its number."""
+        """Add a row with its keys and return the row's number: 0 for the first row added, then 1, 2, ..."""
         row = len(self._parent)
         self._parent.append(row)
         for key in keys:
@@ -22,16 +25,16 @@ class Groups:
         return row
 
     def join(self, row: int, key: Hashable) -> None:
-        """Say that ``row`` has ``key`` too."""
+        """Add ``key`` to the keys of ``row``, and merge the groups of all rows that have it."""
         other = self._row_of.setdefault(key, row)
         if other == row:
             return
-        # The smaller number is the root, so that a group is called after its first row.
+        # The smaller number is the root, so that a group is named after its first row.
         low, high = sorted((self.root(row), self.root(other)))
         self._parent[high] = low
 
     def root(self, row: int) -> int:
-        """The first row of a row's group."""
+        """Return the number of the first row in the group of ``row``."""
         while self._parent[row] != row:
             self._parent[row] = self._parent[self._parent[row]]
             row = self._parent[row]

@@ -52,7 +52,7 @@ class StoreFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
 
 def as_dataset_dict(store: Store) -> datasets.DatasetDict:
     """Return the splits of a Store; see :meth:`mmeval.data.request.Dataset.to_datasets`."""
-    store.require_whole(EXAMPLES)
+    store.require_intact(EXAMPLES)
     fsspec.register_implementation(PROTOCOL, StoreFileSystem, clobber=True)
     shards = [datasets.Dataset.from_file(str(shard)) for shard in store.shards(EXAMPLES)]
     examples = datasets.concatenate_datasets(shards)

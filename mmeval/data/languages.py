@@ -1,4 +1,4 @@
-"""Language codes of a table: ISO 639, or corrected to it from names and country codes.
+"""Language codes: ISO 639 codes, and their correction from names and country codes.
 
 Validity, replaced codes and names come from ``langcodes`` and ``language_data`` (IANA subtag registry and CLDR).
 """
@@ -12,35 +12,35 @@ from enum import StrEnum
 from typing import NamedTuple
 
 RESERVED = frozenset({"all", "macro", "worst", "gap"})
-"""Words that stand in the column ``language`` of Scores. ``all`` and ``gap`` are ISO 639-3 codes too."""
+"""Aggregates in the column ``language`` of Scores. ``all`` and ``gap`` are also ISO 639-3 codes."""
 ENGLISH = ("au", "gb", "nz", "us")
-"""Countries whose language is English, of those whose code is no language's."""
+"""Countries whose main language is English and whose code is not a language code."""
 PRIVATE = "qaa"
-"""First of the ISO 639-2 codes for local use, ``qaa`` to ``qtz``."""
+"""The first of the ISO 639-2 codes for local use, ``qaa`` to ``qtz``."""
 SAME = 4
-"""Distance in CLDR's language matching up to which two codes are of one language."""
+"""Two codes whose distance in CLDR's language matching is at most this name the same language."""
 SHOWN = 12
-"""Corrections that a message names."""
+"""Number of corrections that a message names."""
 _IN_BRACKETS = re.compile(r"\s*\(.*\)$")
-"""As in "Portuguese (Brazil)"."""
+"""The end of "Portuguese (Brazil)"."""
 _CODE = re.compile(r"([A-Za-z]{2,3})((?:[-_][A-Za-z0-9]+)*)")
 _REGION = re.compile(r"[-_](?:[A-Za-z]{2}|[0-9]{3})")
-"""Enough of a region: people write en_UK, which is none."""
+"""The form of a region. It need not exist: people write en_UK."""
 
 
 class Origin(StrEnum):
-    """What a language was read from."""
+    """The kind of text that a language code was derived from; the value is used in messages."""
 
     CODE = "codes"
-    """A valid code, with or without a country or script."""
+    """A valid code, with or without country and script."""
     REPLACED = "longer or older codes"
-    """A code that has a shorter or newer one: ``deu``, ``iw``."""
+    """A code with a shorter or newer equivalent: ``deu``, ``iw``."""
     COUNTRY = "country codes"
     NAME = "names"
 
 
 class Language(NamedTuple):
-    """A language code, and what it was read from."""
+    """A language code and its origin."""
 
     code: str
     origin: Origin
@@ -48,10 +48,11 @@ class Language(NamedTuple):
 
 @functools.lru_cache(maxsize=1 << 16)
 def language_of(text: str) -> Language | None:
-    """The language that ``text`` names, as an ISO 639 code (the shortest there is); None if it names none.
+    """Return the language that ``text`` names, as its shortest ISO 639 code; None if it names no language.
 
-    Country and script are dropped: ``pt_BR`` is ``pt``. A country code that is no language's is that of the language
-    most used there (CLDR likely subtags): ``cz`` is ``cs``. A valid code is never taken for a country: ``ee`` is Ewe.
+    Country and script are dropped: ``pt_BR`` becomes ``pt``. A country code that is not a language code becomes the
+    language most used in that country (CLDR likely subtags): ``cz`` becomes ``cs``. A valid language code is never read
+    as a country: ``ee`` is Ewe, not Estonian.
     """
     text = text.strip()
     if match := _CODE.fullmatch(text):
@@ -60,29 +61,30 @@ def language_of(text: str) -> Language | None:
 
 
 def complaint(text: str) -> str:
-    """Why ``text`` can't be the language of a row, in a few words; empty if it can."""
-    found = language_of(text)
-    if text.strip().casefold() in RESERVED or (found and found.code in RESERVED):
+    """Return the reason why ``text`` can't be the language of a row; empty if it can."""
+    language = language_of(text)
+    if text.strip().casefold() in RESERVED or (language and language.code in RESERVED):
         return (
-            f'the language "{text}" is a word of the score table; write a code for local use instead, such as {PRIVATE}'
+            f'the language "{text}" is a reserved word of the score table; write a code for local use instead, such as '
+            f"{PRIVATE}"
         )
-    return "" if found else f'the language "{text}" is neither an ISO 639 code such as de or pt-BR nor a known name'
+    return "" if language else f'the language "{text}" is neither an ISO 639 code such as de or pt-BR nor a known name'
 
 
 def corrections(seen: Mapping[str, Language]) -> list[str]:
-    """What to say of a column's values that were not codes as they stood: nothing, a line, or two."""
-    changed = {text: found for text, found in seen.items() if found.origin is not Origin.CODE}
+    """Return messages about the values of a column that were corrected; none if all values were valid codes."""
+    changed = {text: language for text, language in seen.items() if language.origin is not Origin.CODE}
     if not changed:
         return []
-    shown = ", ".join(f"{text} -> {found.code}" for text, found in sorted(changed.items())[:SHOWN])
+    shown = ", ".join(f"{text} -> {language.code}" for text, language in sorted(changed.items())[:SHOWN])
     more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-    origins = {found.origin for found in changed.values()}
+    origins = {language.origin for language in changed.values()}
     kinds = " and ".join(origin.value for origin in Origin if origin in origins)
     lines = [f"corrected {shown}{more} (from {kinds})"]
     doubtful = _also_countries(seen) if Origin.COUNTRY in origins else []
     if doubtful:
         shown = ", ".join(f"{code} is {name}, not the country's {other}" for code, name, other in doubtful)
-        lines.append(f"kept, though country codes stand beside them: {shown}")
+        lines.append(f"kept as language codes, although the column also has country codes: {shown}")
     return lines
 
 
@@ -102,16 +104,15 @@ def _of_code(code: str, rest: str, tag: str) -> Language | None:
 
 
 def _of_country(code: str) -> str:
-    """The language most used in a country; empty if there is no such country, or none is known."""
+    """Return the language most used in a country; empty if there is no such country or its language is unknown."""
     import langcodes
 
     tag = f"und-{code.upper()}"
     if not langcodes.tag_is_valid(tag):
         return ""
-    found = langcodes.Language.get(tag).maximize().language or ""
-    # English is also what CLDR falls back to where it knows nothing, such as for ZZ.
-    known = found not in ("en", "und") or code in ENGLISH
-    return found if known else ""
+    language = langcodes.Language.get(tag).maximize().language or ""
+    # CLDR falls back to English if it has no data, for example for ZZ.
+    return language if language not in ("en", "und") or code in ENGLISH else ""
 
 
 def _of_name(text: str) -> Language | None:
@@ -120,24 +121,27 @@ def _of_name(text: str) -> Language | None:
 
     text = _IN_BRACKETS.sub("", text)
     try:
-        found = langcodes.find(text).language
+        code = langcodes.find(text).language
     except LookupError:
         return None
-    # `find` also takes what only begins with a name: "Greek yogurt".
-    if not found or normalize_name(text) not in TRIES["und/name_to_language"]:
+    # `find` also accepts a text that only begins with a name: "Greek yogurt".
+    if not code or normalize_name(text) not in TRIES["und/name_to_language"]:
         return None
-    return Language(found, Origin.NAME)
+    return Language(code, Origin.NAME)
 
 
 def _also_countries(seen: Mapping[str, Language]) -> list[tuple[str, str, str]]:
-    """Codes in ``seen`` that are also those of countries with another language: code, its name, the other language."""
+    """Return the codes in ``seen`` that are also codes of countries with another language.
+
+    Each comes with the language's name and the code of the country's language.
+    """
     import langcodes
 
-    codes = sorted({found.code for found in seen.values() if found.origin is Origin.CODE and len(found.code) == 2})
-    found = []
-    for code in codes:
+    valid = (language.code for language in seen.values() if language.origin is Origin.CODE)
+    ambiguous = []
+    for code in sorted({code for code in valid if len(code) == 2}):
         other = _of_country(code)
-        # A country's `nb` is no other language than a row's `no`.
+        # The country's `nb` and a row's `no` are the same language.
         if other and langcodes.tag_distance(code, other) > SAME:
-            found.append((code, langcodes.Language.get(code).display_name(), other))
-    return found
+            ambiguous.append((code, langcodes.Language.get(code).display_name(), other))
+    return ambiguous

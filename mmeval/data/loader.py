@@ -1,4 +1,4 @@
-"""Batches made in threads, ahead of their use."""
+"""A thread pool that computes results ahead, in order."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ P = TypeVar("P")
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """A permutation of ``range(size)`` that depends on seed and epoch alone."""
+    """Return a permutation of ``range(size)`` that depends only on seed and epoch."""
     return np.random.default_rng([seed, epoch]).permutation(size)
 
 
@@ -36,10 +36,11 @@ def batches(
 def in_order(
     parts: Iterable[P], make: Callable[[P], T], *, workers: int = 2, ahead: int | None = None
 ) -> Generator[T, None, None]:
-    """Yield ``make(part)`` for each of ``parts``, in their order, made ahead in threads.
+    """Yield ``make(part)`` for each of ``parts``, in their order, computed ahead in threads.
 
-    A whole part is one task of a thread, and at most ``ahead`` (by default ``2 * workers``) are under way: decoding
-    and resizing release the interpreter lock, so threads keep the cores busy without copies between processes.
+    Each part is one task, and at most ``ahead`` tasks (by default ``2 * workers``) are running or finished but not
+    consumed. Threads suffice: decoding and resizing release the interpreter lock, and no data is copied between
+    processes.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mmeval-loader")
     pending: deque[Future[T]] = deque()

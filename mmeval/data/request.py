@@ -1,4 +1,4 @@
-"""A data set as a user asks for it, and as it is once it is open."""
+"""The request for a data set, and an open data set."""
 
 from __future__ import annotations
 

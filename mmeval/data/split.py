@@ -1,4 +1,4 @@
-"""Splits that are the same on every machine: by hash, by cluster, stratified."""
+"""Reproducible splits: by hash, by cluster, stratified."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from typing import NamedTuple
 
 from mmeval.files import digest
 
-TENTHS = {"train": 0.8, "validation": 0.1, "test": 0.1}
-"""Shares of data that comes without splits."""
+DEFAULT_SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+"""Share of each split, for data that comes without splits."""
 _HEX = 13
 """Digits of a digest that are read as a number: as many as a float holds."""
 
 
 class Member(NamedTuple):
-    """What a split needs to know of an example (or of a group of them that is one emoji, one product)."""
+    """An example, or a group of examples such as those of one product, with the facts that its split depends on."""
 
     id: str
     cluster: str
-    """Members of one cluster never stand in two splits."""
+    """All members of a cluster are in the same split."""
     stratum: str
-    """Shares hold within each stratum as nearly as whole clusters allow."""
+    """The shares hold within each stratum as closely as whole clusters allow."""
 
 
 def hash_split(members: Sequence[Member], shares: Mapping[str, float], salt: str) -> dict[str, str]:
-    """Assign each member id to a split.
+    """Assign each member to a split.
 
-    The clusters of a stratum are put in the order of a salted SHA-256 and cut at the shares, so that the split
-    depends on the ids alone: not on the order of the members, the machine or a random generator.
-    A cluster that spans strata goes with the stratum that most of its members have (ties: the first by name).
+    The clusters of a stratum are sorted by a salted SHA-256 and cut at the shares, so that the split depends only on
+    the
+    ids: not on the order of the members, the machine or a random generator. A cluster that spans strata belongs to the
+    stratum of most of its members (ties: the first by name).
 
     Args:
         members: ids must be unique.
-        shares: split name -> share, in the order in which the cuts are made; must sum to 1.
+        shares: split name -> share, in the order of the cuts; must sum to 1.
         salt: changes the split; part of the data set's definition.
 
     Returns:
@@ -50,7 +51,7 @@ def hash_split(members: Sequence[Member], shares: Mapping[str, float], salt: str
         strata[min(counts, key=lambda name: (-counts[name], name))].append(cluster)
     assigned: dict[str, str] = {}
     for groups in strata.values():
-        # The smallest id names a cluster, so that the order does not hang on how clusters are called.
+        # The smallest id represents a cluster, so that the order does not depend on the names of clusters.
         groups.sort(key=lambda group: digest(salt, min(member.id for member in group)))
         total, done = sum(map(len, groups)), 0
         for group in groups:
@@ -60,10 +61,16 @@ def hash_split(members: Sequence[Member], shares: Mapping[str, float], salt: str
     return assigned
 
 
-def carve(group: str, shares: Mapping[str, float], salt: str) -> str:
-    """The split of a group that must stay together, by a salted SHA-256 of its name alone.
+def assign_split(group: str, shares: Mapping[str, float], salt: str) -> str:
+    """Return the split of one group of examples, by a salted SHA-256 of the group's name alone.
 
-    No group moves when others come or go, and nothing need be known of them; shares hold only nearly.
+    A group keeps its split when other groups are added or removed, and examples can be assigned one at a time. The
+    shares hold only approximately; :func:`hash_split` keeps them exactly, but must know all members.
+
+    Args:
+        group: name of the group whose examples must stand in the same split: a product, an image.
+        shares: split name -> share; must sum to 1.
+        salt: changes the split; part of the data set's definition.
     """
     return _at(int(digest(salt, group)[:_HEX], 16) / 16**_HEX, shares)
 

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from mmeval.data.store import Store
 
 ORDER = ("train", "validation", "test")
+"""The order of splits; others follow by name."""
 
 
 @dataclass(frozen=True)
 class LanguageStats:
-    """One language."""
+    """Counts of one language."""
 
     language: str
     splits: dict[str, int]
@@ -28,27 +29,29 @@ class LanguageStats:
     without_image: int
     without_text: int
     characters: float
-    """Median length of the texts that are not empty."""
+    """Median length of the texts in characters; empty texts are left out."""
     classes: dict[str, int]
-    """By task: how many of its classes occur."""
+    """Number of classes that occur, by task."""
 
 
 @dataclass(frozen=True)
 class TaskStats:
-    """One task."""
+    """Counts of one task."""
 
     task: str
     classes: int
     unlabelled: int
+    """Examples without a label."""
     commonest: tuple[str, int]
+    """The most frequent class and its number of examples."""
     rarest: tuple[str, int]
     not_in_train: int
-    """Classes without an example to learn from."""
+    """Number of classes without a training example."""
 
 
 @dataclass(frozen=True)
 class Stats:
-    """A data set in numbers."""
+    """Counts of a data set."""
 
     name: str
     examples: int
@@ -58,24 +61,24 @@ class Stats:
     languages: tuple[LanguageStats, ...]
     tasks: tuple[TaskStats, ...]
     slices: dict[str, dict[str, int]]
-    """Examples by slice and value."""
+    """Number of examples by slice, then value."""
 
 
 def stats(store: Store) -> Stats:
-    """Count; reads the examples once, and no image."""
+    """Count the examples of a data set; images are not read."""
     table = store.examples
     languages, codes = _codes(table["language"])
     splits, split_codes = _codes(table["split"])
-    splits_order = [*(one for one in ORDER if one in splits), *sorted(set(splits) - set(ORDER))]
+    splits_order = [*(split for split in ORDER if split in splits), *sorted(set(splits) - set(ORDER))]
     lengths = np.asarray(pc.utf8_length(table["text"]))
     no_image = np.asarray(table["image"]) < 0
     labels = {task.name: np.asarray(table[LABEL + task.name]) for task in store.tasks}
-    found = []
+    per_language = []
     for code in np.argsort(languages):
         rows = np.flatnonzero(codes == code)
         per_split = np.bincount(split_codes[rows], minlength=len(splits))
         texts = lengths[rows]
-        found.append(
+        per_language.append(
             LanguageStats(
                 language=languages[code],
                 splits={split: int(per_split[splits.index(split)]) for split in splits_order},
@@ -89,14 +92,14 @@ def stats(store: Store) -> Stats:
     tasks = tuple(_task(task.name, task.classes, labels[task.name], train) for task in store.tasks)
     slices = {name: _counts(table[SLICE + name]) for name in store.slices}
     total = (table.num_rows, store.image_count, store.rejected_count)
-    return Stats(store.name, *total, tuple(splits_order), tuple(found), tasks, slices)
+    return Stats(store.name, *total, tuple(splits_order), tuple(per_language), tasks, slices)
 
 
 def _task(name: str, classes: tuple[str, ...], labels: NDArray[np.int32], train: NDArray[np.bool_]) -> TaskStats:
     if not classes:
         return TaskStats(name, 0, len(labels), ("", 0), ("", 0), 0)
     counts = np.bincount(labels[labels >= 0], minlength=len(classes))
-    learnt = np.bincount(labels[train & (labels >= 0)], minlength=len(classes))
+    in_train = np.bincount(labels[train & (labels >= 0)], minlength=len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
     return TaskStats(
         task=name,
@@ -104,15 +107,17 @@ def _task(name: str, classes: tuple[str, ...], labels: NDArray[np.int32], train:
         unlabelled=int((labels < 0).sum()),
         commonest=(classes[most], int(counts[most])),
         rarest=(classes[least], int(counts[least])),
-        not_in_train=int((learnt == 0).sum()),
+        not_in_train=int((in_train == 0).sum()),
     )
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int32]]:
+    """Return the distinct values of a column, and for each row the index of its value."""
     encoded = column.combine_chunks().dictionary_encode()
     return encoded.dictionary.to_pylist(), np.asarray(encoded.indices)
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    counted = {one["values"]: one["counts"] for one in pc.value_counts(column).to_pylist()}
-    return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
+    """Return the number of rows of each value, the most frequent first."""
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(column).to_pylist()}
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -21,48 +21,50 @@ from mmeval.data.store_files import (
     SCHEMA_VERSION,
     ImageFacts,
     StoreFacts,
-    again,
+    how_to_rebuild,
     read_facts,
-    require_whole,
+    require_intact,
     schema_of,
 )
 from mmeval.errors import DataError
 
 LABEL, SLICE, METADATA, ATTRIBUTE = "label:", "slice:", "metadata:", "attribute:"
-"""Prefixes of columns: labels (int32, -1 for none), slices, what else is known, other inputs (strings)."""
+"""Prefixes of columns: labels (int32, -1 for none); slices, metadata and attributes (strings)."""
 
 
 class Store:
     """A prepared data set.
 
-    Two tables of Arrow shards that ``datasets`` opens as they are: ``examples-*.arrow`` (id, text, language, split,
-    cluster, image, ``label:*``, ``slice:*``, ``metadata:*``, ``attribute:*``) and, in the folder of images that the
-    variants of a data set share, ``images-*.arrow`` (key, digest, bytes). ``image`` is a row of the second table, -1
-    where there is none: an image that several examples share is stored once. ``rejected.parquet`` has what was set
-    aside, and why.
+    It has two tables of Arrow shards, which ``datasets`` can open: ``examples-*.arrow`` (id, text, language, split,
+    cluster, image, ``label:*``, ``slice:*``, ``metadata:*``, ``attribute:*``) and, in a folder that the variants of a
+    data set share, ``images-*.arrow`` (key, digest, bytes). The column ``image`` is a row of the second table, -1 for
+    none: an image that several examples share is stored once. ``rejected.parquet`` lists the rejected rows with the
+    reasons.
     """
 
     def __init__(self, folder: Path, class_names: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None) -> None:
         """Open the Store in ``folder``.
 
         Args:
-            folder: where it is.
-            class_names: the data card's, by task, language and class. They aren't stored: a better translation needs
-                no other Store.
+            folder: the Store's folder.
+            class_names: display names of the classes, by task, language and class, from the data card. They are not
+                stored, so that a better translation does not need a new Store.
 
         Raises:
-            DataError: there is no Store, or one of another schema version.
+            DataError: the folder holds no Store, one of another schema version, or a damaged one.
         """
         self.folder, self._class_names = folder, class_names or {}
         try:
             if schema_of(folder) not in (SCHEMA_VERSION, None):
                 raise DataError(f"{folder} was prepared by another version of mmeval; remove the folder and run again.")
-            self.info: dict[str, Any] = read_facts(folder / INFO, StoreFacts, again(folder))
+            self.info: dict[str, Any] = read_facts(folder / INFO, StoreFacts, how_to_rebuild(folder))
         except FileNotFoundError:
             raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.") from None
         self.images_folder = (folder / self.info["pictures"]).resolve()
         if not self.images_folder.is_dir():
-            raise DataError(f"{folder} lacks its images ({self.images_folder}); remove both and prepare it again.")
+            raise DataError(
+                f"{folder} lacks its images ({self.images_folder}); remove both and prepare the data again."
+            )
 
     @property
     def name(self) -> str:
@@ -81,10 +83,10 @@ class Store:
 
     @property
     def class_names(self) -> dict[str, dict[str, tuple[str, ...]]]:
-        """What people call the classes, by task and language, in index order; a class without a name has its own."""
+        """Display names of the classes by task and language, in index order; a class without one has its own name."""
         return {
             task.name: {
-                language: tuple(names.get(one, one) for one in task.classes)
+                language: tuple(names.get(label, label) for label in task.classes)
                 for language, names in self._class_names[task.name].items()
             }
             for task in self.tasks
@@ -113,22 +115,22 @@ class Store:
 
     @property
     def unknown_labels(self) -> dict[str, dict[str, int]]:
-        """Rows by task and label that is no class of it; they stand in the Store without a label."""
+        """Number of rows by task and unknown label; the Store holds these rows without a label."""
         return dict(self.info["unknown"])
 
     @property
     def cut_count(self) -> int:
-        """Texts that were cut because they are longer than ``LONGEST_TEXT``."""
+        """Number of texts that were longer than ``LONGEST_TEXT`` and were cut."""
         return int(self.info["cut"])
 
     @property
     def left_out_labels(self) -> dict[str, dict[str, int]]:
-        """Rows by task and label whose class the variant leaves out; they stand in the Store without a label."""
+        """Number of rows by task and label whose class the variant leaves out; the Store holds them without a label."""
         return dict(self.info["left_out"])
 
     @property
     def released(self) -> bool:
-        """Whether the data was held to its card, and not taken with ``--allow-mismatch``."""
+        """Whether the data agrees with its card; False if it was accepted with ``--allow-mismatch``."""
         return bool(self.info["released"])
 
     @property
@@ -138,11 +140,11 @@ class Store:
 
     @property
     def attributes(self) -> dict[str, tuple[str, ...]]:
-        """Inputs beside image and text: the values of each, sorted, by its name."""
+        """Inputs beside image and text: the sorted values of each attribute."""
         return {name: tuple(values) for name, values in self.info["attributes"].items()}
 
     def columns(self, prefix: str) -> tuple[str, ...]:
-        """Names of the columns with a prefix, without it."""
+        """Return the names of the columns that begin with ``prefix``, without the prefix."""
         return tuple(c.removeprefix(prefix) for c in self.examples.column_names if c.startswith(prefix))
 
     @cached_property
@@ -156,7 +158,7 @@ class Store:
         return self._table(IMAGES)
 
     def image(self, row: int) -> bytes:
-        """Encoded bytes of image ``row``."""
+        """Return the encoded image at ``row``."""
         number = bisect.bisect_right(self._image_starts, row) - 1
         offsets, data = self._image_chunks[number]
         at = row - self._image_starts[number]
@@ -164,50 +166,50 @@ class Store:
 
     @cached_property
     def _image_starts(self) -> list[int]:
-        """The row at which each chunk begins."""
+        """The first row of each chunk."""
         return [0, *itertools.accumulate(map(len, self.images["bytes"].chunks[:-1]))]
 
     @cached_property
     def _image_chunks(self) -> list[tuple[memoryview, memoryview]]:
-        """Of each chunk, where its images begin and end, and their bytes: an image is found in a microsecond."""
-        found = []
+        """The offsets and the bytes of the images of each chunk, for access to an image within a microsecond."""
+        chunks = []
         for chunk in self.images["bytes"].chunks:
             _, offsets, data = chunk.buffers()
             places = memoryview(offsets).cast("B").cast("i")[chunk.offset : chunk.offset + len(chunk) + 1]
-            found.append((places, memoryview(data) if data else memoryview(b"")))
-        return found
+            chunks.append((places, memoryview(data) if data else memoryview(b"")))
+        return chunks
 
     def shards(self, table: str) -> Iterator[Path]:
-        """The Arrow files of ``examples`` or ``images``, for ``datasets.Dataset.from_file``."""
+        """Yield the Arrow files of the table ``examples`` or ``images``; ``datasets.Dataset.from_file`` opens them."""
         yield from sorted((self.images_folder if table == IMAGES else self.folder).glob(f"{table}-*.arrow"))
 
-    def require_whole(self, table: str) -> None:
-        """Hold the files of ``examples`` (and all else in the Store's folder) or ``images`` against their digests.
+    def require_intact(self, table: str) -> None:
+        """Compare the files of ``examples`` (and the Store's other files) or ``images`` with their digests.
 
         Raises:
-            DataError: a file is damaged; the message names it and what mends it.
+            DataError: a file is damaged; the message names the file and the remedy.
         """
         shards = {path.name for path in self.shards(table)}
         if table == EXAMPLES:
             others = {name for name in (REJECTED,) if (self.folder / name).is_file()}
-            require_whole(self.folder, self.info["files"], shards | others, self.name, again(self.folder))
+            require_intact(self.folder, self.info["files"], shards | others, self.name, how_to_rebuild(self.folder))
             return
-        path, mend = self.images_folder / IMAGES_INFO, again(self.folder, self.images_folder)
+        path, remedy = self.images_folder / IMAGES_INFO, how_to_rebuild(self.folder, self.images_folder)
         try:
-            facts = read_facts(path, ImageFacts, mend)
+            facts = read_facts(path, ImageFacts, remedy)
         except FileNotFoundError:
-            raise DataError(f"{path} is damaged (it is not there); {mend}.") from None
+            raise DataError(f"{path} is damaged (it is missing); {remedy}.") from None
         if (facts["digest"], facts["count"]) != (self.info["pictures_digest"], self.info["images"]):
-            raise DataError(f"{self.images_folder} holds the images of other data than {self.folder}; {mend}.")
-        require_whole(self.images_folder, facts["shards"], shards, f"the images of {self.name}", mend)
+            raise DataError(f"{self.images_folder} holds the images of other data than {self.folder}; {remedy}.")
+        require_intact(self.images_folder, facts["shards"], shards, f"the images of {self.name}", remedy)
 
     def _table(self, name: str) -> pa.Table:
-        self.require_whole(name)
+        self.require_intact(name)
         try:
             parts = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in self.shards(name)]
         except pa.ArrowInvalid as error:
             raise DataError(
-                f"{self.folder} can't be read ({error}); {again(self.folder, self.images_folder)}."
+                f"{self.folder} can't be read ({error}); {how_to_rebuild(self.folder, self.images_folder)}."
             ) from None
         if not parts:
             raise DataError(f"{self.folder} lacks its {name} shards; remove the folder and run again.")

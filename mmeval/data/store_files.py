@@ -1,4 +1,4 @@
-"""What ``store.json`` and ``pictures.json`` hold, and whether the files that they list are as they were written."""
+"""The formats of ``store.json`` and ``pictures.json``, and the check of the files that they list."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from mmeval.data.store_digests import changed
+from mmeval.data.checksums import changed_files
 from mmeval.errors import DataError
 from mmeval.integrity import SEAL, DamageError, read_sealed
 
 SCHEMA_VERSION: Literal[3] = 3
 OLDER_SCHEMAS = (1, 2)
-"""Written without a seal."""
+"""Earlier versions, which had no seal."""
 INFO, EXAMPLES, IMAGES, REJECTED = "store.json", "examples", "images", "rejected.parquet"
 IMAGES_INFO = "pictures.json"
-"""Beside the images: their number, digests, and which were rejected."""
+"""The file beside the images with their number, their digests and the rejected images."""
 
 Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 
 
 class _Facts(BaseModel):
-    # More fields may be there: what they hold is sealed, and whoever reads them knows them.
+    # Unknown fields are allowed: the seal protects them, and newer code may read them.
     model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True)
 
 
@@ -39,17 +39,17 @@ class StoreFacts(_Facts):
     """The content of ``store.json``."""
 
     schema_: Literal[3] = Field(alias="schema")
-    """Version of this format."""
+    """The version of this format."""
     name: str
-    """The data set, with its variant."""
+    """The name of the data set, with its variant."""
     fingerprint: Digest
     """SHA-256 over images, rows and tasks."""
     released: bool
-    """Whether the data was held to its card."""
+    """Whether the data agrees with its card; False if accepted with ``--allow-mismatch``."""
     identity: dict[str, str]
-    """What the source says of itself."""
+    """The source's ``identity``."""
     tasks: list[_Task]
-    """Each with its classes in index order."""
+    """The tasks, each with its classes in index order."""
     languages: list[str]
     """ISO 639 codes that occur, sorted."""
     splits: dict[str, Count]
@@ -59,25 +59,25 @@ class StoreFacts(_Facts):
     rejected: Count
     """Rows and images that were rejected."""
     repaired: Count
-    """Images that were mended."""
+    """Number of damaged images that were repaired."""
     cut: Count
-    """Texts that were cut because they are too long."""
+    """Number of texts that were cut because they are too long."""
     unknown: dict[str, dict[str, Count]]
-    """Rows by task and label that is no class of it."""
+    """Rows by task and label that is not a class of the task."""
     left_out: dict[str, dict[str, Count]]
     """Rows by task and label whose class the variant leaves out."""
     attributes: dict[str, list[str]]
-    """Values of the inputs beside image and text."""
+    """Values of each attribute, an input beside image and text."""
     pictures: str
-    """The folder of images, from the Store's."""
+    """The folder of images, relative to the Store's folder."""
     pictures_digest: Digest
-    """The ``digest`` of its ``pictures.json``."""
+    """The ``digest`` in ``pictures.json`` of that folder."""
     files: dict[str, Digest]
     """SHA-256 of the other files of the Store's folder, by name."""
     spanning: dict[str, Count] = {}
-    """Clusters that have examples in several splits."""
+    """Number of clusters with examples in several splits, by the splits: ``test+train``."""
     differences: list[str] = []
-    """In what the data is not as its card says."""
+    """Differences between the data and its card."""
 
 
 class ImageFacts(_Facts):
@@ -90,20 +90,20 @@ class ImageFacts(_Facts):
     shards: dict[str, Digest]
     """SHA-256 of each file, by its name."""
     rejected: dict[str, str]
-    """Reason by key."""
+    """Reason for rejecting an image, by key."""
     repaired: dict[str, str]
-    """What was mended, by key."""
+    """Description of a repaired defect, by key."""
 
 
 F = TypeVar("F", bound=_Facts)
 
 
-def read_facts(path: Path, kind: type[F], mend: str) -> dict[str, Any]:
-    """The content of ``store.json`` or ``pictures.json``, held against its seal and its format.
+def read_facts(path: Path, kind: type[F], remedy: str) -> dict[str, Any]:
+    """Read ``store.json`` or ``pictures.json``, and check its seal and its format.
 
     Raises:
-        DataError: it is damaged; ``mend`` says what to do.
-        FileNotFoundError: it is not there.
+        DataError: the file is damaged; ``remedy`` ends the message.
+        FileNotFoundError: there is no such file.
     """
     try:
         facts = read_sealed(path)
@@ -113,18 +113,18 @@ def read_facts(path: Path, kind: type[F], mend: str) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} is damaged ({where}: {first['msg']}); {mend}.") from None
+        raise DataError(f"{path} is damaged ({where}: {first['msg']}); {remedy}.") from None
     except (DamageError, OSError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{path} is damaged ({said}); {mend}.") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path} is damaged ({reason}); {remedy}.") from None
     return facts
 
 
 def schema_of(folder: Path) -> object:
-    """The version of the format of the Store in ``folder``; None where nothing says it.
+    """Return the schema version of the Store in ``folder``; None if ``store.json`` is damaged.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the folder holds no Store.
     """
     try:
         return read_sealed(folder / INFO).get("schema")
@@ -137,7 +137,7 @@ def schema_of(folder: Path) -> object:
 
 
 def _schema_of_older(folder: Path) -> object:
-    """Of a Store without a seal, as versions 1 and 2 wrote it."""
+    """Return the schema version of a Store without a seal, as versions 1 and 2 wrote it."""
     try:
         facts = json.loads((folder / INFO).read_bytes())
     except (ValueError, RecursionError, OSError):
@@ -148,26 +148,26 @@ def _schema_of_older(folder: Path) -> object:
     return schema if schema in OLDER_SCHEMAS else None
 
 
-def again(*folders: Path) -> str:
-    """What mends damage, for the end of a sentence."""
-    return f"type `rm -r {shlex.join(map(str, folders))}` and run again: what is removed is prepared anew"
+def how_to_rebuild(*folders: Path) -> str:
+    """Return the remedy for damaged folders, as the end of a sentence."""
+    return f"type `rm -r {shlex.join(map(str, folders))}` and run again: the data is then prepared anew"
 
 
-def require_whole(folder: Path, expected: Mapping[str, str], there: set[str], what: str, mend: str) -> None:
-    """Hold the files of a folder against their digests, as :func:`mmeval.data.store_digests.changed` does.
+def require_intact(folder: Path, expected: Mapping[str, str], existing: set[str], label: str, remedy: str) -> None:
+    """Compare the files of a folder with their digests, as :func:`mmeval.data.checksums.changed_files` does.
 
     Args:
-        folder: where the files are.
-        expected: SHA-256 by name.
-        there: names of the files that would be read.
-        what: is being checked, for the progress bar.
-        mend: what to do, for the end of the message.
+        folder: the folder of the files.
+        expected: SHA-256 by file name.
+        existing: names of the files that would be read.
+        label: the name of the files on the progress bar.
+        remedy: the end of the error message.
 
     Raises:
-        DataError: a file lacks, doesn't belong, or is not as it was written.
+        DataError: a file is missing, does not belong there, or has changed.
     """
-    for name in sorted(expected.keys() ^ there):
-        why = "it is not there" if name in expected else f"it does not belong to what was prepared in {folder}"
-        raise DataError(f"{folder / name} is damaged ({why}); {mend}.")
-    for name in changed(folder, expected, what):
-        raise DataError(f"{folder / name} is damaged (its content is not what was written); {mend}.")
+    for name in sorted(expected.keys() ^ existing):
+        reason = "it is missing" if name in expected else f"it does not belong to the data prepared in {folder}"
+        raise DataError(f"{folder / name} is damaged ({reason}); {remedy}.")
+    for name in changed_files(folder, expected, label):
+        raise DataError(f"{folder / name} is damaged (its content has changed since it was written); {remedy}.")

@@ -1,1 +1,1 @@
-"""Training and prediction of torch models, on CPU and GPU alike."""
+"""Training and prediction of torch models."""

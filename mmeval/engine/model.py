@@ -1,4 +1,4 @@
-"""The two levels of the model interface: a plain model, and what it is told when it is trained or predicts."""
+"""The plain level of the model interface, and the context of its calls."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FitContext:
-    """What a model is told when it is trained or asked."""
+    """Seed, device and scratch folder of one call of ``fit`` or ``predict``."""
 
     seed: int
-    """The training seed; all that is random must come from it."""
+    """The training seed; a model draws all its random numbers from it."""
     device: str
-    """``cpu``, ``cuda`` or ``cuda:N``."""
+    """The device to compute on, already resolved: ``cpu`` or ``cuda:N``, never ``auto``."""
     folder: Path
-    """A folder for scratch files; they need not outlive the call."""
+    """A folder for scratch files; they are not needed after the call."""
 
 
 @runtime_checkable
 class Model(Protocol):
-    """The plain level of a model: all that is needed of one that isn't trained (zero-shot).
+    """A model that predicts without being trained (zero-shot); :class:`TrainableModel` adds ``fit``.
 
-    Torch models subclass ``mmeval.nn.TorchModel`` instead and get this for free.
+    Torch models subclass ``mmeval.nn.TorchModel`` instead, and the engine provides these methods.
     """
 
     def predict(self, examples: Examples, context: FitContext) -> Iterator[Mapping[str, NDArray[np.float32]]]:
         """Yield blocks of probabilities ``{task: [n, classes]}``, in the order of ``examples``."""
 
     def save(self, folder: Path) -> None:
-        """Write all that :meth:`load` needs into ``folder``; no pickle."""
+        """Write everything that :meth:`load` needs into ``folder``; pickle is not allowed."""
 
     def load(self, folder: Path) -> None:
-        """Take back what :meth:`save` wrote, into a model built from the same config and context."""
+        """Load the files of :meth:`save` into a model that was built from the same config and context."""
 
 
 @runtime_checkable
 class TrainableModel(Model, Protocol):
-    """A plain model that learns."""
+    """A plain model that is trained before it predicts."""
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> Mapping[str, Any]:
-        """Learn from ``train``, select on ``validation``; returns facts for the record (JSON)."""
+        """Train on ``train`` and select on ``validation``; returns facts for the record (JSON)."""

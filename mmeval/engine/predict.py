@@ -1,4 +1,4 @@
-"""Examples -> probabilities."""
+"""Prediction with a torch model, and the checks of what its ``forward`` returns."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from mmeval.errors import PluginError
 from mmeval.nn.model import Output, TorchModel
 
 Block = dict[str, NDArray[np.float32]]
+"""Probabilities ``[n, classes]`` of consecutive examples, by task."""
 
 
 def predict(
     model: TorchModel, collate: Collate, accelerator: Accelerator, batch_size: int, advance: Advance | None = None
 ) -> Iterator[Block]:
-    """Yield probabilities ``{task: [n, classes]}`` block by block, in the order of the examples.
+    """Yield probabilities ``{task: [n, classes]}`` batch by batch, in the order of the examples.
 
     Raises:
-        PluginError: logits of a wrong shape, without a task, or that are not finite.
+        PluginError: logits are missing, have a wrong shape, or are not finite.
     """
     model.eval()
     for batch in batches(np.arange(len(collate.examples)), batch_size, collate):
         with torch.inference_mode(), accelerator.autocast():
             output = model(batch.to(accelerator.device))
-        logits = logits_of(output, model.context.tasks, len(batch))
+        logits = check_logits(output, model.context.tasks, len(batch))
         block = {task.name: logits[task.name].float().softmax(-1).cpu().numpy() for task in model.context.tasks}
         for name, values in block.items():
             if not np.isfinite(values).all():
@@ -42,11 +43,12 @@ def predict(
             advance(len(batch))
 
 
-def logits_of(output: object, tasks: Sequence[Task], size: int) -> Mapping[str, Tensor]:
-    """The logits of what a model returned for ``size`` examples, held against what they must be.
+def check_logits(output: object, tasks: Sequence[Task], size: int) -> Mapping[str, Tensor]:
+    """Return the logits of a model's output for ``size`` examples, after checking types and shapes.
 
     Raises:
-        PluginError: no ``Output``, no mapping of tensors, a task is missing, or a shape is wrong.
+        PluginError: the output is no ``Output``, its logits are no mapping of tensors, a task is missing, or a shape is
+            wrong.
     """
     if not isinstance(output, Output):
         raise PluginError(f"forward must return a mmeval.nn.Output, it returned a {type(output).__name__}.")
@@ -54,14 +56,14 @@ def logits_of(output: object, tasks: Sequence[Task], size: int) -> Mapping[str, 
     if not isinstance(logits, Mapping):
         raise PluginError(f"its logits must be a mapping by task, they are a {type(logits).__name__}.")
     for task in tasks:
-        expected = (size, len(task.classes))
         if task.name not in logits:
-            given = f"only of {', '.join(map(str, logits))}" if logits else "nor of any other"
-            raise PluginError(f'it gives no logits of the task "{task.name}", {given}.')
-        own = logits[task.name]
+            names = f"only of {', '.join(map(str, logits))}" if logits else "nor of any other"
+            raise PluginError(f'it gives no logits of the task "{task.name}", {names}.')
+        own, expected = logits[task.name], (size, len(task.classes))
         if not isinstance(own, Tensor):
             raise PluginError(f"its logits of {task.name} must be a tensor, they are a {type(own).__name__}.")
-        has = tuple(own.shape)
-        if has != expected:
-            raise PluginError(f"its logits of {task.name} must have the shape {expected}, they have {has}.")
+        if tuple(own.shape) != expected:
+            raise PluginError(
+                f"its logits of {task.name} must have the shape {expected}, they have {tuple(own.shape)}."
+            )
     return logits

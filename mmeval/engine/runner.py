@@ -1,4 +1,4 @@
-"""A torch model as a plain ``Model``: what the engine adds to ``forward``."""
+"""Torch models behind the plain ``Model`` interface."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mmeval.api.recipe import TorchConfig
 from mmeval.console import progress
 from mmeval.data.examples import Examples
 from mmeval.engine.collate import Collate
-from mmeval.engine.device import accelerator, resolve_device
+from mmeval.engine.device import accelerator
 from mmeval.engine.fit import fit, load_checkpoint, save_checkpoint
 from mmeval.engine.model import FitContext, Model
 from mmeval.engine.predict import Block, predict
@@ -21,40 +23,41 @@ WEIGHTS = "model.safetensors"
 
 
 class TorchRunner:
-    """Fits, predicts, saves and loads a :class:`TorchModel`."""
+    """Fits a :class:`TorchModel`, predicts with it, saves and loads it."""
 
     def __init__(self, model: TorchModel) -> None:
-        """Wrap ``model``; it is changed in place."""
+        """Wrap ``model``, which fitting and loading change in place."""
         self.model = model
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> Mapping[str, Any]:
-        """Train with the recipe of the model's config."""
-        handle = accelerator(resolve_device(context.device), self.model.config.recipe.precision)
+        """Train with the recipe of the model's config; returns facts for the record."""
+        handle = accelerator(torch.device(context.device), self.model.config.recipe.precision)
         return fit(self.model, train, validation, handle, context.seed, context.folder)
 
     def predict(self, examples: Examples, context: FitContext) -> Iterator[Block]:
-        """Yield blocks of probabilities."""
+        """Yield blocks of probabilities ``{task: [n, classes]}``, in the order of ``examples``."""
         recipe = self.model.config.recipe
-        handle = accelerator(resolve_device(context.device), recipe.precision)
+        handle = accelerator(torch.device(context.device), recipe.precision)
         self.model.to(handle.device)
         collate = Collate(examples, self.model, handle.device, labels=False)
         with progress(f"Predicting (seed {context.seed})", len(examples), "examples") as advance:
             yield from predict(self.model, collate, handle, recipe.batch_size * 4, advance)
 
     def save(self, folder: Path) -> None:
-        """Write ``model.safetensors``."""
+        """Write the weights to ``model.safetensors`` in ``folder``."""
         save_checkpoint(self.model, folder / WEIGHTS)
 
     def load(self, folder: Path) -> None:
-        """Take back the weights."""
+        """Load the weights that :meth:`save` wrote."""
         load_checkpoint(self.model, folder / WEIGHTS)
 
 
 def as_model(built: object) -> Model:
-    """What a plugin's ``build`` returned, as a plain model.
+    """Return the object that a plugin's ``build`` returned as a plain model; torch models are wrapped.
 
     Raises:
-        PluginError: it is neither level of a model, or a torch model whose config can't say how to train it.
+        PluginError: the object implements neither level of the model interface, or is a torch model whose config is no
+            ``TorchConfig``.
     """
     if isinstance(built, TorchModel):
         config = getattr(built, "config", None)

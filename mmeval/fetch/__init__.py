@@ -1,4 +1,4 @@
-"""Source files: fetched so that nothing that has come is lost, and held against their published digest."""
+"""Downloads of source files: resumable, and compared with their published digests."""
 
 from mmeval.fetch.digests import check_digest
 from mmeval.fetch.fetching import fetch

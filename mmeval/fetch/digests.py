@@ -1,4 +1,4 @@
-"""MD5 digests of large files, remembered: 11 GB aren't read again at every call."""
+"""MD5 digests of large files, cached so that 11 GB are not read at every call."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ MEGABYTE = 1_000_000
 
 
 def check_digest(path: Path, md5: str, label: str) -> None:
-    """Hold a file that the user already has against its published MD5; ``label`` stands before the bar.
+    """Compare a file that the user already has with its published MD5; ``label`` is shown on the progress bar.
 
     Raises:
-        DataError: it is another file, or can't be read.
+        DataError: the MD5 differs, or the file can't be read.
     """
     try:
-        found = md5_of(path, label)
+        actual = md5_of(path, label)
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror}.") from error
-    if found != md5.lower():
+    if actual != md5.lower():
         raise DataError(
-            f"{path} is not the published file: its MD5 is {found}, the card says {md5.lower()}; a download that was "
-            "cut short looks like this: fetch it again, or take it as it is with --allow-mismatch."
+            f"{path} is not the published file: its MD5 is {actual}, the card says {md5.lower()}; a download that was "
+            "cut short looks like this: fetch it again, or accept it as it is with --allow-mismatch."
         )
 
 
 def md5_of(path: Path, label: str) -> str:
-    """MD5 of a file as 32 hex digits; read only if its size or time has changed since the last time."""
+    """Return the MD5 of a file, 32 hex digits; the file is read only if its size or time has changed."""
     entry = _read().get(_key(path), {})
     state = _state(path)
     if isinstance(md5 := entry.get("md5"), str) and entry == {**state, "md5": md5}:
         return md5
-    found = read_md5(path, label)
-    # A file that something still writes to is not remembered under a state that it no longer has.
+    computed = read_md5(path, label)
+    # The file may have been written to in the meantime.
     if state == _state(path):
-        remember(path, found)
-    return found
+        cache_md5(path, computed)
+    return computed
 
 
 def read_md5(path: Path, label: str) -> str:
-    """MD5 of a file as 32 hex digits, with a bar."""
+    """Compute the MD5 of a file, 32 hex digits, with a progress bar."""
     with progress(f"{label}: checking", -(-path.stat().st_size // MEGABYTE), "MB") as advance:
         return file_digest(path, "md5", lambda count: advance(count / MEGABYTE))
 
 
-def remember(path: Path, md5: str) -> None:
-    """Remember the MD5 of a file as it is now. A cache that can't be written costs time later, nothing else."""
+def cache_md5(path: Path, md5: str) -> None:
+    """Cache the MD5 of a file in its current state. A cache that can't be written is ignored: it only saves time."""
     with contextlib.suppress(OSError), lock(_file().with_suffix(".lock")):
         entries = {key: entry for key, entry in _read().items() if Path(key).exists()}
         entries[_key(path)] = {**_state(path), "md5": md5}

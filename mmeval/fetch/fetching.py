@@ -1,4 +1,4 @@
-"""A published file: from the Hub, else from where else it stands; whole, and the right one."""
+"""Download of a published file from the Hub or other addresses, with its MD5 checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmeval.api.spec import Download
 from mmeval.console import note
 from mmeval.errors import DataError
 from mmeval.fetch import hub
-from mmeval.fetch.digests import md5_of, read_md5, remember
+from mmeval.fetch.digests import cache_md5, md5_of, read_md5
 from mmeval.fetch.part import Part, unwritable
 from mmeval.fetch.redirects import Unavailable
 from mmeval.fetch.transfer import Address, near, transfer
@@ -22,31 +22,32 @@ from mmeval.files import LockedError, lock
 
 
 def fetch(download: Download, folder: Path) -> Path:
-    """Have a file in ``folder``, and return its path; one that is there and whole is not fetched again.
+    """Download a file into ``folder`` unless it is already there, and return its path.
 
-    What a call that failed or was killed leaves in ``NAME.part`` is continued by the next one.
+    A failed or killed call leaves ``NAME.part``, which the next call continues.
 
     Raises:
-        DataError: no address gives it, it is not the published file, or there is no room.
+        DataError: no address provides the file, the content is not the published file, or the disk lacks room.
     """
     target = folder / download.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _turn(target):
+        with _exclusive(target):
             if target.exists():
-                if _is_whole(target, download):
+                if _is_complete(target, download):
                     return target
                 _reuse(target, download)
             part = Part(target)
             _need_room(download, folder, part.size)
-            _from_anywhere(download, part, target)
+            _download(download, part, target)
     except OSError as error:
         raise unwritable(folder, error) from error
     return target
 
 
 @contextlib.contextmanager
-def _turn(target: Path) -> Iterator[None]:
+def _exclusive(target: Path) -> Iterator[None]:
+    """Hold the lock on a download, and tell the user if another process has it."""
     path = target.with_name(f".{target.name}.lock")
     with contextlib.ExitStack() as stack:
         try:
@@ -57,22 +58,22 @@ def _turn(target: Path) -> Iterator[None]:
         yield
 
 
-def _is_whole(path: Path, download: Download) -> bool:
+def _is_complete(path: Path, download: Download) -> bool:
     if not download.md5:
         return near(path.stat().st_size, download.size)
     return md5_of(path, download.name) == download.md5.lower()
 
 
 def _reuse(target: Path, download: Download) -> None:
-    """Make a file that is not the published one the beginning of it, if it may be that, or set it aside."""
+    """Turn an incomplete file into the part to continue, and move any other wrong file to ``NAME.wrong``."""
     part = Part(target)
     if not part.size and download.md5 and target.stat().st_size < download.size:
-        note(f"{target.name}: it is cut short; going on after {decimal(target.stat().st_size)}")
+        note(f"{target.name}: it is incomplete; continuing after {decimal(target.stat().st_size)}")
         target.replace(part.path)
     else:
         wrong = target.with_name(f"{target.name}.wrong")
         target.replace(wrong)
-        note(f"{target.name}: it is not the published file; kept as {wrong.name}")
+        note(f"{target.name}: it is not the published file; renamed to {wrong.name}")
 
 
 def _need_room(download: Download, folder: Path, have: int) -> None:
@@ -85,18 +86,18 @@ def _need_room(download: Download, folder: Path, have: int) -> None:
         )
 
 
-def _from_anywhere(download: Download, part: Part, target: Path) -> None:
-    said = []
+def _download(download: Download, part: Part, target: Path) -> None:
+    errors = []
     for label, find in _addresses(download):
         try:
             transfer(find(), part, name=download.name, size=download.size, trusted=bool(download.md5))
             _accept(download, part, target)
         except Unavailable as error:
-            said.append(f"{label}: {error}")
+            errors.append(f"{label}: {error}")
             continue
         return
-    kept = f" ({decimal(part.size)} are kept, the next call goes on from there)" if part.size else ""
-    raise DataError(f"{download.name} could not be fetched{kept}: {'; '.join(said) or 'no address is known'}.")
+    kept = f" ({decimal(part.size)} are kept, the next call continues from there)" if part.size else ""
+    raise DataError(f"{download.name} could not be fetched{kept}: {'; '.join(errors) or 'no address is known'}.")
 
 
 def _addresses(download: Download) -> Iterator[tuple[str, Callable[[], Address]]]:
@@ -107,15 +108,19 @@ def _addresses(download: Download) -> Iterator[tuple[str, Callable[[], Address]]
 
 
 def _accept(download: Download, part: Part, target: Path) -> None:
-    """Give a complete file its name, or set it aside if it isn't the published one."""
+    """Give a complete download its final name.
+
+    Raises:
+        Unavailable: it is not the published file; it is kept as ``NAME.wrong``.
+    """
     if not download.md5:
         part.finish(target)
         return
-    found = read_md5(part.path, download.name)
-    if found != download.md5.lower():
-        wrong = part.set_aside()
+    actual = read_md5(part.path, download.name)
+    if actual != download.md5.lower():
+        wrong = part.reject()
         raise Unavailable(
-            f"not the published file, its MD5 is {found} and not {download.md5.lower()} (kept as {wrong.name})"
+            f"not the published file, its MD5 is {actual} and not {download.md5.lower()} (kept as {wrong.name})"
         )
     part.finish(target)
-    remember(target, found)
+    cache_md5(target, actual)

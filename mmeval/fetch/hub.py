@@ -1,4 +1,4 @@
-"""What the Hub's client knows of a file, and its errors in a few words."""
+"""File addresses from the Hub's client, and its errors as short reasons."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from mmeval.fetch.transfer import Address
 
 
 def address(repository: str, name: str) -> Address:
-    """Where the Hub has a file of a data set repository, with the user's token where there is one.
+    """Return the address of a file in a data set repository, with the user's token if there is one.
 
     Raises:
-        Unavailable: it has none, asks for a token, or can't be reached.
+        Unavailable: the file does not exist, needs a token, or the Hub can't be reached.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     try:
         url = hf_hub_url(repository, name, repo_type="dataset")
-        found = get_hf_file_metadata(url)
+        metadata = get_hf_file_metadata(url)
         headers = {key: value for key, value in build_hf_headers().items() if key.lower() == "authorization"}
     except client_errors() as error:
-        raise Unavailable(says(error, repository, name)) from error
-    return Address(url, label(repository), headers, found.etag or "")
+        raise Unavailable(reason(error, repository, name)) from error
+    return Address(url, label(repository), headers, metadata.etag or "")
 
 
 def label(repository: str) -> str:
-    """A repository as messages name it."""
+    """Return the name of a repository in messages."""
     return f"the Hub's {repository}"
 
 
 def client_errors() -> tuple[type[BaseException], ...]:
-    """All that the Hub's client raises; the base of its HTTP errors is that of the HTTP library it was built on."""
+    """Return all exceptions that the Hub's client raises; the base of its HTTP errors depends on its HTTP library."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     return HfHubHTTPError.__bases__[0], HFValidationError, OSError
 
 
 def cause(error: BaseException) -> BaseException:
-    """What went wrong at the Hub, where the client only says that it has no copy."""
+    """Return the original error, if the client only reports that it has no local copy."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     return error.__cause__ if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None else error
 
 
-def says(error: BaseException, repository: str, name: str = "", revision: str = "") -> str:
-    """What an error of the Hub's client means for the user, as the end of a sentence."""
+def reason(error: BaseException, repository: str, name: str = "", revision: str = "") -> str:
+    """Return the meaning of a client error for the user, as the end of a sentence."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -73,16 +73,16 @@ def says(error: BaseException, repository: str, name: str = "", revision: str = 
     if isinstance(error, EntryNotFoundError):
         return f'it has no file "{name}"'
     if isinstance(error, HFValidationError):
-        return "this is no name of a data set; names look like owner/name"
+        return "this is not a valid name of a data set; names look like owner/name"
     if isinstance(error, HfHubHTTPError):
         if error.response.status_code == 401:
-            return "the token is not valid (HTTP 401): log in anew with `hf auth login`"
+            return "the token is not valid (HTTP 401): log in again with `hf auth login`"
         return f"HTTP {error.response.status_code}"
     return f"no connection ({type(error).__name__})"
 
 
 def unreachable(error: BaseException) -> bool:
-    """Whether asking again later may help, rather than that the Hub has answered no."""
+    """Return whether a later attempt may succeed, because the Hub gave no answer or had an internal error."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     error = cause(error)
@@ -93,7 +93,7 @@ def unreachable(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def without_bars() -> Iterator[None]:
-    """The client's bars, one per file, stay away; ours is shown."""
+    """Disable the client's progress bars, one per file, within the block; mmeval shows its own."""
     from huggingface_hub.utils import (  # type: ignore[attr-defined]
         are_progress_bars_disabled,
         disable_progress_bars,

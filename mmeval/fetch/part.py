@@ -1,4 +1,4 @@
-"""What has come of a file so far, on disk."""
+"""The partial file of a download."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from mmeval.files import disk_full, write_text
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where content comes from, and what tells it from other content at the same address."""
+class RemoteVersion:
+    """An address, and what distinguishes its content from earlier or later content there."""
 
     url: str = ""
     etag: str = ""
-    """As the server gives it, quotes and all; empty where it gives none."""
+    """The server's ETag, with its quotes; empty if there is none."""
     total: int | None = None
-    """Bytes of the whole content, where the server says."""
+    """Size of the whole content in bytes; None if the server does not tell."""
 
 
 class Part:
-    """``NAME.part``, the first bytes of a file, and ``NAME.part.json``, its origin; they outlive a killed process."""
+    """A partial download: ``NAME.part``, the first bytes of a file, and ``NAME.part.json``, their remote version.
+
+    Both survive a killed process.
+    """
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.part")
@@ -36,38 +39,38 @@ class Part:
 
     @property
     def size(self) -> int:
-        """Bytes that have come."""
+        """Number of bytes received so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
-    def origin(self) -> Origin:
-        """Where they came from; an empty origin where nobody knows."""
+    def version(self) -> RemoteVersion:
+        """The remote version that the bytes came from; an empty one if unknown."""
         try:
-            return Origin(**json.loads(self._record.read_text(encoding="utf-8")))
+            return RemoteVersion(**json.loads(self._record.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
-            return Origin()
+            return RemoteVersion()
 
-    def continues_as(self, origin: Origin, *, trusted: bool) -> bool:
-        """Whether content of ``origin`` may be appended; ``trusted`` where a digest will judge the whole."""
-        was = self.origin
-        if None not in (was.total, origin.total) and was.total != origin.total:
+    def can_continue(self, version: RemoteVersion, *, trusted: bool) -> bool:
+        """Return whether bytes of ``version`` may be appended; ``trusted`` if a digest will check the whole file."""
+        before = self.version
+        if None not in (before.total, version.total) and before.total != version.total:
             return False
-        if was.url == origin.url and (was.etag or origin.etag):
-            return was.etag == origin.etag and (trusted or not was.etag.startswith("W/"))
+        if before.url == version.url and (before.etag or version.etag):
+            return before.etag == version.etag and (trusted or not before.etag.startswith("W/"))
         return trusted
 
     @contextlib.contextmanager
-    def append(self, origin: Origin) -> Iterator[Callable[[bytes], None]]:
-        """Yield a function that appends bytes of ``origin``.
+    def append(self, version: RemoteVersion) -> Iterator[Callable[[bytes], None]]:
+        """Yield a function that appends bytes of ``version``.
 
         Raises:
-            DataError: they can't be written; what came before is kept.
+            DataError: the bytes can't be written; earlier ones are kept.
         """
         with self._writable():
             file = self.path.open("ab", buffering=0)
         with file:
             with self._writable():
-                write_text(self._record, json.dumps(asdict(origin)) + "\n")
+                write_text(self._record, json.dumps(asdict(version)) + "\n")
 
             def write(block: bytes) -> None:
                 left = memoryview(block)
@@ -78,18 +81,18 @@ class Part:
             yield write
 
     def clear(self) -> None:
-        """Forget what has come."""
+        """Delete the partial file."""
         self.path.unlink(missing_ok=True)
         self._record.unlink(missing_ok=True)
 
-    def set_aside(self) -> Path:
-        """Keep what has come as ``NAME.wrong``, in the place of an earlier one; returns that path."""
+    def reject(self) -> Path:
+        """Rename the partial file to ``NAME.wrong``, replacing an earlier one, and return that path."""
         self.path.replace(self._wrong)
         self._record.unlink(missing_ok=True)
         return self._wrong
 
     def finish(self, target: Path) -> None:
-        """Give the file its name, once it is on the disk for good."""
+        """Flush the file to disk and give it its final name."""
         with self.path.open("rb+") as file:
             os.fsync(file.fileno())
         self.path.replace(target)
@@ -97,7 +100,7 @@ class Part:
 
     @contextlib.contextmanager
     def _writable(self) -> Iterator[None]:
-        # Errors of the network are OSErrors as well, so those of the disk are told apart where they arise.
+        # Network errors are OSErrors too, so disk errors are converted where they arise.
         try:
             yield
         except OSError as error:
@@ -105,10 +108,10 @@ class Part:
 
 
 def unwritable(path: Path, error: OSError, kept: int = 0) -> DataError:
-    """What is said where a file can't be written, of which ``kept`` bytes are there."""
+    """Return the error for a file that can't be written; ``kept`` is the number of bytes already received."""
     if disk_full(error):
         return DataError(
             f"The disk is full: {path} could not be written further; make room and call again, "
-            f"it goes on after the {decimal(kept)} that are there."
+            f"the download continues after the {decimal(kept)} received so far."
         )
     return DataError(f"{path} can't be written: {error.strerror}; choose another folder or change its permissions.")

@@ -1,4 +1,4 @@
-"""Where a download may lead."""
+"""Rules for redirects of downloads."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import urllib.request
 from typing import IO
 
 
-class Unavailable(Exception):  # noqa: N818 - it is told to the user with what the other addresses say
-    """An address doesn't give the file; the message says why in a few words."""
+class Unavailable(Exception):  # noqa: N818 - not an error by itself: another address may provide the file
+    """An address that does not provide the file; the message is the reason."""
 
 
 def secure(url: str) -> bool:
-    """Whether content can't be changed on its way: HTTPS, or this very machine."""
+    """Return whether content can't be changed in transit: HTTPS, or this machine."""
     parsed = urllib.parse.urlsplit(url)
     return parsed.scheme == "https" or (parsed.scheme == "http" and parsed.hostname in ("127.0.0.1", "localhost"))
 
 
 class Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows to secure addresses only, and takes what is meant for one host to no other."""
+    """Follows redirects to secure addresses only, and does not send a host's headers to another host."""
 
     def redirect_request(
         self,
@@ -30,10 +30,10 @@ class Redirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        """Make the request that follows.
+        """Return the request to the new address.
 
         Raises:
-            Unavailable: it leads away from HTTPS.
+            Unavailable: the new address is not secure.
         """
         if not secure(newurl):
             raise Unavailable(f"it redirects to {newurl}, and only https:// is used")

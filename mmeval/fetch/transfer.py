@@ -1,7 +1,7 @@
-"""One file from one address over HTTPS, going on where it stopped.
+"""Resumable download of a file from an address over HTTPS.
 
-The standard library's client is used: the Hub's brings another HTTP library with each major version, and begins a file
-that was interrupted from nothing (huggingface_hub #4306), which 11 GB don't allow.
+It uses the standard library's client. The Hub's client changes its HTTP library between major versions, and restarts an
+interrupted file from the beginning (huggingface_hub #4306), which is too costly for 11 GB.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from email.message import Message
 from rich.filesize import decimal
 
 from mmeval.console import note, progress
-from mmeval.fetch.part import Origin, Part
+from mmeval.fetch.part import Part, RemoteVersion
 from mmeval.fetch.redirects import Redirects, Unavailable, secure
 from mmeval.version import __version__
 
 PAUSES = (1.0, 3.0, 10.0, 30.0)
-"""Seconds before each new attempt after a connection broke, from the start again whenever something came."""
+"""Seconds before each new attempt after a broken connection; the list starts again whenever bytes were received."""
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as broken."""
 MEGABYTE = 1_000_000
@@ -32,30 +32,30 @@ BLOCK = 1024 * 1024
 
 @dataclass(frozen=True)
 class Address:
-    """Where a file may be fetched."""
+    """An address that may provide a file."""
 
     url: str
     label: str
-    """As messages name it."""
+    """The name of the address in messages."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Sent to this host only, never on to where it redirects."""
+    """Headers for this host only; they are not sent to hosts that it redirects to."""
     etag: str = ""
-    """What tells the content from other content, where it is known beforehand."""
+    """The ETag of the content, if it is known beforehand."""
 
 
 def transfer(address: Address, part: Part, *, name: str, size: int, trusted: bool) -> None:
-    """Fetch the rest of ``part``.
+    """Download the rest of a file.
 
     Args:
-        address: where from.
-        part: what has come so far, possibly nothing.
-        name: of the file, for the bar.
-        size: about how many bytes it has; other content is refused.
-        trusted: a digest will judge the whole, so that what another address gave may be continued.
+        address: the address.
+        part: the partial file, possibly empty.
+        name: the name of the file on the progress bar.
+        size: the approximate size in bytes; content of another size is refused.
+        trusted: whether a digest will check the whole file, so that bytes of another address may be continued.
 
     Raises:
-        Unavailable: the address doesn't give it, or the connection keeps breaking; what has come is kept.
-        DataError: it can't be written.
+        Unavailable: the address does not provide the file, or the connection keeps breaking; received bytes are kept.
+        DataError: the file can't be written.
     """
     best, pauses, connected = part.size, iter(PAUSES), False
     while True:
@@ -64,15 +64,15 @@ def transfer(address: Address, part: Part, *, name: str, size: int, trusted: boo
                 connected = True
                 _receive(response, address, part, name, size, trusted)
                 return
-        except _Again:
+        except _StartAgain:
             continue
         except urllib.error.HTTPError as error:
             error.close()
-            # DatasetRequest to go on after the end: it is complete, or not what the server has.
+            # The requested range starts at the end: the file is complete, or differs from the server's.
             if error.code == 416 and part.size:
                 if _total(error.headers) == part.size:
                     return
-                part.set_aside()
+                part.reject()
                 continue
             raise Unavailable(f"HTTP {error.code} {error.reason}") from error
         except (OSError, http.client.HTTPException) as error:
@@ -85,11 +85,11 @@ def transfer(address: Address, part: Part, *, name: str, size: int, trusted: boo
             time.sleep(pause)
 
 
-class _Again(Exception):  # noqa: N818 - not an error
-    """Ask once more: what had come is of other content and was forgotten."""
+class _StartAgain(Exception):  # noqa: N818 - not an error
+    """The partial file belonged to other content and was deleted; the request must be repeated."""
 
 
-class _Cut(OSError):  # noqa: N818 - one of the reasons to go on
+class _ConnectionEnded(OSError):  # noqa: N818 - one of the reasons to try again
     """The connection ended before the content did."""
 
 
@@ -99,13 +99,13 @@ def _open(address: Address, part: Part, trusted: bool) -> http.client.HTTPRespon
     request = urllib.request.Request(address.url, headers={"User-Agent": f"mmeval/{__version__}"})
     for key, value in address.headers.items():
         request.add_unredirected_header(key, value)
-    was = part.origin
-    if part.size and (trusted or was.url == address.url):
+    before = part.version
+    if part.size and (trusted or before.url == address.url):
         request.add_header("Range", f"bytes={part.size}-")
-        # A server whose content has changed then sends all of it at once. Weak validators are not for ranges, and an
-        # ETag known beforehand is not of the host that it redirects to.
-        if was.url == address.url and was.etag.startswith('"') and not address.etag:
-            request.add_header("If-Range", was.etag)
+        # With If-Range, a server whose content has changed sends all of it. Weak ETags are not allowed there, and an
+        # ETag that was known beforehand is not the one of the host that the address redirects to.
+        if before.url == address.url and before.etag.startswith('"') and not address.etag:
+            request.add_header("If-Range", before.etag)
     opener = urllib.request.build_opener(Redirects())
     response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT)
     return response
@@ -117,53 +117,55 @@ def _receive(
     total = _total(response.headers)
     if total is not None and not near(total, size):
         raise Unavailable(f"it offers {decimal(total)} where {decimal(size)} are published")
-    origin = Origin(address.url, address.etag or response.headers.get("ETag", ""), total)
+    version = RemoteVersion(address.url, address.etag or response.headers.get("ETag", ""), total)
     position = _start(response.headers) if response.status == 206 else 0
-    if part.size and not part.continues_as(origin, trusted=trusted):
-        note(f"{name}: what had come is not of the file at {address.label}; starting again")
+    if part.size and not part.can_continue(version, trusted=trusted):
+        note(f"{name}: the partial file differs from the file at {address.label}; starting again")
         part.clear()
         if position:
-            raise _Again
+            raise _StartAgain
     have = part.size
     if position > have:
-        raise Unavailable("it answers with another range than was asked for")
+        raise Unavailable("it sent another range than the requested one")
     if have > position:
-        note(f"{name}: {address.label} can't go on after {decimal(have)}; they are received again")
-    began, shown, pending = time.monotonic(), 0.0, 0
+        note(f"{name}: {address.label} can't continue after {decimal(have)}; they are downloaded again")
+    started, shown, pending = time.monotonic(), 0.0, 0
     with (
-        part.append(origin) as write,
+        part.append(version) as write,
         progress(name, None if total is None else -(-total // MEGABYTE), "MB") as advance,
     ):
         advance(have / MEGABYTE)
         first = have
         while block := response.read1(BLOCK):
-            # What had come already is passed over, so that nothing is lost if this connection breaks sooner.
+            # Bytes that are in the part already are skipped, so that it only grows, even if this connection breaks.
             fresh = block[max(have - position, 0) :]
             position += len(block)
             write(fresh)
             have += len(fresh)
             pending += len(fresh)
             if (now := time.monotonic()) - shown > 0.2:
-                advance(pending / MEGABYTE, rate=f"{decimal(int((have - first) / max(now - began, 1e-3)))}/s")
+                advance(pending / MEGABYTE, rate=f"{decimal(int((have - first) / max(now - started, 1e-3)))}/s")
                 shown, pending = now, 0
         advance(pending / MEGABYTE)
     if total is not None and have < total:
-        raise _Cut(f"the connection ended after {decimal(have)} of {decimal(total)}")
+        raise _ConnectionEnded(f"the connection ended after {decimal(have)} of {decimal(total)}")
 
 
 def near(count: int, size: int) -> bool:
-    """Whether a number of bytes may be the published one, which may be rounded."""
+    """Return whether a number of bytes agrees with the published size, which may be rounded."""
     return abs(count - size) <= size / 20
 
 
 def _start(headers: Message) -> int:
-    found = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
-    if found is None:
-        raise Unavailable("it doesn't say which range it answers with")
-    return int(found[1])
+    """Return the first byte of the range in a partial response."""
+    match = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
+    if match is None:
+        raise Unavailable("its response does not name the range")
+    return int(match[1])
 
 
 def _total(headers: Message) -> int | None:
+    """Return the size of the whole content; None if the server does not tell."""
     if content_range := headers.get("Content-Range"):
         after = content_range.rpartition("/")[2]
         return int(after) if after.isdecimal() else None
@@ -177,6 +179,6 @@ def _reason(error: BaseException) -> str:
         return f"no connection ({getattr(inner, 'strerror', None) or inner})"
     if isinstance(error, TimeoutError):
         return f"no answer within {TIMEOUT:.0f} s"
-    if isinstance(error, _Cut):
+    if isinstance(error, _ConnectionEnded):
         return str(error)
     return f"the connection broke ({getattr(error, 'strerror', None) or error})"

@@ -1,1 +1,1 @@
-"""Predictions -> Scores: per-language metrics with bootstrap intervals, in NumPy alone."""
+"""Predictions to Scores: metrics per language with bootstrap intervals; NumPy and PyArrow only, no torch."""

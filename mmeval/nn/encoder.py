@@ -1,4 +1,4 @@
-"""The two interfaces of encoders: an image or a text becomes tokens and one vector."""
+"""The interfaces of image and text encoders, which turn an image or a text into tokens and a pooled vector."""
 
 from __future__ import annotations
 
@@ -19,19 +19,30 @@ from mmeval.files import digest
 
 @dataclass(frozen=True)
 class Encoded:
-    """What an encoder returns for ``B`` examples."""
+    """The output of an encoder for ``B`` examples."""
 
     tokens: Tensor
-    """``[B, T, D]``."""
+    """Token vectors ``[B, T, D]``."""
     mask: Tensor
-    """bool ``[B, T]``, True where a token stands."""
+    """bool ``[B, T]``, True for a token and False for padding."""
     pooled: Tensor
-    """``[B, D]``."""
+    """One vector per example ``[B, D]``."""
+
+    @classmethod
+    def unpadded(cls, tokens: Tensor, pooled: Tensor) -> Self:
+        """Return an output without padding: the mask is True everywhere."""
+        return cls(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), pooled)
+
+
+def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean ``[B, D]`` of the tokens ``[B, T, D]`` where ``mask`` ``[B, T]`` is True; zeros without any."""
+    weights = mask[:, :, None].to(tokens.dtype)
+    return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
 @dataclass(frozen=True)
 class ImageInput:
-    """How an image encoder wants its images; the engine decodes and resizes to it."""
+    """The images that an encoder takes; the engine decodes and resizes images accordingly."""
 
     height: int
     """Pixels."""
@@ -40,120 +51,124 @@ class ImageInput:
     interpolation: str = "bilinear"
     """``bilinear`` or ``bicubic``, antialiased."""
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    """Subtracted from the channels, which are 0 to 1."""
+    """Subtracted from the channels, whose values are from 0 to 1."""
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    """What the rest is divided by."""
+    """Divides the result."""
     crop: float = 0.0
-    """0: the whole image is stretched to the size. Else its shorter side is resized to ``side / crop`` and the middle
-    is cut out: 1 for CLIP, 0.875 for 224 of 256."""
+    """0 stretches the whole image to the size. Otherwise the shorter side is resized to ``side / crop`` and the centre
+    is cropped: 1 for CLIP, 0.875 for 224 of 256."""
 
     def normalise(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """uint8 ``[B, 3, H, W]`` -> the same in ``dtype``, normalised."""
+        """Return uint8 images ``[B, 3, H, W]`` as ``dtype``, normalised by ``mean`` and ``std``."""
         mean, std = (images.new_tensor(v, dtype=dtype)[:, None, None] * 255 for v in (self.mean, self.std))
         return (images.to(dtype) - mean) / std
 
 
 @dataclass(frozen=True)
 class TextInput:
-    """How a text encoder wants its texts."""
+    """The texts that an encoder takes."""
 
     length: int
-    """Tokens at most, special ones included; the rest is cut off."""
+    """Tokens at most, special tokens included; longer texts are truncated."""
     tokenizer: str
-    """What cuts them."""
+    """The tokenizer's name."""
     padding: Literal["longest", "length"] = "longest"
-    """To the longest text of a batch, or always to ``length``."""
+    """Whether texts are padded to the longest of a batch, or always to ``length``."""
     masked: bool = True
-    """Whether the encoder is told where padding stands."""
+    """Whether the encoder gets a mask of the padding."""
     prefix: str = ""
-    """Put before each text."""
+    """A string that is put before each text."""
 
 
 class Encoder(nn.Module):
-    """What image and text encoders share: a name, a width, and how it learns (``mmeval.nn.tuning``)."""
+    """Base of image and text encoders: a name, a width, and how it learns (``mmeval.nn.tuning``)."""
 
     name: str
-    """The string that makes this encoder again."""
+    """The name from which ``image_encoder`` or ``text_encoder`` builds this encoder."""
     width: int
-    """``D``."""
+    """The number of features ``D`` of tokens and pooled vectors."""
     input: ImageInput | TextInput
-    """What it wants, and how."""
+    """The input that it takes."""
     frozen: bool = False
+    """Whether no parameter learns, so that the engine may cache the outputs."""
     published: bool = False
-    """Whether its weights come from elsewhere by name, so that a saved model need not hold those that don't learn."""
+    """Whether its initial weights can be loaded again by name; a saved model then omits those that never changed."""
     keeps_tokens: bool = False
-    """Whether the cache of a frozen encoder keeps its tokens too, and not only ``pooled``."""
+    """Whether the cache of a frozen encoder stores its tokens too, not only ``pooled``."""
     tuning: Tuning = Tuning()
     """How it learns."""
-    _still: tuple[nn.Module, ...] = ()
+    _frozen_blocks: tuple[nn.Module, ...] = ()
 
     def blocks(self) -> Sequence[nn.Module]:
-        """Its parts in their order from the input, embeddings first: what depth means. What is in none is the top."""
+        """Return the blocks from the input to the top, embeddings first; parameters in no block belong to the top."""
         return ()
 
-    def checkpoint(self) -> None:
-        """Turn gradient checkpointing on.
+    def enable_gradient_checkpointing(self) -> None:
+        """Turn on gradient checkpointing: activations are computed again in the backward pass.
 
         Raises:
-            NotImplementedError: it has none.
+            NotImplementedError: this encoder does not support it.
         """
         raise NotImplementedError
 
     def freeze(self) -> Self:
-        """Stop learning: no gradients, and evaluation mode for good (batch norm, dropout)."""
+        """Freeze all parameters, and stay in evaluation mode, so that batch norm and dropout are fixed too."""
         self.frozen = True
         self.requires_grad_(False)
         return self.eval()
 
     def freeze_blocks(self, count: int) -> None:
-        """The same for the first ``count`` blocks."""
-        self._still = tuple(self.blocks()[:count])
-        for block in self._still:
+        """Freeze the first ``count`` blocks in the same way."""
+        self._frozen_blocks = tuple(self.blocks()[:count])
+        for block in self._frozen_blocks:
             block.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """As ``nn.Module.train``; what is frozen stays in evaluation mode."""
+        """Set training mode as ``nn.Module.train`` does; frozen parts stay in evaluation mode."""
         super().train(mode and not self.frozen)
-        for block in self._still:
+        for block in self._frozen_blocks:
             block.eval()
         return self
 
-    def fixed(self) -> set[str]:
-        """Names in ``state_dict`` that a saved model can leave out: of published weights, those that don't learn."""
+    def restorable_state(self) -> set[str]:
+        """Return the names in ``state_dict`` that a saved model can omit: published weights that never learn."""
         if not self.published:
             return set()
         if self.frozen:
             return set(self.state_dict())
-        learning = {name for name, p in self.named_parameters() if id(p) not in self._fixed_ids}
+        learning = {name for name, p in self.named_parameters() if id(p) not in self._never_trained}
         return {name for name, _ in self.named_parameters()} - learning
 
-    def held(self) -> Sequence[nn.Module]:
-        """What gets no gradient in the first epochs, if so asked: all of it, unless an encoder says otherwise."""
+    def frozen_at_first(self) -> Sequence[nn.Module]:
+        """Return the modules that ``Tuning.frozen_epochs`` freezes: by default the whole encoder."""
         return (self,)
 
-    def hold(self, held: bool) -> None:
-        """Deny its layers their gradients, or give them back, except to what never learns; statistics still move."""
-        for part in self.held():
-            for p in part.parameters():
-                p.requires_grad_(not held and id(p) not in self._fixed_ids)
+    def freeze_for_now(self, frozen: bool) -> None:
+        """Turn off the gradients of :meth:`frozen_at_first`, or turn them on again.
 
-    def settle(self) -> None:
-        """Take note of which parameters never learn, before epochs turn gradients off and on."""
-        self._fixed_ids = {id(p) for p in self.parameters() if not p.requires_grad}
+        Parameters that never learn stay frozen either way. Batch-norm statistics still change.
+        """
+        for module in self.frozen_at_first():
+            for p in module.parameters():
+                p.requires_grad_(not frozen and id(p) not in self._never_trained)
 
-    _fixed_ids: set[int] = set()  # noqa: RUF012 - replaced, never changed
+    def record_frozen_parameters(self) -> None:
+        """Remember which parameters never learn, before :meth:`freeze_for_now` turns gradients off and on."""
+        self._never_trained = {id(p) for p in self.parameters() if not p.requires_grad}
+
+    _never_trained: set[int] = set()  # noqa: RUF012 - replaced, never changed
 
     def identity(self) -> str:
-        """Digest of class, name, preprocessing and every weight: the key of this encoder in the embedding cache."""
-        return self._identity_while_frozen if self.frozen else self._digest()
+        """Return a digest of class, name, preprocessing and all weights: this encoder's key in the embedding cache."""
+        return self._frozen_identity if self.frozen else self._digest()
 
     @cached_property
-    def _identity_while_frozen(self) -> str:
+    def _frozen_identity(self) -> str:
         return self._digest()
 
     def _load_from_state_dict(self, *arguments: Any) -> None:  # noqa: ANN401 - torch's
-        self.__dict__.pop("_identity_while_frozen", None)
+        self.__dict__.pop("_frozen_identity", None)
         super()._load_from_state_dict(*arguments)
 
     def _digest(self) -> str:
@@ -162,7 +177,7 @@ class Encoder(nn.Module):
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    """The raw bytes of a tensor; NumPy has no bfloat16, in which some checkpoints come."""
+    """Return the raw bytes of a tensor, also of bfloat16, which NumPy lacks."""
     return tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes()
 
 
@@ -173,10 +188,10 @@ class ImageEncoder(Encoder):
 
     @abstractmethod
     def encode(self, images: Tensor) -> Encoded:
-        """uint8 ``[B, 3, H, W]`` -> :class:`Encoded`; the encoder normalises."""
+        """Encode uint8 images ``[B, 3, H, W]``; the encoder normalises them itself."""
 
     def forward(self, batch: Batch) -> Encoded:
-        """Encode a batch, or take what the cache has. Where there is no image, mask and ``pooled`` are 0."""
+        """Encode a batch, or return its cached embeddings. Where an image is missing, mask and ``pooled`` are 0."""
         present = batch.has_image[:, None]
         if batch.image_embeddings is not None:
             pooled = batch.image_embeddings
@@ -189,23 +204,23 @@ class ImageEncoder(Encoder):
         return Encoded(encoded.tokens, encoded.mask & present, torch.where(present, encoded.pooled, 0))
 
     def pool(self, batch: Batch) -> Tensor:
-        """Only the pooled vectors ``[B, D]``; zero where there is no image."""
+        """Return only the pooled vectors ``[B, D]``; zero where an image is missing."""
         encoded: Encoded = self(batch)
         return encoded.pooled
 
-    def try_out(self) -> None:
-        """Encode a blank image.
+    def check_image_size(self) -> None:
+        """Encode a blank image of the declared size.
 
         Raises:
-            UserError: the model can't take images of this size.
+            UserError: the model does not accept images of this size.
         """
-        was = self.training
+        training = self.training
         try:
             with torch.no_grad():
                 self.eval().encode(torch.zeros(1, 3, self.input.height, self.input.width, dtype=torch.uint8))
         except (ValueError, RuntimeError, AssertionError) as error:
-            raise UserError(f'"{self.name}": it takes no images of {self.input.height} pixels.') from error
-        self.train(was)
+            raise UserError(f'"{self.name}": it does not accept images of {self.input.height} pixels.') from error
+        self.train(training)
 
 
 class TextEncoder(Encoder):
@@ -215,14 +230,14 @@ class TextEncoder(Encoder):
 
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Texts -> ids ``[B, T]`` and mask ``[B, T]``; called in a loader thread."""
+        """Return ids ``[B, T]`` and mask ``[B, T]`` of texts; loader threads call this."""
 
     @abstractmethod
     def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
-        """Ids and mask -> :class:`Encoded`."""
+        """Encode ids ``[B, T]`` with the mask of their padding ``[B, T]``."""
 
     def forward(self, batch: Batch) -> Encoded:
-        """Encode a batch, or take what the cache has. Where there is no text, mask and ``pooled`` are 0."""
+        """Encode a batch, or return its cached embeddings. Where a text is missing, mask and ``pooled`` are 0."""
         present = batch.has_text[:, None]
         if batch.text_embeddings is not None:
             pooled = batch.text_embeddings
@@ -233,9 +248,9 @@ class TextEncoder(Encoder):
         return Encoded(encoded.tokens, encoded.mask & present, torch.where(present, encoded.pooled, 0))
 
     def pool(self, batch: Batch) -> Tensor:
-        """Only the pooled vectors ``[B, D]``; zero where there is no text.
+        """Return only the pooled vectors ``[B, D]``; zero where a text is missing.
 
-        Encoders override this where tokens cost more.
+        Encoders override this where it is cheaper than :meth:`forward`.
         """
         encoded: Encoded = self(batch)
         return encoded.pooled

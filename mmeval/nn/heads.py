@@ -1,4 +1,4 @@
-"""The ends of a classifier: a linear layer per task, and what to say of an example that has nothing to show."""
+"""Task heads, and the class prior for examples without inputs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from mmeval.api.task import ModelContext
 
 
 class Heads(nn.Module):
-    """One linear layer per task. Tasks may have any names, which those of torch modules may not."""
+    """One linear layer per task.
+
+    Layers are registered by number, because names of tasks may have characters that torch does not allow.
+    """
 
     def __init__(self, width: int, context: ModelContext) -> None:
-        """``width`` features go in; as many logits as a task has classes come out."""
+        """``width`` is the number of input features; a task gets as many logits as it has classes."""
         super().__init__()
         self.tasks = tuple(task.name for task in context.tasks)
         self.layers = nn.ModuleList(nn.Linear(width, len(task.classes)) for task in context.tasks)
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """``[B, width]`` -> logits ``[B, classes]`` by task."""
+        """Return logits ``[B, classes]`` by task for features ``[B, width]``."""
         return {task: layer(features) for task, layer in zip(self.tasks, self.layers, strict=True)}
 
 
 class ClassPrior(nn.Module):
-    """Log shares of the classes in the training split, in place of logits that rest on nothing."""
+    """The log prior of the classes in the training split, for examples without inputs."""
 
     def __init__(self, context: ModelContext) -> None:
-        """The shares come from ``context.class_counts``; they aren't saved with the weights."""
+        """Compute the prior from ``context.class_counts``; it is not saved with the weights."""
         super().__init__()
         self.tasks = tuple(task.name for task in context.tasks)
         for number, task in enumerate(context.tasks):
@@ -37,6 +40,6 @@ class ClassPrior(nn.Module):
             self.register_buffer(f"log_prior_{number}", prior.log(), persistent=False)
 
     def forward(self, logits: Mapping[str, Tensor], present: Tensor) -> dict[str, Tensor]:
-        """Logits by task as they are where bool ``present`` ``[B]`` is True, else the log shares."""
+        """Replace the logits of examples for which ``present`` (bool ``[B]``) is False by the log prior."""
         priors = {task: self.get_buffer(f"log_prior_{number}") for number, task in enumerate(self.tasks)}
         return {task: torch.where(present[:, None], x, priors[task].to(x.dtype)) for task, x in logits.items()}

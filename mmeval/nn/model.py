@@ -1,4 +1,4 @@
-"""The torch level of a model plugin."""
+"""The base class of torch models, and their output."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from mmeval.nn.encoder import Encoder, ImageEncoder, TextEncoder
 
 @dataclass(frozen=True)
 class Output:
-    """What a forward pass returns."""
+    """The result of a model's forward pass."""
 
     logits: Mapping[str, Tensor]
-    """``[B, classes]`` by task; any shift per row is allowed, softmax makes them probabilities."""
+    """``[B, classes]`` by task; the engine applies softmax, so any constant may be added to a row."""
     losses: Mapping[str, Tensor] = field(default_factory=dict)
     """Extra losses (scalars) that are added to the cross-entropy of the tasks."""
     modality_weights: Tensor | None = None
-    """``[B, modalities]``, how much each modality counted; None where the model has no such notion."""
+    """``[B, modalities]``, the weight of each modality; None if the model has no such weights."""
 
 
 class TorchModel(nn.Module):
-    """A model that the engine trains: define ``forward``, and assign encoders so that it can prepare their input."""
+    """Base of models that the engine trains.
+
+    Define ``forward``, and assign ``image_encoder`` and ``text_encoder``, so that the engine can prepare their input.
+    """
 
     def __init__(self, config: TorchConfig, context: ModelContext) -> None:
-        """Keep config and context; both are saved beside the weights."""
+        """Store config and context, which are saved beside the weights."""
         super().__init__()
         self.config, self.context = config, context
         self.image_encoder: ImageEncoder | None = None
@@ -38,14 +41,14 @@ class TorchModel(nn.Module):
 
     @abstractmethod
     def forward(self, batch: Batch) -> Output:
-        """Logits of every task for a batch."""
+        """Return the logits of every task for a batch."""
 
     def learned_state(self) -> dict[str, Tensor]:
-        """All parameters and buffers but those of encoders that don't learn and are to be had by name again."""
-        elsewhere = {
+        """Return the state to save: all parameters and buffers except published weights that never learn."""
+        restorable = {
             f"{name}.{key}"
             for name, module in self.named_modules()
             if isinstance(module, Encoder)
-            for key in module.fixed()
+            for key in module.restorable_state()
         }
-        return {k: v for k, v in self.state_dict().items() if k not in elsewhere}
+        return {k: v for k, v in self.state_dict().items() if k not in restorable}

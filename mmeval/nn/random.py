@@ -1,4 +1,4 @@
-"""Random numbers that belong to an example, not to a batch: counter-based, the same on every device."""
+"""Counter-based random numbers per example, independent of the batch and the same on every device."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _GOLDEN, _MIX1, _MIX2 = (_signed(v) for v in (0x9E3779B97F4A7C15, 0xBF58476D1CE4
 
 
 def uniform(seeds: Tensor, count: int, stream: int = 0) -> Tensor:
-    """Uniform numbers in [0, 1): float32 ``[B, count]`` from int64 seeds ``[B]``.
+    """Return uniform numbers in [0, 1), float32 ``[B, count]``, from int64 seeds ``[B]``.
 
     SplitMix64 (Steele, Lea and Flood 2014) at positions ``stream * count .. (stream + 1) * count - 1`` of each
     seed's sequence; another ``stream`` gives independent numbers.
     """
     position = torch.arange(stream * count + 1, (stream + 1) * count + 1, device=seeds.device)
-    z = seeds[:, None] + position * _GOLDEN  # wraps modulo 2**64, as it should
+    z = seeds[:, None] + position * _GOLDEN  # overflow wraps modulo 2**64, as SplitMix64 requires
     z = (z ^ _shift(z, 30)) * _MIX1
     z = (z ^ _shift(z, 27)) * _MIX2
     z = z ^ _shift(z, 31)
@@ -28,5 +28,5 @@ def uniform(seeds: Tensor, count: int, stream: int = 0) -> Tensor:
 
 
 def _shift(z: Tensor, bits: int) -> Tensor:
-    """Logical right shift; torch's is arithmetic."""
+    """Return ``z`` shifted right logically; torch shifts arithmetically."""
     return (z >> bits) & ((1 << (64 - bits)) - 1)

@@ -1,4 +1,4 @@
-"""How an encoder learns: frozen whole or by depth, at its own learning rate, through adapters, with less memory."""
+"""How encoders learn: frozen layers, learning rates by depth, low-rank adapters, gradient checkpointing."""
 
 from __future__ import annotations
 
@@ -15,67 +15,70 @@ E = TypeVar("E", bound=Encoder)
 
 
 def tuned(encoder: E, tuning: Tuning) -> E:
-    """Make ``encoder`` learn as ``tuning`` says, in place.
+    """Apply ``tuning`` to ``encoder`` in place, and return it.
 
     Raises:
-        UserError: it has not so many layers, no gradient checkpointing, or nothing that an adapter fits.
+        UserError: it has fewer blocks than are to be frozen, no gradient checkpointing, or no layer for an adapter.
         MissingExtraError: LoRA without the package ``peft``.
     """
     encoder.tuning = tuning
     if tuning.frozen:
         encoder.freeze()
     elif tuning.frozen_layers or tuning.lora_rank:
-        _by_depth(encoder, tuning)
+        _tune_blocks(encoder, tuning)
     if tuning.checkpointing and not tuning.frozen:
         try:
-            encoder.checkpoint()
+            encoder.enable_gradient_checkpointing()
         except NotImplementedError:
             raise UserError(f"{encoder.name} has no gradient checkpointing; leave tuning.checkpointing out.") from None
-    encoder.settle()
+    encoder.record_frozen_parameters()
     return encoder
 
 
-def rates(encoder: Encoder) -> dict[nn.Parameter, float]:
-    """Factor on the recipe's learning rate of each parameter: ``rate * layer_decay ** (blocks above)``.
+def lr_multipliers(encoder: Encoder) -> dict[nn.Parameter, float]:
+    """Return each parameter's multiple of the recipe's learning rate: ``lr_multiplier * layer_decay ** depth``.
 
-    Layer-wise decay as in Clark et al. 2020 (ELECTRA, arXiv 2003.10555, appendix A): the top has ``rate`` itself.
+    ``depth`` counts the blocks from the top, and is 0 for parameters above all blocks. This is layer-wise decay as in
+    Clark et al. 2020 (ELECTRA, arXiv 2003.10555, appendix A).
     """
     tuning, blocks = encoder.tuning, encoder.blocks()
-    factors = dict.fromkeys(encoder.parameters(), tuning.lr_multiplier)
-    for depth, block in enumerate(blocks):
-        factors |= dict.fromkeys(block.parameters(), tuning.lr_multiplier * tuning.layer_decay ** (len(blocks) - depth))
-    return factors
+    multipliers = dict.fromkeys(encoder.parameters(), tuning.lr_multiplier)
+    for index, block in enumerate(blocks):
+        multiplier = tuning.lr_multiplier * tuning.layer_decay ** (len(blocks) - index)
+        multipliers |= dict.fromkeys(block.parameters(), multiplier)
+    return multipliers
 
 
 def encoders(model: nn.Module) -> Iterator[Encoder]:
-    """The encoders within a model, each once."""
+    """Yield the encoders within a model, each once."""
     yield from (module for module in model.modules() if isinstance(module, Encoder))
 
 
-def hold(model: nn.Module, epoch: int) -> None:
-    """Give or deny gradients to the encoders whose layers are held in the first epochs; ``epoch`` counts from 1."""
+def apply_frozen_epochs(model: nn.Module, epoch: int) -> None:
+    """Freeze or unfreeze encoders whose tuning has ``frozen_epochs``, before epoch ``epoch`` (counted from 1)."""
     for encoder in encoders(model):
         if encoder.tuning.frozen_epochs and not encoder.frozen:
-            encoder.hold(epoch <= encoder.tuning.frozen_epochs)
+            encoder.freeze_for_now(epoch <= encoder.tuning.frozen_epochs)
 
 
-def _by_depth(encoder: Encoder, tuning: Tuning) -> None:
+def _tune_blocks(encoder: Encoder, tuning: Tuning) -> None:
     count = len(encoder.blocks())
     if tuning.frozen_layers > count:
         raise UserError(f"{encoder.name} has {count} blocks, of which {tuning.frozen_layers} can't be frozen.")
     if tuning.lora_rank:
-        _adapt(encoder, tuning)
+        _add_adapters(encoder, tuning)
     encoder.freeze_blocks(tuning.frozen_layers)
 
 
-def _adapt(encoder: Encoder, tuning: Tuning) -> None:
-    """Add adapters to each linear layer of the blocks that aren't frozen; nothing else of the encoder learns."""
+def _add_adapters(encoder: Encoder, tuning: Tuning) -> None:
+    """Add low-rank adapters to each linear layer of the blocks that are not frozen; all other parameters freeze."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise MissingExtraError(f"LoRA of {encoder.name}", "peft", "models") from None
     inside = {id(m) for block in encoder.blocks()[tuning.frozen_layers :] for m in block.modules()}
-    # The output layer of torch's own attention is a Linear too, but its weight is read and its forward never called.
+    # The type is compared exactly: the output layer of torch's own attention is a subclass of Linear whose weight is
+    # read and whose forward, where an adapter would sit, is never called.
     targets = [n for n, m in encoder.named_modules() if type(m) is nn.Linear and id(m) in inside]
     if not targets:
         raise UserError(f"{encoder.name} has no linear layer in its blocks for an adapter; leave lora_rank out.")

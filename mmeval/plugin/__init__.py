@@ -1,1 +1,1 @@
-"""Plugins: what they declare, how they are found, and the one that a user names."""
+"""Finding, listing, loading and creating plugins."""

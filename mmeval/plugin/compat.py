@@ -1,4 +1,4 @@
-"""The version of what plugins import, and whether a plugin was made for it."""
+"""The version of the plugin API, and whether a plugin is compatible with it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ import ast
 from mmeval.version import API_VERSION
 
 DECLARATION = "MMEVAL_API"
-"""The constant by which a plugin's module states the version it was made for."""
+"""Name of the constant with which a plugin's module states the API version it was written for."""
 
 
-def declared(tree: ast.Module) -> str | None:
-    """The version that a module states, read from its source so that nothing is imported; None if it states none."""
+def declared_version(tree: ast.Module) -> str | None:
+    """Return the API version that a module states, empty if it is not a string; None if the module states none.
+
+    The version is read from the source, without an import.
+    """
     for statement in tree.body:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         value = getattr(statement, "value", None)
         if any(isinstance(target, ast.Name) and target.id == DECLARATION for target in targets):
-            # Not str(): 1.10 as a number is 1.1.
+            # Only a string is accepted: the number 1.10 equals 1.1.
             return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
     return None
 
 
-def complaint(stated: str | None) -> str | None:
-    """Why a plugin made for API ``stated`` can't be used here; None if it can.
+def incompatibility(version: str | None) -> str | None:
+    """Return why a plugin for API ``version`` can't be used; None if it can.
 
-    The same major version, and a minor one that isn't newer. A plugin that states nothing is let in.
+    A plugin is compatible if its major version is equal and its minor version is not newer. A plugin that states no
+    version is accepted.
     """
-    if stated is None:
+    if version is None:
         return None
-    parts = stated.split(".")
+    parts = version.split(".")
     if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        return f'states its API version wrongly: {DECLARATION} must be a text such as "{API_VERSION}"'
-    made, core = tuple(map(int, parts)), tuple(map(int, API_VERSION.split(".")))
-    where = f"was made for the plugin API {stated}, this mmeval has {API_VERSION}"
-    if made > core:
-        return f"{where}; upgrade mmeval-multilingual"
-    return f"{where}; upgrade the plugin" if made[0] < core[0] else None
+        return f'states its API version wrongly: {DECLARATION} must be a string such as "{API_VERSION}"'
+    required, available = tuple(map(int, parts)), tuple(map(int, API_VERSION.split(".")))
+    mismatch = f"was made for the plugin API {version}, this mmeval has {API_VERSION}"
+    if required > available:
+        return f"{mismatch}; upgrade mmeval-multilingual"
+    return f"{mismatch}; upgrade the plugin" if required[0] < available[0] else None

@@ -1,4 +1,4 @@
-"""Make a config from a preset and the changes that a user types after ``--set``."""
+"""Building a config from a preset and the changes that a user types after ``--set``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ C = TypeVar("C", bound=Config)
 
 
 def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Sequence[str] = ()) -> C:
-    """Make a config from a preset and ``key=value`` changes, as ``--set`` takes them.
+    """Return the config of a preset with ``key=value`` changes, in the form of ``--set``.
 
     Args:
         kind: the plugin's config class.
@@ -25,8 +25,8 @@ def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Se
         changes: ``"width=256"``, ``"recipe.epochs=3"``; lists and mappings as JSON.
 
     Raises:
-        UserError: an unknown option, a wrong type, a value out of range, or no ``=``.
-        PluginError: the preset sets what the config refuses.
+        UserError: a change names an unknown option, has an invalid value, or lacks ``=``.
+        PluginError: the preset sets an invalid value.
     """
     show = f"`mmeval plugins show {plugin}` lists the options."
     values: dict[str, Any] = {option.name: option.default for option in options(defaults(kind))}
@@ -54,7 +54,8 @@ def configure(kind: type[C], plugin: str, preset: Mapping[str, Any], changes: Se
         ) from None
 
 
-def _value(text: str) -> Any:  # noqa: ANN401 - what JSON holds
+def _value(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of a change: JSON for lists and mappings, None for ``none``, else the string."""
     if text[:1] in ("[", "{"):
         try:
             return json.loads(text)
@@ -64,6 +65,7 @@ def _value(text: str) -> Any:  # noqa: ANN401 - what JSON holds
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by dotted name as nested dictionaries."""
     tree: dict[str, Any] = {}
     for key, value in flat.items():
         *path, leaf = key.split(".")

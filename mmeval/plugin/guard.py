@@ -1,4 +1,4 @@
-"""Running a plugin's code so that what it raises becomes one sentence that names it."""
+"""Running a plugin's code, with its exceptions turned into one sentence that names the plugin."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from mmeval.errors import PluginError, SpecError, UserError
 T = TypeVar("T")
 
 
-def guarded(label: str, call: Callable[[], T], of: importlib.metadata.EntryPoint | None = None) -> T:
-    """Return what ``call`` returns.
+def guarded(label: str, call: Callable[[], T], entry: importlib.metadata.EntryPoint | None = None) -> T:
+    """Call a plugin's code and return its result.
 
     Args:
         label: the plugin's name with its distribution, for messages.
         call: code of the plugin.
-        of: the entry point that is being loaded, to tell a missing module of its own from one that it imports.
+        entry: the entry point that ``call`` loads, to tell its missing module from a missing dependency.
 
     Raises:
-        PluginError: anything but a :class:`UserError`, which is passed on as it is.
+        PluginError: the plugin raised another exception than a :class:`UserError`.
+        UserError: the plugin raised it.
     """
     try:
         return call()
@@ -29,12 +30,13 @@ def guarded(label: str, call: Callable[[], T], of: importlib.metadata.EntryPoint
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        if of and isinstance(error, ModuleNotFoundError) and _is_own(of, error):
-            what = f'its entry point "{of.value}" names a module that isn\'t there; reinstall it, or tell its authors'
-            raise PluginError(f"Plugin {label}: {what}.") from error
-        said = " ".join(str(error).split())
-        raise PluginError(f"Plugin {label} can't be loaded: {type(error).__name__}: {said}") from error
+        if entry and isinstance(error, ModuleNotFoundError) and _is_own_module(entry, error):
+            reason = f'its entry point "{entry.value}" names a missing module; reinstall it, or tell its authors'
+            raise PluginError(f"Plugin {label}: {reason}.") from error
+        message = " ".join(str(error).split())
+        raise PluginError(f"Plugin {label} can't be loaded: {type(error).__name__}: {message}") from error
 
 
-def _is_own(entry: importlib.metadata.EntryPoint, error: ModuleNotFoundError) -> bool:
+def _is_own_module(entry: importlib.metadata.EntryPoint, error: ModuleNotFoundError) -> bool:
+    """Return whether the missing module is that of the entry point or a parent package."""
     return bool(error.name) and f"{entry.module}.".startswith(f"{error.name}.")

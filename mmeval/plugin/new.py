@@ -1,4 +1,4 @@
-"""``mmeval plugins new``: an installable package around a model that works as it stands."""
+"""Creating an installable package with a small working model, for ``mmeval plugins new``."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _CLASSES = (
     "TorchModel",
 )
 _TAKEN = {"None", "True", "False", *_CLASSES}
-"""What the class can't be called, because the files of the package use it."""
+"""Names that the class can't have, because the files of the package use them."""
 
 
 def new_plugin(name: str, folder: Path | None = None, licence: str = "Apache-2.0") -> Path:
     """Write the package of a new model plugin.
 
     Args:
-        name: what users will type after ``--plugin``.
-        folder: where to; by default a folder of that name.
-        licence: its SPDX identifier.
+        name: the name that users will type after ``--plugin``.
+        folder: the folder of the package, by default called like the plugin.
+        licence: SPDX identifier of the licence.
 
     Returns:
-        The folder.
+        The folder of the package.
 
     Raises:
-        UserError: the name can't be one or is taken, or the folder is there.
+        UserError: the name is invalid or taken, or the folder exists.
     """
     if not _NAME.fullmatch(name):
         raise UserError(f'"{name}" can\'t name a plugin: write small letters, digits and single dashes, e.g. my-model.')
@@ -52,20 +52,22 @@ def new_plugin(name: str, folder: Path | None = None, licence: str = "Apache-2.0
     words = name.split("-")
     module, class_name = f"mmeval_{'_'.join(words)}", "".join(word.capitalize() for word in words)
     if class_name in _TAKEN:
-        raise UserError(f'"{name}" can\'t name a plugin: its class would be {class_name}, which means something else.')
+        raise UserError(
+            f'"{name}" can\'t name a plugin: its class would be {class_name}, a name that the package uses.'
+        )
     if importlib.util.find_spec(module):
         raise UserError(f'"{name}" can\'t name a plugin: a module {module} is installed already; choose another name.')
     if not _LICENCE.fullmatch(licence):
         raise UserError(f"--licence {licence}: write an SPDX identifier, e.g. MIT or Apache-2.0.")
     folder = folder or Path(name)
     if folder.exists():
-        raise UserError(f"{folder} is there already; name another folder by --folder, or remove it.")
+        raise UserError(f"{folder} exists already; name another folder with --folder, or remove it.")
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if disk_full(error):
             raise
-        raise UserError(f"--folder {folder} can't be made: {error.strerror}.") from None
+        raise UserError(f"--folder {folder} can't be created: {error.strerror}.") from None
     with atomic_folder(folder.absolute()) as temporary:
         _render(
             files("mmeval.plugin") / "template",
@@ -83,6 +85,7 @@ def new_plugin(name: str, folder: Path | None = None, licence: str = "Apache-2.0
 
 
 def _render(source: Traversable, target: Path, values: dict[str, str]) -> None:
+    """Write the files of a template folder with its variables replaced, in names and texts."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)

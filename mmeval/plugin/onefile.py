@@ -1,4 +1,4 @@
-"""A plugin that is a single Python file."""
+"""Plugins that are a single Python file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mmeval.errors import PluginError
 from mmeval.files import digest
-from mmeval.plugin import compat as api
+from mmeval.plugin import compat
 from mmeval.plugin.guard import guarded
 from mmeval.plugin.listing import stated_api_of
 
@@ -19,46 +19,46 @@ PREFIX, SUFFIX = "mmeval_file_", ".py"
 
 
 def is_file(name: str) -> bool:
-    """Whether what a user typed, or a record holds, is the path of a Python file and not the name of a plugin."""
+    """Return whether a plugin's name, as typed or recorded, is the path of a Python file."""
     return name.endswith(SUFFIX) or "/" in name or "\\" in name
 
 
-class File(NamedTuple):
-    """A loaded file."""
+class OneFilePlugin(NamedTuple):
+    """A loaded one-file plugin."""
 
     module: ModuleType
     digest: str
-    """Of its text, eight hex digits."""
+    """Digest of the file's text, eight hex digits."""
 
 
-def load(path: Path, option: str) -> File:
-    """Import the file at ``path``; ``option`` is the command's, for messages.
+def load(path: Path, option: str) -> OneFilePlugin:
+    """Import the file at ``path``; messages name the command-line ``option``.
 
     Raises:
-        PluginError: no such file, not Python, made for another API, or it fails.
+        PluginError: the file does not exist, is not Python, needs another API version, or its import fails.
     """
     if not path.is_file():
         raise PluginError(f"{option} {path}: there is no such file.")
     name = f"{PREFIX}{path.stem}_{digest(str(path.resolve()))[:8]}"
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
         raise PluginError(f"{option} {path}: not a Python file.")
-    if complaint := api.complaint(stated_api_of(path)):
-        raise PluginError(f"Plugin {path} {complaint}.")
-    text = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    if reason := compat.incompatibility(stated_api_of(path)):
+        raise PluginError(f"Plugin {path} {reason}.")
+    text_digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     if known := _imported(path):
-        return File(known, text)
-    module = importlib.util.module_from_spec(found)
+        return OneFilePlugin(known, text_digest)
+    module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    loader = found.loader
+    loader = spec.loader
     guarded(str(path), lambda: loader.exec_module(module))
-    return File(module, text)
+    return OneFilePlugin(module, text_digest)
 
 
 def _imported(path: Path) -> ModuleType | None:
-    """The module that the file is already, if somebody imported it by a name of its own.
+    """Return the module of the file if it is imported already, under its own name; else None.
 
-    Two modules of one file would share its source in Python's books, and the second lose the docstrings of its options.
+    If two modules have the same file, pydantic finds the docstrings of the options only for the first.
     """
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)

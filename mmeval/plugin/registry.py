@@ -1,8 +1,7 @@
-"""What the loaded plugins offer: all of a plugin's specs, or none of them."""
+"""The specs that the loaded plugins register: all of a plugin, or none."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable
@@ -20,80 +19,87 @@ KINDS: tuple[type[Spec], ...] = (ModelSpec, DatasetSpec, MetricSpec)
 
 
 class Registry:
-    """Specs by kind and name."""
+    """The registered specs by kind and name."""
 
     def __init__(self) -> None:
         self._specs: dict[type[Any], dict[str, Any]] = {kind: {} for kind in KINDS}
 
     def of(self, kind: type[S]) -> dict[str, S]:
-        """All specs of a kind, by name."""
+        """Return the specs of a kind by name."""
         return self._specs[kind]
 
-    def accept(self, offer: Offer) -> list[Spec]:
-        """Take in all that a plugin offers."""
-        for spec in offer.specs:
+    def accept(self, registration: Registration) -> list[Spec]:
+        """Add the specs of a plugin and return them."""
+        for spec in registration.specs:
             kind = next(kind for kind in KINDS if isinstance(spec, kind))
             self._specs[kind][spec.name] = spec
-        return offer.specs
+        return registration.specs
 
 
-class Offer:
-    """What one plugin registers, checked against what is there already."""
+class Registration:
+    """The specs that one plugin registers, checked against the registry."""
 
     def __init__(self, registry: Registry, label: str, distribution: str, code: str) -> None:
-        """``label`` names the plugin in messages; ``code`` is the digest of a one-file plugin's text."""
+        """Start without specs.
+
+        Args:
+            registry: the specs of other plugins.
+            label: the plugin's name, for messages.
+            distribution: package and version, or path of a one-file plugin.
+            code: digest of the text of a one-file plugin.
+        """
         self.specs: list[Spec] = []
         self._registry, self._label, self._distribution, self._code = registry, label, distribution, code
 
     def register(self, kind: type[Spec]) -> Callable[[Any], None]:
-        """The function that a hook is given for specs of ``kind``."""
+        """Return the function ``register(spec)`` that a hook gets for specs of ``kind``."""
 
         def register(spec: Any) -> None:  # noqa: ANN401 - whatever a plugin passes
             if not isinstance(spec, kind):
                 raise PluginError(
-                    f"Plugin {self._label} registers {spec!r}, which is no {kind.__name__}; tell its authors."
+                    f"Plugin {self._label} registers {spec!r}, which is not a {kind.__name__}; tell its authors."
                 )
-            taken = {one.name: one for one in [*self._registry.of(kind).values(), *self._of(kind)]}  # type: ignore[type-var]
+            taken = {known.name: known for known in [*self._registry.of(kind).values(), *self._of(kind)]}  # type: ignore[type-var]
             if spec.name in taken:
-                by = taken[spec.name].distribution
+                owner = taken[spec.name].distribution
                 raise PluginError(
-                    f'Plugin {self._label} registers the name "{spec.name}", which {by} has registered already; '
+                    f'Plugin {self._label} registers the name "{spec.name}", which {owner} has registered already; '
                     "uninstall one of them."
                 )
-            self.specs.append(self._marked(spec))
+            self.specs.append(self._with_origin(spec))
 
         return register
 
     def _of(self, kind: type[Spec]) -> list[Spec]:
         return [spec for spec in self.specs if isinstance(spec, kind)]
 
-    def _marked(self, spec: Spec) -> Spec:
-        """Say where it came from. The code is part of what is scored: another text of a file is another version."""
+    def _with_origin(self, spec: Spec) -> Spec:
+        """Return the spec with its distribution and code; another text of a one-file model is another version."""
         changes: dict[str, Any] = {"distribution": self._distribution}
         if self._code and isinstance(spec, ModelSpec):
             changes["version"] = f"{spec.version}+{self._code}"
         if self._code and not isinstance(spec, ModelSpec):
             changes["code"] = self._code
-        return dataclasses.replace(spec, **changes)
+        return spec.model_copy(update=changes)
 
 
-def hook_complaint(plugin: object) -> str | None:
-    """What is wrong with the hooks of a plugin, in one sentence; None if nothing is.
+def hook_error(plugin: object) -> str | None:
+    """Return in one sentence what is wrong with the hooks of a plugin; None if nothing is.
 
-    An implementation may leave out arguments, but not have others; a function that bears a hook's name but not its
-    mark would silently do nothing.
+    An implementation may omit arguments of a hook, but not add others. A function with the name of a hook must be
+    marked as one, because it would never be called otherwise.
     """
     for name in dir(plugin):
         function = inspect.getattr_static(plugin, name, None)
         if hasattr(function, f"{hooks.PROJECT}_impl"):
             if name not in HOOKS:
                 near = difflib.get_close_matches(name, HOOKS, n=1)
-                guess = f'did you mean "{near[0]}"?' if near else f"the hooks are {', '.join(HOOKS)}."
-                return f'there is no hook "{name}"; {guess}'
-            takes = list(inspect.signature(HOOKS[name]).parameters)
+                hint = f'did you mean "{near[0]}"?' if near else f"the hooks are {', '.join(HOOKS)}."
+                return f'there is no hook "{name}"; {hint}'
+            known = list(inspect.signature(HOOKS[name]).parameters)
             own = [argument for argument in inspect.signature(function).parameters if argument != "self"]
-            if unknown := [argument for argument in own if argument not in takes]:
-                return f'its {name} takes "{unknown[0]}"; the arguments of this hook are: {", ".join(takes)}.'
+            if unknown := [argument for argument in own if argument not in known]:
+                return f'its {name} takes "{unknown[0]}"; the arguments of this hook are: {", ".join(known)}.'
         elif name in HOOKS and isinstance(plugin, ModuleType) and inspect.isfunction(function):
             return f"its {name} lacks the mark @mmeval.hookimpl, so it would never be called."
     return None

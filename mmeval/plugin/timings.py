@@ -1,4 +1,4 @@
-"""How long each plugin takes to import, measured in processes of their own."""
+"""Import times of plugins, each measured in a new process."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ import mmeval, pluggy
 started = time.perf_counter()
 importlib.import_module(sys.argv[1])
 seconds = time.perf_counter() - started
-found = json.dumps([seconds, [name for name in {HEAVY} if name in sys.modules]])
-print("\\n{MARK}" + found, flush=True)
+result = json.dumps([seconds, [name for name in {HEAVY} if name in sys.modules]])
+print("\\n{MARK}" + result, flush=True)
 """
 
 
 def timings(plugins: list[Listed]) -> Iterator[str]:
-    """Yield, for each plugin in turn, ``0.12 s``, ``2.31 s (torch)``, or why it can't be imported."""
-    for one in plugins:
-        yield _timing(one.module) if one.status == "ok" else "-"
+    """Yield the import time of each plugin (``0.12 s``, ``2.31 s (torch)``), or why the import fails.
+
+    Heavy libraries that the import loads stand in parentheses; a broken plugin has ``-``.
+    """
+    for plugin in plugins:
+        yield _timing(plugin.module) if plugin.status == "ok" else "-"
 
 
 def _timing(module: str) -> str:
@@ -35,7 +38,7 @@ def _timing(module: str) -> str:
         done = subprocess.run(call, capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT)
     except subprocess.TimeoutExpired:
         return f"over {LIMIT} s"
-    # A plugin may print things of its own, before and after, or end the process with status 0.
+    # A plugin may print text before and after, or end the process with status 0.
     measured = [line.removeprefix(MARK) for line in done.stdout.splitlines() if line.startswith(MARK)]
     if not measured:
         return f"fails: {(done.stderr.strip().splitlines() or ['it ended the process'])[-1]}"

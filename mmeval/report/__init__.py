@@ -1,1 +1,1 @@
-"""Scores -> what people look at: terminal table, HTML, Markdown. Views only, nothing is computed here."""
+"""Scores as a terminal table, HTML and Markdown; nothing is computed here."""

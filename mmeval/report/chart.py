@@ -1,4 +1,4 @@
-"""Dot-and-interval charts, placed in percent so that they fit any width."""
+"""Layout of the dot-and-interval charts; positions are in percent of the width."""
 
 from __future__ import annotations
 
@@ -6,46 +6,48 @@ import math
 from typing import NamedTuple
 
 from mmeval.metrics.scores import MACRO
-from mmeval.report.content import Content, Number
+from mmeval.report.content import Content, Estimate
 
 
-class Row(NamedTuple):
-    """One language: its score, and where dot and whiskers stand, in percent of the width."""
+class ChartRow(NamedTuple):
+    """The score of a language, and the positions of its dot and of the ends of its interval."""
 
     language: str
-    number: Number
+    estimate: Estimate
     dot: float
     low: float
     high: float
 
 
 class Chart(NamedTuple):
-    """A task's top-1 per language."""
+    """The layout of a chart of top-1 per language for one task."""
 
-    rows: list[Row]
+    rows: list[ChartRow]
     ticks: list[tuple[float, str]]
+    """Position and label of each tick."""
     mean: float
-    """Where the line of the mean over languages stands, in percent."""
+    """Position of the mean over languages."""
 
 
 def chart(content: Content, task: str) -> Chart | None:
-    """Lay out the chart of one task; None where no language has a score."""
+    """Return the chart of a task, or None if no language has a score."""
     ranked = content.ranked(task)
     if not ranked:
         return None
-    ends = [n.low if n.low == n.low else n.value for _, n in ranked] + [
-        n.high if n.high == n.high else n.value for _, n in ranked
-    ]
-    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if (max(ends) - min(ends)) / s <= 6)
-    start, stop = math.floor(min(ends) / step) * step, math.ceil(max(ends) / step) * step
+    estimates = [estimate for _, estimate in ranked]
+    # An interval may be undefined (NaN), which differs from itself.
+    lowest = min(e.low if e.low == e.low else e.value for e in estimates)
+    highest = max(e.high if e.high == e.high else e.value for e in estimates)
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if (highest - lowest) / s <= 6)
+    start, stop = math.floor(lowest / step) * step, math.ceil(highest / step) * step
     if stop - start < step / 2:
         start -= step
     width = stop - start
 
-    def place(value: float) -> float:
+    def position(value: float) -> float:
         return round(100 * (value - start) / width, 2) if value == value else 0.0
 
-    rows = [Row(language, n, place(n.value), place(n.low), place(n.high)) for language, n in ranked]
+    rows = [ChartRow(code, e, position(e.value), position(e.low), position(e.high)) for code, e in ranked]
     count = round(width / step)
-    ticks = [(place(start + i * step), f"{start + i * step:.2f}") for i in range(count + 1)]
-    return Chart(rows, ticks, place(content.number(task, MACRO, "top1").value))
+    ticks = [(position(start + i * step), f"{start + i * step:.2f}") for i in range(count + 1)]
+    return Chart(rows, ticks, position(content.estimate(task, MACRO, "top1").value))

@@ -1,4 +1,4 @@
-"""What every view of a run shows, looked up in Scores."""
+"""The content of a report: scores, warnings, notes and provenance of a run, shared by all views."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ from mmeval.metrics.scores import ALL, GAP, MACRO, MEAN, METRICS, WORST
 from mmeval.record import Record
 
 METRIC_TITLES = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro-F1", "weighted_f1": "weighted-F1"}
-TOP = {"top5": 5}
-"""Metrics that are 1 whatever a model does where a task has no more classes than that."""
-NAMED = 3
-"""Languages that are worst alike and still named."""
-VIEW_TITLES = {MACRO: "mean over languages", WORST: "worst language", GAP: "gap, best minus worst", ALL: "all together"}
+TOP_K = {"top5": 5}
+"""Metrics that are always 1 for a task with at most this number of classes."""
+MOST_TIED_NAMES = 3
+"""If more languages tie for the worst, a report gives their number in place of their names."""
+SUMMARY_TITLES = {
+    MACRO: "mean over languages",
+    WORST: "worst language",
+    GAP: "gap, best minus worst",
+    ALL: "all rows pooled",
+}
+"""Titles of the rows below the languages."""
 
 
-class Number(NamedTuple):
-    """One score with its interval."""
+class Estimate(NamedTuple):
+    """A score with its 95 % interval and its number of examples; NaN where there are no examples."""
 
     value: float
     low: float
@@ -32,22 +38,22 @@ class Number(NamedTuple):
 
     @property
     def defined(self) -> bool:
-        """False where there was no example."""
+        """Whether the score is a number; it is not if there are no examples."""
         return self.value == self.value
 
     def __str__(self) -> str:
-        """``0.792``, or a dash where there was no example."""
+        """Return ``0.792``, or a dash for an undefined score."""
         return f"{self.value:.3f}" if self.defined else "–"
 
     @property
     def interval(self) -> str:
-        """``0.761–0.823``."""
+        """The interval as ``0.761–0.823``; empty if undefined."""
         return f"{self.low:.3f}–{self.high:.3f}" if self.low == self.low else ""
 
 
 @dataclass(frozen=True)
 class Content:
-    """A run's record, Scores and gallery, with look-ups."""
+    """Record, Scores and gallery of a run, and everything that its reports show of them."""
 
     record: Record
     scores: pa.Table
@@ -55,122 +61,126 @@ class Content:
 
     @property
     def title(self) -> str:
-        """``embracenet on emoji14``."""
+        """The title of the report: ``embracenet on emoji14``."""
         return f"{self.record.plan.plugin.name} on {self.record.plan.protocol.dataset}"
 
     @property
     def warnings(self) -> list[str]:
-        """What must be said of the data beside its scores."""
+        """Warnings about the data and about unverified files, shown above the scores."""
         warnings: list[str] = list(self.record.data.get("warnings", []))
         if self.record.schema_version == 1:
-            warnings.append("The files of this run are unverified: its run.json is of schema 1, which has no digests.")
+            warnings.append("The files of this run are unverified: its run.json has schema 1, which has no digests.")
         return warnings
 
     @cached_property
-    def _numbers(self) -> dict[tuple[str, str, str, str], Number]:
+    def _estimates(self) -> dict[tuple[str, str, str, str], Estimate]:
         seeds = set(self.scores["seed"].to_pylist())
-        shown = MEAN if MEAN in seeds else next(iter(seeds), "")
+        seed = MEAN if MEAN in seeds else next(iter(seeds), "")
         return {
-            (row["task"], row["slice"], row["language"], row["metric"]): Number(
+            (row["task"], row["slice"], row["language"], row["metric"]): Estimate(
                 row["value"], row["low"], row["high"], row["n"]
             )
             for row in self.scores.to_pylist()
-            if row["seed"] == shown
+            if row["seed"] == seed
         }
 
-    def number(self, task: str, language: str, metric: str, slice_: str = ALL) -> Number:
-        """One score; undefined where Scores has none, or where any model has it (top-5 of five classes)."""
-        undefined = Number(float("nan"), float("nan"), float("nan"), 0)
-        found = self._numbers.get((task, slice_, language, metric), undefined)
-        return undefined._replace(n=found.n) if self._says_nothing(task, metric) else found
+    def estimate(self, task: str, language: str, metric: str, slice_: str = ALL) -> Estimate:
+        """Return a score; it is undefined if Scores lacks it or if it is 1 for any model (top-5 of five classes)."""
+        undefined = Estimate(float("nan"), float("nan"), float("nan"), 0)
+        estimate = self._estimates.get((task, slice_, language, metric), undefined)
+        return undefined._replace(n=estimate.n) if self._is_trivial(task, metric) else estimate
 
-    def _says_nothing(self, task: str, metric: str) -> bool:
-        check = self.record.data_check
-        return check is not None and check.classes.get(task, TOP.get(metric, 0) + 1) <= TOP.get(metric, 0)
+    def _is_trivial(self, task: str, metric: str) -> bool:
+        """Return whether any model has a score of 1, because the task has at most k classes."""
+        check, k = self.record.data_check, TOP_K.get(metric, 0)
+        return check is not None and check.classes.get(task, k + 1) <= k
 
     @cached_property
     def tasks(self) -> list[str]:
-        """Tasks, in the data set's order."""
+        """Names of the tasks, in the order of the data set."""
         return self._distinct("task")
 
     @cached_property
     def languages(self) -> list[str]:
-        """ISO 639-1 codes, sorted."""
-        return sorted(set(self._distinct("language")) - set(VIEW_TITLES))
+        """Language codes, sorted."""
+        return sorted(set(self._distinct("language")) - set(SUMMARY_TITLES))
 
     @cached_property
     def metrics(self) -> list[str]:
-        """Metrics: the built-in ones first."""
-        own = self._distinct("metric")
-        return [m for m in METRICS if m in own] + [m for m in own if m not in METRICS]
+        """Names of the metrics, the built-in ones first."""
+        names = self._distinct("metric")
+        return [name for name in METRICS if name in names] + [name for name in names if name not in METRICS]
 
     @cached_property
     def slices(self) -> list[str]:
-        """Slices but `all`."""
-        return [one for one in self._distinct("slice") if one != ALL]
+        """Names of the slices, without the slice of all rows."""
+        return [name for name in self._distinct("slice") if name != ALL]
 
     def metric_title(self, metric: str) -> str:
-        """The metric as people write it."""
+        """Return the usual spelling of a metric: ``top-1`` for ``top1``."""
         return METRIC_TITLES.get(metric, metric)
 
-    def ranked(self, task: str, metric: str = "top1") -> list[tuple[str, Number]]:
-        """Languages that have a score, the best first."""
-        numbers = [(language, self.number(task, language, metric)) for language in self.languages]
-        return sorted((pair for pair in numbers if pair[1].defined), key=lambda pair: -pair[1].value)
+    def ranked(self, task: str, metric: str = "top1") -> list[tuple[str, Estimate]]:
+        """Return the languages that have a score, with the scores, highest first."""
+        estimates = [(language, self.estimate(task, language, metric)) for language in self.languages]
+        return sorted((pair for pair in estimates if pair[1].defined), key=lambda pair: -pair[1].value)
 
     def best(self, task: str, metric: str = "top1") -> list[str]:
-        """The best languages: several if they tie, none if all are alike."""
+        """Return the best languages: several if they tie, none if all languages tie."""
         return self._ends(task, metric)[0]
 
     def worst(self, task: str, metric: str = "top1") -> list[str]:
-        """The worst languages: several if they tie, none if all are alike."""
+        """Return the worst languages: several if they tie, none if all languages tie."""
         return self._ends(task, metric)[1]
 
     def worst_text(self, task: str, metric: str = "top1") -> str:
-        """The worst languages by name, or how many tie if those are many; empty if there are none."""
+        """Return the worst languages as text: their names, or their number if more than three tie; empty for none."""
         worst = self.worst(task, metric)
-        return ", ".join(worst) if len(worst) <= NAMED else f"{len(worst)} languages alike"
+        return ", ".join(worst) if len(worst) <= MOST_TIED_NAMES else f"{len(worst)} languages tie"
 
     def _ends(self, task: str, metric: str) -> tuple[list[str], list[str]]:
         ranked = self.ranked(task, metric)
         if not ranked or ranked[0][1].value == ranked[-1][1].value:
             return [], []
-        high, low = ([name for name, one in ranked if one.value == end.value] for _, end in (ranked[0], ranked[-1]))
-        # Scores know whether a metric is better where it is lower.
-        lower_is_better = self.number(task, WORST, metric).value == ranked[0][1].value
-        return (low, high) if lower_is_better else (high, low)
+        highest, lowest = (
+            [language for language, estimate in ranked if estimate.value == end.value]
+            for _, end in (ranked[0], ranked[-1])
+        )
+        # Only the row of the worst language tells whether lower values of a metric are better.
+        lower_is_better = self.estimate(task, WORST, metric).value == ranked[0][1].value
+        return (lowest, highest) if lower_is_better else (highest, lowest)
 
     @property
-    def views(self) -> list[tuple[str, str]]:
-        """Rows below the languages, with their titles; one language has no worst and no gap."""
-        shown = (MACRO, WORST, GAP, ALL) if len(self.languages) > 1 else (MACRO, ALL)
-        return [(view, VIEW_TITLES[view]) for view in shown]
+    def summary_rows(self) -> list[tuple[str, str]]:
+        """Keys and titles of the rows below the languages; a single language has no worst language and no gap."""
+        keys = (MACRO, WORST, GAP, ALL) if len(self.languages) > 1 else (MACRO, ALL)
+        return [(key, SUMMARY_TITLES[key]) for key in keys]
 
     @property
     def notes(self) -> list[str]:
-        """Why a column is empty."""
+        """A sentence for each column that is left empty, with the reason."""
         check = self.record.data_check
         return [
-            f"{self.metric_title(metric)} of {task} isn't shown: it has {check.classes[task]} classes, "
-            "so any model has 1."
+            f"{self.metric_title(metric)} of {task} isn't shown: "
+            f"with {check.classes[task]} classes it is 1 for any model."
             for task in self.tasks
             for metric in self.metrics
-            if check is not None and self._says_nothing(task, metric)
+            if check is not None and self._is_trivial(task, metric)
         ]
 
     @property
     def data_check(self) -> list[str]:
-        """The data check in sentences; empty in older records."""
+        """The data check as sentences; empty for older records."""
         return lines(self.record.data_check)
 
     @property
     def majority(self) -> list[str]:
-        """The majority-class baseline of each task in a sentence."""
+        """A sentence about the majority-class baseline of each task."""
         return majority_lines(self.record.data_check)
 
     @property
     def command(self) -> str:
-        """The command line with files' names in place of absolute paths, for pages that are published."""
+        """The command line for published pages: absolute paths are shortened to file names."""
         try:
             words = shlex.split(self.record.command)
         except ValueError:
@@ -180,22 +190,24 @@ class Content:
 
     @property
     def options(self) -> dict[str, Any]:
-        """All options, with files' names in place of absolute paths."""
+        """All options of the model; absolute paths are shortened to file names."""
         return {name: _without_folders(value) for name, value in self.record.plan.config.items()}
 
     @property
     def seeds_text(self) -> str:
-        """``3 seeds: 0, 1, 2``."""
+        """The training seeds as ``3 seeds: 0, 1, 2``."""
         seeds = self.record.plan.protocol.seeds
         return f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}: {', '.join(map(str, seeds))}"
 
     @property
     def provenance(self) -> list[tuple[str, str]]:
-        """Names and values for the table of provenance."""
+        """Names and values of the provenance table."""
         record, protocol = self.record, self.record.plan.protocol
         memory = f"{record.peak_memory_bytes / 2**30:.2f} GiB" if record.peak_memory_bytes else "unknown"
-        chosen = ", ".join(
-            f"seed {s}: epoch {f['best_epoch']} of {f['epochs']}" for s, f in record.seeds.items() if "best_epoch" in f
+        selected = ", ".join(
+            f"seed {seed}: epoch {facts['best_epoch']} of {facts['epochs']}"
+            for seed, facts in record.seeds.items()
+            if "best_epoch" in facts
         )
         return [
             ("data", without_folders(f"{record.data['summary']} ({record.data['licence']})")),
@@ -205,12 +217,15 @@ class Content:
             ("limit", f"{protocol.limit} examples of each split: a trial, not a result" if protocol.limit else "none"),
             ("track", protocol.track),
             ("training seeds", self.seeds_text),
-            *([("selected", chosen)] if chosen else []),
+            *([("selected on validation", selected)] if selected else []),
             ("paper", record.plan.plugin.paper),
-            ("licence of model", record.plan.plugin.licence),
+            ("model licence", record.plan.plugin.licence),
             ("preset", record.plan.preset),
             ("device", record.device),
-            ("time", f"{record.wall_seconds:.0f} s in all, {record.device_seconds:.0f} s fitting and predicting"),
+            (
+                "time",
+                f"{record.wall_seconds:.0f} s in total, {record.device_seconds:.0f} s for training and prediction",
+            ),
             ("peak memory", memory),
             ("started", record.started),
             ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),

@@ -1,4 +1,4 @@
-"""A page of examples with their images, to look at a data set."""
+"""An HTML page of examples with their images, for a look at a data set."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from mmeval.report.html import environment
 
 if TYPE_CHECKING:
-    from mmeval.data.sample import Shown
+    from mmeval.data.sample import Preview
     from mmeval.data.store import Store
 
 
-def examples_page(store: Store, shown: Sequence[Shown], credit: str = "") -> str:
-    """Render examples as one HTML file."""
-    images = [store.image(one.image) if one.image >= 0 else None for one in shown]
+def examples_page(store: Store, examples: Sequence[Preview], credit: str = "") -> str:
+    """Render examples as a single HTML file; ``credit`` names the authors of the images, for the licence."""
+    images = [store.image(example.image) if example.image >= 0 else None for example in examples]
     return (
         environment()
         .get_template("examples.html.jinja")
-        .render(store=store, examples=list(zip(shown, images, strict=True)), credit=credit)
+        .render(store=store, examples=list(zip(examples, images, strict=True)), credit=credit)
     )

@@ -1,4 +1,4 @@
-"""The report as one HTML file: no script, no request, fit for a mail attachment."""
+"""The report as a single HTML file without scripts or requests."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 def environment(package: str = "mmeval.report") -> Environment:
-    """Where the templates of ``package`` are rendered; those of the report, its style among them, can be included."""
+    """Return the Jinja environment for the templates of ``package``, which may include the report's templates."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     loaders = [PackageLoader(name) for name in dict.fromkeys((package, "mmeval.report"))]
-    made = Environment(
+    jinja = Environment(
         loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_shown,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["data_uri"] = data_uri
-    return made
+    jinja.filters["data_uri"] = data_uri
+    return jinja
 
 
-def _shown(value: object) -> object:
-    """What a template prints, without characters that act; jinja2 escapes the markup afterwards."""
+def _visible(value: object) -> object:
+    """Escape control characters in a value that a template prints; Jinja escapes markup afterwards."""
     from markupsafe import Markup
 
     if isinstance(value, int | float):
@@ -42,7 +42,7 @@ def _shown(value: object) -> object:
 
 
 def html(content: Content) -> str:
-    """Render the report."""
+    """Render the report of a run."""
     return (
         environment()
         .get_template("report.html.jinja")
@@ -50,7 +50,6 @@ def html(content: Content) -> str:
             content=content,
             record=content.record,
             charts={task: chart(content, task) for task in content.tasks},
-            views=content.views,
             MACRO=MACRO,
             ALL=ALL,
         )
@@ -58,11 +57,11 @@ def html(content: Content) -> str:
 
 
 def data_uri(image: bytes) -> str:
-    """An encoded image as a ``data:`` address."""
+    """Return an encoded image as a ``data:`` URI."""
     kind = "jpeg" if image.startswith(b"\xff\xd8") else "webp" if image[8:12] == b"WEBP" else "png"
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
 def summary(content: Content, report: Path) -> str:
-    """Render the scores per language of the first task as a small table, for a notebook, with a link to the report."""
+    """Render the scores per language of the first task as a table for notebooks, with a link to the report."""
     return environment().get_template("summary.html.jinja").render(content=content, report=report, MACRO=MACRO)

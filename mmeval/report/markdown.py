@@ -1,4 +1,4 @@
-"""The run's README.md."""
+"""The report of a run as Markdown, its ``README.md``."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from mmeval.escaping import code_block, code_span, one_line
 from mmeval.escaping import markdown as plain
 from mmeval.report.content import Content
 
-ENDS = (
-    "Worst and gap are taken column by column, their intervals those of the languages that are worst and best in this "
-    "sample; the worst of many noisy scores tends to be too low, their gap too wide. "
+WORST_AND_GAP = (
+    "Each column has its own worst language and gap; their intervals are those of the languages that are worst and "
+    "best in this sample. The lowest of many noisy scores tends to be too low, and the gap too wide. "
 )
 
 
 def markdown(content: Content) -> str:
-    """Scores per task and language, protocol and provenance, as GitHub-flavoured Markdown."""
+    """Return scores per task and language, data check and provenance as GitHub-flavoured Markdown."""
     record = content.record
     lines = [f"# {plain(content.title)}", "", code_span(record.plan.signature), ""]
     for warning in content.warnings:
         lines += [f"**{plain(warning)}**", ""]
     for task in content.tasks:
         lines += [f"## {plain(task)}", "", *_table(content, task), ""]
-    for one in content.notes:
-        lines += [plain(one), ""]
+    for note in content.notes:
+        lines += [plain(note), ""]
     lines += [
-        "In brackets: 95 % bootstrap intervals over the images of the test split. They speak of other test examples, "
-        f"not of other training seeds. {ENDS if len(content.languages) > 1 else ''}"
+        "In brackets: 95 % bootstrap intervals over the images of the test split. They cover the choice of test "
+        f"examples, not the choice of training seeds. {WORST_AND_GAP if len(content.languages) > 1 else ''}"
         "`report.html` has charts and the most confident mistakes.",
         "",
         *_data_check(content),
@@ -34,7 +34,7 @@ def markdown(content: Content) -> str:
         "|---|---|",
         *(f"| {plain(name)} | {plain(value)} |" for name, value in content.provenance),
         "",
-        "Made by:",
+        "Command:",
         "",
         *code_block(f"$ {one_line(content.command)}", "console"),
         "",
@@ -43,20 +43,21 @@ def markdown(content: Content) -> str:
 
 
 def _data_check(content: Content) -> list[str]:
-    found = [*content.data_check, *content.majority]
-    return ["## Data check", "", *(f"- {plain(line)}" for line in found), ""] if found else []
+    sentences = [*content.data_check, *content.majority]
+    return ["## Data check", "", *(f"- {plain(line)}" for line in sentences), ""] if sentences else []
 
 
 def _table(content: Content, task: str) -> list[str]:
     titles = [plain(content.metric_title(metric)) for metric in content.metrics]
     keys = [(language, plain(language)) for language in content.languages]
-    keys += [(view, f"**{plain(title)}**") for view, title in content.views]
+    keys += [(key, f"**{plain(title)}**") for key, title in content.summary_rows]
     rows = [
-        f"| {label} | {content.number(task, key, 'top1').n:,} | {_numbers(content, task, key)} |" for key, label in keys
+        f"| {label} | {content.estimate(task, key, 'top1').n:,} | {_estimates(content, task, key)} |"
+        for key, label in keys
     ]
     return [f"| language | n | {' | '.join(titles)} |", f"|---|---:|{'---:|' * len(titles)}", *rows]
 
 
-def _numbers(content: Content, task: str, language: str) -> str:
-    numbers = [content.number(task, language, metric) for metric in content.metrics]
-    return " | ".join(f"{number} [{number.interval}]" if number.interval else str(number) for number in numbers)
+def _estimates(content: Content, task: str, language: str) -> str:
+    estimates = [content.estimate(task, language, metric) for metric in content.metrics]
+    return " | ".join(f"{each} [{each.interval}]" if each.interval else str(each) for each in estimates)

@@ -1,4 +1,4 @@
-"""The table at the end of a run."""
+"""The terminal table that a run, ``score`` and ``report`` print."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-LABELS = {MACRO: "mean of all", WORST: "worst", GAP: "gap", ALL: "all as one"}
-"""Short, so that the table fits 80 columns."""
+LABELS = {MACRO: "mean", WORST: "worst", GAP: "gap", ALL: "pooled"}
+"""Labels of the rows below the languages; short, so that the table fits 80 columns."""
 
 
 def terminal(content: Content) -> RenderableType:
-    """Scores per language of the first task, with intervals, and a line for each other task."""
+    """Return a table of the first task's scores per language, and a line for each other task and plugin metric."""
     from rich.console import Group
     from rich.table import Table
 
@@ -34,7 +34,7 @@ def terminal(content: Content) -> RenderableType:
         if metric == "top1":
             table.add_column("95 %", justify="right", style="dim", no_wrap=True)
 
-    # Each column has a best and a worst language of its own.
+    # Each column has its own best and worst language.
     colours = {metric: dict.fromkeys(content.best(task, metric), "green") for metric in METRICS}
     for metric, colour in colours.items():
         colour |= dict.fromkeys(content.worst(task, metric), "red")
@@ -42,32 +42,32 @@ def terminal(content: Content) -> RenderableType:
     def row(language: str, label: str, style: str = "") -> None:
         cells: list[str | Text] = []
         for metric in METRICS:
-            number = content.number(task, language, metric)
-            cells.append(cell(number, colours[metric].get(language, "")))
-            cells += [number.interval] if metric == "top1" else []
-        table.add_row(cell(label), f"{content.number(task, language, 'top1').n:,}", *cells, style=style)
+            estimate = content.estimate(task, language, metric)
+            cells.append(cell(estimate, colours[metric].get(language, "")))
+            cells += [estimate.interval] if metric == "top1" else []
+        table.add_row(cell(label), f"{content.estimate(task, language, 'top1').n:,}", *cells, style=style)
 
     for language in content.languages:
         row(language, language)
     table.add_section()
-    for view, _ in content.views:
-        row(view, LABELS[view], "bold" if view == MACRO else "")
-    # What the table has no room for.
+    for key, _ in content.summary_rows:
+        row(key, LABELS[key], "bold" if key == MACRO else "")
+    # The table has no room for metrics of plugins and for other tasks.
     added = [metric for metric in content.metrics if metric not in METRICS]
-    others = [cell(_line(content, task, metric)) for metric in added]
-    others += [cell(_line(content, other, metric)) for other in content.tasks[1:] for metric in ("top1", *added)]
-    others += [cell(note, "dim") for note in content.notes]
-    others += [cell(line) for line in content.majority]
-    others += [cell(warning, "red") for warning in content.warnings]
+    lines = [cell(_line(content, task, metric)) for metric in added]
+    lines += [cell(_line(content, other, metric)) for other in content.tasks[1:] for metric in ("top1", *added)]
+    lines += [cell(note, "dim") for note in content.notes]
+    lines += [cell(sentence) for sentence in content.majority]
+    lines += [cell(warning, "red") for warning in content.warnings]
     signature = cell(content.record.plan.signature, "dim")
     signature.overflow = "fold"
-    return Group(table, *others, signature)
+    return Group(table, *lines, signature)
 
 
 def _line(content: Content, task: str, metric: str) -> str:
-    mean, worst = content.number(task, MACRO, metric), content.number(task, WORST, metric)
-    name = f"{task}: {content.metric_title(metric)} mean of all"
+    mean, worst = content.estimate(task, MACRO, metric), content.estimate(task, WORST, metric)
+    start = f"{task}: {content.metric_title(metric)}, mean {mean}"
     if not mean.defined:
-        return f"{name} {mean}"
-    last = f", worst {worst} ({worst.interval})" if worst.defined and len(content.languages) > 1 else ""
-    return f"{name} {mean} ({mean.interval}){last}"
+        return start
+    end = f", worst {worst} ({worst.interval})" if worst.defined and len(content.languages) > 1 else ""
+    return f"{start} ({mean.interval}){end}"

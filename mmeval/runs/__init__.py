@@ -1,1 +1,1 @@
-"""The run folder, and the one function that walks the whole way."""
+"""The run folder, and the pipeline that fills it: prepare, train, predict, score, report."""

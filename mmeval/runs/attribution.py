@@ -1,4 +1,4 @@
-"""Whose fault it is when a model fails."""
+"""Attribution of a model's exceptions to its plugin, distribution and line of code."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _WRONG_CALL = re.compile(r"TypeError: [\w.<>]+\(\) (takes|missing|got an unexpec
 
 @contextlib.contextmanager
 def attributed(spec: ModelSpec, doing: str) -> Iterator[None]:
-    """Name the plugin, its distribution and the line of its code in whatever its model raises.
+    """Turn exceptions of a model into a PluginError that names plugin, distribution and line of code.
 
-    What the plugin's code has no part in is passed on.
+    Exceptions that did not pass through the plugin's code are raised unchanged.
 
     Args:
         spec: the plugin.
-        doing: what the model was asked for, for the message: ``while it was trained``.
+        doing: the step in which the model failed, for the message: ``while it was trained``.
 
     Raises:
-        PluginError: instead of any other exception that came through the plugin's code.
+        PluginError: an exception passed through the plugin's code.
     """
     label = f"Plugin {spec.name} ({spec.distribution})" if spec.distribution else f"Plugin {spec.name}"
     try:
@@ -39,24 +39,26 @@ def attributed(spec: ModelSpec, doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         where = _line(error.__traceback__, spec)
-        # A call with the wrong arguments fails before a line of the plugin runs.
+        # A call with wrong arguments fails before any line of the plugin runs.
         if disk_full(error) or (where is None and not _WRONG_CALL.match(f"{type(error).__name__}: {error}")):
             raise
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         at = f", at {where}" if where else ""
-        raise PluginError(f"{label} failed {doing}{at}: {said} (`mmeval --traceback` shows the way)") from error
+        raise PluginError(
+            f"{label} failed {doing}{at}: {message} (`mmeval --traceback` shows the traceback)"
+        ) from error
 
 
 def _line(trace: TracebackType | None, spec: ModelSpec) -> str | None:
-    """``model.py:37``, the innermost line of the plugin's own code that the error came through."""
+    """Return the innermost line of the plugin's code in a traceback as ``model.py:37``; None if there is none."""
     build: object = spec.build
     while isinstance(build, functools.partial):
         build = build.func
-    package = _top(getattr(build, "__module__", ""))
+    package = _top_level(getattr(build, "__module__", ""))
     frames = list(traceback.walk_tb(trace))
-    own = [(f.f_code.co_filename, line) for f, line in frames if _top(f.f_globals.get("__name__", "")) == package]
+    own = [(f.f_code.co_filename, line) for f, line in frames if _top_level(f.f_globals.get("__name__", "")) == package]
     return f"{Path(own[-1][0]).name}:{own[-1][1]}" if own else None
 
 
-def _top(module: str) -> str:
+def _top_level(module: str) -> str:
     return module.partition(".")[0]

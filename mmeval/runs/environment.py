@@ -1,4 +1,4 @@
-"""What a run's numbers can depend on outside of its options."""
+"""Software versions, device, commit and peak memory of a run, for its record."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ PACKAGES = ("mmeval-multilingual", "torch", "accelerate", "numpy", "pyarrow", "p
 
 
 def environment(device: str) -> Environment:
-    """Describe the software, and the device of that name."""
+    """Return the software environment and the name of the device."""
     return Environment(versions=versions(), device=device, git_commit=git_commit())
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that matter, and the platform."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    """Return the platform and the versions of Python and of the packages that scores can depend on."""
+    installed = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            installed[package] = "not installed"
+    return installed
 
 
 def peak_memory_bytes() -> int | None:
-    """Largest resident memory of this process so far; None where the system doesn't tell."""
+    """Return the peak resident memory of this process; None on systems without ``resource`` (Windows)."""
     try:
         import resource
     except ImportError:
@@ -40,7 +40,7 @@ def peak_memory_bytes() -> int | None:
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout that mmeval runs from, with ``+changes`` where files differ; None outside a checkout."""
+    """Return the commit of mmeval's checkout, with ``+changes`` if files differ from it; None outside a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""The run folder: what stands where, and in what state it is."""
+"""The run folder: its files, its state, and how they are read and written."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from mmeval.errors import RunFolderError
 from mmeval.files import partial_of, write_text
 from mmeval.integrity import SEAL, seal_holds, with_seal
 from mmeval.metrics.scores import read_scores
-from mmeval.record import FileRecord, Plan, Record, SeedFacts
+from mmeval.record import FileRecord, Plan, Record, SeedFacts, require_inside
 from mmeval.report.content import Content
 from mmeval.report.html import summary
 from mmeval.runs.gallery import read_gallery
-from mmeval.runs.manifest import describe, differences, listed
+from mmeval.runs.manifest import describe, differences, format_differences
 
-Kind = TypeVar("Kind", Plan, Record)
+RecordT = TypeVar("RecordT", Plan, Record)
 FILES = "files"
-"""The field of ``fit.json`` that describes the files of its seed, as that of ``run.json`` does all files."""
-UNVERIFIED = "unverified (its run.json is of schema 1, which has no digests)"
+"""The field of ``fit.json`` with the digests of the files of its seed; ``run.json`` has one for all files."""
+UNVERIFIED = "unverified (its run.json has schema 1, which has no digests)"
 
 
 class State(Enum):
-    """What a folder is."""
+    """The state of a run folder."""
 
     EMPTY = "empty"
     UNFINISHED = "unfinished"
@@ -42,12 +42,12 @@ class State(Enum):
 class RunFolder:
     """A run on disk.
 
-    ``run.json`` is written last: where it stands, everything else was finished. It and ``fit.json`` of each seed hold
-    the digests of the files that they vouch for, and one of their own fields.
+    ``run.json`` is written last, so a folder with ``run.json`` is a finished run. ``run.json`` and the ``fit.json`` of
+    each seed hold digests of the files that they describe, and a digest of their own content.
     """
 
     def __init__(self, path: Path | str) -> None:
-        """The folder need not exist yet."""
+        """Name the folder, which need not exist yet."""
         self.path = path = Path(path)
         self.record_file = path / "run.json"
         self.plan_file = path / "plan.json"
@@ -66,14 +66,14 @@ class RunFolder:
         """Whether the folder is empty, an unfinished run, a finished one, or something else."""
         if self.path.is_file():
             return State.FOREIGN
-        if not self.path.exists() or not any(self._counts(entry.name) for entry in self.path.iterdir()):
+        if not self.path.exists() or not any(self._is_content(entry.name) for entry in self.path.iterdir()):
             return State.EMPTY
         if self.record_file.is_file():
             return State.FINISHED
         return State.UNFINISHED if self.plan_file.is_file() else State.FOREIGN
 
-    def _counts(self, name: str) -> bool:
-        """False for a file of a run that a process, at work or killed, has not finished writing."""
+    def _is_content(self, name: str) -> bool:
+        """Return False for the temporary of a file of the run, which a running or killed process has left."""
         files = (
             self.plan_file,
             self.record_file,
@@ -85,20 +85,24 @@ class RunFolder:
         return partial_of(name) not in {file.name for file in files}
 
     def predictions_file(self, seed: int) -> Path:
-        """Predictions of one training seed."""
+        """Return the path of the predictions of one training seed."""
         return self.path / "predictions" / f"seed-{seed}.parquet"
 
     def model_folder(self, seed: int) -> Path:
-        """Weights and config of one training seed."""
+        """Return the folder with weights and config of one training seed."""
         return self.path / "models" / f"seed-{seed}"
 
     def facts_file(self, seed: int) -> Path:
-        """Facts about one training; written when its predictions are whole."""
+        """Return the path of ``fit.json``, the facts about one training; it is written after its predictions."""
         return self.model_folder(seed) / "fit.json"
 
     def plan(self) -> Plan:
-        """Read ``plan.json``."""
-        return self._read(self.plan_file, Plan)
+        """Read ``plan.json``.
+
+        Raises:
+            RunFolderError: the file can't be used.
+        """
+        return self._read(self.plan_file, Plan)[0]
 
     @property
     def record(self) -> Record:
@@ -108,8 +112,16 @@ class RunFolder:
             RunFolderError: there is no finished run here, or its record was changed; the message says which.
         """
         if self.state is not State.FINISHED:
-            raise RunFolderError(self._what_is_missing())
-        return self._read(self.record_file, Record)
+            raise RunFolderError(self._why_not_finished())
+        record, data = self._read(self.record_file, Record)
+        if record.schema_version != 1:
+            if not seal_holds(data):
+                raise RunFolderError(
+                    f"{self.record_file} was changed after it was written: its content does not match its seal; "
+                    f"{self.rerun_advice('rewrite it')}."
+                )
+            self._require_digests(record)
+        return record
 
     @property
     def scores(self) -> pa.Table:
@@ -144,16 +156,16 @@ class RunFolder:
         """
         record = self.record
         self.require(path)
-        name = path.relative_to(self.path).as_posix()
+        name = self._name_of(path)
         recorded = {name: record.files[name]} if name in record.files else {}
         if changed := differences(self.path, recorded):
-            raise RunFolderError(f"{self.path}: {listed(changed)}; {self.again('make it anew')}.")
+            raise RunFolderError(f"{self.path}: {format_differences(changed)}; {self.rerun_advice('recreate it')}.")
 
     def content(self, record: Record | None = None) -> Content:
-        """Return what every view of the run shows: record, scores and gallery.
+        """Read the content of the report: record, scores and gallery.
 
         Args:
-            record: the record of a run whose ``run.json`` is not written yet; by default it is read.
+            record: the record of a run whose ``run.json`` is not written yet; by default it is read from the folder.
 
         Raises:
             RunFolderError: scores or gallery are missing or damaged.
@@ -163,44 +175,45 @@ class RunFolder:
         return Content(record, read_scores(self.scores_file), read_gallery(self.gallery_file))
 
     def _repr_html_(self) -> str:
-        """Show the scores per language in a notebook; an unfinished run shows its state."""
+        """Return the scores per language for a notebook; the state for an unfinished run."""
         if self.state is not State.FINISHED:
             return f"<p>{escape(repr(self))}</p>"
         return summary(self.content(), self.report_path)
 
     def __repr__(self) -> str:
-        """``RunFolder('runs/one', finished)``."""
+        """Return ``RunFolder('runs/emoji', finished)``."""
         return f"RunFolder({str(self.path)!r}, {self.state.value})"
 
     def facts(self, seed: int) -> dict[str, Any] | None:
-        """Facts of a training that is done and whose files are as it left them, else None.
+        """Return the facts of a finished training, or None if it is not finished or its files were changed.
 
-        What is damaged is said in one line.
+        A note on standard error names the files that were changed.
         """
         if not (self.facts_file(seed).is_file() and self.predictions_file(seed).is_file()):
             return None
-        found = self._seed_record(seed)
-        if found is None:
-            name = self.facts_file(seed).relative_to(self.path).as_posix()
-            note(f"{self.path}: {name} was changed, or written by another version; seed {seed} is not used as it is.")
+        fit = self._read_fit(seed)
+        if fit is None:
+            name = self._name_of(self.facts_file(seed))
+            note(f"{self.path}: {name} was changed, or written by another version; seed {seed} must be trained again.")
             return None
-        facts, files = found
-        if wrong := differences(self.path, files):
-            note(f"{self.path}: {listed(wrong)}; seed {seed} is not used as it is.")
+        facts, files = fit
+        if changed := differences(self.path, files):
+            note(f"{self.path}: {format_differences(changed)}; seed {seed} must be trained again.")
             return None
         return facts
 
     def seed_files(self, seed: int) -> dict[str, FileRecord]:
-        """What ``fit.json`` says of the files of a seed, and ``fit.json`` itself; empty if it says nothing."""
-        found = self._seed_record(seed)
-        return (found[1] | describe(self.path, [self.facts_file(seed)])) if found and found[1] else {}
+        """Return the digests of the files of a seed from ``fit.json``, and its own; empty if it has none."""
+        fit = self._read_fit(seed)
+        return (fit[1] | describe(self.path, [self.facts_file(seed)])) if fit and fit[1] else {}
 
-    def _seed_record(self, seed: int) -> tuple[dict[str, Any], dict[str, FileRecord]] | None:
-        """Facts and files of a seed; None if ``fit.json`` can't be used. Before schema 2 it names no files."""
+    def _read_fit(self, seed: int) -> tuple[dict[str, Any], dict[str, FileRecord]] | None:
+        """Return facts and files of a seed, or None if ``fit.json`` can't be used; before schema 2 it has no files."""
         try:
             data = json.loads(self.facts_file(seed).read_bytes())
             SeedFacts.model_validate(data)
-            files = {name: FileRecord.model_validate(one) for name, one in data.get(FILES, {}).items()}
+            files = {name: FileRecord.model_validate(file) for name, file in data.get(FILES, {}).items()}
+            require_inside(files)
         except (ValueError, OSError, AttributeError, RecursionError):
             return None
         if (FILES in data or SEAL in data) and not (files and seal_holds(data)):
@@ -208,126 +221,121 @@ class RunFolder:
         return {name: value for name, value in data.items() if name not in (FILES, SEAL)}, files
 
     def finish_seed(self, seed: int, facts: Mapping[str, Any]) -> None:
-        """Write ``fit.json``, last of all files of a seed: facts, and the digests of the model and the predictions."""
-        model = (
-            path for path in self.model_folder(seed).rglob("*") if path.is_file() and path != self.facts_file(seed)
-        )
-        files = describe(
-            self.path, [*(path for path in model if partial_of(path.name) is None), self.predictions_file(seed)]
-        )
-        self.write_json(
-            self.facts_file(seed),
-            with_seal(dict(facts) | {FILES: {name: one.model_dump() for name, one in files.items()}}),
-        )
+        """Write ``fit.json`` after all other files of a seed: facts, and digests of the model and the predictions."""
+        files = describe(self.path, [path for path in self._seed_paths(seed) if path != self.facts_file(seed)])
+        digests = {name: file.model_dump() for name, file in files.items()}
+        self.write_json(self.facts_file(seed), with_seal(dict(facts) | {FILES: digests}))
+
+    def _seed_paths(self, seed: int) -> list[Path]:
+        """Return the files of a seed that exist: its predictions, its model, and ``fit.json``."""
+        paths = [self.predictions_file(seed), *self.model_folder(seed).rglob("*")]
+        return [path for path in paths if path.is_file() and partial_of(path.name) is None]
 
     def reopen(self, plan: Plan) -> None:
-        """Make a finished run an unfinished one again, to be mended."""
+        """Turn a finished run into an unfinished one, so that its damaged files are recreated."""
         self.write_json(self.plan_file, plan.model_dump(mode="json"))
         self.record_file.unlink()
 
-    def finish(self, record: Record, made: Iterable[Path] | None = None) -> None:
-        """Write ``run.json``, last of all, with the digests of all other files.
+    def finish(self, record: Record, written: Iterable[Path] | None = None) -> None:
+        """Write ``run.json`` after all other files, with their digests.
 
         Args:
-            record: what is to be written.
-            made: the files that are new since the record was read; None describes every file.
+            record: the record to write.
+            written: the files that were written since the record was read; None: all files.
         """
         if record.schema_version == 1:
-            # Nobody knows what these files were when they were written, so there is nothing to vouch for.
+            # The files may have changed since the run wrote them, so a digest of today would prove nothing.
             self.write_json(self.record_file, record.model_dump(mode="json", exclude={FILES, SEAL}))
             return
-        if made is None:
+        if written is None:
             files: dict[str, FileRecord] = {}
             for seed in record.plan.protocol.seeds:
                 files |= self.seed_files(seed)
-            made = [
-                path for path in self._own_files(record.plan) if path.relative_to(self.path).as_posix() not in files
-            ]
+            written = [path for path in self._paths(record.plan) if self._name_of(path) not in files]
         else:
             files = dict(record.files)
-        files |= describe(self.path, made)
+        files |= describe(self.path, written)
         record = record.model_copy(update={FILES: dict(sorted(files.items()))})
         self.write_json(self.record_file, with_seal(record.model_dump(mode="json")))
 
-    def _own_files(self, plan: Plan) -> list[Path]:
-        """The files that a run writes and that are there; what else somebody put into the folder is theirs."""
-        own = [self.plan_file, self.scores_file, self.gallery_file, self.report_path, self.readme_file]
-        for seed in plan.protocol.seeds:
-            own += [self.predictions_file(seed), *self.model_folder(seed).rglob("*")]
-        return [path for path in own if path.is_file() and partial_of(path.name) is None]
+    def _paths(self, plan: Plan) -> list[Path]:
+        """Return the files of the run that exist, without ``run.json`` and without files that a user has added."""
+        views = (self.plan_file, self.scores_file, self.gallery_file, self.report_path, self.readme_file)
+        paths = [path for path in views if path.is_file()]
+        return paths + [path for seed in plan.protocol.seeds for path in self._seed_paths(seed)]
+
+    def _name_of(self, path: Path) -> str:
+        """Return the path of a file within the folder, as ``run.json`` names it."""
+        return path.relative_to(self.path).as_posix()
 
     def write_json(self, path: Path, data: Any) -> None:  # noqa: ANN401 - what JSON holds
         """Write JSON atomically."""
         write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
     def require(self, *files: Path) -> None:
-        """Check that files of a finished run are there.
+        """Check that files of a finished run exist.
 
         Raises:
-            RunFolderError: one is not.
+            RunFolderError: a file is missing.
         """
         for file in files:
             if not file.is_file():
-                again = self.again("make it anew")
-                how = f"`mmeval score {self.path}` makes it again" if file == self.scores_file else again
-                raise RunFolderError(f"{self.path} lacks {file.relative_to(self.path)}; {how}.")
+                advice = self.rerun_advice("recreate it")
+                if file == self.scores_file:
+                    advice = f"run `mmeval score {self.path}` to recreate it"
+                raise RunFolderError(f"{self.path} lacks {self._name_of(file)}; {advice}.")
 
-    def _what_is_missing(self) -> str:
+    def _why_not_finished(self) -> str:
         if self.state is State.UNFINISHED:
-            plan = self.plan()
-            done = [str(seed) for seed in plan.protocol.seeds if self.facts(seed)]
-            have = f"predictions of {len(done)} of {len(plan.protocol.seeds)} seeds are there"
-            return f"{self.path} is an unfinished run: run.json is missing, {have}; {self.again('go on')}."
+            seeds = self.plan().protocol.seeds
+            done = sum(self.facts(seed) is not None for seed in seeds)
+            return (
+                f"{self.path} is an unfinished run: run.json is missing, finished seeds: {done} of {len(seeds)}; "
+                f"{self.rerun_advice('continue it')}."
+            )
         if not self.path.exists():
-            return f"{self.path}: there is no such folder; `mmeval run` makes one."
-        return f"{self.path} is no run folder: it has neither run.json nor plan.json; give the folder that a run made."
+            return f"{self.path}: there is no such folder; `mmeval run` creates a run folder."
+        return f"{self.path} is not a run folder: it has neither run.json nor plan.json; name the folder of a run."
 
-    def again(self, purpose: str) -> str:
-        """The advice to repeat the run, and to which end."""
-        return f"repeat its `mmeval run` with --output {self.path} to {purpose}"
+    def rerun_advice(self, purpose: str) -> str:
+        """Return the advice to repeat the run's command for a purpose, such as "recreate it"."""
+        return f"repeat the `mmeval run` command with --output {self.path} to {purpose}"
 
-    def _read(self, path: Path, kind: type[Kind]) -> Kind:
+    def _read(self, path: Path, model: type[RecordT]) -> tuple[RecordT, dict[str, Any]]:
+        """Read a JSON file; return the validated model and the JSON object."""
         try:
             data = json.loads(path.read_bytes())
-            read = kind.model_validate(data)
+            return model.model_validate(data), data
         except (ValidationError, ValueError, RecursionError) as error:
             raise RunFolderError(
-                f"{path} can't be used: {_first(error)}; it was changed, or made by another version of mmeval; "
-                f"{self._after_damage(path)}."
+                f"{path} can't be used: {_first_problem(error)}; it was changed, or written by another version of "
+                f"mmeval; {self._advice_after_damage(path)}."
             ) from None
-        if isinstance(read, Record) and read.schema_version != 1 and not seal_holds(data):
-            raise RunFolderError(
-                f"{path} was changed since it was written: its seal is not that of its content; "
-                f"{self.again('write it anew')}."
-            )
-        if isinstance(read, Record) and read.schema_version != 1:
-            self._require_described(read)
-        return read
 
-    def _after_damage(self, path: Path) -> str:
-        """What to do about a ``run.json`` or ``plan.json`` that can't be read; the second is enough for the first."""
+    def _advice_after_damage(self, path: Path) -> str:
+        """Return the advice for a ``run.json`` or ``plan.json`` that can't be read; a run restores ``run.json``."""
         if path == self.record_file and self.plan_file.is_file():
-            return self.again("write it anew")
-        return "run it anew with another --output"
+            return self.rerun_advice("rewrite it")
+        return "repeat the `mmeval run` command with another --output"
 
-    def _require_described(self, record: Record) -> None:
-        """A record without the digest of what scores and reports are made of vouches for nothing."""
+    def _require_digests(self, record: Record) -> None:
+        """Check that a record has digests of scores, gallery and predictions; without them it would prove nothing."""
         needed = [self.scores_file, self.gallery_file, *map(self.predictions_file, record.plan.protocol.seeds)]
-        for path in needed:
-            if path.relative_to(self.path).as_posix() not in record.files:
+        for name in map(self._name_of, needed):
+            if name not in record.files:
                 raise RunFolderError(
-                    f"{self.record_file} says nothing of {path.relative_to(self.path)}, which every run describes; "
-                    f"{self.again('write it anew')}."
+                    f"{self.record_file} has no digest of {name}, which every finished run has; "
+                    f"{self.rerun_advice('rewrite it')}."
                 )
 
 
-def _first(error: ValueError | RecursionError) -> str:
-    """The first thing that is wrong with a file, in a few words."""
+def _first_problem(error: ValueError | RecursionError) -> str:
+    """Return the first problem of a file in a few words."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
     if not isinstance(error, ValidationError):
-        return f"it is no JSON ({error})"
+        return f"it is not JSON ({error})"
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"])) or "the file"
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {said[0].lower()}{said[1:]}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[0].lower()}{message[1:]}"

@@ -1,4 +1,4 @@
-"""The images of a report: the most confident mistakes, kept in the run folder so that it needs no data set."""
+"""The gallery: texts and images of the most confident mistakes, so that a report needs no data set."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ from mmeval.api.task import Task
 from mmeval.data.examples import Examples
 from mmeval.files import atomic_path
 from mmeval.metrics.mistakes import confident_mistakes
-from mmeval.metrics.predictions import ANEW, read_table
+from mmeval.metrics.predictions import RERUN_ADVICE, read_table
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "language", "text", "true", "predicted")]
     + [("confidence", pa.float32()), ("image", pa.binary())]
 )
 SIZE = 24
+"""Number of mistakes in a gallery."""
 
 
 def write_gallery(path: Path, predictions: Path, task: Task, examples: Examples) -> None:
-    """Keep text and image of the most confident mistakes in ``predictions``."""
+    """Write texts and images of the most confident mistakes of a task.
+
+    Args:
+        path: the Parquet file to write.
+        predictions: the predictions file.
+        task: the task.
+        examples: the predicted examples, for their texts and images.
+    """
     row_of = {id_: row for row, id_ in enumerate(examples.ids)}
     mistakes = confident_mistakes(predictions, task, SIZE)
     rows: list[dict[str, Any]] = []
@@ -36,10 +44,10 @@ def write_gallery(path: Path, predictions: Path, task: Task, examples: Examples)
 
 
 def read_gallery(path: Path) -> list[dict[str, Any]]:
-    """The rows of a gallery, the most confident mistake first.
+    """Return the rows of a gallery, the most confident mistake first.
 
     Raises:
-        RunFolderError: not a gallery.
+        RunFolderError: the file is damaged or not a gallery.
     """
-    rows: list[dict[str, Any]] = read_table(path, SCHEMA, "a gallery", ANEW).to_pylist()
+    rows: list[dict[str, Any]] = read_table(path, SCHEMA, "a gallery", RERUN_ADVICE).to_pylist()
     return rows

@@ -1,4 +1,4 @@
-"""The digests of a run folder's files: made when a file is finished, held against it before it is used."""
+"""Digests of the files of a run folder: computed when a file is written, compared before it is used."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from mmeval.record import FileRecord
 
 MISSING, CHANGED = "is missing", "was changed"
 BAR = 2**30
-"""Bytes from which reading takes more than about two seconds, so that a bar is shown."""
+"""Bytes above which reading takes more than about two seconds, so a progress bar is shown."""
 
 
 def describe(folder: Path, paths: Iterable[Path]) -> dict[str, FileRecord]:
-    """Size, digest and number of rows of files in ``folder``, by their path in it."""
+    """Return size, digest and number of rows of files in ``folder``, by their path within it.
+
+    Raises:
+        RunFolderError: a file can't be read.
+    """
     paths = list(paths)
     digests = _digests(paths)
     return {
@@ -31,24 +35,28 @@ def describe(folder: Path, paths: Iterable[Path]) -> dict[str, FileRecord]:
 
 
 def differences(folder: Path, files: Mapping[str, FileRecord]) -> dict[str, str]:
-    """The files that are not as they are recorded: their name -> ``is missing`` or ``was changed``."""
-    found, same_size = {}, {}
+    """Return the files that differ from their records: name to ``is missing`` or ``was changed``.
+
+    Raises:
+        RunFolderError: a file can't be read.
+    """
+    problems, same_size = {}, {}
     for name, recorded in files.items():
         path = folder / name
         if not path.is_file():
-            found[name] = MISSING
+            problems[name] = MISSING
         elif path.stat().st_size != recorded.bytes:
-            found[name] = CHANGED
+            problems[name] = CHANGED
         else:
             same_size[path] = name
     digests = _digests(same_size)
-    found |= {name: CHANGED for path, name in same_size.items() if digests[path] != files[name].sha256}
-    return {name: found[name] for name in files if name in found}
+    problems |= {name: CHANGED for path, name in same_size.items() if digests[path] != files[name].sha256}
+    return {name: problems[name] for name in files if name in problems}
 
 
-def listed(differing: Mapping[str, str]) -> str:
-    """``scores.parquet (was changed), README.md (is missing)``."""
-    return ", ".join(f"{name} ({what})" for name, what in differing.items())
+def format_differences(problems: Mapping[str, str]) -> str:
+    """Return the result of :func:`differences` as ``scores.parquet (was changed), README.md (is missing)``."""
+    return ", ".join(f"{name} ({problem})" for name, problem in problems.items())
 
 
 def _digests(paths: Iterable[Path]) -> dict[Path, str]:
@@ -68,5 +76,5 @@ def _rows(path: Path) -> int | None:
         return None
     try:
         return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError):  # a model may call any file so
+    except (pa.ArrowException, OSError):  # a model may give any file this suffix
         return None

@@ -60,7 +60,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
         examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)
         write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks[0], examples)
         record = Record(
-            **request.as_typed().model_dump(),
+            **request.invocation().model_dump(),
             **environment(device_name(device)).model_dump(),
             name=folder.name,
             plan=plan,
@@ -75,7 +75,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
             data_check=check,
         )
         write_scores_of(folder, record, metrics)
-        # Scoring takes time and memory too.
+        # Measured after scoring, which takes time and memory too.
         spent = {"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": peak_memory_bytes()}
         record = record.model_copy(update=spent)
         write_report(folder, record)
@@ -84,26 +84,35 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     return folder
 
 
-def _require_metrics(folder: RunFolder, asked: Mapping[str, str]) -> None:
-    """A finished run isn't scored again; say so to who asks for another metric (its name by what was typed)."""
+def _require_metrics(folder: RunFolder, requested: Mapping[str, str]) -> None:
+    """Check that a finished run has every requested metric, since it isn't scored again.
+
+    Args:
+        folder: the finished run.
+        requested: name of each metric by what the user typed, a name or the path of a file.
+
+    Raises:
+        RunFolderError: a metric is missing; the message names the command that adds it.
+    """
     recorded = folder.record.metrics
-    for typed, name in asked.items():
+    for typed, name in requested.items():
         if name not in recorded:
-            how = f"`mmeval score {folder.path} --metric {typed}` adds it"
+            how = f"run `mmeval score {folder.path} --metric {typed}` to add it"
             raise RunFolderError(f"{folder.path} holds this run, finished, without the metric {typed}; {how}.")
 
 
 def warnings(data: Dataset) -> list[str]:
-    """What must be said of the data wherever it is scored."""
+    """Return the warnings about a data set that are shown beside its scores."""
     spec, store = data.spec, data.store
-    found = []
+    result = []
     if store.attributes:
-        shown = " and ".join(store.attributes)
-        found.append(f"{store.name} shows models {shown}, in testing too: {spec.variants.get(spec.variant, '')}")
+        names = " and ".join(store.attributes)
+        result.append(f"Models of {store.name} see {names}, also in testing: {spec.variants.get(spec.variant, '')}")
     if not store.released:
         count = len(store.info["differences"])
-        found.append(f"{store.name} is not the published data: it differs from its card in {count} things.")
-    return found
+        differences = f"{count} difference{'s' if count != 1 else ''} from its card"
+        result.append(f"{store.name} is not the published data: it has {differences}.")
+    return result
 
 
 def _data_facts(data: Dataset) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The run pipeline for Python: ``mmeval.run`` and ``mmeval.open_run``."""
+"""The Python functions ``mmeval.run`` and ``mmeval.open_run``."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def run(
     Raises:
         UserError: the request can't be met; the message says how to change it.
     """
-    named = [f"{key}={_text(value)}" for key, value in set.items()] if isinstance(set, Mapping) else set
-    changes = [*named, *_changes(options)]
+    set_changes = [f"{key}={_text(value)}" for key, value in set.items()] if isinstance(set, Mapping) else set
+    changes = [*set_changes, *_changes(options)]
     request = Request(
         plugin=str(plugin),
         dataset=DatasetRequest.of(
@@ -101,7 +101,7 @@ def open_run(path: str | Path) -> RunFolder:
 
 
 def _changes(options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield ``key=value`` for each option, as ``--set`` takes them; a mapping is a group of options."""
+    """Yield ``key=value`` for each option, in the form of ``--set``; a mapping is a group of options."""
     for name, value in options.items():
         if isinstance(value, Mapping):
             yield from (f"{name}.{key}={_text(inner)}" for key, inner in value.items())
@@ -110,7 +110,7 @@ def _changes(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    """Write a value as ``--set`` reads it."""
+    """Return a value as text that ``--set`` reads back."""
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value, default=str)

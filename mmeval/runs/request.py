@@ -1,4 +1,4 @@
-"""The run that a user asks for, and the plan made from it."""
+"""The request for a run, and the plan that follows from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmeval.data.store import Store
 from mmeval.errors import PluginError, UserError
 from mmeval.plugin.configure import configure
 from mmeval.protocol import LARGEST_SEED, MOST_SEEDS, Inputs, Protocol
-from mmeval.record import AsTyped, Plan, PluginRecord
+from mmeval.record import Invocation, Plan, PluginRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,9 @@ class Request:
     metrics: tuple[str, ...] = ()
     """Metric plugins beside the built-in metrics: names or ``./file.py``."""
 
-    def as_typed(self) -> AsTyped:
-        """Return what the record keeps of this request."""
-        return AsTyped(
+    def invocation(self) -> Invocation:
+        """Return the part of this request that the record keeps: the command and the names as typed."""
+        return Invocation(
             command=self.command(),
             plugin=self.plugin,
             dataset=self.dataset.name,
@@ -92,7 +92,12 @@ def inputs_of(spec: ModelSpec, requested: Inputs | None) -> Inputs:
 
 
 def configured(spec: ModelSpec, request: Request) -> tuple[str, ModelConfig]:
-    """Name of the preset, and the config that follows from it and from ``--set``."""
+    """Return the name of the preset, and the model's config from the preset and ``--set``.
+
+    Raises:
+        PluginError: the model has no such preset.
+        UserError: an option has no such name or value.
+    """
     preset = request.preset or spec.default_preset
     if preset not in spec.presets:
         has = ", ".join(sorted(spec.presets))
@@ -101,13 +106,13 @@ def configured(spec: ModelSpec, request: Request) -> tuple[str, ModelConfig]:
 
 
 def make_plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfig, store: Store) -> Plan:
-    """What is to be done, in full.
+    """Return the complete plan of a run.
 
     Raises:
-        UserError: more seeds, or larger ones, than there may be.
+        UserError: there are too many training seeds, or a seed is too large.
     """
     if request.seeds > MOST_SEEDS:
-        raise UserError(f"--seeds {request.seeds}: at most {MOST_SEEDS} training seeds make a run.")
+        raise UserError(f"--seeds {request.seeds}: a run has at most {MOST_SEEDS} training seeds.")
     if request.seed + request.seeds - 1 > LARGEST_SEED:
         raise UserError(f"--seed {request.seed}: training seeds go from 0 to {LARGEST_SEED}.")
     protocol = Protocol(
@@ -128,8 +133,8 @@ def make_plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfi
 
 
 def default_output(plan: Plan, started: dt.datetime) -> Path:
-    """A folder of its own in ``runs``."""
+    """Return a new folder in ``runs``, named after data set, model, inputs and time."""
     inputs = "" if plan.protocol.inputs is Inputs.IMAGE_TEXT else f"-{plan.protocol.inputs.value}"
     name = f"{plan.protocol.dataset.replace(':', '-')}-{plan.plugin.name}{inputs}-{started:%Y%m%d-%H%M%S}"
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
-    return next(path for path in (Path("runs") / one for one in names) if not path.exists())
+    return next(path for path in (Path("runs") / candidate for candidate in names) if not path.exists())

@@ -1,4 +1,4 @@
-"""Scores and reports of a run folder, made from its predictions: no model, no data set."""
+"""Scores and reports of a run folder, computed from its predictions without the model and the data set."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mmeval.data.open.resolve import resolve_spec
 from mmeval.data.request import DatasetRequest
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
-from mmeval.metrics.predictions import ANEW, read_predictions
-from mmeval.metrics.scores import METRICS, Source, passes, score, write_scores
+from mmeval.metrics.predictions import RERUN_ADVICE, read_predictions
+from mmeval.metrics.scores import METRICS, RunColumns, score, total_resamples, write_scores
 from mmeval.plugin import onefile
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.onefile import SUFFIX
@@ -21,112 +21,116 @@ from mmeval.record import Record
 from mmeval.report.html import html
 from mmeval.report.markdown import markdown
 from mmeval.runs.folder import UNVERIFIED, RunFolder
-from mmeval.runs.manifest import CHANGED, differences, listed
+from mmeval.runs.lock import exclusive
+from mmeval.runs.manifest import CHANGED, differences, format_differences
 
 
 def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricSpec] = ()) -> None:
-    """Make ``scores.parquet`` from the predictions of all seeds.
+    """Compute ``scores.parquet`` from the predictions of all seeds.
 
     Raises:
-        RunFolderError: predictions are missing or bad.
+        RunFolderError: predictions are missing or damaged, or the seeds have different examples.
+        PluginError: a metric fails.
     """
     protocol = record.plan.protocol
     files = {seed: folder.predictions_file(seed) for seed in protocol.seeds}
     folder.require(*files.values())
     predictions = {seed: read_predictions(file, metrics) for seed, file in files.items()}
     first = next(iter(predictions.values()))
-    for seed, one in predictions.items():
-        if one.ids != first.ids:
-            raise RunFolderError(f"{files[seed]} is of other examples than {next(iter(files.values()))}; {ANEW}.")
-    source = Source(
+    for seed, of_seed in predictions.items():
+        if of_seed.ids != first.ids:
+            first_file = next(iter(files.values()))
+            raise RunFolderError(f"{files[seed]} has other examples than {first_file}; {RERUN_ADVICE}.")
+    columns = RunColumns(
         run=record.name,
         model=record.plan.plugin.name,
         dataset=protocol.dataset,
         split=protocol.split,
         inputs=protocol.inputs.value,
     )
-    with progress("Bootstrap", passes(predictions), "resamples") as advance:
-        table = score(source, predictions, metrics, advance=advance)
+    with progress("Bootstrap", total_resamples(predictions), "resamples") as advance:
+        table = score(columns, predictions, metrics, advance=advance)
     write_scores(folder.scores_file, table)
 
 
 def plugin_metrics(manager: Manager) -> tuple[MetricSpec, ...]:
-    """The metrics of the loaded plugins.
+    """Return the metrics of the loaded plugins.
 
     Raises:
-        PluginError: one has the name of a built-in metric.
+        PluginError: a metric has the name of a built-in metric.
     """
     for metric in manager.metrics():
         if metric.name in METRICS:
             raise PluginError(
-                f'{metric.distribution} registers the metric "{metric.name}", which mmeval has itself; '
+                f'{metric.distribution} registers the metric "{metric.name}", which is built into mmeval; '
                 "its authors must rename it."
             )
     return manager.metrics()
 
 
 @dataclass(frozen=True)
-class Named:
-    """The plugins that a user names beside a run folder; files that only its record names are not run."""
+class ScoringPlugins:
+    """The plugins that a user names for scoring; Python files that only the run folder names are never run."""
 
     metrics: tuple[str, ...] = ()
     plugin: str | None = None
     dataset: str | None = None
 
 
-def with_metrics(record: Record, named: Named) -> tuple[Record, tuple[MetricSpec, ...]]:
-    """The record of a run that is also scored with the metrics that a user names, and all metrics of that record.
+def with_metrics(record: Record, plugins: ScoringPlugins) -> tuple[Record, tuple[MetricSpec, ...]]:
+    """Add the metrics that a user names to the record of a run; return the new record and all its metrics.
 
-    Metrics that the run was scored with before are loaded from installed plugins, and from files only where the user
-    names them.
+    Metrics that the run was scored with before are loaded from installed plugins, and from Python files only if the
+    user names those files.
 
     Raises:
-        PluginError: a metric comes from a file that isn't named, can't be loaded, or is no longer there.
+        PluginError: a metric comes from a file that the user does not name, can't be loaded, or no longer exists.
     """
     manager = Manager()
-    added = {name: manager.metric(name).name for name in named.metrics}
-    if named.plugin:
-        manager.model(named.plugin)
-    if named.dataset:
-        resolve_spec(named.dataset, manager)
-    plugins = [*record.metric_plugins, *(name for name in added if name not in record.metric_plugins)]
+    added = {name: manager.metric(name).name for name in plugins.metrics}
+    if plugins.plugin:
+        manager.model(plugins.plugin)
+    if plugins.dataset:
+        resolve_spec(plugins.dataset, manager)
+    metric_plugins = [*record.metric_plugins, *(name for name in added if name not in record.metric_plugins)]
     metrics = [*record.metrics, *(name for name in added.values() if name not in record.metrics)]
-    found = _recorded_metrics(record, manager)
-    specs = tuple(found[name] if name in found else manager.metric(name) for name in metrics)
+    loaded = _recorded_metrics(record, manager)
+    specs = tuple(loaded[name] if name in loaded else manager.metric(name) for name in metrics)
     for spec in specs:
-        _say_if_other(spec, record.metric_origins.get(spec.name, ""))
+        _note_changed_origin(spec, record.metric_origins.get(spec.name, ""))
     origins = {spec.name: spec.origin for spec in specs}
-    return record.model_copy(update={"metric_plugins": plugins, "metrics": metrics, "metric_origins": origins}), specs
+    changes = {"metric_plugins": metric_plugins, "metrics": metrics, "metric_origins": origins}
+    return record.model_copy(update=changes), specs
 
 
 def _recorded_metrics(record: Record, manager: Manager) -> dict[str, MetricSpec]:
-    """All metrics at hand, by name, once those of the record are loaded; ``manager`` holds what the user named."""
+    """Load the metrics of a record into ``manager``, which has those of the user; return all its metrics by name."""
 
-    def at_hand() -> dict[str, MetricSpec]:
+    def loaded() -> dict[str, MetricSpec]:
         return {metric.name: metric for metric in plugin_metrics(manager)}
 
-    def installed(name: str) -> bool:
+    def is_installed(name: str) -> bool:
         return bool(name) and not onefile.is_file(name)
 
     needed = set(record.metrics)
-    if not needed <= at_hand().keys():
-        for name in filter(installed, record.metric_plugins):
+    if not needed <= loaded().keys():
+        for name in filter(is_installed, record.metric_plugins):
             manager.metric(name)
-    if not needed <= at_hand().keys():
-        # Brought by the model or the data set, which need not be there otherwise.
-        if installed(record.plugin):
+    if not needed <= loaded().keys():
+        # The plugin of the model or of the data set may bring a metric; scoring needs it for nothing else.
+        if is_installed(record.plugin):
             manager.model(record.plugin)
         dataset = DatasetRequest(record.dataset or record.plan.protocol.dataset)
-        if installed(dataset.name) and not dataset.is_table:
+        if is_installed(dataset.name) and not dataset.is_table:
             resolve_spec(dataset.name, manager)
-    found = at_hand()
-    if missing := [name for name in record.metrics if name not in found]:
-        raise PluginError(_where_from(record, missing, manager.names_of_files))
-    return found
+    metrics = loaded()
+    if missing := [name for name in record.metrics if name not in metrics]:
+        raise PluginError(_missing_metrics_message(record, missing, manager.names_of_files))
+    return metrics
 
 
-def _where_from(record: Record, missing: Sequence[str], loaded: Collection[str]) -> str:
-    """Which files recorded metrics came from, and the options that name them."""
+def _missing_metrics_message(record: Record, missing: Sequence[str], loaded: Collection[str]) -> str:
+    """Return the message that names the files which recorded metrics came from, and the options that load them."""
     options = {record.plugin: "--plugin", record.dataset: "--dataset"} | dict.fromkeys(
         record.metric_plugins, "--metric"
     )
@@ -135,101 +139,107 @@ def _where_from(record: Record, missing: Sequence[str], loaded: Collection[str])
     for metric in missing:
         origin = Path(record.metric_origins.get(metric, "").rpartition("+")[0])
         came_from = [name for name in options if name.endswith(SUFFIX) and Path(name).name == origin.name]
-        alike = sorted(files, key=lambda name: (Path(name) != origin, Path(name).name != origin.name))
-        if not alike or (came_from and not set(came_from) & set(files)):
-            by = " and ".join(dict.fromkeys([record.plugin, *record.metric_plugins]))
-            return f'The metric "{metric}" of this run is no longer brought by {by}.'
-        needed[metric] = alike[0]
-    named = list(dict.fromkeys(needed.values()))
+        candidates = sorted(files, key=lambda name: (Path(name) != origin, Path(name).name != origin.name))
+        if not candidates or (came_from and not set(came_from) & set(files)):
+            names = " and ".join(dict.fromkeys([record.plugin, *record.metric_plugins]))
+            return f'The metric "{metric}" of this run is no longer registered by {names}.'
+        needed[metric] = candidates[0]
+    paths = list(dict.fromkeys(needed.values()))
     metrics = " and ".join(f'"{metric}"' for metric in needed)
-    add = " ".join(f"{options[name]} {name}" for name in named)
-    many, several = len(needed) > 1, len(named) > 1
+    add = " ".join(f"{options[name]} {name}" for name in paths)
+    many, several = len(needed) > 1, len(paths) > 1
     return (
         f"The metric{'s' if many else ''} {metrics} of this run come{'' if many else 's'} from the "
-        f"file{'s' if several else ''} {' and '.join(named)}, and mmeval runs no file that only a run folder names; "
+        f"file{'s' if several else ''} {' and '.join(paths)}, and mmeval runs no file that only a run folder names; "
         f"if you trust {'them' if several else 'it'}, add {add}."
     )
 
 
-def _say_if_other(spec: MetricSpec, recorded: str) -> None:
-    """One line where a metric isn't what the run was scored with before: another text of its file, another version."""
+def _note_changed_origin(spec: MetricSpec, recorded: str) -> None:
+    """Print a note if a metric differs from the one of the last scoring: another file content or another version."""
     now, before = (text.rpartition("+")[2] or text for text in (spec.origin, recorded))
     if recorded and now != before:
         note(f"The metric {spec.name} was {recorded} when this run was scored; now it is {spec.origin}.")
 
 
-def check_files(folder: RunFolder, record: Record, remade: Collection[Path]) -> None:
-    """Hold every file of a finished run against its record, before views are made again from some of them.
+def check_files(folder: RunFolder, record: Record, rewritten: Collection[Path]) -> None:
+    """Compare every file of a finished run with its digest, before scores or reports are computed from some of them.
 
     Args:
         folder: the run folder.
-        record: its record; one of schema 1 has no digests, which is said.
-        remade: the files that are about to be written anew, whose changes are only said.
+        record: its record. Schema 1 has no digests; a note says that the files are unverified.
+        rewritten: the files that are about to be replaced. Their changes are only noted.
 
     Raises:
-        RunFolderError: predictions, scores or the gallery were changed and aren't about to be written anew.
+        RunFolderError: predictions, scores or the gallery were changed and are not about to be replaced.
     """
     if record.schema_version == 1:
         note(f"{folder.path}: its files are {UNVERIFIED}.")
         return
-    wrong = differences(folder.path, record.files)
-    again = {folder.scores_file, folder.report_path, folder.readme_file}.intersection(remade)
-    names = {path.relative_to(folder.path).as_posix() for path in again}
-    if said := {name: what for name, what in wrong.items() if name in names}:
-        note(f"{folder.path}: {listed(said)}; made again.")
-    # What is missing and needed is an error of its own, where it is read.
-    needed = {name for name in wrong if _is_read(folder, name) and wrong[name] != CHANGED}
-    if folder.scores_file not in remade:
+    problems = differences(folder.path, record.files)
+    replaced = {folder.scores_file, folder.report_path, folder.readme_file}.intersection(rewritten)
+    names = {path.relative_to(folder.path).as_posix() for path in replaced}
+    if recreated := {name: problem for name, problem in problems.items() if name in names}:
+        note(f"{folder.path}: {format_differences(recreated)}; recreated by this command.")
+    # A missing file that is needed raises its own error when it is read.
+    needed = {name for name in problems if _is_input(folder, name) and problems[name] != CHANGED}
+    if folder.scores_file not in rewritten:
         needed -= {name for name in needed if name.startswith("predictions/")}
-    others = {name: what for name, what in wrong.items() if name not in names | needed}
-    refused = {name: what for name, what in others.items() if what == CHANGED and _is_read(folder, name)}
+    others = {name: problem for name, problem in problems.items() if name not in names | needed}
+    refused = {name: problem for name, problem in others.items() if problem == CHANGED and _is_input(folder, name)}
     if refused:
-        scores = folder.scores_file.name
-        how = (
-            f"`mmeval score {folder.path}` makes it again" if set(refused) == {scores} else folder.again("make it anew")
+        advice = folder.rerun_advice("recreate it")
+        if set(refused) == {folder.scores_file.name}:
+            advice = f"run `mmeval score {folder.path}` to recreate it"
+        raise RunFolderError(
+            f"{folder.path} was changed after its run finished: {format_differences(refused)}; {advice}."
         )
-        raise RunFolderError(f"{folder.path} is not as its run left it: {listed(refused)}; {how}.")
     if others:
-        note(f"{folder.path}: {listed(others)}; {folder.again('make it anew')}.")
+        note(f"{folder.path}: {format_differences(others)}; {folder.rerun_advice('recreate it')}.")
 
 
-def _is_read(folder: RunFolder, name: str) -> bool:
+def _is_input(folder: RunFolder, name: str) -> bool:
+    """Return whether scores or reports are computed from a file."""
     return name.startswith("predictions/") or name in (folder.scores_file.name, folder.gallery_file.name)
 
 
-def score_again(folder: RunFolder, named: Named = Named()) -> None:
-    """Make scores and report of a finished run again, from its predictions.
+def score_again(folder: RunFolder, plugins: ScoringPlugins = ScoringPlugins()) -> None:
+    """Recompute scores and report of a finished run from its predictions.
 
     Raises:
-        UserError: there is no finished run, predictions or gallery were changed, or a metric can't be loaded.
+        UserError: there is no finished run, predictions or gallery were changed, a metric can't be loaded, or another
+            process is working in the folder.
     """
-    record = folder.record
-    made = (folder.scores_file, folder.report_path, folder.readme_file)
-    check_files(folder, record, made)
-    record, metrics = with_metrics(record, named)
-    write_scores_of(folder, record, metrics)
-    write_report(folder, record)
-    folder.finish(record, made)
+    with exclusive(folder, str(folder.path), optional=True):
+        record = folder.record
+        written = (folder.scores_file, folder.report_path, folder.readme_file)
+        check_files(folder, record, written)
+        record, metrics = with_metrics(record, plugins)
+        write_scores_of(folder, record, metrics)
+        write_report(folder, record)
+        folder.finish(record, written)
 
 
 def report_again(folder: RunFolder) -> None:
-    """Make the report of a finished run again, from its scores.
+    """Write the report of a finished run again from its scores.
 
     Raises:
-        RunFolderError: there is no finished run, or scores, predictions or gallery were changed.
+        RunFolderError: there is no finished run, scores, predictions or gallery were changed, or another process is
+            working in the folder.
     """
-    record = folder.record
-    made = (folder.report_path, folder.readme_file)
-    check_files(folder, record, made)
-    write_report(folder, record)
-    folder.finish(record, made)
+    with exclusive(folder, str(folder.path), optional=True):
+        record = folder.record
+        written = (folder.report_path, folder.readme_file)
+        check_files(folder, record, written)
+        write_report(folder, record)
+        folder.finish(record, written)
 
 
 def write_report(folder: RunFolder, record: Record) -> None:
-    """Make ``report.html`` and ``README.md`` from the scores and the gallery.
+    """Write ``report.html`` and ``README.md`` from scores and gallery.
 
     Raises:
-        RunFolderError: scores or gallery are missing or bad.
+        RunFolderError: scores or gallery are missing or damaged.
     """
     content = folder.content(record)
     write_text(folder.report_path, html(content))

@@ -26,9 +26,9 @@ from mmeval.runs.folder import RunFolder
 def run_seed(
     folder: RunFolder, plan: Plan, spec: ModelSpec, config: ModelConfig, store: Store, seed: int, device: str
 ) -> dict[str, Any]:
-    """Train with one seed, save the model, predict the test split; returns facts for the record.
+    """Train with one seed, save the model and predict the test split; return the facts for the record.
 
-    Each file is whole or not there, and ``fit.json`` comes last: it says that this seed is done.
+    Files are written atomically, and ``fit.json`` last: a seed with ``fit.json`` is finished.
     """
     protocol, started = plan.protocol, time.perf_counter()
     train, validation, test = (
@@ -38,18 +38,18 @@ def run_seed(
     torch.manual_seed(seed)
     with attributed(spec, "when it was built"):
         model = as_model(spec.build(config, context))
-    home = folder.model_folder(seed)
-    home.mkdir(parents=True, exist_ok=True)
-    # From here on this seed is not done, whatever an earlier attempt left.
+    model_folder = folder.model_folder(seed)
+    model_folder.mkdir(parents=True, exist_ok=True)
+    # The seed counts as unfinished from here on, also if an earlier attempt finished it.
     folder.facts_file(seed).unlink(missing_ok=True)
-    fit_context = FitContext(seed, device, home)
+    fit_context = FitContext(seed, device, model_folder)
     facts: dict[str, Any] = {}
     if isinstance(model, TrainableModel):
         with attributed(spec, "while it was trained"):
             facts |= _facts(model.fit(train, validation, fit_context))
     with attributed(spec, "when it was saved"):
-        model.save(home)
-    folder.write_json(home / "config.json", _config(plan, context))
+        model.save(model_folder)
+    folder.write_json(model_folder / "config.json", _config(plan, context))
     columns = {"id": test.ids, "language": test.languages, "cluster": test.clusters}
     columns |= {f"slice:{name}": test.slice(name) for name in store.slices}
     labels = {task.name: test.labels(task.name) for task in store.tasks}
@@ -63,20 +63,20 @@ def run_seed(
 
 
 def context_of(train: Examples) -> ModelContext:
-    """What a model is told of the data when it is built."""
+    """Return the description of the training data that a model gets when it is built."""
     attributes = {name: tuple(sorted(set(train.attribute(name)))) for name in train.store.attributes}
     languages = tuple(sorted(set(train.languages)))
     return ModelContext(train.store.tasks, train.class_counts(), languages, attributes, train.store.class_names)
 
 
 def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
-    """A trained model out of a run folder, ready to predict.
+    """Load a trained model from a run folder.
 
     Raises:
         RunFolderError: ``config.json`` is missing or can't be used.
     """
-    home = folder.model_folder(seed)
-    path = home / "config.json"
+    model_folder = folder.model_folder(seed)
+    path = model_folder / "config.json"
     try:
         saved = json.loads(path.read_bytes())
         config, context = (
@@ -89,20 +89,20 @@ def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
         ) from None
     with attributed(spec, "when it was loaded"):
         model = as_model(spec.build(config, context))
-        model.load(home)
+        model.load(model_folder)
     return model
 
 
 def _facts(returned: object) -> dict[str, Any]:
-    """What ``fit`` returned as plain JSON; made here and not later, so that what isn't is found before more is done."""
+    """Return the facts that ``fit`` returned as JSON; checked at once, before the model is saved and predicts."""
     if returned is None:
         return {}
     if not isinstance(returned, Mapping):
-        raise PluginError(f"fit must return a mapping, it returned a {type(returned).__name__}.")
+        raise PluginError(f"fit must return a mapping, but returned a {type(returned).__name__}.")
     try:
         facts: dict[str, Any] = json.loads(json.dumps(dict(returned), default=float))
     except (TypeError, ValueError) as error:
-        raise PluginError(f"what fit returned can't be kept as JSON: {error}.") from None
+        raise PluginError(f"the facts that fit returned can't be written as JSON: {error}.") from None
     return facts
 
 

@@ -1,16 +1,16 @@
-"""The contract that every model plugin keeps: as a table (``mmeval plugins check``), as tests, as data."""
+"""The contract of model plugins: 21 checks, as a command (``mmeval plugins check``), as pytest tests, and as data."""
 
 from mmeval.testing.check import Check, Result, Verdict
-from mmeval.testing.examine import CHECKS, check_plugin
 from mmeval.testing.parametrise import BoundCheck, contract
-from mmeval.testing.presets import Trial, random_weights, try_preset
+from mmeval.testing.presets import PresetResult, random_weights, try_preset
+from mmeval.testing.runner import CHECKS, check_plugin
 
 __all__ = [
     "CHECKS",
     "BoundCheck",
     "Check",
+    "PresetResult",
     "Result",
-    "Trial",
     "Verdict",
     "check_plugin",
     "contract",

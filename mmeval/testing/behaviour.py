@@ -1,4 +1,4 @@
-"""Rules about predictions: what may move them, and what must not."""
+"""Checks of predictions: missing inputs, reproducibility, and columns that must not influence them."""
 
 from __future__ import annotations
 
@@ -9,169 +9,174 @@ from numpy.typing import NDArray
 
 from mmeval.data.examples import Examples
 from mmeval.data.store import LABEL, SLICE
-from mmeval.testing.check import rule
+from mmeval.testing.check import CheckFailed, NotApplicable, contract_check
 from mmeval.testing.data import ELSEWHERE
-from mmeval.testing.outcome import Broken, NotApplicable
-from mmeval.testing.subject import Subject, altered, same
+from mmeval.testing.plugin_under_test import PluginUnderTest, assert_same, with_columns
 
-SHUFFLE = 20
+PERMUTATION_SEED = 20
 
 
-@rule(
+@contract_check(
     "trains",
-    "a training on a small data set ends with sound probabilities of every task",
-    "the model couldn't be run at all",
+    "after training on a small data set the model predicts valid probabilities of every task",
+    "the model can't be run at all",
 )
-def trains(subject: Subject) -> None:
-    """Train, save, load, predict."""
-    _ = subject.expected
+def trains(plugin: PluginUnderTest) -> None:
+    """Train, save, load and predict."""
+    _ = plugin.expected
 
 
-@rule(
+@contract_check(
     "missing-image",
-    "an example without an image gets a prediction, in training and after it",
-    "a run would fail hours later, at the first product without a photo",
+    "examples without an image are accepted in training and prediction",
+    "a run would fail, perhaps after hours, at the first product without a photo",
 )
-def missing_image(subject: Subject) -> None:
-    """Predict without images, and train with some missing."""
-    _without(subject, image=True)
+def missing_image(plugin: PluginUnderTest) -> None:
+    """Predict without images, and train with some images missing."""
+    _without(plugin, image=True)
 
 
-@rule(
+@contract_check(
     "missing-text",
-    "an example without a text gets a prediction, in training and after it",
+    "examples without a text are accepted in training and prediction",
     "a run would fail at the first product without a description",
 )
-def missing_text(subject: Subject) -> None:
-    """Predict without texts, and train with some missing."""
-    _without(subject, text=True)
+def missing_text(plugin: PluginUnderTest) -> None:
+    """Predict without texts, and train with some texts missing."""
+    _without(plugin, text=True)
 
 
-@rule(
+@contract_check(
     "missing-both",
-    "an example that shows nothing still gets a distribution over the classes",
-    "one empty row of a catalogue would corrupt a run, or the row would be left out of the score",
+    "an example with neither image nor text gets a distribution over the classes",
+    "an empty row of a catalogue would stop a run, or be left out of the score",
 )
-def missing_both(subject: Subject) -> None:
-    """Predict without either, and train with some missing."""
-    _without(subject, image=True, text=True)
+def missing_both(plugin: PluginUnderTest) -> None:
+    """Predict without both, and train with both missing in some examples."""
+    _without(plugin, image=True, text=True)
 
 
-@rule(
+@contract_check(
     "same-seed",
-    "the same seed trains the same model, and the same model predicts the same twice",
-    "a score couldn't be made again; a better one might only have drawn better numbers",
+    "training twice with one seed, or predicting twice, gives the same probabilities",
+    "a score couldn't be reproduced, and a better score might be chance",
 )
-def same_seed(subject: Subject) -> None:
+def same_seed(plugin: PluginUnderTest) -> None:
     """Predict twice; train a second model with the same seed."""
-    same(subject.predict(subject.trained, subject.test), subject.expected, "when the same model is asked again")
-    # Both as they were trained: what saving loses is another rule's business.
-    again = subject.build()
+    assert_same(
+        plugin.predict(plugin.trained, plugin.test_split), plugin.expected, "between two predictions of one model"
+    )
+    # Compared before saving; the check save-load compares after it.
+    second = plugin.build()
     with contextlib.suppress(NotApplicable):
-        subject.fit(again, subject.examples("train"), subject.examples("validation"))
-    first = subject.predict(subject.twin, subject.test)
-    same(subject.predict(again, subject.test), first, "between two trainings with one seed")
+        plugin.fit(second, plugin.examples("train"), plugin.examples("validation"))
+    first = plugin.predict(plugin.in_memory, plugin.test_split)
+    assert_same(plugin.predict(second, plugin.test_split), first, "between two trainings with one seed")
 
 
-@rule(
+@contract_check(
     "batch-invariance",
-    "a prediction doesn't depend on batch size, order or neighbours",
-    "the score would change with the batch size, and a shop that asks for one product would get another answer",
+    "a prediction does not depend on batch size, order or the other examples in a batch",
+    "the score would depend on the batch size, and one product alone would get another prediction than in a batch",
 )
-def batch_invariance(subject: Subject) -> None:
-    """Predict backwards, in parts, and some examples alone."""
-    rows = np.arange(len(subject.test))
+def batch_invariance(plugin: PluginUnderTest) -> None:
+    """Predict in reverse order, in parts, and some examples alone."""
+    rows = np.arange(len(plugin.test_split))
     for order, when in (
         (rows[::-1], "when the examples come in another order"),
-        (rows[::3], "among other neighbours"),
-        *((rows[row : row + 1], "when one example is asked alone") for row in (0, len(rows) // 2)),
+        (rows[::3], "with other examples in the batch"),
+        *((rows[row : row + 1], "when one example is predicted alone") for row in (0, len(rows) // 2)),
     ):
-        part = Examples.of_table(subject.store, subject.test.table.take(order), "test", subject.test.inputs)
-        expected = {task: values[order] for task, values in subject.expected.items()}
-        same(subject.predict(subject.trained, part), expected, when)
+        part = Examples.of_table(plugin.store, plugin.test_split.table.take(order), "test", plugin.test_split.inputs)
+        expected = {task: values[order] for task, values in plugin.expected.items()}
+        assert_same(plugin.predict(plugin.trained, part), expected, when)
 
 
-@rule(
+@contract_check(
     "unseen-language",
-    "a language that was not in training is no error",
-    "a model couldn't be tried on a new market, which is what transfer between languages is about",
+    "the model predicts examples in a language that was not in training",
+    "the model couldn't be used in a new market, nor its transfer between languages measured",
 )
-def unseen_language(subject: Subject) -> None:
-    """A split of its own has such a language; another code is one that the data set lacks altogether."""
-    subject.predict(subject.trained, subject.examples(ELSEWHERE))
-    subject.predict(subject.trained, altered(subject.test, {"language": ["mt"] * len(subject.test)}))
+def unseen_language(plugin: PluginUnderTest) -> None:
+    """Predict a split in a language that training lacks, and examples with a code that the data set lacks."""
+    plugin.predict(plugin.trained, plugin.examples(ELSEWHERE))
+    plugin.predict(plugin.trained, with_columns(plugin.test_split, {"language": ["mt"] * len(plugin.test_split)}))
 
 
-@rule(
+@contract_check(
     "forbidden-columns",
-    "id, split, cluster, label source, other slices and the labels don't move a prediction",
-    "the model would be scored for what it was told and not for what it sees",
+    "id, split, cluster, slices and labels do not influence a prediction",
+    "the score would measure leaked information, not classification",
 )
-def forbidden_columns(subject: Subject) -> None:
-    """Permute each of them, and call the split by another name."""
-    order = np.random.default_rng(SHUFFLE).permutation(len(subject.test))
-    table = subject.test.table
+def forbidden_columns(plugin: PluginUnderTest) -> None:
+    """Permute each of these columns, and rename the split."""
+    order = np.random.default_rng(PERMUTATION_SEED).permutation(len(plugin.test_split))
+    table = plugin.test_split.table
     hidden = [name for name in table.column_names if name in ("id", "cluster") or name.startswith((SLICE, LABEL))]
     for column in hidden:
         values = np.asarray(table[column].to_pylist(), dtype=object)[order]
-        shown = column.removeprefix(SLICE).replace(LABEL, "the label of ")
-        moved = subject.predict(subject.trained, altered(subject.test, {column: list(values)}))
-        same(moved, subject.expected, f"when {shown} is permuted")
-    renamed = altered(subject.test, {"split": ["elsewhere"] * len(order)}, "elsewhere")
-    same(subject.predict(subject.trained, renamed), subject.expected, "when the split has another name")
+        described = column.removeprefix(SLICE).replace(LABEL, "the label of ")
+        permuted = plugin.predict(plugin.trained, with_columns(plugin.test_split, {column: list(values)}))
+        assert_same(permuted, plugin.expected, f"when {described} is permuted")
+    renamed = with_columns(plugin.test_split, {"split": ["elsewhere"] * len(order)}, "elsewhere")
+    assert_same(plugin.predict(plugin.trained, renamed), plugin.expected, "when the split has another name")
 
 
-@rule(
+@contract_check(
     "declared-inputs",
-    "a model uses no modality but those that its spec declares",
-    "a score of `--inputs text` would be one of texts and images",
+    "the model uses only the modalities that its spec declares",
+    "a score for `--inputs text` would also depend on images",
 )
-def declared_inputs(subject: Subject) -> None:
-    """Take away what isn't declared."""
-    hidden = {"image", "text"} - set(subject.spec.inputs)
+def declared_inputs(plugin: PluginUnderTest) -> None:
+    """Remove the modality that the spec does not declare."""
+    hidden = {"image", "text"} - set(plugin.spec.inputs)
     if not hidden:
         raise NotApplicable("it declares both modalities")
-    both = Examples.of_table(subject.store, subject.test.table, "test")
-    seen = subject.predict(subject.trained, both)
-    (what,) = hidden
-    nothing = {"image": [-1] * len(both)} if what == "image" else {"text": [""] * len(both)}
-    same(subject.predict(subject.trained, altered(both, nothing)), seen, f"without the {what}, which isn't declared")
+    both = Examples.of_table(plugin.store, plugin.test_split.table, "test")
+    seen = plugin.predict(plugin.trained, both)
+    (modality,) = hidden
+    blank = {"image": [-1] * len(both)} if modality == "image" else {"text": [""] * len(both)}
+    without = plugin.predict(plugin.trained, with_columns(both, blank))
+    assert_same(without, seen, f"without the {modality}, which isn't declared")
 
 
-def _without(subject: Subject, *, image: bool = False, text: bool = False) -> None:
-    used = set(subject.spec.inputs)
+def _without(plugin: PluginUnderTest, *, image: bool = False, text: bool = False) -> None:
+    used = set(plugin.spec.inputs)
     if (image and not text and "image" not in used) or (text and not image and "text" not in used):
         raise NotApplicable(f"it doesn't use the {'image' if image else 'text'}")
-    everywhere, somewhere = np.ones(len(subject.test), bool), np.arange(len(subject.test)) % 2 == 0
-    for rows in (everywhere, somewhere):
-        found = subject.predict(subject.trained, _blanked(subject.test, rows, image, text))
-        if image and text and rows is everywhere:
-            _alike(found, subject.test)
-    train, validation = subject.examples("train"), subject.examples("validation")
-    some = _blanked(train, np.arange(len(train)) % 3 == 0, image, text)
-    model = subject.build()
+    every, every_other = np.ones(len(plugin.test_split), bool), np.arange(len(plugin.test_split)) % 2 == 0
+    for rows in (every, every_other):
+        probabilities = plugin.predict(plugin.trained, _blanked(plugin.test_split, rows, image, text))
+        if image and text and rows is every:
+            _assert_equal_per_language(probabilities, plugin.test_split)
+    train, validation = plugin.examples("train"), plugin.examples("validation")
+    some_missing = _blanked(train, np.arange(len(train)) % 3 == 0, image, text)
+    model = plugin.build()
     try:
-        subject.fit(model, some, _blanked(validation, np.arange(len(validation)) % 3 == 0, image, text))
+        plugin.fit(model, some_missing, _blanked(validation, np.arange(len(validation)) % 3 == 0, image, text))
     except NotApplicable:
         return
-    subject.predict(model, _blanked(subject.test, somewhere, image, text))
+    plugin.predict(model, _blanked(plugin.test_split, every_other, image, text))
 
 
 def _blanked(examples: Examples, rows: NDArray[np.bool_], image: bool, text: bool) -> Examples:
+    """Return the examples without image, text or both in the marked rows ``[n]``."""
     columns: dict[str, list[object]] = {}
     if image:
-        columns["image"] = [-1 if gone else int(row) for gone, row in zip(rows, examples.all_image_rows, strict=True)]
+        columns["image"] = [-1 if blank else int(row) for blank, row in zip(rows, examples.all_image_rows, strict=True)]
     if text:
-        own = examples.table["text"].to_pylist()
-        columns["text"] = ["" if gone else value for gone, value in zip(rows, own, strict=True)]
-    return altered(examples, columns)
+        texts = examples.table["text"].to_pylist()
+        columns["text"] = ["" if blank else value for blank, value in zip(rows, texts, strict=True)]
+    return with_columns(examples, columns)
 
 
-def _alike(found: dict[str, NDArray[np.float32]], examples: Examples) -> None:
-    """Examples of one language that show nothing are the same example."""
+def _assert_equal_per_language(probabilities: dict[str, NDArray[np.float32]], examples: Examples) -> None:
+    """Examples of one language without image and text have equal inputs, so they must get equal probabilities."""
     languages = np.asarray(examples.languages)
-    for task, values in found.items():
+    for task, values in probabilities.items():
         for language in np.unique(languages):
-            own = values[languages == language]
-            if np.ptp(own, axis=0).max() > 1e-3:
-                raise Broken(f"two examples of {language} that show nothing get different probabilities of {task}")
+            of_language = values[languages == language]
+            if np.ptp(of_language, axis=0).max() > 1e-3:
+                raise CheckFailed(
+                    f"two examples of {language} without image and text get different probabilities of {task}"
+                )

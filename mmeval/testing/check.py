@@ -1,4 +1,4 @@
-"""A rule of the contract as data, and how a plugin fared with it."""
+"""A check of the contract, and its result for one plugin."""
 
 from __future__ import annotations
 
@@ -8,50 +8,60 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmeval.testing.subject import Subject
+    from mmeval.testing.plugin_under_test import PluginUnderTest
+
+
+class CheckFailed(AssertionError):  # noqa: N818 - a failed assertion of pytest
+    """A plugin breaks a rule; the message says how, in one sentence."""
+
+
+class NotApplicable(Exception):  # noqa: N818 - not an error
+    """A rule does not apply to a plugin; the message says why."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One rule of the contract."""
+    """A check of one rule of the contract."""
 
     name: str
-    """What a user types: ``missing-image``."""
-    reason: str
-    """Why there is this rule, in one line."""
-    breaks: str
-    """What would go wrong for a user of a plugin that breaks it."""
-    run: Callable[[Subject], str | None]
-    """Raises :class:`Broken` or :class:`NotApplicable`; a text that it returns is shown beside `passed`."""
+    """The name that a user types: ``missing-image``."""
+    rule: str
+    """The rule that a plugin must follow, in one line."""
+    consequence: str
+    """What a user of a plugin that breaks the rule would meet."""
+    run: Callable[[PluginUnderTest], str | None]
+    """Check a plugin. Raises ``CheckFailed`` or ``NotApplicable``; a returned string is shown beside `passed`."""
 
 
 class Verdict(StrEnum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
     NOT_APPLICABLE = "not applicable"
     NOT_REACHED = "not reached"
-    """It needs a trained model, and training failed."""
+    """The check needs a trained model, and training failed."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A check's verdict on one plugin."""
+    """The result of a check for one plugin."""
 
     check: Check
     verdict: Verdict
     message: str
-    """Why it isn't `passed`; beside `passed`, what the rule has to add, mostly nothing."""
+    """Why the check did not pass; for a passed check a remark, usually empty."""
     seconds: float
     error: BaseException | None = None
-    """What was raised, for a traceback."""
+    """The exception of a failed check, for a traceback."""
 
 
-def rule(name: str, reason: str, breaks: str) -> Callable[[Callable[[Subject], str | None]], Check]:
-    """Decorator that makes a function the :class:`Check` of that name."""
+def contract_check(
+    name: str, rule: str, consequence: str
+) -> Callable[[Callable[[PluginUnderTest], str | None]], Check]:
+    """Return a decorator that turns a function into a :class:`Check`."""
 
-    def made(run: Callable[[Subject], str | None]) -> Check:
-        return Check(name, reason, breaks, run)
+    def decorate(run: Callable[[PluginUnderTest], str | None]) -> Check:
+        return Check(name, rule, consequence, run)
 
-    return made
+    return decorate

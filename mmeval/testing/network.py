@@ -1,4 +1,4 @@
-"""Watching for attempts to reach a network."""
+"""Refusing and recording network connections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVENTS = ("socket.connect", "socket.sendto", "socket.sendmsg", *LOOKUPS)
 
 
 class _Guard:
-    """An audit hook can't be removed, so there is one for the process, which sleeps."""
+    """State of the audit hook: Python can't remove a hook, so the process has one, which is inactive by default."""
 
     installed = False
     attempts: list[str] | None = None
@@ -23,14 +23,17 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     address = arguments[0] if event in LOOKUPS else arguments[1]
     if address is None or (isinstance(address, str | bytes) and event not in LOOKUPS):
-        return  # a socket that is connected already, or a Unix socket, on this machine
+        return  # a connected socket, or a Unix socket of this machine
     _Guard.attempts.append(str(address[0]) if isinstance(address, tuple) else str(address))
     raise ConnectionRefusedError("mmeval: a model may not use the network when it predicts")
 
 
 @contextlib.contextmanager
 def no_network() -> Iterator[list[str]]:
-    """Refuse connections from Python code in every thread; yields the hosts that were asked for, even if unnoticed."""
+    """Refuse connections from Python code in every thread, and yield the list of requested hosts.
+
+    The list also holds requests whose error the calling code caught.
+    """
     if not _Guard.installed:
         sys.addaudithook(_hook)
         _Guard.installed = True

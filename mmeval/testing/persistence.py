@@ -1,4 +1,4 @@
-"""Rules about a model that was saved, and about the machine it is used on."""
+"""Checks of saved models: equal predictions, no pickles, a new process, no network."""
 
 from __future__ import annotations
 
@@ -14,104 +14,104 @@ import torch
 
 from mmeval.errors import UserError
 from mmeval.runs.attribution import attributed
-from mmeval.testing.check import rule
+from mmeval.testing.check import CheckFailed, contract_check
 from mmeval.testing.network import no_network
-from mmeval.testing.outcome import Broken
-from mmeval.testing.subject import Subject, same
+from mmeval.testing.plugin_under_test import PluginUnderTest, assert_same
 
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
-@rule(
+@contract_check(
     "save-load",
-    "a saved model predicts as the model that was saved",
-    "a published model wouldn't be the one that was scored",
+    "a model gives the same probabilities after saving and loading",
+    "a published model would differ from the scored one",
 )
-def save_load(subject: Subject) -> None:
-    """Train, predict, save; load into a fresh model, predict."""
-    model = subject.twin
-    before = subject.predict(model, subject.test)
-    folder = subject.folder / "saved"
+def save_load(plugin: PluginUnderTest) -> None:
+    """Train, predict and save; load into a new model and predict."""
+    model = plugin.in_memory
+    before = plugin.predict(model, plugin.test_split)
+    folder = plugin.folder / "saved"
     folder.mkdir(exist_ok=True)
-    with attributed(subject.spec, "when it was saved"):
+    with attributed(plugin.spec, "when it was saved"):
         model.save(folder)
-    again = subject.build(seed=1)
-    with attributed(subject.spec, "when it was loaded"):
-        again.load(folder)
-    same(subject.predict(again, subject.test), before, "after saving and loading")
+    loaded = plugin.build(seed=1)
+    with attributed(plugin.spec, "when it was loaded"):
+        loaded.load(folder)
+    assert_same(plugin.predict(loaded, plugin.test_split), before, "after saving and loading")
 
 
-@rule(
+@contract_check(
     "no-pickle",
-    "a saved model holds no pickle",
-    "loading somebody's model could run somebody's code",
+    "the files of a saved model contain no pickle",
+    "loading a model of somebody else could execute their code",
 )
-def no_pickle(subject: Subject) -> None:
-    """Look into every file of the model's folder."""
-    _ = subject.trained
-    for path in sorted(subject.run_folder.model_folder(0).rglob("*")):
+def no_pickle(plugin: PluginUnderTest) -> None:
+    """Check every file of the model's folder."""
+    _ = plugin.trained
+    for path in sorted(plugin.run_folder.model_folder(0).rglob("*")):
         if path.is_file() and _is_pickle(path):
-            raise Broken(f"{path.name} is a pickle; save weights with safetensors, other facts as JSON")
+            raise CheckFailed(f"{path.name} is a pickle; save weights with safetensors, other data as JSON")
 
 
-@rule(
+@contract_check(
     "fresh-process",
-    "another process loads the model and predicts the same",
-    "a model trained yesterday couldn't be used today: it hangs on something that only training had set up",
+    "a new process loads the model and gives the same probabilities",
+    "a model couldn't be used after training, because it needs state of the training process",
 )
-def fresh_process(subject: Subject) -> None:
-    """Load the model of the run folder with a new interpreter."""
-    _ = subject.trained
-    output = subject.folder / "fresh"
-    plugin = str(Path(subject.plugin).resolve()) if subject.plugin.endswith(".py") else subject.plugin
-    inputs = subject.plan.protocol.inputs.value
-    files = (subject.run_folder.path, subject.store.folder, output)
-    call = [sys.executable, "-m", "mmeval.testing.fresh", plugin, inputs, *map(str, files)]
+def fresh_process(plugin: PluginUnderTest) -> None:
+    """Load the model of the run folder and predict in a new interpreter."""
+    _ = plugin.trained
+    output = plugin.folder / "fresh"
+    name = str(Path(plugin.name).resolve()) if plugin.name.endswith(".py") else plugin.name
+    inputs = plugin.plan.protocol.inputs.value
+    files = (plugin.run_folder.path, plugin.store.folder, output)
+    call = [sys.executable, "-m", "mmeval.testing.fresh_process", name, inputs, *map(str, files)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environment |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     done = subprocess.run(call, capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise Broken(f"a fresh process can't predict with it: {lines[-1]}")
-    tasks = enumerate(subject.store.tasks)
-    found = {task.name: np.load(f"{output}-{number}.npy", allow_pickle=False) for number, task in tasks}
-    same(found, subject.expected, "in a fresh process")
+        raise CheckFailed(f"a new process can't predict with the model: {lines[-1]}")
+    tasks = enumerate(plugin.store.tasks)
+    probabilities = {task.name: np.load(f"{output}-{number}.npy", allow_pickle=False) for number, task in tasks}
+    assert_same(probabilities, plugin.expected, "in a new process")
 
 
-@rule(
+@contract_check(
     "no-network",
-    "predicting reaches for no network",
-    "the model would stop where there is none, and might change when a host does",
+    "prediction does not use the network",
+    "the model would fail without a network, and might change with the host it contacts",
 )
-def no_network_at_predict_time(subject: Subject) -> None:
-    """Predict while connections are refused and counted."""
-    model = subject.trained
+def no_network_at_predict_time(plugin: PluginUnderTest) -> None:
+    """Predict while connections are refused and recorded."""
+    model = plugin.trained
     with no_network() as attempts:
         try:
-            subject.predict(model, subject.test)
+            plugin.predict(model, plugin.test_split)
         except UserError:
             if not attempts:
                 raise
     if attempts:
-        raise Broken(f"it tried to reach {', '.join(dict.fromkeys(attempts))} while it predicted")
+        raise CheckFailed(f"prediction tried to reach {', '.join(dict.fromkeys(attempts))}")
 
 
 def _is_pickle(path: Path) -> bool:
+    """Return whether a file is a pickle or contains one."""
     if path.suffix in (".pkl", ".pickle", ".joblib"):
         return True
-    if zipfile.is_zipfile(path):  # what torch.save and np.savez write
+    if zipfile.is_zipfile(path):  # written by torch.save or np.savez
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             return any(name.endswith(".pkl") for name in names) or any(_has_objects(archive.open(n)) for n in names)
     with path.open("rb") as file:
         head = file.read(9)
-    # A file of safetensors begins with the length of its header, which may look like a pickle's first bytes.
+    # A safetensors file begins with the length of its header, which may equal the first bytes of a pickle.
     return (head[:2] in PICKLES and head[8:] != b"{") or _has_objects(path.open("rb"))
 
 
-def _has_objects(opened: IO[bytes]) -> bool:
-    """Whether a file of NumPy's holds Python objects, which it keeps as a pickle."""
-    with opened as file:
+def _has_objects(file: IO[bytes]) -> bool:
+    """Return whether a file is a NumPy array of Python objects, which NumPy stores as a pickle; closes the file."""
+    with file:
         if file.read(6) != np.lib.format.MAGIC_PREFIX:
             return False
         return b"'|O" in file.read(4096).split(b"\n", 1)[0]

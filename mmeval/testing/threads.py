@@ -1,4 +1,4 @@
-"""How many threads PyTorch computes with while a plugin is checked."""
+"""The number of PyTorch threads that checks use."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from collections.abc import Callable, Iterator
 import torch
 
 LONG = 2.0
-"""Seconds of a step from which on a model counts as large, without further trial."""
-WORTH = 1.3
-"""How many times as fast all threads must be as one."""
-TRIALS = 3
+"""Seconds of a step from which a model counts as large, without further measurement."""
+MIN_SPEEDUP = 1.3
+"""How many times as fast as one thread all threads must be to be used."""
+REPEATS = 3
 
 
 def threads_for(step: Callable[[], object]) -> int:
-    """One thread, unless all of them make ``step`` clearly faster.
+    """Return 1, or PyTorch's number of threads if ``step`` is clearly faster with them.
 
-    The models of the contract are small: their operations take microseconds, in which each thread waits for the
-    slowest. On a busy machine that one isn't even running; two threads then took three times as long as one.
+    The models that checks train are small: their operations take microseconds, and each thread waits for the
+    slowest. On a busy machine two threads took three times as long as one.
     """
-    most = torch.get_num_threads()
-    if most == 1:
+    available = torch.get_num_threads()
+    if available == 1:
         return 1
-    step()  # the first one imports and allocates
-    if (together := _seconds(step)) > LONG:
-        return most
-    together = min(together, *(_seconds(step) for _ in range(TRIALS - 1)))
-    with computing_with(1):
-        alone = min(_seconds(step) for _ in range(TRIALS))
-    return most if together * WORTH < alone else 1
+    step()  # the first step imports modules and allocates memory
+    if (with_all := _seconds(step)) > LONG:
+        return available
+    with_all = min(with_all, *(_seconds(step) for _ in range(REPEATS - 1)))
+    with thread_count(1):
+        with_one = min(_seconds(step) for _ in range(REPEATS))
+    return available if with_all * MIN_SPEEDUP < with_one else 1
 
 
 @contextlib.contextmanager
-def computing_with(threads: int) -> Iterator[None]:
-    """Let PyTorch use so many threads within the block."""
+def thread_count(threads: int) -> Iterator[None]:
+    """Set PyTorch's number of threads within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -245,7 +245,7 @@ class ViT(ImageEncoder):
         """Return the patch embedding, then each layer."""
         return (self.embedding, *self.layers)
 
-    def checkpoint(self) -> None:
+    def enable_gradient_checkpointing(self) -> None:
         """Turn gradient checkpointing on."""
         self.checkpointing = True
 
@@ -346,7 +346,7 @@ class TextDecoder(TextEncoder):
         """Return the embeddings, then each layer."""
         return (nn.ModuleList([self.words, self.decoder.embedding]), *self.decoder.layers)
 
-    def checkpoint(self) -> None:
+    def enable_gradient_checkpointing(self) -> None:
         """Turn gradient checkpointing on."""
         self.decoder.checkpointing = True
 

@@ -92,7 +92,7 @@ class PatchEncoder(ImageEncoder):
         size = len(images)
         parts = [self._read(torch.cat(crops)) for crops in _chunks(self._crops(images), max(1, AT_ONCE // size))]
         tokens = torch.cat([part.view(-1, size, self.width) for part in parts]).transpose(0, 1)
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens[:, 0])
+        return Encoded.unpadded(tokens, tokens[:, 0])
 
     def _read(self, crops: Tensor) -> Tensor:
         return torch.cat([self.encoder.encode(part).pooled for part in torch.split(crops, AT_ONCE)])

@@ -24,7 +24,7 @@ class CleaningTokenizer:
         self.special = inner.special
         self.size: int = inner.size
 
-    def cut(self, texts: Sequence[str]) -> list[list[int]]:
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, without special tokens and without a limit of length."""
-        rows: list[list[int]] = self._inner.cut([clean(text) for text in texts])
+        rows: list[list[int]] = self._inner.tokenize([clean(text) for text in texts])
         return rows

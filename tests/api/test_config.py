@@ -1,4 +1,4 @@
-"""Options: typed, frozen, and every mistake is one sentence that helps."""
+"""Options are typed and frozen, and every mistake raises a UserError of one sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOW = "`mmeval plugins show small` lists the options."
 
 
 class SmallConfig(ModelConfig):
-    """Options of a small model, whose recipe isn't mmeval's."""
+    """Options of a small model, with another recipe than mmeval's default."""
 
     width: int = Field(8, ge=1, le=64)
     """Features per layer,
@@ -39,24 +39,24 @@ def complaint(change: str) -> str:
 
 
 def test_options_are_listed_with_type_default_and_help() -> None:
-    """What `mmeval plugins show` shows; a plugin's own options come first, groups by dotted name after them."""
-    found = {option.name: option for option in options(SmallConfig())}
+    """A plugin's own options come first, then groups with dotted names, as `mmeval plugins show` prints them."""
+    listed = {option.name: option for option in options(SmallConfig())}
     recipe = [f"recipe.{name}" for name in Recipe.model_fields]
-    assert list(found) == ["width", "mode", "layers", "weights", "seed_text", *recipe]
-    assert found["width"] == Option("width", "int", 8, "Features per layer, counted once.")
-    assert found["mode"] == Option("mode", "Literal['sum', 'mean']", "sum", "How to pool.")
-    assert found["recipe.epochs"].default == 12
-    assert found["recipe.epochs"].help == "Passes over the training split, at most."
+    assert list(listed) == ["width", "mode", "layers", "weights", "seed_text", *recipe]
+    assert listed["width"] == Option("width", "int", 8, "Features per layer, counted once.")
+    assert listed["mode"] == Option("mode", "Literal['sum', 'mean']", "sum", "How to pool.")
+    assert listed["recipe.epochs"].default == 12
+    assert listed["recipe.epochs"].help == "Largest number of passes over the training split."
 
 
-def test_every_option_that_is_listed_can_be_set_to_its_default() -> None:
+def test_every_listed_option_accepts_its_default() -> None:
     for option in options(SmallConfig()):
         if isinstance(option.default, str | int | float):
             assert configured(f"{option.name}={option.default}") == SmallConfig(), option.name
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("widht=3", f'--set widht=3: small has no option "widht". Did you mean "width"? {SHOW}'),
         ("epochs=3", f'--set epochs=3: small has no option "epochs". Did you mean "recipe.epochs"? {SHOW}'),
@@ -75,44 +75,44 @@ def test_every_option_that_is_listed_can_be_set_to_its_default() -> None:
         ("layers=[1", f"--set layers=[1: input should be a valid tuple. {SHOW}"),
     ],
 )
-def test_a_mistake_is_one_sentence_that_says_what_to_do(change: str, said: str) -> None:
-    assert complaint(change) == said
+def test_a_mistake_raises_user_error_with_advice(change: str, message: str) -> None:
+    assert complaint(change) == message
 
 
 def test_one_changed_option_leaves_the_plugins_other_defaults() -> None:
-    """Else `--set recipe.epochs=3` also trains with mmeval's batch size instead of the plugin's."""
+    """`--set recipe.epochs=3` must not replace the plugin's batch size by mmeval's."""
     assert configured("recipe.epochs=3") == SmallConfig(recipe=Recipe(epochs=3, batch_size=256))
 
 
-def test_a_change_goes_before_the_preset_and_the_last_change_before_others() -> None:
+def test_changes_override_the_preset_and_the_last_change_wins() -> None:
     preset = {"width": 16, "recipe.epochs": 5}
     assert configured(**preset) == SmallConfig(width=16, recipe=Recipe(epochs=5, batch_size=256))
-    found = configured("width=32", "width=33", **preset)
-    assert (found.width, found.recipe.epochs) == (33, 5)
+    config = configured("width=32", "width=33", **preset)
+    assert (config.width, config.recipe.epochs) == (33, 5)
     assert preset == {"width": 16, "recipe.epochs": 5}
 
 
 def test_lists_and_mappings_are_json() -> None:
-    found = configured("layers=[3, 4, 5]", 'weights={"en": 0.5}')
-    assert (found.layers, found.weights) == ((3, 4, 5), {"en": 0.5})
+    config = configured("layers=[3, 4, 5]", 'weights={"en": 0.5}')
+    assert (config.layers, config.weights) == ((3, 4, 5), {"en": 0.5})
 
 
-def test_a_value_may_hold_an_equals_sign_or_be_none() -> None:
+def test_a_value_may_contain_an_equals_sign_or_be_none() -> None:
     assert configured("seed_text=a=b").seed_text == "a=b"
     assert configured("seed_text=none").seed_text is None
 
 
 def test_a_config_can_not_be_changed_later() -> None:
-    """It is written into the record before the run; a model that changed it would make the record lie."""
-    found = configured()
+    """The record holds the config as it was before the run."""
+    config = configured()
     with pytest.raises(ValidationError, match="frozen"):
-        found.width = 3
+        config.width = 3
     with pytest.raises(ValidationError, match="frozen"):
-        found.recipe.epochs = 3
+        config.recipe.epochs = 3
 
 
 def test_a_plugins_own_defaults_are_checked() -> None:
-    """A typing error of its author shows at once, not when a user changes the option."""
+    """The author notices a wrong default at once, not a user who changes the option."""
 
     class Broken(ModelConfig):
         width: int = Field(0, ge=1)

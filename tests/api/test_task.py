@@ -1,4 +1,4 @@
-"""What a model is told of the data: with the names that the data card gives classes, and kept with a saved model."""
+"""The context of a model: class names of the data card reach it, and it is saved with the model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CONTEXT = ModelContext(
 )
 
 
-def test_a_context_comes_back_from_json_as_it_was() -> None:
-    """Else a loaded model asks with other prompts than the one that was scored."""
+def test_a_context_is_equal_after_writing_and_reading_json() -> None:
+    """Otherwise a loaded model would use other prompts than the scored one."""
     assert ModelContext.from_json(json.loads(json.dumps(CONTEXT.as_json()))) == CONTEXT
 
 
-def test_a_config_that_was_saved_without_names_still_loads() -> None:
+def test_a_context_saved_without_class_names_loads() -> None:
     saved = CONTEXT.as_json()
     del saved["class_names"], saved["attributes"]
     loaded = ModelContext.from_json(saved)
@@ -32,7 +32,7 @@ def test_a_config_that_was_saved_without_names_still_loads() -> None:
 
 
 def test_names_on_the_data_card_reach_the_model(colours: Callable[..., DatasetSpec], tmp_path: Path) -> None:
-    """In index order, a class without a name as it is; today's card counts, also for what was prepared before."""
+    """In the order of indices, with the class itself where the card has no name, and without preparing again."""
     spec = colours()
     before = prepare(spec)
     assert context_of(Examples(before, "train")).class_names == {}

@@ -1,4 +1,4 @@
-"""Amazon Berkeley Objects as its archives unpack: 16 gzipped files of JSON Lines, a gzipped CSV, small JPEGs."""
+"""Generator of the unpacked archives of abo: 16 gzipped files of JSON Lines, a gzipped CSV file, small JPEGs."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ MATERIALS = ("Wood", "Metal")
 
 
 def write(folder: Path, *, listings: int = 240, seed: int = 0, traps: bool = True) -> Path:
-    """Write the unpacked archives into ``folder``; returns what a user gives as ``--source``.
+    """Write the unpacked archives into ``folder``, and return it: the value of ``--source``.
 
-    ``traps`` adds listings that are not as one would wish: see :func:`trapped`. A colour has about 70 listings of 240:
-    give ``AboSource(..., least=3)``, or many listings, for tasks beside product_type.
+    ``traps`` adds unusual and invalid listings, see :func:`trapped`. A colour has about 70 of 240 listings, so tasks
+    beside product_type need ``AboSource(..., min_listings=3)`` or more listings.
     """
     rng = np.random.default_rng(seed)
     records = [listing(rng, number) for number in range(listings)]
@@ -94,7 +94,7 @@ def write_images(folder: Path, images: dict[str, str], columns: tuple[str, ...] 
 
 
 def listing(rng: np.random.Generator, number: int) -> dict[str, Any]:
-    """One record, with the fields of the real ones that matter and some that don't."""
+    """Return one record, with used and unused fields of the published records."""
     kind, colour = tuple(THINGS)[rng.integers(3)], tuple(COLOURS)[rng.integers(3)]
     domain = tuple(SHOPS)[rng.integers(len(SHOPS))]
     country, tags = SHOPS[domain]
@@ -122,17 +122,17 @@ def listing(rng: np.random.Generator, number: int) -> dict[str, Any]:
 
 
 def name(tag: str, kind: str, number: int) -> dict[str, str]:
-    """An item_name."""
+    """Return an entry of item_name."""
     return {"language_tag": tag, "value": f"Rivet {THINGS[kind][tag[:2]]} {number}"}
 
 
 def trapped(records: list[dict[str, Any]]) -> tuple[list[str], dict[str, str]]:
-    """Lines of listings that are each bad or odd in one way, and rows of images.csv for them.
+    """Return lines of unusual and invalid listings, and rows of images.csv for them.
 
-    Can be used: T1 (the item_id of record 0 elsewhere), T2 (its image), T3 (no image), T4 and T5 (German alone),
-    T6 (several colours), T7 (a rare colour), T8 (two English names, one of them twice; several types). Can't be:
-    T10 (no name), T11 (a tag that is none), T12 (an empty name), record 1 again, T13 (no text), two that are no JSON
-    object, T14 (an image that images.csv lacks), T15 (one that leaves the folder), T16 (one whose file isn't there).
+    Valid: T1 (the item_id of record 0 on another marketplace), T2 (its image), T3 (no image), T4 and T5 (only German),
+    T6 (several colours), T7 (a rare colour), T8 (two English names, one of them twice; several types). Invalid: T10
+    (no name), T11 (an invalid tag), T12 (an empty name), record 1 repeated, T13 (a name that is a number), two that
+    are not JSON objects, T14 (an image that images.csv lacks), T15 (a path out of the folder), T16 (a missing file).
     """
     base = records[0] | {"item_name": [{"language_tag": "en_US", "value": "A trap"}]}
 
@@ -141,9 +141,9 @@ def trapped(records: list[dict[str, Any]]) -> tuple[list[str], dict[str, str]]:
 
     german = [{"language_tag": "de_DE", "value": "Eine Falle"}]
     bare = {key: value for key, value in like("T3").items() if key not in ("main_image_id", "color")}
-    there = "amazon.ae" if base["domain_name"] != "amazon.ae" else "amazon.com"
-    found = [
-        like(records[0]["item_id"], domain_name=there, item_name=[{"language_tag": "ar_AE", "value": "فخ"}]),
+    domain = "amazon.ae" if base["domain_name"] != "amazon.ae" else "amazon.com"
+    listings = [
+        like(records[0]["item_id"], domain_name=domain, item_name=[{"language_tag": "ar_AE", "value": "فخ"}]),
         like("T2", main_image_id=records[0]["main_image_id"]),
         bare,
         like(
@@ -166,12 +166,12 @@ def trapped(records: list[dict[str, Any]]) -> tuple[list[str], dict[str, str]]:
         like("T15", main_image_id="outside"),
         like("T16", main_image_id="lost"),
     ]
-    lines = [json.dumps(one, ensure_ascii=False) for one in found]
+    lines = [json.dumps(record, ensure_ascii=False) for record in listings]
     return [*lines, '{"item_id": "T17", "item_na', "[]"], {"outside": "../../secret.jpg", "lost": "00/lost.jpg"}
 
 
 def jpeg(rng: np.random.Generator, colour: tuple[int, int, int]) -> bytes:
-    """An image of 64 x 64 pixels, another one each time."""
+    """Return an image of 64 x 64 pixels in a colour, with random noise."""
     pixels = np.clip(np.array(colour) + rng.normal(0, 12, (64, 64, 3)), 0, 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=90)

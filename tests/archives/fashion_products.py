@@ -1,4 +1,4 @@
-"""Fashion Product Images (small) in the format of its Hub repository: two Parquet shards, as `datasets` writes."""
+"""Generator of fashion-product-images: two Parquet shards as `datasets` writes them to the Hub."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ BRANDS = ("Puma", "Redtape", "Fabindia", "Catwalk")
 
 
 def write(folder: Path, *, rows: int = 240, seed: int = 0, traps: bool = True) -> Path:
-    """Write the two shards into ``folder/data``; returns what a user gives as ``--source``.
+    """Write the two shards into ``folder/data``, and return ``folder``: the value of ``--source``.
 
-    ``traps`` adds ten rows that are not as one would wish; two of them can't be used.
+    ``traps`` adds ten unusual rows; the last two are invalid.
     """
     rng = np.random.default_rng(seed)
     products = [product(rng, number) for number in range(rows)]
@@ -64,18 +64,18 @@ def write(folder: Path, *, rows: int = 240, seed: int = 0, traps: bool = True) -
 
 
 def write_shard(path: Path, products: Sequence[dict[str, Any]], schema: pa.Schema = SCHEMA) -> Path:
-    """Write rows as one Parquet file, in row groups of 100 as images have."""
+    """Write rows as a Parquet file in row groups of 100, as `datasets` does for images."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(list(products), schema=schema), path, row_group_size=100)
     return path
 
 
 def product(rng: np.random.Generator, number: int) -> dict[str, Any]:
-    """One row: its name mostly says gender, colour and article, as the real ones do."""
+    """Return one row; its name mostly contains gender, colour and article, as in the published data."""
     master, sub, article, word = ARTICLES[rng.integers(len(ARTICLES))]
     colour = tuple(COLOURS)[rng.integers(len(COLOURS))]
     gender, brand = GENDERS[rng.integers(3)], BRANDS[rng.integers(4)]
-    said = colour if rng.random() < 0.7 else "Printed"
+    word_of_colour = colour if rng.random() < 0.7 else "Printed"
     return {
         "id": 1163 + number,
         "gender": gender,
@@ -86,35 +86,35 @@ def product(rng: np.random.Generator, number: int) -> dict[str, Any]:
         "season": SEASONS[rng.integers(3)],
         "year": float(2011 + rng.integers(6)),
         "usage": USAGES[rng.integers(3)],
-        "productDisplayName": f"{brand} {gender} {said} {number} {word}",
+        "productDisplayName": f"{brand} {gender} {word_of_colour} {number} {word}",
         "image": {"bytes": jpeg(rng, COLOURS[colour]), "path": None},
     }
 
 
 def trapped(rng: np.random.Generator, products: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with what the real table may hold; the last two are an id that comes twice and a missing image."""
+    """Return unusual rows; the last two are invalid: a repeated id and a missing image."""
 
     def like(first: dict[str, Any], number: int, **changes: Any) -> dict[str, Any]:
         image = {"bytes": jpeg(rng, (90, 90, 90)), "path": f"{number}.jpg"}
         return first | {"id": number, "image": image} | changes
 
-    one, two, three = products[:3]
+    first_product, second, third = products[:3]
     return [
-        like(one, 50001, productDisplayName=f"  {one['productDisplayName'].upper()} "),
-        like(one, 50002, baseColour="White"),
-        like(two, 50003, baseColour=None, usage=None, productDisplayName="Kiara Women Clutch"),
-        like(two, 50004, usage="NA", season="", productDisplayName="Rocky S Women Bag"),
-        like(two, 50005, productDisplayName=None),
-        like(two, 50006, productDisplayName=""),
-        like(three, 50007, year=None, productDisplayName='Sushilã "Tee",\nblue\u00a0'),
-        like(three, 50008, image={"bytes": jpeg(rng, (9, 9, 200), mode="L"), "path": None}),
-        like(three, one["id"], productDisplayName="The id of another"),
-        like(three, 50009, productDisplayName="No image at all", image={"bytes": None, "path": "50009.jpg"}),
+        like(first_product, 50001, productDisplayName=f"  {first_product['productDisplayName'].upper()} "),
+        like(first_product, 50002, baseColour="White"),
+        like(second, 50003, baseColour=None, usage=None, productDisplayName="Kiara Women Clutch"),
+        like(second, 50004, usage="NA", season="", productDisplayName="Rocky S Women Bag"),
+        like(second, 50005, productDisplayName=None),
+        like(second, 50006, productDisplayName=""),
+        like(third, 50007, year=None, productDisplayName='Sushilã "Tee",\nblue\u00a0'),
+        like(third, 50008, image={"bytes": jpeg(rng, (9, 9, 200), mode="L"), "path": None}),
+        like(third, first_product["id"], productDisplayName="The id of another"),
+        like(third, 50009, productDisplayName="No image at all", image={"bytes": None, "path": "50009.jpg"}),
     ]
 
 
 def jpeg(rng: np.random.Generator, colour: tuple[int, int, int], mode: str = "RGB") -> bytes:
-    """An image of 60 x 80 pixels, another one each time."""
+    """Return an image of 60 x 80 pixels in a colour, with random noise."""
     pixels = np.clip(np.array(colour) + rng.normal(0, 12, (80, 60, 3)), 0, 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).convert(mode).save(file, "JPEG", quality=90)

@@ -1,4 +1,4 @@
-"""A small Fashion-Gen: two HDF5 files with the keys, shapes and traps of the published ones."""
+"""Generator of fashiongen: two small HDF5 files with the keys, shapes and defects of the published ones."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LABELS = (
     ("GLOVES", "GLOVES", "ACCESSORIES"),
     ("MONKSTRAPS", "MONKSTRAPS", "SHOES"),
 )
-"""Category, subcategory, department; the last one is not in the validation file."""
+"""Category, subcategory, department; the last row is not in the validation file."""
 UNKNOWN = "CULOTTES"
-"""A subcategory that is no class, in the validation file."""
+"""A subcategory in the validation file that is not a class."""
 WIDTHS = {"input_description": 400, "input_concat_description": 600}
 
 
@@ -34,17 +34,17 @@ def write(
 ) -> Path:
     """Write both files into ``folder`` and return it.
 
-    In them are 1 to 4 views of each product, rows of a product one after another, its text the same; letters of
-    latin-1; tabs and spaces in labels; a subcategory that is no class; two products in both files; a product without a
-    description; ``index_2`` in one dimension.
+    They have 1 to 4 views of each product, in consecutive rows with the same text; letters of latin-1; tabs and spaces
+    in labels; a subcategory that is not a class; two products in both files; a product without a description; and
+    ``index_2`` in one dimension.
 
     Args:
-        folder: where; made if it is not there.
-        products: in the training file; two of them are in the other one too.
-        validation_products: in the validation file, 4 or more.
+        folder: where they are written; created if it is missing.
+        products: products in the training file; two of them are in the validation file too.
+        validation_products: products in the validation file, 4 or more.
         seed: changes images and texts.
-        vlen: texts of any length, as h5py writes Python's strings (UTF-8), in place of ``S400`` and others in latin-1.
-        chunk: images in a chunk that is compressed as one.
+        vlen: whether texts have variable length and UTF-8, as h5py writes strings; else fixed length, latin-1.
+        chunk: images per compressed chunk.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -64,7 +64,7 @@ def _product(number: int, labels: tuple[str, str, str], rng: np.random.Generator
         "input_productID": number,
         "input_description": "" if number % 50 == 7 else description,
         "input_concat_description": f"{description} cotton",
-        # Some labels have a tab for a space, others spaces behind them.
+        # Some labels have a tab instead of a space, others trailing spaces.
         "input_category": (category.replace(" & TOP", " &\tTOP"), category + "  ")[number % 2],
         "input_subcategory": subcategory,
         "input_department": department,
@@ -80,10 +80,10 @@ def _product(number: int, labels: tuple[str, str, str], rng: np.random.Generator
 
 
 def _write(path: Path, products: list[dict[str, Any]], rng: np.random.Generator, vlen: bool, chunk: int) -> None:
-    rows = [one | {"input_pose": f"id_gridfs_{view + 1}"} for one in products for view in range(one["views"])]
+    rows = [row | {"input_pose": f"id_gridfs_{view + 1}"} for row in products for view in range(row["views"])]
     pixels = np.empty((len(rows), 256, 256, 3), np.uint8)
     for number, row in enumerate(rows):
-        # A frame per view, and a mark per row: no two images are alike, and all compress well.
+        # A random mark per row makes all images different, and they still compress well.
         pixels[number] = row["colour"]
         pixels[number, 8 * (number % 30) : 8 * (number % 30) + 8, :64] = rng.integers(0, 255, 3)
     with h5py.File(path, "w") as file:

@@ -1,4 +1,4 @@
-"""Small UPMC Food-101 folders, as the copy on Kaggle and as MMBT's jsonl files."""
+"""Generator of food101: small folders like the copy on Kaggle, and with MMBT's jsonl files."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ SHARED = "Our new favorite brunch recipe laquo"
 def write(folder: Path, form: str = "kaggle", *, train: int = 240, test: int = 60, seed: int = 0) -> Path:
     """Write a folder in the published form and return it.
 
-    In it are words that pandas would take for missing values, a comma, quotes and a line break in titles, a title of
-    many rows, ``-2`` in file names, an image without a title and a title without an image, in both splits.
+    Both splits have titles that pandas reads as missing values, a comma, quotes and a line break in titles, a title of
+    many rows, ``-2`` in file names, an image without a title, and a title without an image.
 
     Args:
-        folder: where; made if it is not there.
+        folder: where it is written; created if it is missing.
         form: ``kaggle``; ``mmbt``, with ``dev.jsonl`` (every eighth row of train) and ``test_hard_gt.jsonl``.
         train: images of the training split.
         test: images of the test split.
@@ -95,14 +95,14 @@ def _split(folder: Path, split: str, count: int, rng: np.random.Generator) -> li
             title = SHARED
         rows.append((file, title, label))
     rows[8] = (rows[8][0], "", rows[8][2])
-    lost = folder / "images" / split / rows[9][2] / rows[9][0]
-    lost.unlink()
+    missing = folder / "images" / split / rows[9][2] / rows[9][0]
+    missing.unlink()
     del rows[10]
     return rows[::-1]
 
 
 def image(label: str, rng: np.random.Generator) -> bytes:
-    """A small JPEG in the colour of the class."""
+    """Return a small JPEG in the colour of the class."""
     pixels = np.clip(np.array(COLOURS[label]) + rng.normal(0, 25, (40, 56, 3)), 0, 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=85)

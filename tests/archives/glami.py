@@ -1,4 +1,4 @@
-"""GLAMI-1M as it is published, small or large, with every trap that is known of it."""
+"""Generator of GLAMI-1M in the published format, of any size, with all known defects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NEW = dict(
         *[("gr", "νέο"), ("ro", "nou"), ("ee", "uus"), ("si", "nova"), ("es", "nuevo"), ("lv", "jauna")],
     ]
 )
-"""A word of each market's language."""
+"""The word "new" in the language of each market."""
 SHARES = {
     "train": (18.7, 13.8, 12.4, 11.3, 8.2, 6.6, 5.9, 5.0, 4.9, 4.5, 4.2, 2.2, 2.1),
     "test": (16.6, 15.5, 10.1, 9.3, 9.8, 6.9, 7.0, 3.0, 2.1, 7.7, 5.5, 2.9, 3.6),
@@ -47,12 +47,12 @@ KNOWN = (
 )
 IN_TEST = 0.3
 SMALL = 5000
-"""From here on images repeat, and are stored without compression."""
+"""Rows from which images repeat and are stored uncompressed."""
 
 
 @functools.cache
 def classes(number: int) -> tuple[tuple[int, str], ...]:
-    """Sparse ids, ascending, and slugs of the first categories."""
+    """Return ids, ascending with gaps, and names of the first categories."""
     return tuple((6 + 211 * n + n % 7, KNOWN[n] if n < len(KNOWN) else f"womens-thing-{n}") for n in range(number))
 
 
@@ -70,18 +70,18 @@ def write(
     without: Sequence[str] = (),
     grain: int = 0,
 ) -> Path:
-    """Write the data set, and return the file or folder that a user would pass as ``--source``.
+    """Write the data set, and return the file or folder: the value of ``--source``.
 
     Args:
-        folder: where to.
-        rows: of train and test together, traps not counted.
-        seed: other rows and images.
+        folder: where it is written.
+        rows: of train and test together, without traps.
+        seed: changes rows and images.
         form: ``zip``, ``test-only`` (a zip file with a member per row) or ``folder``.
-        traps: with :func:`kept` and :func:`bad`, and their images.
+        traps: adds the rows of :func:`kept` and :func:`bad`, and their images.
         number_of_classes: 191 if None and there are many rows, else few.
-        columns: in the order of the file; others than the published ones are filled with an address.
+        columns: columns in the order of the file; those that are not published are filled with an address.
         top: name of the top folder; may be empty.
-        extra: further rows by split, as cells by column; their images are written too.
+        extra: further rows by split, each as cells by column; their images are written too.
         without: names of files to leave out.
         grain: noise on the images, in levels; with 6 they are as large as those of the real data set, 11 kB.
     """
@@ -122,10 +122,10 @@ def write(
 
 
 def kept(number_of_classes: int = 6) -> list[dict[str, str]]:
-    """Rows that are unusual and good."""
+    """Return unusual but valid rows."""
     known = classes(number_of_classes)
-    (one, first), (two, second) = known[0], known[1]
-    plain = {"split": "train", "geo": "cz", "description": "", "category": str(one), "category_name": first}
+    (first_id, first), (second_id, second) = known[0], known[1]
+    plain = {"split": "train", "geo": "cz", "description": "", "category": str(first_id), "category_name": first}
     plain |= {"label_source": "admin"}
     return [
         plain | {"item_id": "9000001", "image_id": "9000001", "name": "NA"},
@@ -146,28 +146,34 @@ def kept(number_of_classes: int = 6) -> list[dict[str, str]]:
         plain | {"item_id": "9000014", "image_id": "9000014", "name": "Odvozeno", "label_source": ""},
         plain | {"item_id": "9000015", "image_id": "9000015", "name": "Spojeno", "label_source": "combined-tag"},
         plain
-        | {"item_id": "9000016", "image_id": "9000016", "name": "nan", "category": str(two), "category_name": second},
+        | {
+            "item_id": "9000016",
+            "image_id": "9000016",
+            "name": "nan",
+            "category": str(second_id),
+            "category_name": second,
+        },
     ]
 
 
 def bad(number_of_classes: int = 6) -> list[dict[str, str]]:
-    """Rows that are to be rejected; ``why`` is what is said of them."""
+    """Return invalid rows; ``why`` is the reason with which each is rejected."""
     known = classes(number_of_classes)
-    (one, first), (_, second) = known[0], known[1]
-    plain = {"split": "train", "geo": "cz", "name": "Bota", "description": "", "category": str(one)}
+    (first_id, first), (_, second) = known[0], known[1]
+    plain = {"split": "train", "geo": "cz", "name": "Bota", "description": "", "category": str(first_id)}
     plain |= {"category_name": first, "label_source": "admin"}
-    other = {"category": "4", "why": f'"{first}" is category 4, in most rows {one}'}
-    named = {"category_name": second, "why": f'category {one} is "{second}", in most rows "{first}"'}
+    other = {"category": "4", "why": f'"{first}" is category 4, in most rows {first_id}'}
+    named = {"category_name": second, "why": f'category {first_id} is "{second}", in most rows "{first}"'}
     rows = [
-        plain | {"geo": "de", "why": 'geo is "de", which is none of the 13 markets'},
+        plain | {"geo": "de", "why": 'geo is "de", not one of the 13 markets'},
         plain | {"name": "Bo\0ta", "why": "holds a NUL byte"},
-        plain | {"item_id": "9000001", "why": 'the id "9000001" stands for another example already'},
+        plain | {"item_id": "9000001", "why": 'the id "9000001" belongs to another example'},
         plain | {"image": "text", "why": "9100004: a web page, not an image"},
         plain | {"image": "empty", "why": "9100005: the image has no bytes"},
-        plain | {"image": "missing", "why": "there is no image 9100006.jpg"},
-        plain | {"category": "6.0", "why": 'category is "6.0", no whole number'},
+        plain | {"image": "missing", "why": "the image 9100006.jpg is missing"},
+        plain | {"category": "6.0", "why": 'category is "6.0", not a whole number'},
         plain | {"category_name": " ", "why": "category_name is empty"},
-        plain | {"label_source": "guess", "why": 'label_source is "guess", which is none of the published ones'},
+        plain | {"label_source": "guess", "why": 'label_source is "guess", not one of the published values'},
         plain | other,
         plain | named,
     ]
@@ -176,7 +182,7 @@ def bad(number_of_classes: int = 6) -> list[dict[str, str]]:
 
 
 def _items(split: str, count: int, number_of_classes: int, seed: int) -> Iterator[dict[str, str]]:
-    """Rows that are as they should be: about every eighth shares its image with the one before, in another market."""
+    """Yield valid rows; about every eighth has the image of the row before, in another market."""
     rng = np.random.default_rng((seed, split == "test"))
     number = max(1, round(0.873 * count))
     products = np.sort(np.concatenate([np.arange(number), rng.integers(0, number, count - number)]))
@@ -214,16 +220,16 @@ def _places(number_of_classes: int) -> dict[str, int]:
 
 
 def _image(row: Mapping[str, str], number_of_classes: int, rows: int, grain: int) -> bytes | None:
-    what = row.get("image", "")
-    if what in ("text", "empty", "missing"):
-        return {"text": b"<html>404 Not Found</html>", "empty": b""}.get(what)
+    defect = row.get("image", "")
+    if defect in ("text", "empty", "missing"):
+        return {"text": b"<html>404 Not Found</html>", "empty": b""}.get(defect)
     kind = _places(number_of_classes).get(row["category"], 0) / number_of_classes
-    return _drawn(kind, int(row["image_id"]) % (4 if rows >= SMALL else 100_003), what, grain)
+    return _drawn(kind, int(row["image_id"]) % (4 if rows >= SMALL else 100_003), defect, grain)
 
 
 @functools.lru_cache(1024)
-def _drawn(hue: float, number: int, what: str, grain: int) -> bytes:
-    """An image whose colour tells the category, and a rectangle on it the product."""
+def _drawn(hue: float, number: int, mode: str, grain: int) -> bytes:
+    """Return an image whose colour depends on the category, with a rectangle that depends on the product."""
     colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.7, 0.9))
     image = Image.new("RGB", (WIDTH, HEIGHT), colour)
     x, y = number % 149, number // 149 % 199
@@ -231,10 +237,10 @@ def _drawn(hue: float, number: int, what: str, grain: int) -> bytes:
     if grain:
         noise = np.random.default_rng(number).normal(0, grain, (HEIGHT, WIDTH, 3))
         image = Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
-    if what in ("CMYK", "RGBA", "grey"):
-        image = image.convert({"grey": "L"}.get(what, what))
+    if mode in ("CMYK", "RGBA", "grey"):
+        image = image.convert({"grey": "L"}.get(mode, mode))
     file = io.BytesIO()
-    image.save(file, "PNG" if what == "RGBA" else "JPEG", quality=85)
+    image.save(file, "PNG" if mode == "RGBA" else "JPEG", quality=85)
     return file.getvalue()
 
 
@@ -245,7 +251,7 @@ def _put(put: Put, inside: str, name: str, without: Sequence[str], data: bytes) 
 
 
 class Put:
-    """Opens a file of the archive for writing, by its name."""
+    """Callable that opens a file of the archive for writing, by name."""
 
     def __init__(self, archive: zipfile.ZipFile | None, folder: Path, packed: bool) -> None:
         self.archive, self.folder, self.packed = archive, folder, packed

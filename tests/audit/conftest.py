@@ -1,4 +1,4 @@
-"""Data sets with defects that were put there on purpose."""
+"""Data sets with planted defects."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Given = Sequence[Example | Rejected]
 
 
 class Planted:
-    """A source of whatever examples and images it is given."""
+    """A source of given examples and images."""
 
     def __init__(self, examples: Given, images: Mapping[str, bytes], tasks: tuple[Task, ...]) -> None:
         self.given, self.encoded, self.tasks, self.size = examples, images, tasks, len(images)
-        content = [*map(repr, examples), repr(tasks), *(hashlib.sha256(one).hexdigest() for one in images.values())]
+        content = [*map(repr, examples), repr(tasks), *(hashlib.sha256(image).hexdigest() for image in images.values())]
         self.identity = {"content": hashlib.sha256("\n".join(content).encode()).hexdigest()}
 
     def images(self) -> Iterator[tuple[str, bytes]]:
@@ -35,23 +35,23 @@ class Planted:
 
 @pytest.fixture
 def planted() -> Callable[..., Store]:
-    """Prepares a Store of examples, images and tasks."""
+    """Return a function (examples, images, tasks) -> prepared Store."""
 
     def make(examples: Given, images: Mapping[str, bytes] | None = None, tasks: tuple[Task, ...] = ()) -> Store:
         source = Planted(examples, images or {}, tasks)
-        return prepare(DatasetSpec("planted", "defects", None, lambda: source))
+        return prepare(DatasetSpec(name="planted", summary="defects", card=None, source=lambda: source))
 
     return make
 
 
 def scene(seed: int, side: int = 200) -> Image.Image:
-    """An image of soft blotches: a different one for each seed."""
+    """Return an image of soft blotches, different for each seed."""
     blotches = np.random.default_rng(seed).integers(0, 255, (6, 5, 3), dtype=np.uint8)
     return Image.fromarray(blotches).resize((side, side + 20), Image.Resampling.BICUBIC)
 
 
 def jpeg(image: Image.Image, quality: int = 92) -> bytes:
-    """As JPEG."""
+    """Return an image encoded as JPEG."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
     return file.getvalue()

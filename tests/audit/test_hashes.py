@@ -1,4 +1,4 @@
-"""An image encoded again is the same image; another one of the same kind is not."""
+"""Perceptual hashes: a changed copy is a near-duplicate, a different image of the same kind is not."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from mmeval.audit.hashes import MOST_BITS, PerceptualHashes, alike, perceptual_hashes_of, square
-from mmeval.audit.images import link_images
+from mmeval.audit.hashes import MOST_BITS, PerceptualHashes, near_duplicates, perceptual_hashes_of, square
+from mmeval.audit.images import near_duplicate_images
 from tests.audit.conftest import jpeg, scene
 
 MANY = 60
 
 
-def looks_at(images: list[bytes]) -> PerceptualHashes:
+def hashes_of(images: list[bytes]) -> PerceptualHashes:
     return perceptual_hashes_of(np.stack([square(image) for image in images]))
 
 
-def found(changed: list[bytes], original: list[bytes]) -> float:
-    first, second = looks_at(original), looks_at(changed)
-    near, _ = alike(first.small, second.small)
+def recall(changed: list[bytes], original: list[bytes]) -> float:
+    """Return the share of changed images that are near-duplicates of their originals."""
+    first, second = hashes_of(original), hashes_of(changed)
+    near, _ = near_duplicates(first.thumbnails, second.thumbnails)
     return float((near & (np.bitwise_count(first.hashes ^ second.hashes) <= MOST_BITS)).mean())
 
 
@@ -31,7 +32,7 @@ def half(image: Image.Image) -> Image.Image:
 
 
 def symmetric(image: Image.Image) -> Image.Image:
-    """A garment laid flat: half of the frequencies are nothing, where the usual hash is noise."""
+    """Return the image averaged with its mirror image, as a garment laid flat: half of its frequencies are zero."""
     pixels = np.asarray(image).astype(np.uint16)
     return Image.fromarray(((pixels + pixels[:, ::-1]) // 2).astype(np.uint8))
 
@@ -47,19 +48,19 @@ CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("kind", ["any", "symmetric"])
-def test_a_changed_image_is_found_again(change: str, kind: str) -> None:
+def test_changed_copies_are_near_duplicates(change: str, kind: str) -> None:
     images = [symmetric(scene(i)) if kind == "symmetric" else scene(i) for i in range(MANY)]
-    assert found([CHANGES[change](image) for image in images], [jpeg(image) for image in images]) >= 0.98
+    assert recall([CHANGES[change](image) for image in images], [jpeg(image) for image in images]) >= 0.98
 
 
-def test_different_images_are_no_twins() -> None:
-    links, node, _ = link_images(looks_at([jpeg(scene(i)) for i in range(4 * MANY)]))
-    assert len(links.left) == 0
+def test_different_images_are_not_duplicates() -> None:
+    graph, node, _ = near_duplicate_images(hashes_of([jpeg(scene(i)) for i in range(4 * MANY)]))
+    assert len(graph.left) == 0
     assert len(set(node.tolist())) == 4 * MANY
 
 
-def test_another_detail_on_the_same_drawing_is_another_image() -> None:
-    """Zodiac signs on one purple square; a print on one shirt."""
+def test_same_drawing_with_another_detail_is_not_a_duplicate() -> None:
+    """As zodiac signs on a purple square, or prints on a shirt."""
     images = []
     for shape in ("ellipse", "line"):
         image = Image.new("RGB", (96, 96), "white")
@@ -67,33 +68,33 @@ def test_another_detail_on_the_same_drawing_is_another_image() -> None:
         draw.rectangle((8, 8, 88, 88), fill=(130, 90, 190))
         getattr(draw, shape)((38, 38, 58, 58), fill="white", **({"width": 6} if shape == "line" else {}))
         images.append(jpeg(image))
-    assert len(link_images(looks_at(images))[0].left) == 0
+    assert len(near_duplicate_images(hashes_of(images))[0].left) == 0
 
 
 @pytest.mark.parametrize("colours", [("white", "black"), ("red", "blue")])
-def test_blank_images_are_twins_only_in_one_colour(colours: tuple[str, str]) -> None:
+def test_blank_images_are_duplicates_only_of_the_same_colour(colours: tuple[str, str]) -> None:
     images = [jpeg(Image.new("RGB", (64, 80), colour), quality) for colour in colours for quality in (95, 60)]
-    links, node, _ = link_images(looks_at(images))
-    sets = links.sets()[node]
-    assert sets[0] == sets[1] != sets[2] == sets[3]
+    graph, node, _ = near_duplicate_images(hashes_of(images))
+    components = graph.components()[node]
+    assert components[0] == components[1] != components[2] == components[3]
 
 
 def test_ten_thousand_blank_images_are_one_node() -> None:
-    """Not fifty million pairs."""
+    """Comparing all of them would make fifty million pairs."""
     small = np.full((10_000, 768), 255, np.uint8)
-    links, node, _ = link_images(PerceptualHashes(np.zeros(len(small), np.uint64), small))
-    assert (links.nodes, set(node.tolist())) == (1, {0})
+    graph, node, _ = near_duplicate_images(PerceptualHashes(np.zeros(len(small), np.uint64), small))
+    assert (graph.nodes, set(node.tolist())) == (1, {0})
 
 
-def test_different_images_of_one_hash_stay_apart_however_many() -> None:
+def test_many_different_images_of_one_hash_stay_separate_nodes() -> None:
     small = np.random.default_rng(0).integers(0, 255, (200, 768)).astype(np.uint8)
-    links, node, _ = link_images(PerceptualHashes(np.zeros(len(small), np.uint64), small))
+    graph, node, _ = near_duplicate_images(PerceptualHashes(np.zeros(len(small), np.uint64), small))
     assert len(set(node.tolist())) == 200
-    assert links.cut
+    assert graph.cut
 
 
-def test_png_and_jpeg_of_one_image_look_the_same() -> None:
+def test_png_and_jpeg_of_an_image_are_near_duplicates() -> None:
     image = scene(3)
     file = io.BytesIO()
     image.save(file, "PNG")
-    assert found([file.getvalue()], [jpeg(image, 90)]) == 1
+    assert recall([file.getvalue()], [jpeg(image, 90)]) == 1

@@ -1,4 +1,4 @@
-"""The sanity baseline must read class names as a person would, or it flatters a data set."""
+"""Search for class names in texts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmeval.audit.label_leakage import NameFinder
-from mmeval.audit.normalize import fold
+from mmeval.audit.normalize import normalize
 
 CLASSES = ("apple_pie", "pie", "ice-cream", "cream", "Women's T-Shirts", "寿司", "rice")
 
@@ -25,16 +25,16 @@ CLASSES = ("apple_pie", "pie", "ice-cream", "cream", "Women's T-Shirts", "寿司
         ("", None),
     ],
 )
-def test_the_longest_class_name_of_whole_words_is_found(text: str, expected: str | None) -> None:
-    found = NameFinder(CLASSES).find(fold(text))
-    assert (CLASSES[found] if found >= 0 else None) == expected
+def test_longest_class_name_of_whole_words_is_returned(text: str, expected: str | None) -> None:
+    index = NameFinder(CLASSES).find(normalize(text))
+    assert (CLASSES[index] if index >= 0 else None) == expected
 
 
 @given(
     st.lists(st.sampled_from(["a", "b", "a b", "b c a", "c", "cc", "b c"]), min_size=1, unique=True), st.text("abc ")
 )
-def test_the_finder_finds_what_trying_all_names_finds(classes: list[str], text: str) -> None:
-    folded = fold(text)
-    inside = [name for name in classes if f" {name} " in f" {folded} "]
-    found = NameFinder(classes).find(folded)
-    assert (len(classes[found]) if found >= 0 else None) == (max(map(len, inside)) if inside else None)
+def test_search_agrees_with_trying_all_names(classes: list[str], text: str) -> None:
+    normalized = normalize(text)
+    inside = [name for name in classes if f" {name} " in f" {normalized} "]
+    index = NameFinder(classes).find(normalized)
+    assert (len(classes[index]) if index >= 0 else None) == (max(map(len, inside)) if inside else None)

@@ -1,4 +1,4 @@
-"""The page is mailed around: it loads nothing, runs nothing, and no text of the data becomes markup."""
+"""The page of an audit is self-contained and safe to send: no requests, no scripts, no markup from the data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def text(planted: Callable[..., Store], tmp_path: Path) -> str:
     return (tmp_path / "audit.html").read_text(encoding="utf-8")
 
 
-def test_the_page_loads_nothing_and_runs_nothing(text: str) -> None:
+def test_page_has_no_external_resources_and_no_scripts(text: str) -> None:
     page = Page(text.replace("<rect", "<line"))
     assert page.open == []
     assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
@@ -42,15 +42,15 @@ def test_the_page_loads_nothing_and_runs_nothing(text: str) -> None:
     }
 
 
-def test_a_text_cannot_become_markup(text: str) -> None:
+def test_texts_are_escaped(text: str) -> None:
     page = Page(text)
     assert "<script" not in text
     assert EVIL[:30] in page.text
 
 
-def test_twins_stand_side_by_side_in_their_own_direction(text: str) -> None:
+def test_pairs_have_the_language_and_direction_of_their_texts(text: str) -> None:
     page = Page(text)
     assert len(page.all("img")) == 8
-    texts = [one for one in page.all("div") if one.get("class") == "text"]
-    assert {one["lang"] for one in texts} == {"ar", "en"}
-    assert {one["dir"] for one in texts} == {"auto"}
+    texts = [attributes for attributes in page.all("div") if attributes.get("class") == "text"]
+    assert {text["lang"] for text in texts} == {"ar", "en"}
+    assert {text["dir"] for text in texts} == {"auto"}

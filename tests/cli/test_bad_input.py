@@ -1,4 +1,4 @@
-"""A user's mistake is one sentence that says what to do, and exit status 2; never a traceback."""
+"""A user's mistake prints one sentence with advice and exits with status 2, without a traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOW = "`mmeval plugins show embracenet` lists the options."
 
 @pytest.fixture
 def refused(command: Command, capsys: Capture) -> Callable[..., str]:
-    """Calls the command line, which must refuse; returns the one sentence."""
+    """Return a function that runs a command, which must fail, and returns the error message."""
 
     def call(*words: object) -> str:
         assert command(*words) == 2
@@ -73,10 +73,10 @@ Refused = Callable[..., str]
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistyped_word_is_named_with_the_way_out(
+def test_a_mistyped_word_is_named_with_advice(
     words: list[str], expected: str, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of these are found before any data is prepared, and leave nothing behind."""
+    """All of these fail before data is prepared, and write no files."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     assert refused("run", *words) == expected
@@ -89,22 +89,22 @@ def test_a_mistyped_word_is_named_with_the_way_out(
     [["--seeds", "0"], ["--seed", "-1"], ["--limit", "0"], ["--seeds", "two"], ["--sedes", "2"], ["extra"]],
     ids=" ".join,
 )
-def test_a_number_that_means_nothing_is_refused(words: list[str], command: Command, capsys: Capture) -> None:
+def test_a_number_out_of_range_is_refused(words: list[str], command: Command, capsys: Capture) -> None:
     assert command("run", *words) == 2
-    said = capsys.readouterr().err
-    assert words[0] in said
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert words[0] in message
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize("encoder", ["foo", "small-cnn:33", "efficientnet-lite0:2048"])
-def test_an_encoder_that_is_none_is_refused(
+def test_an_unknown_encoder_is_refused(
     encoder: str, installed: None, command: Command, capsys: Capture, tmp_path: Path
 ) -> None:
     words = ["--set", f"image_encoder={encoder}", "--dataset", "colours", "--device", "cpu"]
     assert command("run", *words, "--output", tmp_path / "run") == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("error: ")
-    assert f'"{encoder}"' in said
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("error: ")
+    assert f'"{encoder}"' in message
     assert not (tmp_path / "run").exists()
 
 
@@ -120,14 +120,14 @@ def test_a_missing_extra_says_what_to_install(
     assert not (tmp_path / "run").exists()
 
 
-def test_an_output_of_something_else_is_refused(
+def test_an_output_folder_with_other_content_is_refused(
     installed: None, command: Command, capsys: Capture, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("precious")
     assert command("run", "--dataset", "colours", "--device", "cpu", "--output", tmp_path / "thesis") == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: --output {tmp_path / 'thesis'} exists and is no run folder; name another one."
+        f"error: --output {tmp_path / 'thesis'} exists and is not a run folder; name another folder."
     )
 
 
@@ -148,7 +148,7 @@ def test_a_file_that_cannot_be_imported_is_named_with_the_reason(
     assert refused(*words, path).startswith(f"Plugin {path} {reason}")
 
 
-def test_a_file_that_registers_no_model_is_said_so(refused: Refused, tmp_path: Path) -> None:
+def test_a_file_without_a_model_is_refused(refused: Refused, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("answer = 42\n")
     assert refused("run", "--plugin", path) == f"--plugin {path}: the file must register one model, it registers 0."
@@ -163,7 +163,7 @@ def test_an_installed_plugin_that_breaks_is_named_with_its_distribution(
     )
 
 
-def test_an_installed_plugin_that_keeps_no_promise_is_named(
+def test_an_installed_plugin_with_an_invalid_model_is_named(
     refused: Refused, install: Callable[[str, str, str], None]
 ) -> None:
     install("models", "empty", "answer = 42\n")

@@ -1,4 +1,4 @@
-"""The commands that list and explain, and those that plugins add."""
+"""Help, listings, and the commands that plugins add."""
 
 from __future__ import annotations
 
@@ -42,11 +42,12 @@ class Config(mmeval.ModelConfig):
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec("mine", "a test", Config, lambda *_: None, "0.3", ("text",), "none", "MIT", {"tiny": {}}))
+    register(mmeval.ModelSpec(name="mine", summary="a test", config=Config, build=lambda *_: None,
+        version="0.3", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
 '''
 
 
-def test_the_version_is_said(command: Command, capsys: Capture) -> None:
+def test_the_version_is_printed(command: Command, capsys: Capture) -> None:
     assert command("--version") == 0
     assert capsys.readouterr().out == f"{__version__}\n"
 
@@ -60,7 +61,7 @@ def test_help_names_every_command(word: str, command: Command, capsys: Capture) 
 
 
 @pytest.mark.parametrize(("name", "kind", "has"), [("plugins", "model", "embracenet"), ("data", "dataset", "emoji14")])
-def test_listings_are_json_for_programs(name: str, kind: str, has: str, command: Command, capsys: Capture) -> None:
+def test_listings_can_be_json(name: str, kind: str, has: str, command: Command, capsys: Capture) -> None:
     assert command(name, "--json") == 0
     listed = json.loads(capsys.readouterr().out)
     assert all(set(one) == KEYS for one in listed)
@@ -78,17 +79,17 @@ def test_listings_are_json_for_programs(name: str, kind: str, has: str, command:
         ("data", "emoji14", "mmeval data prepare NAME, or mmeval run --dataset NAME"),
     ],
 )
-def test_listings_say_what_to_type_next(name: str, has: str, then: str, command: Command, capsys: Capture) -> None:
+def test_listings_suggest_the_next_command(name: str, has: str, then: str, command: Command, capsys: Capture) -> None:
     assert command(name) == 0
     shown = capsys.readouterr().out
     assert has in shown
     assert shown.endswith(f"Next: {then}\n")
 
 
-def test_a_listing_in_a_pipe_has_a_line_for_each_plugin(
+def test_a_listing_in_a_pipe_has_a_line_per_plugin(
     command: Command, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else `mmeval plugins | grep CLIP` gives halves of sentences."""
+    """With wrapped lines `mmeval plugins | grep CLIP` would print partial sentences."""
     assert command("plugins", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
     monkeypatch.delenv("COLUMNS")
@@ -101,7 +102,7 @@ def test_a_listing_in_a_pipe_has_a_line_for_each_plugin(
         assert one["summary"] in line
 
 
-def test_d7_what_a_plugin_says_of_itself_does_not_act(
+def test_d7_control_characters_of_a_plugins_summary_are_escaped(
     command: Command, capsys: Capture, install: Callable[[str, str, str], None]
 ) -> None:
     install("models", "nasty", '"""\\x1b[2J\\u202egnp.exe [red]x[/] \\x9b."""\n')
@@ -112,7 +113,7 @@ def test_d7_what_a_plugin_says_of_itself_does_not_act(
         assert "\\u202egnp.exe [red]x[/]" in out.replace("\\\\", "\\")
 
 
-def test_d7_what_a_command_of_a_plugin_says_of_itself_does_not_act_in_help(
+def test_d7_control_characters_of_a_commands_summary_are_escaped_in_help(
     command: Command, capsys: Capture, install: Callable[[str, str, str], None]
 ) -> None:
     install("commands", "nasty", '"""\\x1b[2J\\u202egnp [red]x[/]."""\n')
@@ -132,8 +133,10 @@ def test_d7_what_a_command_of_a_plugin_says_of_itself_does_not_act_in_help(
         ["data", "\x1b"],
     ],
 )
-def test_d7_a_word_that_is_not_understood_does_not_act(words: list[str], command: Command, capsys: Capture) -> None:
-    """A command copied from a web page may hold what isn't seen there."""
+def test_d7_control_characters_of_a_wrong_argument_are_escaped(
+    words: list[str], command: Command, capsys: Capture
+) -> None:
+    """A command copied from a web page may contain invisible characters."""
     assert command(*words) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ")
@@ -141,13 +144,13 @@ def test_d7_a_word_that_is_not_understood_does_not_act(words: list[str], command
     assert not re.search("[\x1b\x9b\u202e]", err)
 
 
-def test_a_mistyped_option_is_one_sentence_with_the_help_to_ask(command: Command, capsys: Capture) -> None:
+def test_a_mistyped_command_refers_to_its_help(command: Command, capsys: Capture) -> None:
     assert command("plugins", "chek") == 2
-    said = "No such command 'chek'. Did you mean 'check'? `mmeval plugins --help` explains the command."
-    assert capsys.readouterr().err == f"error: {said}\n"
+    message = "No such command 'chek'. Did you mean 'check'? `mmeval plugins --help` explains the command."
+    assert capsys.readouterr().err == f"error: {message}\n"
 
 
-def test_without_a_command_there_is_help(command: Command, capsys: Capture) -> None:
+def test_help_is_shown_without_a_command(command: Command, capsys: Capture) -> None:
     command()
     out, err = capsys.readouterr()
     assert " bench " in out + err
@@ -164,7 +167,7 @@ def test_a_broken_plugin_does_not_break_the_listing(
     assert listed["embracenet"]["status"] == "ok"
 
 
-def test_a_plugin_is_explained_with_paper_presets_and_every_option(command: Command, capsys: Capture) -> None:
+def test_show_prints_paper_presets_and_every_option(command: Command, capsys: Capture) -> None:
     assert command("plugins", "show", "embracenet") == 0
     shown = " ".join(capsys.readouterr().out.split())
     spec = Manager().model("embracenet")
@@ -175,7 +178,7 @@ def test_a_plugin_is_explained_with_paper_presets_and_every_option(command: Comm
         assert option.help.split(";")[0].split(".")[0][:20] in shown
 
 
-def test_the_options_of_a_plugin_of_one_file_are_explained(command: Command, capsys: Capture, tmp_path: Path) -> None:
+def test_show_prints_the_options_of_a_one_file_plugin(command: Command, capsys: Capture, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(ONE_FILE)
     assert command("plugins", "show", path) == 0
@@ -185,10 +188,10 @@ def test_the_options_of_a_plugin_of_one_file_are_explained(command: Command, cap
     assert "Layers." in shown
 
 
-def test_a_command_of_a_plugin_is_loaded_only_when_it_is_called(
+def test_a_plugins_command_is_loaded_only_when_it_is_called(
     command: Command, capsys: Capture, install: Callable[[str, str, str], None]
 ) -> None:
-    """One slow plugin must not make every command slow."""
+    """A slow plugin must not slow down other commands."""
     install("commands", "greet", GREET)
     assert command("plugins", "--json") == 0
     assert "greet" in {one["name"] for one in json.loads(capsys.readouterr().out)}
@@ -211,7 +214,7 @@ def test_a_broken_command_of_a_plugin_is_one_sentence(
 def test_help_lists_a_broken_command_without_importing_it(
     command: Command, capsys: Capture, install: Callable[[str, str, str], None]
 ) -> None:
-    """One broken plugin must not take help away."""
+    """A broken plugin must not break the help."""
     install("commands", "broken", '"""Does nothing well."""\nraise RuntimeError("no")\n')
     assert command("--help") == 0
     assert "Does nothing well." in capsys.readouterr().out

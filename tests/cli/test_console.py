@@ -1,4 +1,4 @@
-"""Notes and bars: where they go, and that what has a bar of its own can silence those within."""
+"""Notes and progress bars: their stream, and how a caller silences them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def talk() -> None:
         advance(2, last="green")
 
 
-def test_all_that_is_no_result_goes_to_standard_error(capsys: Capture) -> None:
-    """So that `mmeval plugins --json | jq` works; in a log, a closing line takes the bar's place."""
+def test_notes_and_bars_go_to_standard_error(capsys: Capture) -> None:
+    """So that `mmeval plugins --json | jq` works; without a terminal a closing line replaces the bar."""
     talk()
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch(r"a note \[sic\]\nCounting: 2 frogs in \d+\.\d s, last green\n", err)
 
 
-def test_within_quiet_nothing_is_said(capsys: Capture) -> None:
-    """Twenty trainings within one bar would bury it."""
+def test_quiet_suppresses_notes_and_bars(capsys: Capture) -> None:
+    """The bar of a benchmark would be lost among those of its runs."""
     with quiet():
         talk()
         with quiet():
@@ -39,15 +39,15 @@ def test_within_quiet_nothing_is_said(capsys: Capture) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_around_quiet_still_says_how_it_ended(capsys: Capture) -> None:
+def test_a_bar_around_quiet_prints_its_closing_line(capsys: Capture) -> None:
     with progress("Checking", 1, "checks") as advance, quiet():
         talk()
         advance(1)
     assert re.fullmatch(r"Checking: 1 checks in \d+\.\d s\n", capsys.readouterr().err)
 
 
-def test_after_quiet_notes_are_heard_again(capsys: Capture) -> None:
-    """Also after an error within it: what failed must not leave the rest of the process mute."""
+def test_notes_are_printed_again_after_quiet(capsys: Capture) -> None:
+    """Also if the block raises an error."""
     with pytest.raises(ZeroDivisionError), quiet():
         _ = 1 / 0
     note("back")
@@ -58,10 +58,10 @@ LONG = "st:sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2 " * 9
 
 
 @pytest.mark.parametrize("columns", [None, "40"])
-def test_nothing_is_wrapped_where_there_is_no_terminal(
+def test_lines_are_not_wrapped_without_a_terminal(
     columns: str | None, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`mmeval ... | grep` must find an encoder by its name, in a table, too."""
+    """`mmeval ... | grep` must find an encoder's name in a table."""
     from rich.table import Table
 
     monkeypatch.delenv("COLUMNS", raising=False)
@@ -76,7 +76,7 @@ def test_nothing_is_wrapped_where_there_is_no_terminal(
     assert err == f"{LONG.strip()}\n"
 
 
-def test_a_terminal_is_as_wide_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_width_of_a_terminal_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:
@@ -86,7 +86,7 @@ def test_a_terminal_is_as_wide_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_character_that_the_encoding_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """D6: marks keep their meaning, letters their number; without this, the end of a run is a UnicodeEncodeError."""
+    """D6: without it, a run would end in a UnicodeEncodeError."""
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
     monkeypatch.setattr(sys, "stderr", io.StringIO())

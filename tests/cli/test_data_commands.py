@@ -1,4 +1,4 @@
-"""`mmeval data`: prepare, verify, stats, show and card, as they are typed."""
+"""The commands `mmeval data prepare`, `verify`, `stats`, `show` and `card`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SLOW = """
 import os, time
 from pathlib import Path
 import mmeval
-from tests.data.test_images import Given as Images
+from tests.data.prepare.test_images import Given as Images
 
 
 class Given(Images):
@@ -42,7 +42,7 @@ def wait(number):
 
 @mmeval.hookimpl
 def register_datasets(register):
-    register(mmeval.DatasetSpec("slow", "slow", None, lambda: Given(5, wait)))
+    register(mmeval.DatasetSpec(name="slow", summary="slow", card=None, source=lambda: Given(5, wait)))
 """
 
 
@@ -55,7 +55,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def output(command: Command, capsys: Capture) -> Callable[..., str]:
-    """Calls the command line, which must go well; returns what is on standard output."""
+    """Return a function that runs a command, which must succeed, and returns its standard output."""
 
     def call(*words: object, status: int = 0) -> str:
         capsys.readouterr()
@@ -67,7 +67,7 @@ def output(command: Command, capsys: Capture) -> Callable[..., str]:
 
 @pytest.fixture
 def refused(command: Command, capsys: Capture) -> Callable[..., str]:
-    """Calls the command line, which must refuse; returns the one sentence, the last line."""
+    """Return a function that runs a command, which must fail, and returns the error message."""
 
     def call(*words: object) -> str:
         capsys.readouterr()
@@ -96,55 +96,58 @@ def test_a_data_set_is_prepared_from_its_files_and_found_by_name(fresh: Path, ou
     assert output("prepare", "food101").startswith("food101-mismatched is ready: ")
 
 
-def test_what_is_allow_mismatch_is_refused_with_what_differs(fresh: Path, refused: Output) -> None:
+def test_data_that_differs_from_its_card_is_refused(fresh: Path, refused: Output) -> None:
     source = food.write(fresh / "food", train=60, test=30)
     assert refused("prepare", "food101", "--source", source) == (
-        "food101 is not as its data card says (food101.md): examples in test: the card says 22716, the data has 30; "
+        "food101 differs from its data card (food101.md): examples in test: the card says 22716, the data has 30; "
         "examples in train+validation: the card says 67988, the data has 60; images: the card says 90704, the data "
-        "has 88. --allow-mismatch takes it nevertheless, and says so wherever it is scored."
+        "has 88. --allow-mismatch accepts it, and marks every score of it."
     )
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["stats", "emoji41"], 'No data set is named "emoji41". Did you mean "emoji14"? `mmeval data` lists all.'),
         (["verify", "food101", "--source", "nowhere"], "--source nowhere: there is no such file or folder."),
-        (["stats", "emoji14", "--source", "x"], "--source x: emoji14 is made of packages; leave --source out."),
+        (
+            ["stats", "emoji14", "--source", "x"],
+            "--source x: emoji14 is generated from installed packages; leave --source out.",
+        ),
         (
             ["show", "food101:big"],
             'food101 has no variant "big"; its variants are title, title-masked, mmbt, mmbt-title-masked.',
         ),
         (
             ["prepare", "emoji14", "--columns", "text=a"],
-            "--columns text=a: only a table has it; write --dataset table:PATH.",
+            "--columns text=a: only tables have this option; write --dataset table:PATH.",
         ),
         (
             ["prepare", "emoji14", "--save", "x.toml"],
             "--save x.toml: emoji14 has a name already; only a table can be saved.",
         ),
         (["prepare", "table:nowhere.csv"], None),
-        (["card", "colours", "--of-the-data", "--language", "de"], None),
+        (["card", "colours", "--generate", "--language", "de"], None),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_sentence(words: list[str], said: str | None, fresh: Path, refused: Output) -> None:
+def test_a_mistake_is_one_sentence(words: list[str], message: str | None, fresh: Path, refused: Output) -> None:
     found = refused(*words)
-    assert said is None or found == said
+    assert message is None or found == message
     assert not (fresh / "home" / "stores").exists()
 
 
-def test_files_that_nobody_named_come_with_where_to_get_them(fresh: Path, refused: Output) -> None:
-    said = refused("stats", "fashion-product-images")
-    assert said.startswith(
+def test_without_files_the_message_says_where_to_get_them(fresh: Path, refused: Output) -> None:
+    message = refused("stats", "fashion-product-images")
+    assert message.startswith(
         "fashion-product-images is not prepared on this machine. Its two Parquet files (271 MB) are in"
     )
-    assert "`mmeval data prepare fashion-product-images --source FOLDER`" in said
+    assert "`mmeval data prepare fashion-product-images --source FOLDER`" in message
 
 
 @pytest.fixture
 def clothes(fresh: Path, output: Output) -> Path:
-    """Fashion Product Images, prepared from a small archive with every trap."""
+    """Fashion Product Images, prepared from a small archive with all known defects."""
     source = fashion_products.write(fresh / "clothes", rows=60)
     output("prepare", "fashion-product-images", "--source", source, "--allow-mismatch")
     return fresh
@@ -153,13 +156,14 @@ def clothes(fresh: Path, output: Output) -> Path:
 NAME = "fashion-product-images"
 
 
-def test_verify_says_what_is_good_and_what_is_not(clothes: Path, output: Output, capsys: Capture) -> None:
-    """Its exit status is for scripts."""
+def test_verify_lists_what_matches_and_what_does_not(clothes: Path, output: Output, capsys: Capture) -> None:
+    """The exit status tells scripts the result."""
     lines = output("verify", NAME).splitlines()
     assert lines[0].startswith(f"{NAME}-mismatched in {clothes / 'home' / 'stores' / NAME}")
-    assert lines[1] == "✓ whole: 3 files are as they were written"
+    assert lines[1] == "✓ intact: the content of 3 files is unchanged"
     assert (
-        "! examples in train+validation+test: the card says 44072, the data has 68 (taken as not the release)" in lines
+        "! examples in train+validation+test: the card says 44072, the data has 68 (accepted with --allow-mismatch)"
+        in lines
     )
     assert lines[-1].startswith("! 2 rows were rejected: ")
     (shard,) = (clothes / "home" / "stores" / NAME / "pictures").glob("*/images-00000.arrow")
@@ -172,17 +176,17 @@ def test_verify_says_what_is_good_and_what_is_not(clothes: Path, output: Output,
     assert (found["verdict"], found["text"]) == ("bad", line.removeprefix("✗ "))
 
 
-def test_verify_of_released_data_that_is_not_as_its_card_says_fails(
+def test_verify_fails_for_released_data_that_differs_from_its_card(
     installed: None, fresh: Path, output: Output
 ) -> None:
-    """The card was mended after the data was prepared: its scores are of other data than what the card describes."""
-    assert "✓ as its card says (colours.md)" in output("verify", "colours")
+    """As when the card is corrected after the data was prepared."""
+    assert "✓ agrees with its card (colours.md)" in output("verify", "colours")
     card = fresh / "colours.md"
     card.write_text(card.read_text().replace("images: 44", "images: 45"))
     assert "✗ images: the card says 45, the data has 44\n" in output("verify", "colours", status=1)
 
 
-def test_stats_count_as_by_hand(installed: None, fresh: Path, output: Output) -> None:
+def test_stats_are_equal_to_counts_by_hand(installed: None, fresh: Path, output: Output) -> None:
     found = json.loads(output("stats", "colours", "--json"))
     assert (found["examples"], found["images"], found["splits"]) == (132, 44, ["train", "validation", "test"])
     assert [one["language"] for one in found["languages"]] == ["de", "en", "ja"]
@@ -196,7 +200,7 @@ def test_stats_count_as_by_hand(installed: None, fresh: Path, output: Output) ->
 
 
 def test_stats_fit_a_terminal_of_eighty_columns(installed: None, fresh: Path) -> None:
-    """No column name is cut."""
+    """Column names are not cut."""
     call = [*MMEVAL, "data", "stats", "colours"]
     ran = subprocess.run(call, capture_output=True, text=True, env=os.environ | {"COLUMNS": "80"}, check=True)
     lines = ran.stdout.splitlines()
@@ -205,25 +209,25 @@ def test_stats_fit_a_terminal_of_eighty_columns(installed: None, fresh: Path) ->
     assert "…" not in ran.stdout
 
 
-def test_stats_say_how_to_see_what_was_rejected(clothes: Path, output: Output) -> None:
-    """With the name that can be typed, which the Store's name may not be."""
-    assert output("stats", NAME).endswith(f"2 rows were rejected: `mmeval data show {NAME} --rejected`\n")
+def test_stats_name_the_command_that_shows_rejected_rows(clothes: Path, output: Output) -> None:
+    """With the name that the user typed, which may differ from the Store's name."""
+    assert output("stats", NAME).endswith(f"2 rows were rejected: `mmeval data show {NAME} --rejected` lists them.\n")
     shown = output("show", NAME, "--rejected")
     assert "50009: the image has no bytes" in shown
     assert "has the id of train-00000-of-00002" in shown
-    assert shown.splitlines()[-1].startswith("2 of 2; all in ")
+    assert shown.splitlines()[-1].startswith("2 of 2 rejected rows; all are in ")
     rows = json.loads(output("show", NAME, "--rejected", "--json", "-n", "1"))
     assert [row["id"] for row in rows] == ["1163"]
 
 
-def test_examples_are_shown_here_and_on_a_page(installed: None, fresh: Path, output: Output) -> None:
+def test_examples_are_shown_in_the_terminal_and_on_a_page(installed: None, fresh: Path, output: Output) -> None:
     shown = output("show", "colours", "-n", "3", "--split", "test", "--only", "ja", "--label", "green")
     header, *rows, last = shown.splitlines()
-    assert header.split() == ["id", "lang", "split", "text", "labels", "what", "else", "is", "known"]
+    assert header.split() == ["id", "lang", "split", "text", "labels", "other", "values"]
     assert len(rows) == 3
     assert all("緑の" in row and "green" in row and "number: " in row for row in rows)
     page = fresh / "home" / "pages" / "colours.html"
-    assert last == f"With their images: {page}"
+    assert last == f"Page with the images: {page}"
     assert page.read_text(encoding="utf-8").count("data:image/png;base64,") == 3
     output("show", "colours", "--page", fresh / "mine.html", "--seed", "1")
     assert (fresh / "mine.html").is_file()
@@ -233,12 +237,12 @@ def test_examples_are_shown_here_and_on_a_page(installed: None, fresh: Path, out
     ] * 2
 
 
-def test_nothing_rejected_is_said(installed: None, fresh: Path, output: Output) -> None:
+def test_no_rejected_rows_are_reported(installed: None, fresh: Path, output: Output) -> None:
     assert output("show", "colours", "--rejected") == "No row was rejected.\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--only", "fr"], "--only fr: colours has de, en, ja."),
         (["--label", "mauve"], '--label: no task of colours has the class "mauve"; `mmeval data card` lists them.'),
@@ -246,20 +250,20 @@ def test_nothing_rejected_is_said(installed: None, fresh: Path, output: Output) 
         (["--word", "xyz"], "No example of colours matches."),
     ],
 )
-def test_what_there_is_none_of_is_said(
-    words: list[str], said: str, installed: None, fresh: Path, refused: Output
+def test_a_value_without_examples_is_refused(
+    words: list[str], message: str, installed: None, fresh: Path, refused: Output
 ) -> None:
-    assert refused("show", "colours", *words) == said
+    assert refused("show", "colours", *words) == message
 
 
-def test_a_card_is_shown_as_it_is_shipped_or_made_of_the_data(
+def test_a_card_is_the_published_or_a_generated_one(
     installed: None, fresh: Path, output: Output, capsys: Capture
 ) -> None:
-    """The shipped one needs no data."""
+    """The published card needs no prepared data."""
     assert output("card", "glami1m").rstrip("\n") == (cards_folder() / "glami1m.md").read_text("utf-8").rstrip("\n")
     assert not (fresh / "home").exists()
     path = fresh / "made" / "card.md"
-    assert output("card", "colours", "--of-the-data", "--output", path) == f"Wrote {path}\n"
+    assert output("card", "colours", "--generate", "--output", path) == f"Wrote {path}\n"
     card = read_card(path)
     assert (card.name, card.images, card.licence) == ("colours", 44, "cc0-1.0")
     assert "squares" in card.body
@@ -281,10 +285,10 @@ def test_named_tables_are_listed_and_nothing_heavy_is_loaded(fresh: Path) -> Non
     assert ran.stderr == "[]\n"
 
 
-def test_ctrl_c_says_that_what_is_prepared_is_kept(
+def test_ctrl_c_keeps_the_prepared_images(
     install: Callable[[str, str, str], None], fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the same command goes on."""
+    """The same command resumes."""
     install("datasets", "slow", SLOW)
     root = Path(__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", f"{os.environ['PYTHONPATH']}{os.pathsep}{root}")
@@ -297,14 +301,14 @@ def test_ctrl_c_says_that_what_is_prepared_is_kept(
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err == "error: Stopped. What is prepared is kept; repeat the command to go on.\n"
+    assert err == "error: Stopped; the images prepared so far are kept. Repeat the command to resume.\n"
     again = subprocess.run(call, capture_output=True, text=True, check=True)
     assert again.stdout.startswith("slow is ready: 1 examples in 1 language, ")
 
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="there is no mount")
-def test_a_full_disk_is_said_and_with_room_it_goes_on(fresh: Path, command: Command, capsys: Capture) -> None:
-    """On a real disk that is full, a small one in memory."""
+def test_a_full_disk_is_reported_and_preparation_resumes_later(fresh: Path, command: Command, capsys: Capture) -> None:
+    """On a small file system in memory that is really full."""
     disk = fresh / "home"
     disk.mkdir()
     call = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
@@ -314,9 +318,9 @@ def test_a_full_disk_is_said_and_with_room_it_goes_on(fresh: Path, command: Comm
         source = food.write(fresh / "food", train=240, test=60)
         words = ("data", "prepare", "food101", "--source", source, "--allow-mismatch")
         assert command(*words) == 1
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert said.startswith("error: The disk is full (")
-        assert said.endswith("). Make room, then repeat the command; what is whole is kept.")
+        message = capsys.readouterr().err.splitlines()[-1]
+        assert message.startswith("error: The disk is full (")
+        assert message.endswith("). Free some space, then repeat the command; complete files are kept.")
         assert not list(disk.rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         assert command(*words) == 0

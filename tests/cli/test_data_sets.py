@@ -1,4 +1,4 @@
-"""Each data set, from its archive in the published format to a report, by the commands that the documentation shows."""
+"""Each data set from its archive to a report, with the documented commands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAST = [
 
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder in which nothing is known, and a working folder."""
+    """An empty cache folder and an empty working folder."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -42,7 +42,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_from_the_archive_to_the_report(
     name: str, command: Command, fresh: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The path that everybody goes; each command but the first knows the data set by its name alone."""
+    """Only the first command names the archive; the others name the data set."""
     (fresh / "given").mkdir()
     source = WRITERS[name](fresh / "given")
     assert command("data", "prepare", name, "--source", source, "--allow-mismatch") == 0
@@ -69,10 +69,10 @@ def test_from_the_archive_to_the_report(
     assert "is not the published data" in folder.report_path.read_text(encoding="utf-8")
 
 
-def test_who_labelled_a_row_reaches_a_model_only_where_the_user_says_so(
+def test_the_label_source_reaches_a_model_only_on_request(
     command: Command, fresh: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An input that no real use has must not slip into anybody's scores, and must be said where it does."""
+    """An input that no real use has must be used only on request, and reported."""
     (fresh / "given").mkdir()
     source = glami.write(fresh / "given")
     assert command("data", "prepare", "glami1m", "--source", source, "--allow-mismatch") == 0
@@ -86,8 +86,8 @@ def test_who_labelled_a_row_reaches_a_model_only_where_the_user_says_so(
     ]
     assert inputs[0] == {}
     assert "unknown" in inputs[1]["label_source"]
-    said = "shows models label_source, in testing too: "
-    assert said in paper.report_path.read_text(encoding="utf-8")
-    assert said in paper.readme_file.read_text(encoding="utf-8")
-    assert said in capsys.readouterr().out
-    assert said not in plain.report_path.read_text(encoding="utf-8")
+    message = "see label_source, also in testing: "
+    assert message in paper.report_path.read_text(encoding="utf-8")
+    assert message in paper.readme_file.read_text(encoding="utf-8")
+    assert message in capsys.readouterr().out
+    assert message not in plain.report_path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The commands on a table of one's own: each works at once, and a run says how to do it again."""
+"""The commands on a table of the user's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS = {"red": (200, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 200)}
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A shop's export, in the folder that commands are typed in."""
+    """A shop's export in the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     with Path("shop.csv").open("w", newline="", encoding="utf-8") as file:
@@ -42,17 +42,17 @@ def test_a_table_is_prepared_shown_counted_and_checked(table: str, command: Comm
     assert command("data", "prepare", table, *options) == 0
     out, err = capsys.readouterr()
     assert out.startswith("shop is ready: 178 examples in 2 languages, 89 images.")
-    assert f"Next: mmeval run --dataset table:shop.csv --columns {COLUMNS}, or this again with --save" in out
-    assert "shop.csv is separated by semicolons, as its header line is\n" in err
+    assert f"Next: mmeval run --dataset table:shop.csv --columns {COLUMNS}, or repeat this command with --save" in out
+    assert "shop.csv is separated by semicolons, like its header line\n" in err
     assert "Rejected: 2 rows" in err
     assert command("data", "stats", table, *options, "--json") == 0
     assert json.loads(capsys.readouterr().out)["examples"] == 178
     assert command("data", "show", table, *options, "-n", "5", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 5
     assert command("data", "show", table, *options, "--rejected") == 0
-    assert "the image's file 7.png is not there" in capsys.readouterr().out
+    assert "the image's file 7.png is missing" in capsys.readouterr().out
     assert command("data", "verify", table, *options) == 0
-    assert "whole: 3 files are as they were written" in capsys.readouterr().out
+    assert "intact: the content of 3 files is unchanged" in capsys.readouterr().out
     assert command("data", "card", table, *options) == 0
     assert "Farbe: [blue, green, red]" in capsys.readouterr().out
 
@@ -67,13 +67,13 @@ def test_a_saved_table_is_listed_and_has_a_name(table: str, command: Command, ca
 def test_a_mistake_is_one_sentence(table: str, command: Command, capsys: Capture) -> None:
     assert command("data", "prepare", table) == 2
     assert capsys.readouterr().err == (
-        "error: shop.csv: which columns hold texts or images and the class? Say it: "
+        "error: shop.csv: which columns hold texts or images and the class? Name them: "
         "--columns text=NAME,image=NAME,label=NAME. Its columns are Artikel, Foto, Titel, Sprache, Farbe.\n"
     )
 
 
-def test_a_run_on_a_table_says_the_command_that_does_it_again(table: str, command: Command, capsys: Capture) -> None:
-    """Else a result on one's own data can't be repeated."""
+def test_a_run_on_a_table_records_the_command_that_repeats_it(table: str, command: Command, capsys: Capture) -> None:
+    """Otherwise the result couldn't be reproduced."""
     words = ["--dataset", table, "--columns", COLUMNS, "--set", "recipe.epochs=1", "--limit", "20"]
     assert command("run", "--plugin", "embracenet", "--preset", "tiny", *words, "--output", "one") == 0
     record = json.loads(Path("one/run.json").read_text())
@@ -86,10 +86,10 @@ def test_a_run_on_a_table_says_the_command_that_does_it_again(table: str, comman
     assert second["plan"]["signature"] == record["plan"]["signature"]
 
 
-def test_a_run_says_before_and_after_what_its_data_lacks(
+def test_a_run_reports_defects_of_its_data_before_and_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, capsys: Capture
 ) -> None:
-    """Languages and rows that vanish are named on the screen, in run.json, in the README and in the report."""
+    """Omitted languages and rows are named in the terminal, run.json, the README and the report."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     languages = ("de", "cz", "de")
     rows = [

@@ -1,4 +1,4 @@
-"""What the operating system refuses is one sentence with the path and the remedy, never a traceback (D6)."""
+"""Errors of the operating system print one sentence with path and remedy, without a traceback (D6)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmeval.home import home
-from mmeval.system_errors import REASONS, trouble
+from mmeval.system_errors import REASONS, system_error_message
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -42,20 +42,21 @@ class Even:
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec("even", "s", mmeval.ModelConfig, Even, "1", ("text",), "none", "MIT", {"tiny": {}}))
+    register(mmeval.ModelSpec(name="even", summary="s", config=mmeval.ModelConfig, build=Even,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
 '''
 
 
 @pytest.fixture
 def words(tmp_path: Path, installed: None) -> list[object]:
-    """A run of half a second into the folder ``run``."""
+    """Return a function that makes a short run in the folder ``run``."""
     (tmp_path / "even.py").write_text(EVEN, encoding="utf-8")
     return ["run", "--plugin", tmp_path / "even.py", "--dataset", "colours", "--output", tmp_path / "run"]
 
 
 @pytest.fixture
 def read_only() -> Iterator[Callable[[Path], None]]:
-    """Makes a folder read-only: by its mode, or for the superuser, whom no mode stops, by a mount."""
+    """Return a function that makes a folder read-only: by its mode, or by a mount for the superuser."""
     changed: list[Path] = []
 
     def make(folder: Path) -> None:
@@ -77,14 +78,14 @@ def read_only() -> Iterator[Callable[[Path], None]]:
 
 
 def sentence(capsys: Capture) -> str:
-    """The one sentence on standard error, the bars aside."""
+    """Return the error message, without the progress bars."""
     err = capsys.readouterr().err
     assert "Traceback" not in err
     return err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("subcommand", ["score", "report"])
-def test_d6_a_run_folder_that_is_read_only_is_said_so(
+def test_d6_a_read_only_run_folder_is_reported(
     subcommand: str,
     words: list[object],
     command: Command,
@@ -92,18 +93,18 @@ def test_d6_a_run_folder_that_is_read_only_is_said_so(
     read_only: Callable[[Path], None],
     tmp_path: Path,
 ) -> None:
-    """That of a colleague, or of a mounted archive."""
+    """As with a colleague's folder or a mounted archive."""
     assert command(*words) == 0
     read_only(tmp_path / "run")
     capsys.readouterr()
     assert command(subcommand, tmp_path / "run") == 1
     file = "scores.parquet" if subcommand == "score" else "report.html"
-    said = sentence(capsys)
-    assert said.startswith(f"error: {tmp_path / 'run' / file} can't be written: ")
-    assert said.endswith("; change that, or work on a copy that you may write.")
+    message = sentence(capsys)
+    assert message.startswith(f"error: {tmp_path / 'run' / file} can't be written: ")
+    assert message.endswith("; make it writable, or use a copy that you may write.")
 
 
-def test_d6_a_read_only_home_is_said_so_and_hinders_no_score(
+def test_d6_a_read_only_home_is_reported_and_scoring_works(
     words: list[object],
     command: Command,
     capsys: Capture,
@@ -119,27 +120,27 @@ def test_d6_a_read_only_home_is_said_so_and_hinders_no_score(
         assert command(subcommand, tmp_path / "run") == 0
     capsys.readouterr()
     assert command(*words[:-1], tmp_path / "other") == 1
-    said = sentence(capsys)
-    assert said.startswith(f"error: {home()}")
-    assert said.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {home()}).")
+    message = sentence(capsys)
+    assert message.startswith(f"error: {home()}")
+    assert message.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {home()}).")
 
 
-def test_d6_a_home_that_is_a_file_is_said_so(
+def test_d6_a_home_that_is_a_file_is_reported(
     words: list[object], command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (file := tmp_path / "home").write_text("mine")
     monkeypatch.setenv("MMEVAL_HOME", str(file))
     for asked in (words, ["data", "prepare", "colours"], ["data", "stats", "colours"]):
         assert command(*asked) == 1
-        said = sentence(capsys)
-        assert "a file stands where a folder is needed" in said
-        assert said.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {file}).")
+        message = sentence(capsys)
+        assert "a file is in the place of a folder" in message
+        assert message.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {file}).")
     assert file.read_text() == "mine"
     assert command("data") == command("plugins") == 0
 
 
 @pytest.mark.parametrize("way", ["chattr", "simulated"])
-def test_d6_a_report_that_is_protected_is_said_so(
+def test_d6_a_write_protected_report_is_reported(
     way: str, words: list[object], command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert command(*words) == 0
@@ -164,7 +165,8 @@ def test_d6_a_report_that_is_protected_is_said_so(
         if way == "chattr":
             subprocess.run(["chattr", "-i", str(report)], check=True)
     assert sentence(capsys) == (
-        f"error: {report} can't be written: the system protects it; change that, or work on a copy that you may write."
+        f"error: {report} can't be written: the operation is not permitted; "
+        "make it writable, or use a copy that you may write."
     )
     assert not list((tmp_path / "run").glob(".*"))
 
@@ -173,22 +175,22 @@ def test_d6_a_report_that_is_protected_is_said_so(
     ("output", "why"),
     [("x" * 300, "the name is too long for the file system"), ("even.py/run", "Not a directory")],
 )
-def test_d6_an_output_that_cannot_be_is_said_so(
+def test_d6_an_impossible_output_folder_is_reported(
     output: str, why: str, words: list[object], command: Command, capsys: Capture, tmp_path: Path
 ) -> None:
     assert command(*words[:-1], tmp_path / output) in (1, 2)
-    said = sentence(capsys)
-    assert str(tmp_path / output) in said
-    assert why in said
+    message = sentence(capsys)
+    assert str(tmp_path / output) in message
+    assert why in message
 
 
 @pytest.mark.parametrize("where", ["--set=text_encoder=", "--plugin=", "--output=", "--dataset=table:"])
-def test_d6_a_word_that_is_no_text_is_refused(where: str, command: Command, capsys: Capture) -> None:
-    """It would go into run.json, which is UTF-8, hours later."""
+def test_d6_an_argument_that_is_not_valid_text_is_refused(where: str, command: Command, capsys: Capture) -> None:
+    """The argument would be written into run.json, which is UTF-8, perhaps hours later."""
     assert command("run", f"{where}\udcff\udcfe") == 2
     assert capsys.readouterr().err == (
-        f'error: "{where}\\udcff\\udcfe" is no text in the encoding of this system ({sys.getfilesystemencoding()}); '
-        "write it in that encoding, or set PYTHONUTF8=1 if it is UTF-8.\n"
+        f'error: "{where}\\udcff\\udcfe" is not valid text in the encoding of this system '
+        f"({sys.getfilesystemencoding()}); write it in that encoding, or set PYTHONUTF8=1 if it is UTF-8.\n"
     )
 
 
@@ -199,13 +201,13 @@ ASCII = [
 
 
 @pytest.mark.parametrize("settings", ASCII, ids=["io", "locale"])
-def test_d6_an_ascii_terminal_gets_what_it_can_show(
+def test_d6_an_ascii_terminal_gets_substitutes(
     settings: dict[str, str], words: list[object], command: Command, tmp_path: Path
 ) -> None:
-    """The training was done, and the last line of the run was a traceback."""
+    """Otherwise a run would end in a traceback after its training."""
     assert command(*words) == 0
     environment = {**os.environ, "PYTHONIOENCODING": "", **settings}
-    # Of two processes, because each imports torch.
+    # Two processes only, because each imports torch.
     for asked in (["report", str(tmp_path / "run")], ["plugins", "--json"]):
         call = [sys.executable, "-c", MAIN, *asked]
         done = subprocess.run(call, capture_output=True, check=False, env=environment)
@@ -218,20 +220,22 @@ def test_d6_an_ascii_terminal_gets_what_it_can_show(
 def test_d6_each_reason_has_its_remedy(tmp_path: Path) -> None:
     for number, (why, remedy) in REASONS.items():
         error = OSError(number, os.strerror(number), str(tmp_path / "x"))
-        assert trouble(error) == f"{tmp_path / 'x'} can't be used: {why}; {remedy}."
+        assert system_error_message(error) == f"{tmp_path / 'x'} can't be used: {why}; {remedy}."
     other = OSError(errno.ELOOP, "Too many levels of symbolic links", os.fsencode(tmp_path / "x"))
-    assert trouble(other) == (
-        f"{tmp_path / 'x'} can't be used: too many levels of symbolic links; mend that, then repeat the command."
+    assert system_error_message(other) == (
+        f"{tmp_path / 'x'} can't be used: too many levels of symbolic links; fix the cause, then repeat the command."
     )
 
 
-def test_d6_a_temporary_is_called_by_the_name_that_people_know(tmp_path: Path) -> None:
+def test_d6_the_message_names_the_final_file_not_the_temporary_one(tmp_path: Path) -> None:
     for suffix in (".partial", ".partial.lock"):
         error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / f".run.json.0a1b2c3d{suffix}"))
-        assert str(trouble(error)).startswith(f"{tmp_path / 'run.json'} can't be written: permission denied; ")
+        assert str(system_error_message(error)).startswith(
+            f"{tmp_path / 'run.json'} can't be written: permission denied; "
+        )
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), ConnectionError(111, "refused"), OSError(9, "x", 3)])
 def test_d6_a_defect_of_the_program_keeps_its_traceback(error: Exception) -> None:
-    """What names no path is nothing that a user can mend."""
-    assert trouble(error) is None
+    """A user can't repair an error without a path."""
+    assert system_error_message(error) is None

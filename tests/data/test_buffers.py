@@ -1,4 +1,4 @@
-"""Memory is used again only when nobody looks at it: else a model would see the images of another batch."""
+"""Buffers are reused only when no tensor refers to them, so that batches never mix."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from mmeval.data.buffers import Buffers
 
 
-def test_memory_that_nobody_holds_is_used_again() -> None:
+def test_free_memory_is_reused() -> None:
     buffers = Buffers()
     first = buffers.take(4, 3)
-    place = first.data_ptr()
+    address = first.data_ptr()
     del first
-    assert buffers.take(2, 6).data_ptr() == place
-    assert buffers.take(4, 3).data_ptr() == place, "freed again"
+    assert buffers.take(2, 6).data_ptr() == address
+    assert buffers.take(4, 3).data_ptr() == address, "freed again"
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60))
-def test_what_is_held_keeps_its_content(steps: list[tuple[int, bool]]) -> None:
-    """Whatever is held of a tensor: itself, a view, what NumPy makes of it, a batch on the same device."""
+def test_memory_in_use_keeps_its_content(steps: list[tuple[int, bool]]) -> None:
+    """Whether the tensor itself is in use, a view, a NumPy array, or a copy on the same device."""
     buffers, held = Buffers(), []
     views = (
         lambda t: t,

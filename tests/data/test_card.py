@@ -1,4 +1,4 @@
-"""Data cards: read with clear complaints, and held against the data field by field."""
+"""Data cards: reading, clear errors, and comparison with the data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mmeval.data.card import LARGEST, cards_folder, read_card
+from mmeval.data.card import MAX_BYTES, cards_folder, read_card
 from mmeval.data.differences import differences
 from mmeval.data.store import Store
 from mmeval.errors import DataError
@@ -35,45 +35,60 @@ def test_a_card_is_read(tmp_path: Path) -> None:
     assert card.body == "\n# Title\n---\nmore\n"
 
 
+def test_a_card_may_have_a_byte_order_mark_windows_line_ends_and_one_language(tmp_path: Path) -> None:
+    """As the Hub reads cards."""
+    path = tmp_path / "card.md"
+    text = f"---\n{HEADER}---\nProse.\n".replace("language: [en]", "language: en").replace("\n", "\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    card = read_card(path)
+    assert (card.name, card.languages, card.body) == ("n", ("en",), "Prose.\r\n")
+
+
+def test_a_header_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    path.write_text("---\n- a\n---\n", encoding="utf-8")
+    assert complaint(path) == f"{path}: the YAML header is not valid: repo card metadata block should be a dict."
+
+
 @pytest.mark.parametrize("header", ["a: &a [*a]\n", "x: " + "[" * 3000, "x: " + "y" * 200_000])
-def test_a_header_that_is_a_bomb_is_refused_in_one_sentence(header: str, tmp_path: Path) -> None:
-    """D9: 35 s and 621 MB, or a RecursionError."""
+def test_a_header_that_is_a_yaml_bomb_is_refused(header: str, tmp_path: Path) -> None:
+    """D9: it took 35 s and 621 MB, or raised a RecursionError."""
     path = tmp_path / "card.md"
     path.write_text(f"---\n{HEADER}{header}\n---\n", encoding="utf-8")
-    said = complaint(path)
-    assert said.startswith(f"{path}: the YAML header can't be read: ")
-    assert len(said.splitlines()) == 1
-    assert len(said) < 400
+    message = complaint(path)
+    assert message.startswith(f"{path}: the YAML header can't be read: ")
+    assert len(message.splitlines()) == 1
+    assert len(message) < 400
 
 
-def test_a_card_that_is_no_card_by_its_size_is_refused(tmp_path: Path) -> None:
+def test_a_card_that_is_too_large_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "card.md"
-    path.write_text(f"---\n{HEADER}---\n" + "x" * LARGEST)
-    assert complaint(path) == f"{path} is larger than {LARGEST:,} bytes; a data card is not."
+    path.write_text(f"---\n{HEADER}---\n" + "x" * MAX_BYTES)
+    assert complaint(path) == f"{path} is larger than {MAX_BYTES:,} bytes; no data card is."
 
 
-def test_a_missing_card_is_named(tmp_path: Path) -> None:
+def test_a_missing_card_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "card.md"
     assert complaint(path) == f"There is no data card at {path}."
 
 
 @pytest.mark.parametrize("text", ["", "# Title\n", f"---\n{HEADER}", f"{HEADER}---\n"])
-def test_a_card_without_a_header_says_how_one_begins(tmp_path: Path, text: str) -> None:
+def test_a_card_without_a_header_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "card.md"
     path.write_text(text, encoding="utf-8")
     assert complaint(path) == f"{path}: a data card begins with a YAML header between two lines of ---."
 
 
-def test_a_header_that_is_not_yaml_says_where(tmp_path: Path) -> None:
+def test_invalid_yaml_is_reported_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "card.md"
     path.write_text("---\nlanguage: [en\n---\n", encoding="utf-8")
-    said = complaint(path)
-    assert said.startswith(f"{path}: the YAML header can't be read: while parsing a flow sequence")
-    assert "line 1, column 11" in said
+    message = complaint(path)
+    assert message.startswith(f"{path}: the YAML header can't be read: while parsing a flow sequence")
+    assert "line 1, column 11" in message
 
 
 @pytest.mark.parametrize("field", ["language", "license", "mmeval", "name", "tasks", "splits", "images"])
-def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
+def test_a_missing_field_is_reported(tmp_path: Path, field: str) -> None:
     path = tmp_path / "card.md"
     header = re.sub(rf"^ *{field}:", f"x{field}:" if field == "mmeval" else f"# {field}:", HEADER, flags=re.MULTILINE)
     path.write_text(f"---\n{header}---\n", encoding="utf-8")
@@ -107,12 +122,11 @@ def test_a_missing_field_is_named(tmp_path: Path, field: str) -> None:
 def test_each_difference_between_card_and_data_is_listed(
     store: Store, tmp_path: Path, change: dict[str, Any], lines: list[str]
 ) -> None:
-    """Else the card drifts away from the data, and what is published of it is wrong."""
     card = read_card(tmp_path / "colours.md")
     assert [one.text for one in differences(replace(card, **change), store)] == lines
 
 
-def test_the_shipped_card_says_what_is_published() -> None:
+def test_the_shipped_card_has_the_published_numbers() -> None:
     card = read_card(cards_folder() / "emoji14.md")
     assert (card.name, len(card.languages)) == ("emoji14", 14)
     assert {task: len(classes) for task, classes in card.tasks.items()} == {"group": 9, "subgroup": 98}
@@ -120,14 +134,14 @@ def test_the_shipped_card_says_what_is_published() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
-        ("language: [de]", "language: [no, de]", "the YAML header is not as it should be: False is no text"),
+        ("language: [de]", "language: [no, de]", "the YAML header is not valid: False is not a text"),
         ("license", "licence", "the YAML header lacks the field 'license'."),
     ],
 )
-def test_a_header_that_yaml_misreads_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
-    """YAML takes `no`, the code of Norwegian, for false."""
+def test_values_that_yaml_misreads_are_reported(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """YAML reads `no`, the code of Norwegian, as false."""
     path = tmp_path / "card.md"
     good = (
         "---\nlanguage: [de]\nlicense: mit\n"
@@ -138,10 +152,10 @@ def test_a_header_that_yaml_misreads_is_named(tmp_path: Path, old: str, new: str
     path.write_text(good.replace(old, new))
     with pytest.raises(DataError) as caught:
         read_card(path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_card_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_card_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "card.md").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="can't be read"):
         read_card(tmp_path / "card.md")
@@ -155,29 +169,31 @@ def named(tmp_path: Path, names: str, task: str = "[a, b]") -> Path:
 
 
 def test_a_card_may_name_classes_in_its_languages_and_in_english(tmp_path: Path) -> None:
-    """A class may be left out; English is what a model falls back to, whatever the data's languages are."""
+    """Classes may be left out; English is the fallback of models for any language."""
     card = read_card(named(tmp_path, "{t: {cs: {a: první, b: druhý}, en: {b: second}}}"))
     assert card.class_names == {"t": {"cs": {"a": "první", "b": "druhý"}, "en": {"b": "second"}}}
     assert read_card(named(tmp_path, "{t: {de: {zz: z}}}", task="191")).class_names == {"t": {"de": {"zz": "z"}}}
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "reason"),
     [
         ("{u: {de: {a: erste}}}", 'class_names has the task "u", which tasks lacks.'),
         ("{t: {fr: {a: premier}}}", 'class_names.t has the language "fr", which language lacks.'),
         ("{t: {de: {c: dritte}}}", 'class_names.t.de has the class "c", which tasks.t lacks.'),
-        ("{t: {de: {a: no}}}", "False is no text, put it in quotes."),
+        ("{t: {de: {a: no}}}", "False is not a text; put it in quotes."),
     ],
 )
-def test_names_of_what_a_card_lacks_are_refused(tmp_path: Path, names: str, said: str) -> None:
-    """A misspelt class would keep its slug in one language, and nobody would see why that one scores worse."""
+def test_class_names_of_unknown_tasks_languages_and_classes_are_refused(
+    tmp_path: Path, names: str, reason: str
+) -> None:
+    """A misspelt class would have no name in one language, whose scores would suffer unnoticed."""
     path = named(tmp_path, names)
-    assert complaint(path) == f"{path}: the YAML header is not as it should be: {said}"
+    assert complaint(path) == f"{path}: the YAML header is not valid: {reason}"
 
 
-def test_names_of_classes_that_the_data_lacks_are_a_difference(store: Store, tmp_path: Path) -> None:
-    """Where the card only counts the classes, as GLAMI-1M's, the data tells whether a name is misspelt."""
+def test_class_names_of_classes_that_the_data_lacks_are_a_difference(store: Store, tmp_path: Path) -> None:
+    """For cards that only count the classes, such as GLAMI-1M's."""
     card = read_card(tmp_path / "colours.md")
     names = {"colour": {"de": {"red": "rot", "rde": "rot"}}}
     found = differences(replace(card, class_names=names), store)

@@ -45,7 +45,7 @@ BALANCED = {
 }
 
 
-def test_good_data_has_nothing_to_be_said_of(tmp_path: Path) -> None:
+def test_good_data_gives_no_lines(tmp_path: Path) -> None:
     check = data_check(store(tmp_path, rows(BALANCED)))
     assert lines(check) == []
     assert check.languages == {one: {"train": 40, "validation": 10, "test": 40} for one in ("de", "sl")}
@@ -53,21 +53,21 @@ def test_good_data_has_nothing_to_be_said_of(tmp_path: Path) -> None:
     assert lines(None) == []
 
 
-def test_a_language_without_test_rows_is_named(tmp_path: Path) -> None:
-    """Latvian with three rows went to train whole, and no table knew that it had been there."""
+def test_a_language_without_test_rows_is_reported(tmp_path: Path) -> None:
+    """Otherwise the results would not mention it at all."""
     check = data_check(store(tmp_path, rows({**BALANCED, ("lv", "a", "train"): 3})))
     assert check.unscored_languages == {"lv": 3}
     assert lines(check) == ["No test rows, so no score: lv (3 rows in other splits)."]
 
 
-def test_languages_with_fewer_than_thirty_test_rows_are_named(tmp_path: Path) -> None:
+def test_languages_with_fewer_than_thirty_test_rows_are_reported(tmp_path: Path) -> None:
     more = {("et", "a", "test"): 29, ("et", "a", "train"): 3, ("fi", "a", "test"): 30}
     check = data_check(store(tmp_path, rows({**BALANCED, **more})))
     assert check.few_rows_languages == {"et": 29}
-    assert lines(check) == ["Fewer than 30 test rows, so a score that says little: et (29)."]
+    assert lines(check) == ["Fewer than 30 test rows, so an unreliable score: et (29)."]
 
 
-def test_classes_of_a_single_row_and_rare_ones_in_a_split_are_named(tmp_path: Path) -> None:
+def test_rare_classes_are_reported(tmp_path: Path) -> None:
     check = data_check(store(tmp_path, rows({**BALANCED, ("de", "c", "train"): 1, ("de", "d", "test"): 2})))
     assert check.single_classes == {"label": ["c"]}
     assert check.rare_classes == {
@@ -79,8 +79,8 @@ def test_classes_of_a_single_row_and_rare_ones_in_a_split_are_named(tmp_path: Pa
     ]
 
 
-def test_rejected_rows_are_counted_with_their_most_frequent_reasons(tmp_path: Path) -> None:
-    """Reasons that differ in a name or number alone are one; folders of the machine are left out."""
+def test_rejected_rows_are_reported_with_their_most_frequent_reasons(tmp_path: Path) -> None:
+    """Reasons that differ only in a name or number are merged, and folders are removed."""
     good = rows(BALANCED)
     bad = [row(1000 + number, ("xx", "xx", "zz", "")[number] or "??", "a", "train") for number in range(4)]
     bad += [row(2000 + number, "de", "a", "train") | {"photo": f"/home/ana/{number}.jpg"} for number in range(9)]
@@ -88,16 +88,16 @@ def test_rejected_rows_are_counted_with_their_most_frequent_reasons(tmp_path: Pa
     check = data_check(store(tmp_path, good + bad, "image=photo"))
     assert (check.rejected.rows, check.rejected.total) == (14, len(good) + 14)
     assert check.rejected.reasons == [
-        ("the image's file … is not there", 9),
+        ("the image's file … is missing", 9),
         ('the language "xx", "zz", "??" is neither an ISO 639 code such as de or pt-BR nor a known name', 4),
         ("no label in label", 1),
     ]
     (line,) = lines(check)
-    assert line.startswith("14 of 194 rows were rejected (7.2 %): the image's file … is not there (9 rows);")
+    assert line.startswith("14 of 194 rows were rejected (7.2 %): the image's file … is missing (9 rows);")
 
 
-def test_the_majority_baseline_is_that_of_the_training_classes(tmp_path: Path) -> None:
-    """It is scored on test: overall, and as a mean over languages."""
+def test_the_majority_class_is_that_of_train(tmp_path: Path) -> None:
+    """And its scores are those on test, overall and as a mean over languages."""
     counts = {("de", "a", "train"): 5, ("de", "b", "train"): 4, ("de", "b", "validation"): 9}
     counts |= {("de", "a", "test"): 3, ("de", "b", "test"): 1, ("sl", "b", "test"): 4}
     check = data_check(store(tmp_path, rows(counts)))

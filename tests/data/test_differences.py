@@ -1,4 +1,4 @@
-"""A card held against the data: every kind of fact, what is only nearly known, and what nobody has seen."""
+"""Comparison of a card with the data: exact, approximate and unverified facts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mmeval import DatasetSpec
-from mmeval.data.card import About, agrees, read_card
+from mmeval.data.card import Approximate, agrees, read_card
 from mmeval.data.differences import Difference, differences
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
@@ -30,8 +30,8 @@ mmeval:
 
 
 @pytest.fixture
-def said(store: Store, tmp_path: Path) -> Callable[..., list[Difference]]:
-    """The differences of the small data set from its card with these lines changed or added."""
+def compare(store: Store, tmp_path: Path) -> Callable[..., list[Difference]]:
+    """Return a function that compares the small data set with its card after changing or adding lines."""
 
     def call(more: str = "", variant: str = "", **changes: str) -> list[Difference]:
         text = CARD.format(more="\n".join(f"  {line}" for line in more.splitlines()))
@@ -45,7 +45,7 @@ def said(store: Store, tmp_path: Path) -> Callable[..., list[Difference]]:
     return call
 
 
-Said = Callable[..., list[Difference]]
+Compare = Callable[..., list[Difference]]
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ Said = Callable[..., list[Difference]]
         ),
     ],
 )
-def test_numbers_and_classes_are_held_against_the_card(
-    changes: dict[str, str], expected: list[str], said: Said
+def test_numbers_and_classes_are_compared_with_the_card(
+    changes: dict[str, str], expected: list[str], compare: Compare
 ) -> None:
-    assert [one.text for one in said(**changes)] == expected
+    assert [one.text for one in compare(**changes)] == expected
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def test_numbers_and_classes_are_held_against_the_card(
         (
             "per_language: {test: {de: 15, en: 14}, train: {ja: 25, lt: 3}}",
             [
-                "examples per language in test, in brackets what the card says: de 14 (15)",
-                "examples per language in train, in brackets what the card says: ja 24 (25), lt 0 (3)",
+                "examples per language in test (the card's number in brackets): de 14 (15)",
+                "examples per language in train (the card's number in brackets): ja 24 (25), lt 0 (3)",
             ],
         ),
         ("shares: {train+validation: {de: 33.3, en: 33.3, ja: 33.4, within: 0.1}, test: {de: 33.33}}", []),
         (
             "shares: {train+validation: {de: 33.3, en: 30, within: 0.1}, test: {lt: 4.0, within: 1}}",
             [
-                "shares of languages in train+validation in %, in brackets what the card says: en 33.33 (30)",
-                "shares of languages in test in %, in brackets what the card says: lt 0.0 (4.0)",
+                "shares of languages in train+validation in % (the card's number in brackets): en 33.33 (30)",
+                "shares of languages in test in % (the card's number in brackets): lt 0.0 (4.0)",
             ],
         ),
         ("shares: {nowhere: {de: 0.0}}", []),
@@ -108,24 +108,25 @@ def test_numbers_and_classes_are_held_against_the_card(
         (
             "per_class: {colour: {test: {red: 16}}, shade: {train+validation: {dark: 46, dusk: 1}}}",
             [
-                "examples per class of colour in test, in brackets what the card says: red 15 (16)",
-                "examples per class of shade in train+validation, in brackets what the card says: "
+                "examples per class of colour in test (the card's number in brackets): red 15 (16)",
+                "examples per class of shade in train+validation (the card's number in brackets): "
                 "dark 45 (46), dusk 0 (1)",
             ],
         ),
     ],
 )
-def test_counts_by_language_and_class_are_held_against_the_card(more: str, expected: list[str], said: Said) -> None:
-    """A split that was drawn anew has the same size and other shares."""
-    assert [one.text for one in said(more)] == expected
+def test_counts_by_language_and_class_are_compared_with_the_card(
+    more: str, expected: list[str], compare: Compare
+) -> None:
+    """A new random split would have the same size and different shares."""
+    assert [one.text for one in compare(more)] == expected
 
 
-def test_a_fingerprint_is_held_against_the_card(said: Said, store: Store) -> None:
-    """It tells of whatever no number shows."""
-    assert said(f"fingerprint: {store.fingerprint}") == []
+def test_a_fingerprint_is_compared_with_the_card(compare: Compare, store: Store) -> None:
+    assert compare(f"fingerprint: {store.fingerprint}") == []
     other = "0" * 64
     expected = f"fingerprint: the card says {other}, the data has {store.fingerprint}"
-    assert [one.text for one in said(f'fingerprint: "{other}"')] == [expected]
+    assert [one.text for one in compare(f'fingerprint: "{other}"')] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -142,43 +143,44 @@ def test_a_fingerprint_is_held_against_the_card(said: Said, store: Store) -> Non
         (["fingerprint"], [True] * 5 + [False]),
     ],
 )
-def test_what_nobody_has_seen_only_warns(unverified: list[str], verified: list[bool], said: Said) -> None:
-    """A number from a paper's abstract must not lock its readers out of the real data."""
+def test_differences_from_unverified_facts_are_not_verified(
+    unverified: list[str], verified: list[bool], compare: Compare
+) -> None:
+    """An unverified number, for example from an abstract, must not prevent the use of the real data."""
     more = [
         "per_language: {test: {de: 1}}",
         "per_class: {colour: {test: {red: 1}}}",
         'fingerprint: "0"',
         f"unverified: {unverified}",
     ]
-    found = said(
+    found = compare(
         "\n".join(more), tasks="{colour: 9, shade: 2}", splits="{train: 72, validation: 18, test: 1}", images="1"
     )
     assert [one.text.split(":")[0] for one in found] == [
         "number of classes of colour",
         "examples in test",
         "images",
-        "examples per language in test, in brackets what the card says",
-        "examples per class of colour in test, in brackets what the card says",
+        "examples per language in test (the card's number in brackets)",
+        "examples per class of colour in test (the card's number in brackets)",
         "fingerprint",
     ]
     assert [one.verified for one in found] == verified
 
 
-def test_a_variant_overrides_what_the_card_says_in_general(said: Said) -> None:
+def test_a_variant_overrides_fields_of_the_card(compare: Compare) -> None:
     more = "variants:\n  half: {images: 22, unverified: [images]}\n  whole:"
-    assert said(more) == []
-    assert said(more, "whole") == []
-    (found,) = said(more, "half")
+    assert compare(more) == []
+    assert compare(more, "whole") == []
+    (found,) = compare(more, "half")
     assert found == Difference("images: the card says 22, the data has 44", False)
 
 
-def test_rows_rejected_and_labels_that_are_no_class_are_counted(store: Store, tmp_path: Path) -> None:
-    """More than the card allows is an error; the labels are named."""
+def test_rejected_rows_and_unknown_labels_are_differences(store: Store, tmp_path: Path) -> None:
     card = read_card(tmp_path / "colours.md")
     store.info |= {"rejected": 3, "unknown": {"colour": {"mauve": 2, "ochre": 1}}}
     wrong = "labels of colour: 3 rows have mauve, ochre, which the card lacks"
-    aside = "rows rejected: the card allows 2, there are 3"
-    assert [one.text for one in differences(replace(card, rejected=2), store)] == [wrong, aside]
+    rejected = "rows rejected: the card allows 2, there are 3"
+    assert [one.text for one in differences(replace(card, rejected=2), store)] == [wrong, rejected]
     assert [one.text for one in differences(replace(card, rejected=3), store)] == [wrong]
     unverified = replace(card, rejected=0, unverified=("rejected", "tasks.colour"))
     assert [one.verified for one in differences(unverified, store)] == [False, False]
@@ -191,28 +193,28 @@ def test_an_empty_label_is_shown_in_quotes(store: Store, tmp_path: Path) -> None
     assert found.text == 'labels of colour: 2 rows have "", which the card lacks'
 
 
-def test_less_than_half_of_what_an_unverified_card_says_is_allow_mismatch(store: Store, tmp_path: Path) -> None:
+def test_data_of_less_than_half_the_stated_size_is_never_the_release(store: Store, tmp_path: Path) -> None:
     card = replace(read_card(tmp_path / "colours.md"), unverified=("splits",))
     total = sum(store.split_sizes.values())
     for says, refused in ((2 * total + 1, True), (2 * total, False)):
         found = differences(replace(card, splits={"train+validation+test": says}), store)
         assert any(one.verified for one in found) == refused
-    (first, *_) = differences(replace(card, splits={"train+validation+test": About(999, 5)}), store)
+    (first, *_) = differences(replace(card, splits={"train+validation+test": Approximate(999, 5)}), store)
     assert first == Difference(
         f"examples: the card says about 999, the data has {total}, too few to be the release", True
     )
 
 
-def test_about_is_a_band() -> None:
-    assert [agrees(About(100, 5), has) for has in (94, 95, 105, 106)] == [False, True, True, False]
+def test_approximate_numbers_have_a_tolerance() -> None:
+    assert [agrees(Approximate(100, 5), has) for has in (94, 95, 105, 106)] == [False, True, True, False]
     assert (agrees(7, 7), agrees(7, 8)) == (True, False)
-    assert str(About(968000, 500)) == "about 968000"
+    assert str(Approximate(968000, 500)) == "about 968000"
 
 
-def test_released_data_that_differs_in_what_is_unverified_is_prepared(
+def test_data_that_differs_in_an_unverified_fact_is_prepared(
     colours: Callable[..., DatasetSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    """And said so; with the same difference verified it is refused."""
+    """With a note; the same difference in a verified fact is an error."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "fresh"))
     spec = colours(images=45)
     with pytest.raises(DataError, match="images: the card says 45, the data has 44"):
@@ -223,4 +225,4 @@ def test_released_data_that_differs_in_what_is_unverified_is_prepared(
     store = prepare(spec)
     line = "images: the card says 45, the data has 44"
     assert (store.released, store.name, store.info["differences"]) == (True, "colours", [line])
-    assert f"Not as the card says (which is unverified there): {line}" in capsys.readouterr().err
+    assert f"Differs from the card, in an unverified fact: {line}" in capsys.readouterr().err

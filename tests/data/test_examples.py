@@ -1,4 +1,4 @@
-"""A split as a model sees it: what the protocol hides stays hidden."""
+"""The examples of a split: models see only the inputs that the protocol allows."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mmeval.data.store import Store
 from mmeval.protocol import Inputs
 
 
-def test_a_split_is_itself_in_the_stores_order(store: Store) -> None:
-    """And the splits together are the Store: no example is in two, none is lost."""
+def test_a_split_keeps_the_order_of_the_store(store: Store) -> None:
+    """And the splits together are all examples of the Store."""
     splits = [Examples(store, split) for split in ("train", "validation", "test")]
     assert [len(split) for split in splits] == [72, 18, 42]
     assert [one for split in splits for one in split.ids] == store.examples["id"].to_pylist()
@@ -25,7 +25,6 @@ def test_a_split_is_itself_in_the_stores_order(store: Store) -> None:
 
 @pytest.mark.parametrize("inputs", Inputs)
 def test_the_other_modality_is_hidden(store: Store, inputs: Inputs) -> None:
-    """Else "text only" is a score with images."""
     whole, seen = Examples(store, "test"), Examples(store, "test", inputs)
     assert seen.texts == (whole.texts if inputs is not Inputs.IMAGE else [""] * 42)
     rows = whole.all_image_rows if inputs is not Inputs.TEXT else np.full(42, -1)
@@ -35,8 +34,8 @@ def test_the_other_modality_is_hidden(store: Store, inputs: Inputs) -> None:
     assert set(seen.encoded_images(seen.image_rows)) == {None} or inputs is not Inputs.TEXT
 
 
-def test_what_is_missing_is_empty_or_minus_one(store: Store) -> None:
-    """Two things of the test split lack their text in German, their image in English, a label in Japanese."""
+def test_missing_values_are_empty_or_minus_one(store: Store) -> None:
+    """Two clusters of the test split lack their text in German, their image in English, a label in Japanese."""
     examples = Examples(store, "test")
     languages = np.array(examples.languages)
     bare = np.array([int(cluster.removeprefix("test")) in (5, 12) for cluster in examples.clusters])
@@ -48,14 +47,13 @@ def test_what_is_missing_is_empty_or_minus_one(store: Store) -> None:
     assert examples.labels("colour").dtype == np.int64
 
 
-def test_classes_are_counted_without_what_has_no_label(store: Store) -> None:
-    """A model may set its biases by these."""
+def test_class_counts_leave_out_examples_without_a_label(store: Store) -> None:
     assert Examples(store, "train").class_counts() == {"colour": (24, 24, 24), "shade": (36, 36)}
     counts = Examples(store, "test").class_counts()
     assert (sum(counts["colour"]), sum(counts["shade"])) == (42, 40)
 
 
-def test_images_come_by_row(store: Store) -> None:
+def test_images_are_read_by_row(store: Store) -> None:
     examples = Examples(store, "train")
     first, missing, again = examples.encoded_images([0, -1, 0])
     assert first == again == store.image(0)
@@ -70,23 +68,23 @@ def test_slices_are_read_by_name(store: Store) -> None:
 
 @given(limit=st.integers(1, 60))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_limit_takes_the_same_examples_each_time(store: Store, limit: int) -> None:
-    """Else two trial runs can't be compared."""
+def test_a_limit_draws_the_same_examples_each_time(store: Store, limit: int) -> None:
+    """So that trial runs can be compared."""
     whole, some = Examples(store, "test").ids, Examples(store, "test", limit=limit).ids
     assert len(some) == min(limit, 42)
     assert some == Examples(store, "test", Inputs.TEXT, limit=limit).ids
     assert some == [one for one in whole if one in set(some)]
 
 
-def test_a_limit_takes_from_all_over_the_split(store: Store) -> None:
-    """Sources are often sorted by class: the first examples would be of one class."""
+def test_a_limit_draws_from_the_whole_split(store: Store) -> None:
+    """Sources are often sorted by class."""
     some = Examples(store, "train", limit=24)
     assert np.histogram(some.all_image_rows, bins=3, range=(0, 24))[0].min() >= 4
     assert set(some.languages) == {"de", "en", "ja"}
 
 
-def test_any_rows_make_a_split(store: Store) -> None:
-    """Cross-validation."""
+def test_any_rows_can_be_a_split(store: Store) -> None:
+    """For cross-validation."""
     rows = np.array([3, 40, 7])
     fold = Examples.of_rows(store, rows, "fold", Inputs.TEXT)
     ids = store.examples["id"].to_pylist()
@@ -96,14 +94,14 @@ def test_any_rows_make_a_split(store: Store) -> None:
 
 
 @pytest.mark.parametrize("rows", [[3, -1, 3, 0], [-1, -1], []], ids=str)
-def test_images_are_told_apart_by_their_content(store: Store, rows: list[int]) -> None:
-    """A row that shows no image has no digest, whatever the rows around it show."""
+def test_image_digests_are_hashes_of_the_content(store: Store, rows: list[int]) -> None:
+    """Rows without an image have none."""
     expected = [hashlib.sha256(store.image(row)).hexdigest() if row >= 0 else "" for row in rows]
     assert Examples(store, "train").image_digests(np.array(rows, np.int64)) == expected
 
 
-def test_any_table_makes_a_split(store: Store) -> None:
-    """What a plugin's tests change (a text, an id) is what a model is then shown; the Store keeps its own."""
+def test_any_table_can_be_a_split(store: Store) -> None:
+    """The plugin contract changes texts and ids this way, without changing the Store."""
     table = store.examples.slice(5, 3)
     at = table.column_names.index("text")
     changed = Examples.of_table(store, table.set_column(at, "text", pa.array(["one", "", "three"])), "changed")
@@ -115,7 +113,7 @@ def test_any_table_makes_a_split(store: Store) -> None:
     assert store.examples["text"].to_pylist()[5] != "one"
 
 
-def test_a_table_is_seen_under_the_inputs_that_are_asked_for(store: Store) -> None:
+def test_a_table_is_limited_to_the_requested_inputs(store: Store) -> None:
     only_text = Examples.of_table(store, store.examples, "all", Inputs.TEXT)
     assert set(only_text.image_rows.tolist()) == {-1}
     only_image = Examples.of_table(store, store.examples, "all", Inputs.IMAGE)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmeval.data.groups import Groups
+from mmeval.data.groups import UnionFind
 
 
 @given(st.lists(st.sets(st.integers(0, 12), max_size=3), max_size=40))
 def test_groups_are_the_connected_components(rows: list[set[int]]) -> None:
     """Else two rows of one product stand in two splits, or half the table in one."""
-    groups = Groups()
+    groups = UnionFind()
     assert [groups.add(*keys) for keys in rows] == list(range(len(rows)))
     component = list(range(len(rows)))
     for _ in rows:  # the slow way: spread the smallest number till nothing changes
@@ -24,7 +24,7 @@ def test_groups_are_the_connected_components(rows: list[set[int]]) -> None:
 
 def test_a_key_can_be_learnt_later() -> None:
     """As the digest of an image is, after all rows are read."""
-    groups = Groups()
+    groups = UnionFind()
     for key in "abc":
         groups.add(key)
     groups.join(2, "same")

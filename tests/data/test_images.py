@@ -1,4 +1,4 @@
-"""Pixels: the same as Pillow's, whatever the file, so that a model sees what its author saw."""
+"""Decoding and resizing give the same pixels as Pillow and torchvision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmeval.data.images import decode, decode_batch, resize
 
 
 def noise(height: int = 61, width: int = 47) -> Image.Image:
-    """Smooth shapes with some noise, like a photograph."""
+    """Return smooth shapes with some noise, similar to a photograph."""
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (7, 6, 3)).astype(np.uint8)).resize((width, height), Image.BICUBIC)
     noise = rng.normal(0, 8, (height, width, 3))
@@ -34,15 +34,14 @@ def pillow(data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 30}])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_jpeg_has_pillows_pixels(mode: str, options: dict[str, int]) -> None:
-    """Two decoders must not make two benchmarks."""
     data = encoded(noise().convert(mode), "JPEG", **options)
     pixels = decode(data)
     assert (pixels.shape, pixels.dtype) == ((61, 47, 3), np.uint8)
     assert np.array_equal(pixels, pillow(data))
 
 
-def test_a_jpeg_for_print_has_pillows_colours() -> None:
-    """CMYK images occur among product photos; inverted they'd be noise. The two round differently, by one level."""
+def test_a_cmyk_jpeg_has_pillows_colours() -> None:
+    """The decoders round differently, by one level."""
     data = encoded(noise().convert("CMYK"), "JPEG")
     assert np.abs(decode(data) - pillow(data)).max() <= 1
 
@@ -55,7 +54,7 @@ def test_a_png_without_transparency_has_pillows_pixels(mode: str) -> None:
 
 
 def test_transparency_is_white() -> None:
-    """Cut-out product photos stand on white, not on whatever colour lies under the transparency."""
+    """Not the colour stored under the transparency."""
     image = noise().convert("RGBA")
     alpha = np.linspace(0, 255, 61 * 47).round().astype(np.uint8).reshape(61, 47)
     image.putalpha(Image.fromarray(alpha))
@@ -78,8 +77,8 @@ def test_transparency_of_grey_and_of_a_palette_is_white() -> None:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 50), (100, 80), (7, 64)])
-def test_resizing_is_pillows_within_one_level(size: tuple[int, int]) -> None:
-    """Encoders were trained on images that Pillow resized, with antialiasing."""
+def test_resizing_equals_pillow_within_one_level(size: tuple[int, int]) -> None:
+    """Encoders were trained on images that Pillow resized with antialiasing."""
     image = noise()
     small = resize(np.asarray(image), size)
     assert (small.dtype, tuple(small.shape)) == (torch.uint8, (3, *size))
@@ -87,13 +86,13 @@ def test_resizing_is_pillows_within_one_level(size: tuple[int, int]) -> None:
     assert np.abs(small.permute(1, 2, 0).numpy() - expected).max() <= 1
 
 
-def test_a_image_of_the_right_size_is_left_as_it_is() -> None:
+def test_an_image_of_the_requested_size_is_unchanged() -> None:
     pixels = np.asarray(noise())
     assert np.array_equal(resize(pixels, (61, 47)).permute(1, 2, 0), pixels)
 
 
 def test_a_missing_image_is_zero() -> None:
-    """And stands in its place: the others keep their rows."""
+    """And the others keep their rows."""
     red, blue = (encoded(Image.new("RGB", (9, 9), colour), "PNG") for colour in ("red", "blue"))
     batch = decode_batch([red, None, blue], (4, 5))
     assert (batch.dtype, tuple(batch.shape)) == (torch.uint8, (3, 3, 4, 5))
@@ -104,8 +103,8 @@ def test_a_missing_image_is_zero() -> None:
 
 @pytest.mark.parametrize("size", [(300, 400), (401, 299), (224, 224), (50, 400)])
 @pytest.mark.parametrize(("side", "crop"), [(224, 0.875), (64, 1.0)])
-def test_resizing_with_a_crop_is_torchvisions(size: tuple[int, int], side: int, crop: float) -> None:
-    """CLIP's and timm's preprocessing: the shorter side to side / crop, then the middle; else scores aren't theirs."""
+def test_resizing_with_a_crop_equals_torchvision(size: tuple[int, int], side: int, crop: float) -> None:
+    """CLIP and timm resize the shorter side to side / crop and cut out the centre."""
     from torchvision.transforms import v2
 
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)

@@ -41,8 +41,8 @@ def test_names_country_codes_and_older_codes_are_corrected(text: str, code: str,
 
 
 @pytest.mark.parametrize("text", ["", "xx", "zz", "dog", "cat_food", "Red panda", "deutsch und englisch"])
-def test_anything_else_is_no_language(text: str) -> None:
-    """CLDR falls back to English where it knows nothing; ``xx`` must not become English."""
+def test_other_texts_are_no_languages(text: str) -> None:
+    """CLDR falls back to English for unknown codes; ``xx`` must not become English."""
     assert language_of(text) is None
     assert "neither an ISO 639 code" in complaint(text)
 
@@ -52,13 +52,13 @@ def test_reserved_words_are_those_of_the_score_table() -> None:
     assert all("word of the score table" in complaint(word.title()) for word in RESERVED)
 
 
-def test_one_line_says_all_corrections_and_a_second_which_codes_are_countries_too() -> None:
+def test_corrections_are_one_line_and_ambiguous_codes_a_second() -> None:
     read = ("cz", "gr", "ee", "si", "sk", "no", "Latvian", "deu")
     seen = {text: found for text in read if (found := language_of(text))}
     assert corrections(seen) == [
         "corrected Latvian -> lv, cz -> cs, deu -> de, gr -> el "
         "(from longer or older codes and country codes and names)",
-        "kept, though country codes stand beside them: ee is Ewe, not the country's et, si is Sinhala, "
-        "not the country's sl",
+        "kept as language codes, although the column also has country codes: ee is Ewe, not the country's et, "
+        "si is Sinhala, not the country's sl",
     ]
     assert corrections({text: found for text, found in seen.items() if text in ("ee", "sk", "no")}) == []

@@ -1,4 +1,4 @@
-"""Loading: in order, not too far ahead, and loud when it fails."""
+"""Loading ahead in threads: in order, bounded, and with errors passed on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from mmeval.data.loader import batches, epoch_order
 
 @given(st.integers(0, 40), st.integers(1, 45), st.integers(1, 3))
 @settings(max_examples=40, deadline=None)
-def test_batches_come_in_order_and_whole(size: int, batch_size: int, workers: int) -> None:
-    """Else a prediction is scored against another example's label."""
+def test_batches_are_complete_and_in_order(size: int, batch_size: int, workers: int) -> None:
     order = epoch_order(size, 0, 0)
     rng = np.random.default_rng(0)
 
@@ -31,8 +30,8 @@ def test_batches_come_in_order_and_whole(size: int, batch_size: int, workers: in
     assert all(0 < len(batch) <= batch_size for batch in found)
 
 
-def test_a_broken_image_stops_the_run_where_it_stands() -> None:
-    """Batches before it are given out; then the thread's own error comes."""
+def test_an_error_is_raised_at_its_position() -> None:
+    """After the batches before it."""
 
     def make(rows: NDArray[np.int64]) -> int:
         if 6 in rows:
@@ -47,8 +46,8 @@ def test_a_broken_image_stops_the_run_where_it_stands() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_loading_does_not_run_ahead_of_its_use(workers: int) -> None:
-    """Else a data set larger than memory ends the run."""
+def test_loading_ahead_is_bounded(workers: int) -> None:
+    """A data set may be larger than memory."""
     made = []
     stream = batches(np.arange(50), 1, made.append, workers=workers)
     for taken in range(1, 6):
@@ -57,29 +56,29 @@ def test_loading_does_not_run_ahead_of_its_use(workers: int) -> None:
         assert taken <= len(made) < taken + 2 * workers
 
 
-def test_a_consumer_that_leaves_stops_the_threads() -> None:
-    """Ctrl-C, or early stopping, must not wait for the rest of the epoch."""
-    begun = []
+def test_closing_the_iterator_stops_the_threads() -> None:
+    """Ctrl-C and early stopping must not wait for the rest of the epoch."""
+    started = []
 
     def make(rows: NDArray[np.int64]) -> None:
-        begun.append(int(rows[0]))
+        started.append(int(rows[0]))
         time.sleep(0.3 if rows[0] else 0)
 
     stream = batches(np.arange(1000), 1, make, workers=2)
     next(stream)
     stream.close()
-    assert set(begun) <= {0, 1, 2}, "what waited for a thread was begun all the same"
+    assert set(started) <= {0, 1, 2}, "a waiting task was started"
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("mmeval-loader")]
 
 
 @given(st.integers(0, 200), st.integers(0, 9), st.integers(0, 9))
-def test_an_epochs_order_is_a_permutation_that_can_be_repeated(size: int, seed: int, epoch: int) -> None:
-    """A run that goes on after a stop must see what it would have seen."""
+def test_the_order_of_an_epoch_is_a_reproducible_permutation(size: int, seed: int, epoch: int) -> None:
+    """A resumed run must see the same batches."""
     order = epoch_order(size, seed, epoch)
     assert sorted(order) == list(range(size))
     assert np.array_equal(order, epoch_order(size, seed, epoch))
 
 
-def test_epochs_and_seeds_differ() -> None:
+def test_epochs_and_seeds_have_different_orders() -> None:
     orders = {tuple(epoch_order(50, seed, epoch)) for seed in range(3) for epoch in range(3)}
     assert len(orders) == 9

@@ -1,4 +1,4 @@
-"""Examples to look at: fairly over languages, filtered, the same ones for the same seed."""
+"""Samples of examples: balanced over languages, filtered, and reproducible."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Any
 
 import pytest
 
-from mmeval.data.sample import Shown, sample
+from mmeval.data.sample import Preview, sample
 from mmeval.data.store import Store
 from mmeval.errors import UserError
 
 
-def test_every_language_is_seen(store: Store) -> None:
-    """In GLAMI-1M two of thirteen languages would fill a page that is drawn at random."""
+def test_a_sample_is_balanced_over_languages(store: Store) -> None:
+    """Otherwise two of the thirteen languages of GLAMI-1M would dominate."""
     assert Counter(one.language for one in sample(store, 6)) == {"de": 2, "en": 2, "ja": 2}
     assert {one.language for one in sample(store, 2)} < {"de", "en", "ja"}
-    assert len(sample(store, 1000)) == 132, "no more than there are"
+    assert len(sample(store, 1000)) == 132, "at most all examples"
 
 
-def test_the_seed_draws(store: Store) -> None:
+def test_a_seed_gives_the_same_sample(store: Store) -> None:
     drawn = [one.id for one in sample(store, 12)]
     assert drawn == [one.id for one in sample(store, 12)]
     assert drawn != [one.id for one in sample(store, 12, seed=1)]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "holds"),
+    ("filters", "holds"),
     [
         ({"language": "ja"}, lambda one: one.language == "ja"),
         ({"split": "validation"}, lambda one: one.split == "validation"),
@@ -37,26 +37,26 @@ def test_the_seed_draws(store: Store) -> None:
         ({"language": "en", "split": "test", "label": "red", "word": "dark"}, lambda one: one.text.startswith("red")),
     ],
 )
-def test_filters_hold_for_all_that_is_shown(store: Store, wanted: dict[str, str], holds: Any) -> None:
+def test_filters_apply_to_every_example(store: Store, filters: dict[str, str], holds: Any) -> None:
     every = [one for one in sample(store, 1000) if holds(one)]
-    found = sample(store, 1000, **wanted)
+    found = sample(store, 1000, **filters)
     assert found
     assert all(map(holds, found))
-    if len(wanted) == 1:
+    if len(filters) == 1:
         assert {one.id for one in found} == {one.id for one in every}
 
 
-def test_all_that_is_known_is_shown(store: Store) -> None:
+def test_a_preview_holds_every_field(store: Store) -> None:
     (one,) = sample(store, 1, word="red dark 0", split="train")
     labels = {"colour": "red", "shade": "dark"}
-    assert one == Shown("train0/en", "en", "train", "red dark 0", labels, {"number": "even"}, 0)
+    assert one == Preview("train0/en", "en", "train", "red dark 0", labels, {"number": "even"}, 0)
     without = sample(store, 1000, split="test", language="ja")
     assert [one.labels for one in without if one.id == "test5/ja"] == [{"colour": "blue"}]
     assert [one.image for one in sample(store, 1000, split="test", language="en") if one.id == "test5/en"] == [-1]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("filters", "message"),
     [
         ({"language": "fr"}, "--only fr: colours has de, en, ja."),
         ({"split": "dev"}, "--split dev: colours has train, validation, test."),
@@ -65,8 +65,8 @@ def test_all_that_is_known_is_shown(store: Store) -> None:
         ({"language": "ja", "word": "red"}, "No example of colours matches."),
     ],
 )
-def test_what_there_is_none_of_is_said(store: Store, wanted: dict[str, str], said: str) -> None:
-    """With the option's name as it is typed."""
+def test_unknown_values_and_empty_results_are_refused(store: Store, filters: dict[str, str], message: str) -> None:
+    """With the name of the option."""
     with pytest.raises(UserError) as caught:
-        sample(store, 5, **wanted)
-    assert str(caught.value) == said
+        sample(store, 5, **filters)
+    assert str(caught.value) == message

@@ -1,4 +1,4 @@
-"""Splits: clusters whole, shares held, and the same on every machine."""
+"""Splits: complete clusters, the right shares, and the same result on every machine."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ def members(draw: st.DrawFn, singletons: bool = False) -> list[Member]:
 
 
 @given(members(), st.text(max_size=3))
-def test_a_cluster_never_stands_in_two_splits(some: list[Member], salt: str) -> None:
-    """Else a model is tested on an image that it was trained on."""
+def test_a_cluster_is_in_one_split(some: list[Member], salt: str) -> None:
     splits = hash_split(some, SHARES, salt)
     assert set(splits) == {member.id for member in some}
     assert set(splits.values()) <= set(SHARES)
@@ -32,8 +31,8 @@ def test_a_cluster_never_stands_in_two_splits(some: list[Member], salt: str) -> 
 
 
 @given(members(), st.randoms(use_true_random=False))
-def test_neither_the_order_nor_the_clusters_names_matter(some: list[Member], random: Random) -> None:
-    """Else a new version of a package, or another file system, makes another benchmark."""
+def test_order_and_cluster_names_do_not_matter(some: list[Member], random: Random) -> None:
+    """They may depend on the version of a package or on the file system."""
     shuffled = [member._replace(cluster=f"renamed {member.cluster}") for member in some]
     random.shuffle(shuffled)
     assert hash_split(shuffled, SHARES, "salt") == hash_split(some, SHARES, "salt")
@@ -41,7 +40,7 @@ def test_neither_the_order_nor_the_clusters_names_matter(some: list[Member], ran
 
 @given(members(singletons=True), st.text(max_size=3))
 def test_each_stratum_has_its_shares(some: list[Member], salt: str) -> None:
-    """Without clusters the size of every split is within one of its share, in every stratum."""
+    """Without clusters, the size of every split differs by at most one from its share."""
     splits = hash_split(some, SHARES, salt)
     for stratum in ("x", "y"):
         inside = [member for member in some if member.stratum == stratum]
@@ -50,8 +49,8 @@ def test_each_stratum_has_its_shares(some: list[Member], salt: str) -> None:
             assert abs(counts[split] - share * len(inside)) <= 1 + 1e-9
 
 
-def test_a_tiny_split_is_as_it_always_was() -> None:
-    """A change here changes every published number."""
+def test_splits_never_change() -> None:
+    """A change would change every published number."""
     some = [Member(one, {"b": "a", "h": "g"}.get(one, one), "x" if one < "f" else "y") for one in "abcdefghij"]
     halves = {"train": 0.5, "test": 0.5}
     found = hash_split(some, halves, "salt")
@@ -59,8 +58,7 @@ def test_a_tiny_split_is_as_it_always_was() -> None:
     assert hash_split(some, halves, "another salt") != found
 
 
-def test_a_cluster_across_strata_goes_with_most_of_its_members() -> None:
-    """Flag and flag-like emoji of one image are cut once, not once per group."""
+def test_a_cluster_across_strata_belongs_to_the_most_frequent_one() -> None:
     some = [Member("1", "c", "x"), Member("2", "c", "x"), Member("3", "c", "y"), Member("4", "d", "y")]
     # "d" is then alone in its stratum, so that its middle decides: half of the way, which is the second share.
     assert hash_split(some, {"first": 0.4, "second": 0.6}, "") == dict.fromkeys("1234", "second")

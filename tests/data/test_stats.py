@@ -1,4 +1,4 @@
-"""Counts, held against a count by hand."""
+"""Statistics of a data set, compared with counts by hand."""
 
 from __future__ import annotations
 
@@ -46,14 +46,13 @@ class Given:
 @pytest.fixture
 def seven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
-    return prepare(DatasetSpec("seven", "-", None, Given))
+    return prepare(DatasetSpec(name="seven", summary="-", card=None, source=Given))
 
 
-def test_all_is_counted_as_by_hand(seven: Store) -> None:
-    """Per language above all: it is what the project exists for."""
+def test_statistics_equal_counts_by_hand(seven: Store) -> None:
     found = stats(seven)
     assert (found.name, found.examples, found.images, found.rejected) == ("seven", 7, 2, 0)
-    assert found.splits == ("train", "validation", "test", "dev"), "the usual order, then what else there is"
+    assert found.splits == ("train", "validation", "test", "dev"), "the usual order, then other splits"
     none = dict.fromkeys(found.splits, 0)
     assert found.languages == (
         LanguageStats("cs", none | {"train": 1, "validation": 1, "dev": 1}, 1, 1, 52.0, {"t": 1, "u": 0, "none": 0}),
@@ -68,14 +67,14 @@ def test_all_is_counted_as_by_hand(seven: Store) -> None:
     assert found.slices == {"age": {"new": 3, "old": 3, "": 1}}
 
 
-def test_the_sums_are_those_of_the_store(store: Store) -> None:
+def test_sums_equal_those_of_the_store(store: Store) -> None:
     found = stats(store)
     assert {split: sum(one.splits[split] for one in found.languages) for split in found.splits} == store.split_sizes
     assert sum(found.slices["number"].values()) == found.examples == 132
     assert asdict(found)["tasks"][0]["commonest"] == ("red", 45)
 
 
-def test_no_image_is_read(seven: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GLAMI-1M has 14 GB of them."""
+def test_images_are_not_read(seven: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GLAMI-1M has 14 GB of images."""
     monkeypatch.setattr(Store, "images", property(lambda self: pytest.fail("the images were opened")))
     assert stats(Store(seven.folder)).images == 2

@@ -1,4 +1,4 @@
-"""The Store: refused when it isn't one, and readable by others' tools."""
+"""The Store: damaged ones are refused, and other tools can read it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmeval import DatasetSpec, Task, integrity
-from mmeval.data import store_digests as whole
+from mmeval.data import checksums
 from mmeval.data.images import decode
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import Store
@@ -27,14 +27,14 @@ from mmeval.integrity import read_sealed, sealed
 
 @pytest.fixture
 def own(colours: Callable[..., DatasetSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """The small data set in a cache of its own, to be damaged."""
+    """The small data set in a separate home, to be damaged."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     return prepare(colours())
 
 
 def complaint(folder: Path) -> str:
     with pytest.raises(DataError) as caught:
-        Store(folder).examples  # noqa: B018 - the table is opened when first asked for
+        Store(folder).examples  # noqa: B018 - the property opens the table
     return str(caught.value)
 
 
@@ -45,7 +45,7 @@ def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
-    """Else columns that have changed their meaning are scored."""
+    """Its columns may have another meaning."""
     said = f"{tmp_path} was prepared by another version of mmeval; remove the folder and run again."
     (tmp_path / INFO).write_text(sealed({"schema": SCHEMA_VERSION + 1}))
     assert complaint(tmp_path) == said
@@ -54,30 +54,30 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "reason"),
     [
         (b"", "it is not JSON"),
         (b"{", "it is not JSON"),
         (b"[" * 100_000, "it is not JSON"),
         (b"\xff\xfe{", "it is not UTF-8"),
-        (b"[]", "it holds no JSON object"),
+        (b"[]", "it is not a JSON object"),
         (b"{}", "it lacks the field seal"),
         (b'{"schema": 3}', "it lacks the field seal"),
-        (b'{"schema": 3, "seal": 7}', "its content is not that of its seal"),
+        (b'{"schema": 3, "seal": 7}', "its content does not match its seal"),
     ],
 )
-def test_what_is_not_store_json_raises_data_error(content: bytes, why: str, own: Store) -> None:
-    """D5: `{}`, and bytes that are no UTF-8, were tracebacks."""
+def test_an_invalid_store_json_raises_data_error(content: bytes, reason: str, own: Store) -> None:
+    """D5: `{}` and invalid UTF-8 were tracebacks."""
     path = own.folder / INFO
     path.write_bytes(content)
-    mend = f"type `rm -r {own.folder}` and run again: what is removed is prepared anew"
-    assert complaint(own.folder) == f"{path} is damaged ({why}); {mend}."
+    mend = f"type `rm -r {own.folder}` and run again: the data is then prepared anew"
+    assert complaint(own.folder) == f"{path} is damaged ({reason}); {mend}."
 
 
 @pytest.mark.parametrize("field", sorted(set(StoreFacts.model_json_schema()["properties"])))
 @pytest.mark.parametrize("value", [None, 7, -1, "text", [], {}, [[]], {"a": None}, True])
 def test_a_field_of_another_type_raises_data_error(field: str, value: object, own: Store) -> None:
-    """Also where somebody wrote the seal anew."""
+    """Also with a valid seal."""
     facts = read_sealed(own.folder / INFO)
     (own.folder / INFO).write_text(sealed(facts | {field: value}))
     said = refusal(own.folder)
@@ -85,40 +85,40 @@ def test_a_field_of_another_type_raises_data_error(field: str, value: object, ow
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"", b"\xff", b'{"count": "7"}'])
-def test_what_is_not_images_json_raises_data_error(content: bytes, own: Store) -> None:
+def test_an_invalid_pictures_json_raises_data_error(content: bytes, own: Store) -> None:
     """D5: `[]` was a traceback."""
     path = own.images_folder / IMAGES_INFO
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
-        Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
-    mend = f"type `rm -r {own.folder} {own.images_folder}` and run again: what is removed is prepared anew"
+        Store(own.folder).images  # noqa: B018 - the property opens the table
+    mend = f"type `rm -r {own.folder} {own.images_folder}` and run again: the data is then prepared anew"
     assert str(caught.value).startswith(f"{path} is damaged (")
     assert str(caught.value).endswith(f"); {mend}.")
 
 
-def test_a_store_that_lost_its_shards_is_refused(own: Store) -> None:
+def test_a_store_without_its_shards_is_refused(own: Store) -> None:
     (shard,) = own.shards(EXAMPLES)
     shard.unlink()
-    assert complaint(own.folder).startswith(f"{shard} is damaged (it is not there); type `rm -r ")
+    assert complaint(own.folder).startswith(f"{shard} is damaged (it is missing); type `rm -r ")
 
 
-def test_a_store_that_lost_its_images_is_refused(own: Store) -> None:
-    """They stand in a folder of their own, which somebody may have taken for rubbish."""
+def test_a_store_without_its_images_is_refused(own: Store) -> None:
+    """Their folder is separate, so a user may have deleted it."""
     shutil.rmtree(own.images_folder)
-    said = f"{own.folder} lacks its images ({own.images_folder}); remove both and prepare it again."
+    said = f"{own.folder} lacks its images ({own.images_folder}); remove both and prepare the data again."
     assert complaint(own.folder) == said
 
 
-def test_the_images_of_other_data_are_refused(own: Store) -> None:
-    """Whole in themselves, and the wrong ones: every example would show another image."""
+def test_images_of_other_data_are_refused(own: Store) -> None:
+    """Intact, but the wrong ones."""
     facts = read_sealed(own.images_folder / IMAGES_INFO)
     (own.images_folder / IMAGES_INFO).write_text(sealed(facts | {"digest": "0" * 64}))
     with pytest.raises(DataError, match="holds the images of other data than"):
-        Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
+        Store(own.folder).images  # noqa: B018 - the property opens the table
 
 
 def everything(folder: Path) -> object:
-    """All that a Store says."""
+    """Return all content of a Store."""
     store = Store(folder)
     return (
         *(store.name, store.fingerprint, store.tasks, store.languages, store.split_sizes, store.image_count),
@@ -128,7 +128,7 @@ def everything(folder: Path) -> object:
 
 
 def refusal(folder: Path, expected: object = None) -> str:
-    """Why a Store is refused; empty if it isn't, and what it says is then what is expected."""
+    """Return the message of a refused Store; empty if it opens, and then its content must be as expected."""
     try:
         found = everything(folder)
     except DataError as error:
@@ -141,7 +141,7 @@ def refusal(folder: Path, expected: object = None) -> str:
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @pytest.mark.parametrize("name", [INFO, IMAGES_INFO, REJECTED, "examples-00000.arrow", "images-00000.arrow"])
 def test_a_flipped_bit_is_refused_or_changes_nothing(name: str, place: float, bit: int, own: Store) -> None:
-    """D3: a failing disk, a copy that broke off. A number is never silently another, and nothing is a traceback."""
+    """D3: damage must neither change a number silently nor raise another error."""
     path = (own.images_folder if name in (IMAGES_INFO, "images-00000.arrow") else own.folder) / name
     whole = path.read_bytes()
     before = everything(own.folder)
@@ -153,7 +153,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(name: str, place: float, bi
     assert (str(path) in said and "`rm -r " in said) if said else name in (INFO, IMAGES_INFO)
 
 
-def test_a_file_is_read_once_by_a_process_unless_it_changes(
+def test_a_process_reads_a_file_once_unless_it_changes(
     own: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
@@ -161,7 +161,7 @@ def test_a_file_is_read_once_by_a_process_unless_it_changes(
     shard = tmp_path / "file"
     shard.write_bytes(b"a")
     assert {integrity.content_digest(shard) for _ in range(3)} == {file_digest(shard)}
-    assert len(read) == 3, "it changed just now, and could again within a tick of the clock"
+    assert len(read) == 3, "it changed just now, and could change again within a tick of the clock"
     monkeypatch.setattr(integrity, "SETTLED_NS", -1)
     integrity.content_digest(shard)
     integrity.content_digest(shard)
@@ -171,17 +171,17 @@ def test_a_file_is_read_once_by_a_process_unless_it_changes(
     assert len(read) == 5
 
 
-def test_large_shards_are_read_once_and_then_only_if_their_stamps_change(
+def test_large_shards_are_read_again_only_if_their_stamps_change(
     own: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """10 GB of images, and a report that shows four of them."""
+    """A report that shows four images must not read 10 GB."""
     monkeypatch.setattr(integrity, "SETTLED_NS", -1)
-    monkeypatch.setattr(whole, "LARGE", 1)
+    monkeypatch.setattr(checksums, "LARGE", 1)
     integrity._digests.clear()
     read = []
     monkeypatch.setattr(integrity, "file_digest", lambda path, **_: read.append(path.name) or file_digest(path))
     for _ in range(2):
-        Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
+        Store(own.folder).images  # noqa: B018 - the property opens the table
         integrity._digests.clear()  # as another process begins
     assert read == ["images-00000.arrow"]
     assert "Checking the images of colours: " in capsys.readouterr().err
@@ -191,12 +191,12 @@ def test_large_shards_are_read_once_and_then_only_if_their_stamps_change(
     old = shard.stat()
     shard.write_bytes(data)
     os.utime(shard, ns=(old.st_atime_ns, old.st_mtime_ns))
-    with pytest.raises(DataError, match="its content is not what was written"):
-        Store(own.folder).images  # noqa: B018 - the table is opened when first asked for
+    with pytest.raises(DataError, match="its content has changed since it was written"):
+        Store(own.folder).images  # noqa: B018 - the property opens the table
 
 
-def test_a_store_gives_back_what_the_source_gave(store: Store, colours: Callable[..., DatasetSpec]) -> None:
-    """Rows, labels, slices and images; each image once, though three texts share it."""
+def test_a_store_holds_the_content_of_the_source(store: Store, colours: Callable[..., DatasetSpec]) -> None:
+    """Rows, labels, slices and images; an image that three texts share is stored once."""
     source = colours().source()
     images = dict(source.images())
     assert store.name == "colours"
@@ -218,13 +218,12 @@ def test_a_store_gives_back_what_the_source_gave(store: Store, colours: Callable
             assert store.image(row["image"]) == images[example.image]
 
 
-def test_images_are_named_by_their_content(store: Store) -> None:
+def test_the_digest_of_an_image_is_the_hash_of_its_content(store: Store) -> None:
     digests = store.images["digest"].to_pylist()
     assert digests == [hashlib.sha256(store.image(row)).hexdigest() for row in range(store.image_count)]
 
 
-def test_datasets_opens_the_shards_as_they_are(store: Store) -> None:
-    """What is prepared here can be looked at, filtered and published with Hugging Face's own library."""
+def test_datasets_can_open_the_shards(store: Store) -> None:
     import datasets
 
     (shard,) = store.shards(EXAMPLES)

@@ -1,4 +1,4 @@
-"""UPMC Food-101: each trap of its published forms, and each folder that a user may take for it."""
+"""The data set food101: its published forms, their defects, and folders that are not UPMC Food-101."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,21 @@ from mmeval import DatasetSpec
 from mmeval.data.card import read_card
 from mmeval.data.prepare.prepare import images_folder, prepare
 from mmeval.data.store import REJECTED, Store
-from mmeval.datasets import food101
-from mmeval.datasets.food101.names import ClassNames, class_of, normalised
+from mmeval.datasets.food101 import register_datasets
+from mmeval.datasets.food101.names import ClassNames, class_of, normalized
+from mmeval.datasets.food101.source import CARD, GET
 from mmeval.errors import DataError
 from tests.archives import food
 
-CLASSES = read_card(food101.CARD).tasks["dish"]
+CLASSES = read_card(CARD).tasks["dish"]
 TITLES = "texts/train_titles.csv"
 
 
 @pytest.fixture
 def spec() -> DatasetSpec:
-    found: list[DatasetSpec] = []
-    food101.register_datasets(found.append)
-    return found[0]
+    specs: list[DatasetSpec] = []
+    register_datasets(specs.append)
+    return specs[0]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def kaggle(tmp_path: Path) -> Path:
 @pytest.fixture
 def prepared(spec: DatasetSpec) -> Callable[..., Store]:
     def make(folder: Path, variant: str = "") -> Store:
-        named = replace(spec, variant=variant)
+        named = spec.model_copy(update={"variant": variant})
         return prepare(named, spec.archive.open(folder, variant), released=False)
 
     return make
@@ -59,7 +59,7 @@ def rejected(store: Store) -> dict[str, str]:
 
 
 def add(folder: Path, *lines: str, table: str = TITLES) -> int:
-    """Append lines to a table; returns how many records it had."""
+    """Append lines to a table, and return the number of its records before."""
     before = (folder / table).read_text(encoding="utf-8")
     (folder / table).write_text(before + "".join(line + "\n" for line in lines), encoding="utf-8")
     return before.count(".jpg,") if table.endswith(".csv") else before.count("\n")
@@ -71,8 +71,8 @@ def complaint(spec: DatasetSpec, folder: Path, variant: str = "") -> str:
     return str(caught.value)
 
 
-def test_every_image_and_title_is_an_example(kaggle: Path, prepared: Callable[..., Store]) -> None:
-    """The first row of a table without a header is a row, and what lacks its other half is kept and told apart."""
+def test_images_and_titles_are_examples_even_without_the_other(kaggle: Path, prepared: Callable[..., Store]) -> None:
+    """The first row of a table counts, and a slice tells which examples lack an image or a title."""
     store = prepared(kaggle)
     assert store.rejected_count == 0
     assert (store.image_count, sum(store.split_sizes.values()), store.split_sizes["test"]) == (298, 300, 60)
@@ -89,33 +89,33 @@ def test_every_image_and_title_is_an_example(kaggle: Path, prepared: Callable[..
     assert rows(store)[first]["slice:modalities"] == "both"
 
 
-def test_the_classes_are_names_in_alphabetical_order(kaggle: Path, prepared: Callable[..., Store]) -> None:
-    """Codes of other projects number them otherwise."""
+def test_classes_are_sorted_names(kaggle: Path, prepared: Callable[..., Store]) -> None:
+    """Other projects number them in another order."""
     store = prepared(kaggle)
     assert store.tasks[0].classes == CLASSES == tuple(sorted(CLASSES))
     assert len(CLASSES) == 101
     assert all(CLASSES[row["label:dish"]] == class_of(file) for file, row in rows(store).items())
 
 
-def test_titles_stand_as_they_were_published(kaggle: Path, prepared: Callable[..., Store]) -> None:
-    """pandas reads None, NA and null as missing values."""
+def test_titles_are_unchanged(kaggle: Path, prepared: Callable[..., Store]) -> None:
+    """Titles such as None, NA and null are texts, though pandas reads them as missing values."""
     texts = {row["text"] for row in rows(prepared(kaggle)).values()}
     assert {*food.ODD_TITLES} <= texts
 
 
 @given(st.sampled_from(CLASSES), st.from_regex(r"[0-9][0-9-]{0,5}", fullmatch=True))
-def test_the_class_is_all_before_the_last_underscore(name: str, number: str) -> None:
-    """139 names have a second number; a class may have underscores of its own."""
+def test_class_is_everything_before_the_last_underscore(name: str, number: str) -> None:
+    """139 file names have a second number, and class names have underscores."""
     assert class_of(f"{name}_{number}.jpg") == name
 
 
 @pytest.mark.parametrize("file", ["cheese_plate.jpg", "pho_7.png", "_7.jpg", "pho_7a.jpg", "pho_7.jpg.jpg", ""])
-def test_other_names_have_no_class(file: str) -> None:
+def test_other_file_names_have_no_class(file: str) -> None:
     assert class_of(file) is None
 
 
 @pytest.mark.parametrize(
-    ("title", "left"),
+    ("title", "masked"),
     [
         ("Best Cup Cakes ever", "Best ever"),
         ("Best cupcake, ever", "Best , ever"),
@@ -130,59 +130,61 @@ def test_other_names_have_no_class(file: str) -> None:
         ("", ""),
     ],
 )
-def test_all_class_names_are_masked_and_nothing_else(title: str, left: str) -> None:
-    """A name that is left gives the class away; a word that only begins like one is not a name."""
-    assert ClassNames(CLASSES).masked(title) == left
+def test_class_names_are_masked_and_nothing_else(title: str, masked: str) -> None:
+    """A word that only begins like a class name stays."""
+    assert ClassNames(CLASSES).masked(title) == masked
 
 
 @given(st.lists(st.one_of(st.sampled_from(["hot", "dogs", "pho", "Taco", "\u0301", "s", "-"]), st.text(max_size=3))))
-def test_no_class_name_is_left_in_a_masked_title(words: list[str]) -> None:
-    """What is taken for masked must hold no name, not even one that masking brings together."""
+def test_masked_title_contains_no_class_name(words: list[str]) -> None:
+    """Not even a name that masking another name joins."""
     names = ClassNames(["tacos", "pho", "hot_dog"])
     masked = names.masked(" ".join(words))
-    assert not any(names.stands_in(masked, name) for name in ("tacos", "pho", "hot_dog"))
+    assert not any(names.is_in(masked, name) for name in ("tacos", "pho", "hot_dog"))
 
 
-def test_a_masked_variant_has_the_same_rows_splits_and_slices(kaggle: Path, prepared: Callable[..., Store]) -> None:
-    """Else its scores can't be set beside those of the titles as they are."""
+def test_masked_variant_has_the_same_rows_splits_and_slices(kaggle: Path, prepared: Callable[..., Store]) -> None:
+    """So that its scores can be compared with those on unmasked titles."""
     plain, masked = rows(prepared(kaggle)), rows(prepared(kaggle, "title-masked"))
     assert list(plain) == list(masked)
     assert all(masked[file] | {"text": row["text"]} == row for file, row in plain.items())
     assert sum(row["text"] != masked[file]["text"] for file, row in plain.items()) > 150
     names = ClassNames(CLASSES)
     for file, row in plain.items():
-        assert (row["slice:class_name_in_title"] == "yes") == names.stands_in(row["text"], class_of(file) or "")
-        assert not names.stands_in(masked[file]["text"], class_of(file) or "")
+        assert (row["slice:class_name_in_title"] == "yes") == names.is_in(row["text"], class_of(file) or "")
+        assert not names.is_in(masked[file]["text"], class_of(file) or "")
 
 
 def test_variants_share_the_images(kaggle: Path, spec: DatasetSpec) -> None:
-    """90,704 images need not be prepared twice."""
+    """So that 90,704 images are prepared once."""
     plain = images_folder(spec, spec.archive.open(kaggle, ""))
-    assert plain == images_folder(replace(spec, variant="title-masked"), spec.archive.open(kaggle, "title-masked"))
+    assert plain == images_folder(
+        spec.model_copy(update={"variant": "title-masked"}), spec.archive.open(kaggle, "title-masked")
+    )
 
 
-def test_validation_has_no_title_of_train(kaggle: Path, prepared: Callable[..., Store]) -> None:
-    """A model would be chosen by what it learned by heart."""
-    found = rows(prepared(kaggle)).values()
+def test_validation_and_train_share_no_title(kaggle: Path, prepared: Callable[..., Store]) -> None:
+    """Otherwise checkpoints would be selected by memorized titles."""
+    examples = rows(prepared(kaggle)).values()
     titles = {
-        split: {normalised(row["text"]) for row in found if row["split"] == split} - {""}
+        split: {normalized(row["text"]) for row in examples if row["split"] == split} - {""}
         for split in ("train", "validation", "test")
     }
     assert len(titles["validation"]) > 10
     assert not titles["train"] & titles["validation"]
-    assert {row["slice:title_seen_in_train"] for row in found if row["split"] == "validation"} == {"no"}
-    for row in found:
+    assert {row["slice:title_seen_in_train"] for row in examples if row["split"] == "validation"} == {"no"}
+    for row in examples:
         if row["split"] == "test":
-            assert row["slice:title_seen_in_train"] == ("yes" if normalised(row["text"]) in titles["train"] else "no")
-    shared = [row for row in found if row["text"] == food.SHARED]
+            assert row["slice:title_seen_in_train"] == ("yes" if normalized(row["text"]) in titles["train"] else "no")
+    shared = [row for row in examples if row["text"] == food.SHARED]
     assert {row["slice:title_seen_in_train"] for row in shared} == {"yes"}
     assert len({row["cluster"] for row in shared}) == 1
-    untitled = [row for row in found if not row["text"]]
+    untitled = [row for row in examples if not row["text"]]
     assert len({row["cluster"] for row in untitled}) == len(untitled) > 1
 
 
-def test_a_lost_row_moves_no_other(kaggle: Path, prepared: Callable[..., Store]) -> None:
-    """Two users whose folders differ in an image train on the same rows."""
+def test_missing_row_does_not_change_the_split_of_others(kaggle: Path, prepared: Callable[..., Store]) -> None:
+    """So that two users whose folders differ in an image train on the same rows."""
     before = {file: row["split"] for file, row in rows(prepared(kaggle)).items()}
     lines = (kaggle / TITLES).read_text(encoding="utf-8").splitlines(keepends=True)
     (kaggle / TITLES).write_text("".join(lines[5:40][::-1] + lines[40:]), encoding="utf-8")
@@ -190,8 +192,8 @@ def test_a_lost_row_moves_no_other(kaggle: Path, prepared: Callable[..., Store])
     assert all(before[file] == split for file, split in after.items())
 
 
-def test_the_order_of_rows_hangs_on_names_alone(kaggle: Path, prepared: Callable[..., Store]) -> None:
-    """The same data must have the same fingerprint, in whatever order a table or a folder lists it."""
+def test_order_of_examples_depends_on_names_alone(kaggle: Path, prepared: Callable[..., Store]) -> None:
+    """The same data must have the same fingerprint, in any order of the table or folder."""
     store = prepared(kaggle)
     text = (kaggle / "texts" / "test_titles.csv").read_text(encoding="utf-8")
     lines = text.replace("Two\nlines", "Two\0lines").splitlines(keepends=True)
@@ -206,20 +208,19 @@ def test_mmbt_has_its_own_validation_and_hard_rows(tmp_path: Path, prepared: Cal
     store = prepared(food.write(tmp_path / "mmbt", "mmbt"), "mmbt")
     dev = [json.loads(line) for line in (tmp_path / "mmbt" / "dev.jsonl").read_text().splitlines()]
     hard = [json.loads(line) for line in (tmp_path / "mmbt" / "test_hard_gt.jsonl").read_text().splitlines()]
-    found = rows(store)
-    assert {file for file, row in found.items() if row["split"] == "validation"} == {
+    examples = rows(store)
+    assert {file for file, row in examples.items() if row["split"] == "validation"} == {
         Path(row["img"]).name for row in dev
     }
-    assert {file for file, row in found.items() if row["slice:hard"] == "yes"} == {
+    assert {file for file, row in examples.items() if row["slice:hard"] == "yes"} == {
         Path(row["img"]).name for row in hard
     }
-    assert found[Path(dev[3]["img"]).name]["text"] == dev[3]["text"]
+    assert examples[Path(dev[3]["img"]).name]["text"] == dev[3]["text"]
     (tmp_path / "mmbt" / "test_hard_gt.jsonl").unlink()
     assert "hard" not in prepared(tmp_path / "mmbt", "mmbt").slices
 
 
 def test_bad_rows_are_rejected_with_their_reason(kaggle: Path, prepared: Callable[..., Store]) -> None:
-    """Nothing is guessed, nothing vanishes."""
     there = next((kaggle / "images" / "train" / "tacos").iterdir()).name
     count = add(
         kaggle,
@@ -235,15 +236,15 @@ def test_bad_rows_are_rejected_with_their_reason(kaggle: Path, prepared: Callabl
     (kaggle / "images" / "test" / "tacos" / "._tacos_1.jpg").write_bytes(b"")
     (kaggle / "images" / "test" / "tacos" / "tacos_9999.jpg").write_bytes(b"no image")
     assert rejected(prepared(kaggle)) == {
-        f"{TITLES}, row {count + 1}": 'its class is "tacos", but its file pho_1.jpg is of "pho"',
+        f"{TITLES}, row {count + 1}": 'its class is "tacos", but its file pho_1.jpg is named after "pho"',
         f"{TITLES}, row {count + 2}": '"pho.jpg" is not named CLASS_NUMBER.jpg',
         f"{TITLES}, row {count + 3}": "2 cells where a row has 3: file, title, class",
-        f"{TITLES}, row {count + 4}": '"noodles" is no class of Food-101',
-        f"{TITLES}, row {count + 5}": "has neither title nor image",
-        f"{TITLES}, row {count + 6}": f'the id "{there}" stands for another example already',
-        "images/test/tacos/pho_9.jpg": "stands in the folder tacos of images/test",
-        "images/test/tacos/tacos.jpg": "not named CLASS_NUMBER.jpg",
-        "images/test/tacos/tacos_9999.jpg": "images/test/tacos/tacos_9999.jpg: not an image in a format that is known",
+        f"{TITLES}, row {count + 4}": '"noodles" is not a class of Food-101',
+        f"{TITLES}, row {count + 5}": "has neither a title nor an image",
+        f"{TITLES}, row {count + 6}": f'the id "{there}" belongs to another example',
+        "images/test/tacos/pho_9.jpg": "is in the folder tacos of images/test",
+        "images/test/tacos/tacos.jpg": "is not named CLASS_NUMBER.jpg",
+        "images/test/tacos/tacos_9999.jpg": "images/test/tacos/tacos_9999.jpg: not an image in a supported format",
     }
 
 
@@ -258,17 +259,16 @@ def test_bad_rows_of_mmbt_are_rejected_with_their_reason(tmp_path: Path, prepare
     count = add(folder, *map(json.dumps, wrong), table="train.jsonl")
     hard = add(folder, json.dumps(wrong[3] | {"text": "-"}), table="test_hard_gt.jsonl")
     assert rejected(prepared(folder, "mmbt")) == {
-        f"train.jsonl, row {count + 1}": 'its class is "tacos", but its file pho_1.jpg is of "pho"',
-        f"train.jsonl, row {count + 2}": "text is no text",
+        f"train.jsonl, row {count + 1}": 'its class is "tacos", but its file pho_1.jpg is named after "pho"',
+        f"train.jsonl, row {count + 2}": "text is not a text",
         f"train.jsonl, row {count + 3}": "lacks img",
-        f"train.jsonl, row {count + 4}": "has neither title nor image",
-        f"test_hard_gt.jsonl, row {hard + 1}": "is no row of test.jsonl",
+        f"train.jsonl, row {count + 4}": "has neither a title nor an image",
+        f"test_hard_gt.jsonl, row {hard + 1}": "is not a row of test.jsonl",
     }
 
 
-def test_a_folder_that_is_none_says_what_it_is(tmp_path: Path, kaggle: Path, spec: DatasetSpec) -> None:
-    """Each is a mistake that users make."""
-    said = {
+def test_wrong_sources_are_recognized(tmp_path: Path, kaggle: Path, spec: DatasetSpec) -> None:
+    expected = {
         "nothing": f"There is no folder {tmp_path / 'nothing'}.",
         "a.zip": f"{tmp_path / 'a.zip'} is a zip file; unpack it and give the folder that has the images and the "
         "titles.",
@@ -276,8 +276,8 @@ def test_a_folder_that_is_none_says_what_it_is(tmp_path: Path, kaggle: Path, spe
     }
     (tmp_path / "a.zip").touch()
     (tmp_path / "a.csv").touch()
-    for name, expected in said.items():
-        assert complaint(spec, tmp_path / name) == expected
+    for name, message in expected.items():
+        assert complaint(spec, tmp_path / name) == message
     (kaggle / TITLES).unlink()
     assert complaint(spec, kaggle) == f"{kaggle} lacks the file {TITLES}; give the folder that was unpacked."
     shutil.rmtree(kaggle / "images" / "test")
@@ -285,28 +285,27 @@ def test_a_folder_that_is_none_says_what_it_is(tmp_path: Path, kaggle: Path, spe
     assert complaint(spec, kaggle) == f"{lacks}; give the folder that was unpacked."
     (kaggle / "texts_txt").mkdir()
     pages = "it has the texts of whole pages (texts_txt), which are another task."
-    assert complaint(spec, kaggle) == f"{lacks}; {pages} {food101.GET}"
+    assert complaint(spec, kaggle) == f"{lacks}; {pages} {GET}"
     (kaggle / "meta").mkdir()
     (kaggle / "meta" / "classes.txt").touch()
-    ethz = f"{kaggle} holds the Food-101 of ETHZ, other images without titles."
-    assert complaint(spec, kaggle) == f"{ethz} {food101.GET}"
+    ethz = f"{kaggle} holds ETHZ Food-101, which has other images and no titles."
+    assert complaint(spec, kaggle) == f"{ethz} {GET}"
 
 
-def test_each_form_points_to_the_name_of_the_other(tmp_path: Path, kaggle: Path, spec: DatasetSpec) -> None:
-    """A user of MMBT's files learns that their rows go by another name, and the other way round."""
+def test_error_names_the_variant_that_reads_the_folder(tmp_path: Path, kaggle: Path, spec: DatasetSpec) -> None:
     mmbt = food.write(tmp_path / "mmbt", "mmbt")
     lacks = f"{mmbt} lacks the file {TITLES} and the file texts/test_titles.csv"
     assert complaint(spec, mmbt) == f"{lacks}; it has MMBT's jsonl files, which food101:mmbt reads."
-    said = complaint(spec, mmbt, "title-masked")
-    assert said == f"{lacks}; it has MMBT's jsonl files, which food101:mmbt-title-masked reads."
+    message = complaint(spec, mmbt, "title-masked")
+    assert message == f"{lacks}; it has MMBT's jsonl files, which food101:mmbt-title-masked reads."
     lacks = f"{kaggle} lacks the file train.jsonl and the file dev.jsonl and the file test.jsonl"
     titles = "it has the titles of the Kaggle copy, which"
     assert complaint(spec, kaggle, "mmbt") == f"{lacks}; {titles} food101 reads."
     assert complaint(spec, kaggle, "mmbt-title-masked") == f"{lacks}; {titles} food101:title-masked reads."
 
 
-def test_titles_without_their_images_are_no_data_set(kaggle: Path, spec: DatasetSpec) -> None:
-    """Images in another place would else leave 22,716 titles without one, unnoticed."""
+def test_titles_without_any_image_are_refused(kaggle: Path, spec: DatasetSpec) -> None:
+    """Otherwise images in another folder would silently leave 22,716 titles without one."""
     shutil.rmtree(kaggle / "images" / "test")
     (kaggle / "images" / "test").mkdir()
     first = (kaggle / "texts" / "test_titles.csv").read_text(encoding="utf-8").split(",")[0]
@@ -316,14 +315,14 @@ def test_titles_without_their_images_are_no_data_set(kaggle: Path, spec: Dataset
     )
 
 
-def test_a_table_that_is_not_utf8_is_named(kaggle: Path, spec: DatasetSpec) -> None:
+def test_table_that_is_not_utf8_is_named(kaggle: Path, spec: DatasetSpec) -> None:
     with (kaggle / TITLES).open("ab") as file:
         file.write("pho_1.jpg,phở,pho\n".encode("utf-16-le"))
     assert complaint(spec, kaggle).startswith(f"{TITLES} is not UTF-8 (byte 0x")
 
 
-def test_another_image_or_title_is_another_store(kaggle: Path, spec: DatasetSpec) -> None:
-    """What was prepared from an older download must not be taken for this one."""
+def test_changed_images_and_titles_change_the_identity(kaggle: Path, spec: DatasetSpec) -> None:
+    """So that a Store of an older download is not used."""
     seen = {str(spec.archive.open(kaggle, "").identity)}
     add(kaggle, "pho_1.jpg,A title,pho")
     seen.add(str(spec.archive.open(kaggle, "").identity))
@@ -332,27 +331,25 @@ def test_another_image_or_title_is_another_store(kaggle: Path, spec: DatasetSpec
     assert len(seen) == 3
 
 
-def test_the_published_numbers_are_held_to(kaggle: Path, spec: DatasetSpec) -> None:
-    """A part of the data set is refused, with the counts, unless the user asks for it."""
+def test_incomplete_data_is_refused(kaggle: Path, spec: DatasetSpec) -> None:
+    """The message has the counts, and the option that accepts the data."""
     with pytest.raises(DataError) as caught:
         prepare(spec, spec.archive.open(kaggle, ""))
     assert str(caught.value) == (
-        "food101 is not as its data card says (food101.md): examples in test: the card says 22716, the data has 60; "
+        "food101 differs from its data card (food101.md): examples in test: the card says 22716, the data has 60; "
         "examples in train+validation: the card says 67988, the data has 240; images: the card says 90704, the data "
-        "has 298. --allow-mismatch takes it nevertheless, and says so wherever it is scored."
+        "has 298. --allow-mismatch accepts it, and marks every score of it."
     )
 
 
-def test_a_image_whose_row_contradicts_its_name_is_not_an_example_without_a_title(
-    kaggle: Path, prepared: Callable[..., Store]
-) -> None:
-    """The row is rejected because nobody knows which class is right; its image must not come back with one."""
+def test_image_of_a_contradictory_row_is_no_example(kaggle: Path, prepared: Callable[..., Store]) -> None:
+    """The row is rejected because its class is unclear, so its image must not become an example without a title."""
     whole = rows(prepared(kaggle))
     title = next(line for line in (kaggle / TITLES).read_text(encoding="utf-8").splitlines() if ".jpg," in line)
     file, _, label = title.split(",")[0], "", title.rsplit(",", 1)[1]
-    other = next(one["id"] for one in whole.values() if not one["id"].startswith(label)).rsplit("_", 1)[0]
+    other = next(file for file in whole if not file.startswith(label)).rsplit("_", 1)[0]
     text = (kaggle / TITLES).read_text(encoding="utf-8").replace(title, f"{title.rsplit(',', 1)[0]},{other}")
     (kaggle / TITLES).write_text(text, encoding="utf-8")
     store = prepared(kaggle)
-    assert f'its class is "{other}", but its file {file} is of "{label}"' in rejected(store).values()
+    assert f'its class is "{other}", but its file {file} is named after "{label}"' in rejected(store).values()
     assert rows(store).keys() == whole.keys() - {file}

@@ -1,4 +1,4 @@
-"""GLAMI-1M, read from archives in its published format with every trap that is known of it."""
+"""The data set glami1m, read from generated archives in the published format with all known defects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +37,16 @@ GOOD = "1,2,cz,Bota,Nová.,6,dresses,admin"
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same data in each form."""
+    """Path of the same data by form: ``zip``, ``folder``, ``test-only``."""
     folder = tmp_path_factory.mktemp("glami")
     return {form: glami.write(folder, form=form) for form in glami.NAMES}
 
 
 @pytest.fixture(scope="module")
 def examples(archives: dict[str, Path]) -> dict[str, Example]:
-    """By id; the first of a doubled one."""
-    found = [one for one in GlamiSource(archives["zip"]).examples() if isinstance(one, Example)]
-    return {one.id: one for one in reversed(found)}
+    """Examples by id; the first one of each id."""
+    of_archive = [example for example in GlamiSource(archives["zip"]).examples() if isinstance(example, Example)]
+    return {example.id: example for example in reversed(of_archive)}
 
 
 def spec() -> DatasetSpec:
@@ -57,8 +56,8 @@ def spec() -> DatasetSpec:
 
 
 def prepared(path: Path, variant: str = "", *, released: bool = False) -> Store:
-    """As `mmeval data prepare` does it."""
-    chosen = replace(spec(), variant=variant)
+    """Prepare a Store as `mmeval data prepare` does."""
+    chosen = spec().model_copy(update={"variant": variant})
     assert chosen.archive is not None
     return prepare(chosen, chosen.archive.open(path, variant), released=released)
 
@@ -68,24 +67,24 @@ def rows(*lines: str, header: str = HEADER) -> list[Item | Rejected]:
 
 
 def item(line: str, header: str = HEADER) -> Item:
-    (one,) = rows(line, header=header)
-    assert isinstance(one, Item), one
-    return one
+    (row,) = rows(line, header=header)
+    assert isinstance(row, Item), row
+    return row
 
 
 def reason(line: str) -> str:
-    (one,) = rows(line)
-    assert isinstance(one, Rejected)
-    assert one.where == "GLAMI-1M-train.csv, row 1"
-    return one.reason
+    (row,) = rows(line)
+    assert isinstance(row, Rejected)
+    assert row.where == "GLAMI-1M-train.csv, row 1"
+    return row.reason
 
 
-# What a row says
+# Rows
 
 
-def test_a_row_becomes_an_example(examples: dict[str, Example]) -> None:
-    one = examples["9000016"]
-    assert one == Example(
+def test_row_becomes_an_example(examples: dict[str, Example]) -> None:
+    example = examples["9000016"]
+    assert example == Example(
         id="9000016",
         text="nan",
         language="cs",
@@ -95,13 +94,13 @@ def test_a_row_becomes_an_example(examples: dict[str, Example]) -> None:
         cluster="9000016",
         slices={"label_source": "human", "market": "cz", "image_seen_in_train": "no"},
         metadata={"image_id": "9000016", "category_id": "218", "label_source": "admin"},
-        where=one.where,
+        where=example.where,
     )
 
 
 @pytest.mark.parametrize("word", ["NA", "null", "None", "nan", "N/A", "-1.#IND"])
-def test_words_that_pandas_takes_for_missing_are_texts(word: str) -> None:
-    """Else a product named NA loses its name, and one without a name is called nan."""
+def test_words_that_pandas_reads_as_missing_are_texts(word: str) -> None:
+    """Otherwise a product named NA would lose its name, and one without a name would be called nan."""
     assert item(f"1,2,cz,{word},,6,dresses,admin").text == word
     assert item(f"1,2,cz,,{word},6,dresses,admin").text == word
 
@@ -122,33 +121,33 @@ def test_name_and_description_are_joined_unless_one_is_empty(name: str, descript
 
 
 def test_line_breaks_quotes_and_commas_stay_in_the_text(examples: dict[str, Example]) -> None:
-    """Else rows shift, and every label behind is another product's."""
+    """Otherwise rows would shift and get the labels of other products."""
     assert examples["9000004"].text == 'Šaty "Eva", dlhé a\nb\r\nc'
     assert examples["9000005"].text == "Len popis"
 
 
-def test_blanks_around_a_slug_make_no_other_class(examples: dict[str, Example]) -> None:
-    """Else there are more than 191 classes, some in one split only."""
+def test_spaces_around_a_category_name_are_stripped(examples: dict[str, Example]) -> None:
+    """Otherwise there would be more than 191 classes."""
     assert examples["9000003"].labels == {"category": "womens-pants"}
 
 
-def test_spellings_of_slugs_stay_apart() -> None:
-    """`womens-` and `women-s-` are different names; nobody says that they are one category."""
+def test_spellings_of_category_names_are_different_classes() -> None:
+    """The publisher does not say that `womens-` and `women-s-` are the same."""
     names = [item(f"1,2,cz,a,b,{n},{name},admin").name for n, name in enumerate(("womens-socks", "women-s-socks"))]
     assert names == ["womens-socks", "women-s-socks"]
 
 
 def test_each_market_has_its_language(examples: dict[str, Example]) -> None:
-    """Four country codes are no language's or another one's: `ee` is Ewe, `si` Sinhala."""
+    """Four country codes are not the language's code: as language codes, `ee` is Ewe and `si` Sinhala."""
     others = {"cz": "cs", "gr": "el", "si": "sl", "ee": "et"}
-    alike = {"sk", "ro", "hu", "hr", "es", "lt", "lv", "tr", "bg"}
-    assert others | {code: code for code in alike} == LANGUAGES
-    assert {(one.slices["market"], one.language) for one in examples.values()} == set(LANGUAGES.items())
+    equal = {"sk", "ro", "hu", "hr", "es", "lt", "lv", "tr", "bg"}
+    assert others | {code: code for code in equal} == LANGUAGES
+    assert {(example.slices["market"], example.language) for example in examples.values()} == set(LANGUAGES.items())
     assert sorted(LANGUAGES.values()) == sorted(read_card(glami1m.cards_folder() / "glami1m.md").languages)
 
 
 @pytest.mark.parametrize(
-    ("raw", "kind", "given_"),
+    ("raw", "kind", "attribute"),
     [
         ("admin", "human", "admin"),
         ("custom-tag", "human", "custom-tag"),
@@ -158,49 +157,51 @@ def test_each_market_has_its_language(examples: dict[str, Example]) -> None:
         ("NaN", "rule", "unknown"),
     ],
 )
-def test_who_labelled_a_row_is_a_slice(tmp_path: Path, raw: str, kind: str, given_: str) -> None:
+def test_label_source_is_a_slice(tmp_path: Path, raw: str, kind: str, attribute: str) -> None:
     extra = {"item_id": "77", "image_id": "77", "geo": "cz", "name": "x", "description": "", "label_source": raw}
     extra |= {"category": "6", "category_name": "womens-pants"}
     path = glami.write(tmp_path, 40, traps=False, form="folder", extra={"train": [extra]})
-    for variant, attributes in (("", {}), ("paper", {"label_source": given_})):
-        (one,) = (one for one in GlamiSource(path, variant).examples() if isinstance(one, Example) and one.id == "77")
-        assert one.slices["label_source"] == kind
-        assert one.metadata["label_source"] == raw
-        assert one.attributes == attributes
+    for variant, attributes in (("", {}), ("paper", {"label_source": attribute})):
+        (example,) = (
+            row for row in GlamiSource(path, variant).examples() if isinstance(row, Example) and row.id == "77"
+        )
+        assert example.slices["label_source"] == kind
+        assert example.metadata["label_source"] == raw
+        assert example.attributes == attributes
 
 
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("1,2,de,a,b,6,dresses,admin", 'geo is "de", which is none of the 13 markets'),
-        ("1,2,CZ,a,b,6,dresses,admin", 'geo is "CZ", which is none of the 13 markets'),
-        ("1,2,,a,b,6,dresses,admin", 'geo is "", which is none of the 13 markets'),
-        ("x,2,cz,a,b,6,dresses,admin", 'item_id is "x", no whole number'),
-        ("1,2.0,cz,a,b,6,dresses,admin", 'image_id is "2.0", no whole number'),
-        ("1,,cz,a,b,6,dresses,admin", 'image_id is "", no whole number'),
-        ("1,../2,cz,a,b,6,dresses,admin", 'image_id is "../2", no whole number'),
-        ("1,2,cz,a,b,-6,dresses,admin", 'category is "-6", no whole number'),
-        (f"1,{'9' * 19},cz,a,b,6,dresses,admin", f'image_id is "{"9" * 19}", no whole number'),
+        ("1,2,de,a,b,6,dresses,admin", 'geo is "de", not one of the 13 markets'),
+        ("1,2,CZ,a,b,6,dresses,admin", 'geo is "CZ", not one of the 13 markets'),
+        ("1,2,,a,b,6,dresses,admin", 'geo is "", not one of the 13 markets'),
+        ("x,2,cz,a,b,6,dresses,admin", 'item_id is "x", not a whole number'),
+        ("1,2.0,cz,a,b,6,dresses,admin", 'image_id is "2.0", not a whole number'),
+        ("1,,cz,a,b,6,dresses,admin", 'image_id is "", not a whole number'),
+        ("1,../2,cz,a,b,6,dresses,admin", 'image_id is "../2", not a whole number'),
+        ("1,2,cz,a,b,-6,dresses,admin", 'category is "-6", not a whole number'),
+        (f"1,{'9' * 19},cz,a,b,6,dresses,admin", f'image_id is "{"9" * 19}", not a whole number'),
         ("1,2,cz,a,b,6, ,admin", "category_name is empty"),
-        ("1,2,cz,a,b,6,dresses,guess", 'label_source is "guess", which is none of the published ones'),
+        ("1,2,cz,a,b,6,dresses,guess", 'label_source is "guess", not one of the published values'),
         ("1,2,cz,a\0,b,6,dresses,admin", "holds a NUL byte"),
         ("1,2,cz,a,b,6,dresses", "7 cells where the header has 8 columns"),
     ],
 )
-def test_a_row_that_makes_no_sense_is_rejected(line: str, why: str) -> None:
-    """Else a shifted row is trained on under a wrong label."""
+def test_invalid_rows_are_rejected_with_a_reason(line: str, why: str) -> None:
+    """Otherwise models would be trained on shifted rows with wrong labels."""
     assert reason(line) == why
 
 
 def test_columns_are_found_by_name() -> None:
-    """Their order in the public files was never seen, nor whether they have image_url."""
+    """Their order in the published files, and whether image_url is one of them, is unverified."""
     header = "label_source,image_url,category_name,category,description,name,geo,image_id,item_id"
     line = "admin,https://example.org/2.jpg,dresses,6,Nová.,Bota,cz,2,1"
     assert item(line, header) == item(GOOD)
     assert item(GOOD, "\ufeff" + HEADER) == item(GOOD)
 
 
-def test_a_missing_column_is_told() -> None:
+def test_missing_columns_are_named() -> None:
     with pytest.raises(DataError) as caught:
         rows("1,2", header="item_id,image_id,geo,name,description,category_name")
     assert str(caught.value) == (
@@ -209,8 +210,8 @@ def test_a_missing_column_is_told() -> None:
     )
 
 
-def test_another_encoding_is_told() -> None:
-    """Else names of eight languages are read as other letters."""
+def test_another_encoding_is_refused() -> None:
+    """Otherwise the letters of eight languages would be misread."""
     stream = io.BytesIO(f"{HEADER}\n{GOOD}\n1,2,cz,Šaty,,6,dresses,admin".encode("cp1250"))
     with pytest.raises(DataError) as caught:
         list(read_items(stream, "GLAMI-1M-train.csv"))
@@ -220,8 +221,8 @@ def test_another_encoding_is_told() -> None:
 # Classes
 
 
-def test_classes_are_those_of_both_tables_in_the_order_of_their_ids(archives: dict[str, Path]) -> None:
-    """Else a class that is rare in one split shifts all others, and scores of two runs can't be compared."""
+def test_classes_of_both_tables_are_in_the_order_of_their_ids(archives: dict[str, Path]) -> None:
+    """So that a class that one split lacks does not shift the others."""
     ids, names = zip(*glami.classes(6), strict=True)
     assert list(ids) == sorted(ids)
     assert ids[-1] > len(ids)
@@ -234,7 +235,7 @@ PAIRS = [(6, "kitchen"), (6, "dresses"), (53403, "dresses"), (132, "bikinis"), (
 
 
 @given(st.permutations(PAIRS))
-def test_which_name_a_category_has_depends_on_no_order(order: Sequence[tuple[int, str]]) -> None:
+def test_mapping_of_categories_does_not_depend_on_the_order_of_rows(order: Sequence[tuple[int, str]]) -> None:
     counts = dict(zip(PAIRS, (90, 10, 80, 50, 50), strict=True))
     known = Categories({pair: counts[pair] for pair in order})
     assert known.names == ("kitchen", "bikinis", "dresses")
@@ -243,7 +244,7 @@ def test_which_name_a_category_has_depends_on_no_order(order: Sequence[tuple[int
     assert known.complaint(132, "bikinis") == '"bikinis" is category 132, in most rows 7'
 
 
-def test_two_ids_of_a_name_and_two_names_of_an_id_are_rejected() -> None:
+def test_second_id_of_a_name_is_rejected() -> None:
     known = Categories({(6, "kitchen"): 3, (9, "kitchen"): 1, (8, "dresses"): 1})
     assert known.names == ("kitchen", "dresses")
     assert known.complaint(9, "kitchen") == '"kitchen" is category 9, in most rows 6'
@@ -255,55 +256,54 @@ def test_two_ids_of_a_name_and_two_names_of_an_id_are_rejected() -> None:
 GOLDEN = [400003, 400013, 400022, 400036, 400050, 400059, 400062, 400078, 400146, 400161]
 
 
-def test_validation_never_changes() -> None:
-    """A golden list: another rule is another data set under the same name."""
+def test_validation_split_never_changes() -> None:
+    """Another rule would silently change the data set."""
     assert [image for image in range(400_000, 400_200) if training_split(image) == "validation"] == GOLDEN
 
 
-def test_validation_has_its_share() -> None:
-    """5 % of the images: more are lost for training, fewer choose checkpoints by chance."""
+def test_validation_has_five_per_cent_of_the_images() -> None:
     count = sum(training_split(image) == "validation" for image in range(0, 60_000, 3))
     assert count == pytest.approx(1000, abs=100)
 
 
 @given(st.permutations(range(12)), st.integers(0, 3))
-def test_splits_depend_on_no_order_of_rows(
+def test_splits_do_not_depend_on_the_order_of_rows(
     tmp_path_factory: pytest.TempPathFactory, order: Sequence[int], top: int
 ) -> None:
-    """Else an archive that is written anew mixes train and validation of two runs."""
+    """Otherwise a rewritten archive would mix the train and validation splits of two runs."""
     lines = [f"{n},{400_000 + n // 2 + 8 * top},cz,a,b,6,dresses,admin" for n in range(12)]
     folder = tmp_path_factory.mktemp("order")
     write_folder(folder, [lines[n] for n in order], ["99,99,cz,a,b,6,dresses,admin"])
-    found = {one.id: one.split for one in GlamiSource(folder).examples() if isinstance(one, Example)}
-    assert found == {str(n): training_split(400_000 + n // 2 + 8 * top) for n in range(12)} | {"99": "test"}
+    splits = {example.id: example.split for example in GlamiSource(folder).examples() if isinstance(example, Example)}
+    assert splits == {str(n): training_split(400_000 + n // 2 + 8 * top) for n in range(12)} | {"99": "test"}
 
 
-def test_rows_of_a_image_are_in_one_split(examples: dict[str, Example]) -> None:
-    """One product in several languages: else validation is trained on."""
+def test_rows_of_an_image_are_in_one_split(examples: dict[str, Example]) -> None:
+    """As the rows of a product in several languages; otherwise validation images would be trained on."""
     of_image: dict[str, set[str]] = {}
-    for one in examples.values():
-        if one.split != "test":
-            of_image.setdefault(one.cluster, set()).add(one.split)
-        assert one.cluster == one.image
+    for example in examples.values():
+        if example.split != "test":
+            of_image.setdefault(example.cluster, set()).add(example.split)
+        assert example.cluster == example.image
     assert all(len(splits) == 1 for splits in of_image.values())
-    languages = Counter((one.cluster, one.split) for one in examples.values())
+    languages = Counter((example.cluster, example.split) for example in examples.values())
     assert max(languages.values()) > 1
 
 
-def test_test_rows_tell_whether_their_image_is_in_train(examples: dict[str, Example]) -> None:
-    """They keep their published split; their scores are also given apart."""
-    train = {one.image for one in examples.values() if one.split != "test"}
-    for one in examples.values():
-        seen = one.split == "test" and one.image in train
-        assert one.slices["image_seen_in_train"] == ("yes" if seen else "no")
+def test_test_rows_whose_image_is_in_train_have_a_slice(examples: dict[str, Example]) -> None:
+    """They keep their published split."""
+    train = {example.image for example in examples.values() if example.split != "test"}
+    for example in examples.values():
+        seen = example.split == "test" and example.image in train
+        assert example.slices["image_seen_in_train"] == ("yes" if seen else "no")
     assert examples["9000013"].slices["image_seen_in_train"] == "yes"
 
 
-def test_who_labelled_a_row_and_its_split_reach_no_model(examples: dict[str, Example]) -> None:
-    """A shop has no label_source at prediction time: a model that sees it scores what it can't do."""
-    for one in examples.values():
-        assert one.attributes == {}
-        assert not any(source in one.text for source in ("admin", "custom-tag", "quality-check", "combined-tag"))
+def test_models_do_not_see_the_label_source(examples: dict[str, Example]) -> None:
+    """It is not known when a model is used, so a score of a model that sees it is misleading."""
+    for example in examples.values():
+        assert example.attributes == {}
+        assert not any(source in example.text for source in ("admin", "custom-tag", "quality-check", "combined-tag"))
 
 
 # Files
@@ -318,8 +318,8 @@ def write_folder(folder: Path, train: Sequence[str] | None, test: Sequence[str])
                 (folder / "images" / f"{line.split(',')[1]}.jpg").touch()
 
 
-def test_zip_and_folder_make_the_same_data(archives: dict[str, Path]) -> None:
-    """Else two colleagues' scores can't be compared, because one of them unpacked the file."""
+def test_zip_file_and_folder_give_the_same_data(archives: dict[str, Path]) -> None:
+    """So that scores are comparable whether or not the file was unpacked."""
     stores = [prepared(path) for path in (archives["zip"], archives["folder"])]
     assert stores[0].fingerprint == stores[1].fingerprint
     assert stores[0].folder != stores[1].folder
@@ -327,33 +327,32 @@ def test_zip_and_folder_make_the_same_data(archives: dict[str, Path]) -> None:
     assert len({prepared(path, variant).fingerprint for path, variant in ways}) == 1
 
 
-def test_what_is_damaged_is_rejected_with_its_reason(archives: dict[str, Path]) -> None:
-    """A text file, an empty one, none at all; an unknown market, a doubled id: a million good rows are not lost."""
+def test_damaged_rows_are_rejected_with_their_reason(archives: dict[str, Path]) -> None:
     store = prepared(archives["zip"])
-    found = pq.read_table(store.folder / REJECTED).to_pylist()
-    assert sorted(one["reason"] for one in found) == sorted(row["why"] for row in glami.bad())
-    assert all(one["where"].startswith("GLAMI-1M-train.csv, row ") for one in found)
+    rejected = pq.read_table(store.folder / REJECTED).to_pylist()
+    assert sorted(row["reason"] for row in rejected) == sorted(row["why"] for row in glami.bad())
+    assert all(row["where"].startswith("GLAMI-1M-train.csv, row ") for row in rejected)
     assert set(store.split_sizes) == {"train", "validation", "test"}
     assert min(store.split_sizes.values()) >= 12
     assert "test+train" in store.info["spanning"]
 
 
-def test_images_of_any_colours_become_rgb(archives: dict[str, Path]) -> None:
-    """Grey, CMYK and RGBA occur; the authors' reader converts them too."""
+def test_images_of_any_mode_become_rgb(archives: dict[str, Path]) -> None:
+    """The data set has grey, CMYK and RGBA images."""
     store = prepared(archives["zip"])
     keys = store.images["key"].to_pylist()
-    shades = {what: decode(store.image(keys.index(key))) for what, key in COLOURED.items()}
+    by_mode = {mode: decode(store.image(keys.index(key))) for mode, key in COLOURED.items()}
     plain = decode(store.image(keys.index("9000001"))).reshape(-1, 3).mean(axis=0)
-    for what, pixels in shades.items():
+    for mode, pixels in by_mode.items():
         assert pixels.shape == (glami.HEIGHT, glami.WIDTH, 3)
-        if what != "grey":
-            assert np.abs(pixels.reshape(-1, 3).mean(axis=0) - plain).max() < 12, what
+        if mode != "grey":
+            assert np.abs(pixels.reshape(-1, 3).mean(axis=0) - plain).max() < 12, mode
 
 
 COLOURED = {"grey": "9000007", "CMYK": "9000008", "RGBA": "9000009"}
 
 
-def test_each_image_comes_once_in_the_order_of_its_number(archives: dict[str, Path]) -> None:
+def test_images_are_unique_and_sorted_by_id(archives: dict[str, Path]) -> None:
     for form, variant in (("zip", ""), ("folder", ""), ("test-only", "test-only")):
         source = GlamiSource(archives[form], variant)
         keys = [int(key) for key, _ in source.images()]
@@ -361,7 +360,7 @@ def test_each_image_comes_once_in_the_order_of_its_number(archives: dict[str, Pa
         assert len(keys) == source.size
 
 
-def test_of_members_of_one_name_the_last_counts(tmp_path: Path) -> None:
+def test_last_member_of_a_name_counts(tmp_path: Path) -> None:
     """As after unpacking."""
     path = glami.write(tmp_path, 40, traps=False, form="test-only")
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
@@ -369,8 +368,8 @@ def test_of_members_of_one_name_the_last_counts(tmp_path: Path) -> None:
     assert dict(GlamiSource(path, "test-only").images())["4000000"]() == b"another"
 
 
-def test_images_are_found_without_reading_a_table(tmp_path: Path) -> None:
-    """Preparing goes on where it stopped in seconds: a million rows are not read for it."""
+def test_images_are_listed_without_reading_a_table(tmp_path: Path) -> None:
+    """So that resuming takes seconds: a million rows need not be read."""
     path = glami.write(tmp_path, 40, traps=False, form="folder")
     (path / "GLAMI-1M-train.csv").write_bytes(b"")
     assert sum(1 for _ in GlamiSource(path).images()) == GlamiSource(path).size > 0
@@ -378,19 +377,19 @@ def test_images_are_found_without_reading_a_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("top", ["", "GLAMI-1M-dataset", "data/glami 2022"])
 @pytest.mark.parametrize("form", ["zip", "folder"])
-def test_the_top_folder_may_have_any_name(tmp_path: Path, top: str, form: str) -> None:
-    """People unpack, rename and zip again."""
+def test_top_folder_may_have_any_name(tmp_path: Path, top: str, form: str) -> None:
+    """Users unpack, rename and zip again."""
     path = glami.write(tmp_path, 40, traps=False, form=form, top=top)
-    assert sum(isinstance(one, Example) for one in GlamiSource(path).examples()) == 40
+    assert sum(isinstance(example, Example) for example in GlamiSource(path).examples()) == 40
 
 
-def test_a_folder_above_will_do(tmp_path: Path) -> None:
+def test_parent_folder_is_accepted(tmp_path: Path) -> None:
     glami.write(tmp_path, 40, traps=False, form="folder")
-    assert sum(isinstance(one, Example) for one in GlamiSource(tmp_path).examples()) == 40
+    assert sum(isinstance(example, Example) for example in GlamiSource(tmp_path).examples()) == 40
 
 
-def test_what_other_programs_leave_is_not_read(tmp_path: Path) -> None:
-    """Archives made on a Mac hold a shadow of each file."""
+def test_files_of_other_programs_are_ignored(tmp_path: Path) -> None:
+    """As __MACOSX, which archives made on a Mac have."""
     path = glami.write(tmp_path, 40, traps=False)
     before = GlamiSource(path).size
     with zipfile.ZipFile(path, "a") as archive:
@@ -407,25 +406,25 @@ def message(path: Path, variant: str = "") -> str:
 
 
 NO_TRAIN = (
-    "PATH holds no GLAMI-1M-train.csv: it is the archive of the test split, or a download that was cut short; take the "
-    "data set glami1m:test-only for models that need no training, or get the full GLAMI-1M-dataset.zip."
+    "PATH holds no GLAMI-1M-train.csv: it is the archive of the test split, or an incomplete download; use the data "
+    "set glami1m:test-only for models that need no training, or get the full GLAMI-1M-dataset.zip."
 )
 
 
 @pytest.mark.parametrize("variant", ["", "paper"])
-def test_the_archive_of_the_test_split_is_not_taken_for_all(archives: dict[str, Path], variant: str) -> None:
-    """Else a run fails after an hour of preparing, for want of anything to train on."""
+def test_archive_of_the_test_split_is_refused_for_other_variants(archives: dict[str, Path], variant: str) -> None:
+    """Otherwise a run would fail after an hour of preparing, because there is nothing to train on."""
     assert message(archives["test-only"], variant) == NO_TRAIN
 
 
-def test_a_missing_training_table_is_told(tmp_path: Path) -> None:
-    """Issue 1 of the authors' repository."""
+def test_missing_training_table_is_named(tmp_path: Path) -> None:
+    """As reported in issue 1 of the authors' repository."""
     path = glami.write(tmp_path, 40, traps=False, form="folder", without=["GLAMI-1M-train.csv"])
     assert message(path) == NO_TRAIN
     assert GlamiSource(path, "test-only").size > 0
 
 
-def test_what_is_no_glami_is_told(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     expected = "PATH holds no GLAMI-1M-test.csv; give GLAMI-1M-dataset.zip, or the folder that it was unpacked into."
     assert message(tmp_path / "empty") == expected
@@ -434,18 +433,18 @@ def test_what_is_no_glami_is_told(tmp_path: Path) -> None:
     assert message(tmp_path / "other.zip") == expected
     assert message(tmp_path / "none.zip") == "There is no file or folder PATH."
     (tmp_path / "page.zip").write_bytes(b"<html>")
-    assert message(tmp_path / "page.zip").startswith("PATH is no whole zip file (its end is missing); a download")
+    assert message(tmp_path / "page.zip").startswith("PATH is not a complete zip file (its end is missing); a download")
 
 
-def test_two_data_sets_in_a_folder_are_told(tmp_path: Path) -> None:
+def test_folder_with_two_data_sets_is_refused(tmp_path: Path) -> None:
     for top in ("a", "b"):
         glami.write(tmp_path, 40, traps=False, form="folder", top=top)
-    words = "PATH holds a/GLAMI-1M-test.csv and b/GLAMI-1M-test.csv; give the folder of the one that is meant."
+    words = "PATH holds a/GLAMI-1M-test.csv and b/GLAMI-1M-test.csv; give the folder that has only one of them."
     assert message(tmp_path) == words
 
 
 @pytest.mark.parametrize("form", ["zip", "folder"])
-def test_an_archive_without_images_is_told(tmp_path: Path, form: str) -> None:
+def test_archive_without_images_is_refused(tmp_path: Path, form: str) -> None:
     write_folder(tmp_path, [GOOD], [GOOD])
     (tmp_path / "images" / "2.jpg").unlink()
     path = tmp_path
@@ -459,11 +458,11 @@ def test_an_archive_without_images_is_told(tmp_path: Path, form: str) -> None:
     assert message(path) == "PATH holds no images images/NUMBER.jpg beside its tables; fetch or unpack it again."
 
 
-# What it is held to
+# Identity and card
 
 
-def test_another_content_is_another_store(tmp_path: Path, archives: dict[str, Path]) -> None:
-    """Else a mended archive goes unnoticed, and the old scores stay."""
+def test_changed_content_changes_the_identity(tmp_path: Path, archives: dict[str, Path]) -> None:
+    """Otherwise a corrected archive would go unnoticed."""
     zip_, folder = archives["zip"], archives["folder"]
     assert GlamiSource(zip_).identity == GlamiSource(zip_, "paper").identity
     assert GlamiSource(zip_).identity != GlamiSource(zip_, "test-only").identity
@@ -477,9 +476,9 @@ def test_another_content_is_another_store(tmp_path: Path, archives: dict[str, Pa
     added.unlink()
 
 
-def test_what_agrees_with_the_card_is_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All counts that nobody has seen only warn; that there are 191 classes is held to."""
-    monkeypatch.setattr("mmeval.data.differences.LEAST", 0)
+def test_data_that_agrees_with_the_card_is_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unverified counts only warn; the number of classes must agree."""
+    monkeypatch.setattr("mmeval.data.differences.MIN_SHARE", 0)
     path = glami.write(tmp_path, 640, number_of_classes=191)
     store = prepared(path, released=True)
     assert store.released
@@ -487,20 +486,19 @@ def test_what_agrees_with_the_card_is_a_release(tmp_path: Path, monkeypatch: pyt
     assert store.slices == ("image_seen_in_train", "label_source", "market")
 
 
-def test_other_classes_are_no_release(archives: dict[str, Path]) -> None:
+def test_other_number_of_classes_is_refused(archives: dict[str, Path]) -> None:
     with pytest.raises(DataError) as caught:
         prepared(archives["folder"], released=True)
-    words = "glami1m is not as its data card says (glami1m.md): examples: the card says 1108532, the data has 616, "
+    words = "glami1m differs from its data card (glami1m.md): examples: the card says 1108532, the data has 616, "
     words += "too few to be the release; number of classes of category: the card says 191, the data has 6; rejected "
-    assert str(caught.value).startswith(words + "were GLAMI-1M-train.csv, row ")
+    assert str(caught.value).startswith(words + "rows: GLAMI-1M-train.csv, row ")
 
 
-def test_the_variant_that_shows_the_label_source_says_so(archives: dict[str, Path]) -> None:
-    """Its scores are not to be had by anyone who uses the model."""
-    said = spec().variants["paper"]
-    assert "SHOWS THE MODEL WHO LABELLED EACH ROW" in said
-    assert "in the test too" in said
-    assert "can't be compared" in said
+def test_summary_of_the_variant_paper_warns_of_the_label_source(archives: dict[str, Path]) -> None:
+    summary = spec().variants["paper"]
+    assert "SHOWS THE MODEL WHO LABELLED EACH ROW" in summary
+    assert "in the test too" in summary
+    assert "can't be compared" in summary
     store = prepared(archives["zip"], "paper")
     assert store.attributes == {
         "label_source": ("admin", "combined-tag", "custom-tag", "quality-check", "unknown"),
@@ -508,16 +506,16 @@ def test_the_variant_that_shows_the_label_source_says_so(archives: dict[str, Pat
     assert prepared(archives["zip"]).attributes == {}
 
 
-def test_the_card_tells_the_published_facts() -> None:
-    """A figure in the prose that the header contradicts misleads whoever reads only one."""
+def test_card_has_the_published_facts() -> None:
+    """A figure in the prose that the header contradicts misleads whoever reads only example."""
     card = read_card(glami1m.cards_folder() / "glami1m.md")
     assert (card.name, card.tasks, card.licence) == ("glami1m", {"category": 191}, "apache-2.0")
     assert card.splits == {"train+validation": 992_528, "test": 116_004}
     assert set(card.per_class["category"]["test"]) == set(card.per_class["category"]["train+validation"])
     for split, share in glami.SHARES.items():
-        says = dict(card.shares["train+validation" if split == "train" else split])
-        assert says.pop("within") == 0.15
-        assert says == dict(zip((LANGUAGES[geo] for geo in glami.NEW), share, strict=True))
+        shares = dict(card.shares["train+validation" if split == "train" else split])
+        assert shares.pop("within") == 0.15
+        assert shares == dict(zip((LANGUAGES[geo] for geo in glami.NEW), share, strict=True))
     for path in ("splits.test", "splits.train+validation", "images", "shares.test", "per_class.category.test"):
         assert not card.verified(path)
     assert card.verified("tasks.category")
@@ -527,25 +525,25 @@ def test_the_card_tells_the_published_facts() -> None:
     assert set(test_only.shares) == set(test_only.per_class["category"]) == {"test"}
 
 
-def test_the_file_to_download_is_the_one_of_the_card() -> None:
+def test_download_has_the_digest_of_the_card() -> None:
     archive = spec().archive
     assert archive is not None
     full = archive.downloads[""]
     assert read_card(glami1m.cards_folder() / "glami1m.md").sources[full.name]["md5"] == full.md5
-    assert set(archive.downloads) == {"", "test-only"}  # that of the default serves paper too
+    assert set(archive.downloads) == {"", "test-only"}  # the default's file also serves the variant paper
 
 
-def test_listing_the_data_set_reads_no_table_library() -> None:
-    """Else `mmeval data` takes seconds."""
+def test_importing_the_data_set_imports_nothing_heavy() -> None:
+    """So that `mmeval data` takes no seconds."""
     heavy = "{'torch', 'pandas', 'datasets', 'h5py'}"
     code = f"import sys, mmeval.datasets.glami1m; print(sorted({heavy} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_a_small_model_can_learn_from_the_archives(archives: dict[str, Path]) -> None:
-    """The command line's tests train on them: text and image must tell the class."""
+def test_generated_texts_name_the_class(archives: dict[str, Path]) -> None:
+    """The tests of the command line train on them."""
     with (archives["folder"] / "GLAMI-1M-train.csv").open(encoding="utf-8", newline="") as file:
-        found: list[dict[str, Any]] = list(csv.DictReader(file))
-    assert {row["geo"] for row in found} >= set(LANGUAGES)
-    for row in found[:400]:
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    assert {row["geo"] for row in rows} >= set(LANGUAGES)
+    for row in rows[:400]:
         assert row["category_name"].replace("-", " ") in row["name"]

@@ -10,14 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 import mmeval
+import mmeval.data.reading
 import mmeval.nn
 import mmeval.testing
 from mmeval.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
-PUBLIC = {"mmeval": mmeval, "mmeval.nn": mmeval.nn, "mmeval.testing": mmeval.testing}
-PLUGINS = [*sorted((ROOT / "plugins").rglob("*.py")), *sorted(EXAMPLES.glob("*.py"))]
+PUBLIC = {module.__name__: module for module in (mmeval, mmeval.data.reading, mmeval.nn, mmeval.testing)}
+DATASETS = ROOT / "mmeval" / "datasets"
+PLUGINS = [*sorted((ROOT / "plugins").rglob("*.py")), *sorted(DATASETS.rglob("*.py")), *sorted(EXAMPLES.glob("*.py"))]
 
 
 @mmeval.testing.contract(str(EXAMPLES / "gated_fusion.py"))
@@ -47,13 +49,22 @@ def test_models_data_set_and_metric_run_together(model: str, command: Callable[.
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_plugins_use_public_names_only(path: Path) -> None:
-    """Our plugins too, so that the public API suffices for others."""
+def test_plugins_and_core_data_sets_use_only_public_names(path: Path) -> None:
+    """Our plugins too, so that the public names suffice for others."""
+    own_package = f"mmeval.datasets.{path.relative_to(DATASETS).parts[0]}." if path.is_relative_to(DATASETS) else None
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "mmeval":
+        if isinstance(node, ast.ImportFrom) and _is_ours(node.module):
+            if own_package and f"{node.module}.".startswith(own_package):
+                continue
             assert node.module in PUBLIC, node.module
             assert {alias.name for alias in node.names} <= set(PUBLIC[node.module].__all__)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import leads out of sight of this test"
         if isinstance(node, ast.Import):
-            assert all(alias.name in PUBLIC for alias in node.names if alias.name.partition(".")[0] == "mmeval")
+            assert all(alias.name in PUBLIC for alias in node.names if _is_ours(alias.name))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "mmeval":
             assert node.attr in mmeval.__all__ or f"mmeval.{node.attr}" in PUBLIC
+
+
+def _is_ours(module: str | None) -> bool:
+    return module is not None and module.partition(".")[0] == "mmeval"

@@ -1,4 +1,4 @@
-"""Images as vectors for models that aren't torch's: the encoder's own, in order, and computed once."""
+"""``embed_images``: the encoder's vectors in the order of the examples, computed once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mmeval.protocol import Inputs
 ENCODER = "efficientnet-lite0:32"
 
 
-def test_the_vectors_are_the_encoders(store: Store) -> None:
-    """Row for row: an image that three texts share stands three times, none is zero where an image is."""
+def test_vectors_equal_the_encoders_output(store: Store) -> None:
+    """Rows are compared one by one: three texts that share an image have the same vector."""
     examples = Examples(store, "test")
     found = embed_images(examples, ENCODER)
     assert (found.shape, found.dtype) == ((42, 1280), np.float32)
@@ -34,8 +34,8 @@ def test_the_vectors_are_the_encoders(store: Store) -> None:
 
 
 @pytest.mark.parametrize("hidden", ["by the protocol", "by the data"])
-def test_where_there_is_no_image_at_all_there_are_zeros(store: Store, hidden: str) -> None:
-    """Of the encoder's width, so that a model of texts alone is built like any other; nothing is computed."""
+def test_examples_without_images_give_zeros(store: Store, hidden: str) -> None:
+    """Zeros have the encoder's width, so that a model of texts alone is built like any other."""
     examples = Examples(store, "test", Inputs.TEXT if hidden == "by the protocol" else Inputs.IMAGE_TEXT)
     if hidden == "by the data":
         rows = np.flatnonzero(store.examples["image"].to_numpy() < 0)
@@ -45,8 +45,8 @@ def test_where_there_is_no_image_at_all_there_are_zeros(store: Store, hidden: st
     assert not found.any()
 
 
-def test_what_was_computed_once_is_taken_from_the_cache(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that isn't torch's embeds train, validation and test in each run anew, for nothing."""
+def test_second_call_reads_the_cache(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the cache, every run would embed all splits again."""
     examples = Examples(store, "validation")
     first = embed_images(examples, ENCODER)
     monkeypatch.setattr(EfficientNetLite0Encoder, "encode", lambda *_: pytest.fail("computed again"))
@@ -55,19 +55,19 @@ def test_what_was_computed_once_is_taken_from_the_cache(store: Store, monkeypatc
     np.testing.assert_array_equal(embed_images(backwards, ENCODER), first[::-1])
 
 
-def test_d4_what_a_killed_process_left_in_the_cache_is_removed(
+def test_files_of_an_interrupted_process_are_removed(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
     embed_images(Examples(store, "validation"), ENCODER)
     (folder,) = {path.parent for path in (tmp_path / "embeddings").rglob("part-*.npy")}
-    (left := folder / ".part-0123456789abcdef.npy.a1b2c3d4.partial").write_text("half")
+    (leftover := folder / ".part-0123456789abcdef.npy.a1b2c3d4.partial").write_text("half")
     embed_images(Examples(store, "test"), ENCODER)
-    assert not left.exists()
+    assert not leftover.exists()
     assert len(list(folder.glob("part-*.npy"))) == 2
 
 
-def test_an_unknown_encoder_is_named(store: Store) -> None:
+def test_unknown_encoder_raises_user_error(store: Store) -> None:
     with pytest.raises(UserError) as caught:
         embed_images(Examples(store, "test"), "resnet50")
     message = str(caught.value)

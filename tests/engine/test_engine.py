@@ -1,4 +1,4 @@
-"""Fitting and predicting: the same seed the same result, the best epoch kept, nothing learned from forbidden things."""
+"""Training and prediction: reproducible by seed, best epoch restored, no labels or ids in a batch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mmeval.data.images import decode_batch
 from mmeval.data.store import Store
 from mmeval.engine import embeddings as cache
 from mmeval.engine.collate import Collate
-from mmeval.engine.device import accelerator, precision, resolve_device
+from mmeval.engine.device import accelerator, resolve_device, resolve_precision
 from mmeval.engine.model import FitContext
-from mmeval.engine.optim import schedule
+from mmeval.engine.optim import build_scheduler
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn import image_encoder
 from mmeval.plugin.configure import configure
@@ -44,9 +44,7 @@ def fit(tmp_path: Path) -> FitContext:
     return FitContext(seed=0, device="cpu", folder=folder)
 
 
-def test_it_learns_and_the_same_seed_gives_the_same_predictions(
-    store: Store, context: ModelContext, fit: FitContext
-) -> None:
+def test_training_learns_and_is_reproducible_by_seed(store: Store, context: ModelContext, fit: FitContext) -> None:
     train, validation, test = (Examples(store, split) for split in ("train", "validation", "test"))
     outcomes = []
     for _ in range(2):
@@ -59,10 +57,10 @@ def test_it_learns_and_the_same_seed_gives_the_same_predictions(
     assert list(fit.folder.iterdir()) == []
 
 
-def test_the_epoch_that_was_best_on_validation_is_kept(
+def test_best_epoch_on_validation_is_restored(
     store: Store, context: ModelContext, fit: FitContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights of a later, worse epoch must not be what is saved; training stops when patience is out."""
+    """The weights of a later, worse epoch are not saved, and training stops when patience runs out."""
     import mmeval.engine.fit as module
 
     seen: list[torch.Tensor] = []
@@ -72,16 +70,14 @@ def test_the_epoch_that_was_best_on_validation_is_kept(
         seen.append(next(model.parameters()).detach().clone())
         return next(scores)
 
-    monkeypatch.setattr(module, "_validate", validate)
+    monkeypatch.setattr(module, "validation_score", validate)
     model = runner(context, "recipe.patience=3")
     facts = model.fit(Examples(store, "train"), Examples(store, "validation"), fit)
     assert (facts["best_epoch"], facts["epochs"]) == (2, 5)
     torch.testing.assert_close(next(model.model.parameters()), seen[1])
 
 
-def test_a_saved_model_predicts_the_same_when_loaded(
-    store: Store, context: ModelContext, fit: FitContext, tmp_path: Path
-) -> None:
+def test_loaded_model_predicts_the_same(store: Store, context: ModelContext, fit: FitContext, tmp_path: Path) -> None:
     model, test = runner(context, "recipe.epochs=1"), Examples(store, "test")
     model.fit(Examples(store, "train"), Examples(store, "validation"), fit)
     model.save(tmp_path)
@@ -92,7 +88,7 @@ def test_a_saved_model_predicts_the_same_when_loaded(
         runner(context, "width=17").load(tmp_path)
 
 
-def test_a_loss_that_is_not_a_number_stops_with_advice(store: Store, context: ModelContext, fit: FitContext) -> None:
+def test_nan_loss_stops_training_with_advice(store: Store, context: ModelContext, fit: FitContext) -> None:
     model, calls = runner(context), iter(range(1000))
 
     def diverge(module: torch.nn.Module, _: object) -> None:
@@ -113,16 +109,16 @@ def test_predictions_do_not_depend_on_the_batch_size(store: Store, context: Mode
     np.testing.assert_allclose(one, many, atol=1e-6)
 
 
-def test_a_batch_carries_no_id_split_or_slice_and_labels_only_in_training(store: Store, context: ModelContext) -> None:
+def test_batches_carry_no_ids_and_labels_only_in_training(store: Store, context: ModelContext) -> None:
     model = runner(context).model
     rows = np.arange(5)
-    blind = Collate(Examples(store, "test"), model, CPU, labels=False)(rows)
-    assert blind.labels == {}
-    assert {"ids", "id", "split", "slices", "cluster"}.isdisjoint(vars(blind))
+    unlabelled = Collate(Examples(store, "test"), model, CPU, labels=False)(rows)
+    assert unlabelled.labels == {}
+    assert {"ids", "id", "split", "slices", "cluster"}.isdisjoint(vars(unlabelled))
     assert set(Collate(Examples(store, "train"), model, CPU, labels=True)(rows).labels) == {"colour", "shade"}
 
 
-def test_masks_say_what_is_missing(store: Store, context: ModelContext) -> None:
+def test_masks_mark_missing_images_and_texts(store: Store, context: ModelContext) -> None:
     test = Examples(store, "test")
     batch = Collate(test, runner(context).model, CPU, labels=False)(np.arange(len(test)))
     assert batch.has_image.tolist() == (test.image_rows >= 0).tolist()
@@ -133,39 +129,39 @@ def test_masks_say_what_is_missing(store: Store, context: ModelContext) -> None:
     assert (batch.images[~batch.has_image] == 0).all()
 
 
-def test_each_image_is_embedded_once_whatever_shares_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three languages, three splits, two runs: one pass."""
+def test_each_image_is_embedded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three languages, three splits and two runs share one pass of the encoder."""
     torch.manual_seed(5)
     encoder, counted = image_encoder("small-cnn:32", frozen=True), []
-    plain = type(encoder).encode
-    monkeypatch.setattr(type(encoder), "encode", lambda self, x: counted.append(len(x)) or plain(self, x))
+    encode = type(encoder).encode
+    monkeypatch.setattr(type(encoder), "encode", lambda self, x: counted.append(len(x)) or encode(self, x))
     for split in ("train", "validation", "test", "train"):
         rows = Examples(store, split).image_rows
-        found = cache.embeddings(encoder, store, rows, CPU).gather(rows)
+        found = cache.image_embeddings(encoder, store, rows, CPU).gather(rows)
         assert found.shape == (len(rows), 256)
     assert sum(counted) == len(np.unique(store.examples["image"].to_numpy()[store.examples["image"].to_numpy() >= 0]))
-    direct = plain(encoder, decode_batch([store.image(3)], (32, 32))).pooled
+    direct = encode(encoder, decode_batch([store.image(3)], (32, 32))).pooled
     np.testing.assert_allclose(found[rows == 3][0], direct[0], atol=1e-5)
 
 
-def test_a_part_of_the_cache_is_whole_or_not_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed while embedding: the next call computes what is missing and takes nothing half-written."""
+def test_interrupted_embedding_leaves_no_incomplete_part(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next call computes the missing embeddings and does not read a half-written part."""
     torch.manual_seed(6)
     encoder = image_encoder("small-cnn:32", frozen=True)
     rows = Examples(store, "train").image_rows
-    monkeypatch.setattr(cache, "PART", 8)
-    plain, calls = cache.np.save, []
+    monkeypatch.setattr(cache, "PART_SIZE", 8)
+    save, calls = cache.np.save, []
 
-    def dies(file: object, table: np.ndarray, **options: bool) -> None:
+    def interrupted(file: object, table: np.ndarray, **options: bool) -> None:
         calls.append(len(table))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        plain(file, table, **options)
+        save(file, table, **options)
 
-    monkeypatch.setattr(cache.np, "save", dies)
+    monkeypatch.setattr(cache.np, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        cache.embeddings(encoder, store, rows, CPU)
-    found = cache.embeddings(encoder, store, rows, CPU)
+        cache.image_embeddings(encoder, store, rows, CPU)
+    found = cache.image_embeddings(encoder, store, rows, CPU)
     assert calls == [8, 8, 8, 8]
     assert (np.abs(found.gather(rows)).sum(1) > 0).all()
 
@@ -173,17 +169,17 @@ def test_a_part_of_the_cache_is_whole_or_not_there(store: Store, monkeypatch: py
 def test_frozen_embeddings_and_pixels_give_the_same_predictions(
     store: Store, context: ModelContext, fit: FitContext
 ) -> None:
-    """The cache is a matter of speed alone."""
+    """The cache changes the speed, not the result."""
     test = Examples(store, "test")
     frozen = runner(context, "image_tuning.frozen=true")
-    free = runner(context)
-    np.testing.assert_allclose(probabilities(frozen, test, fit), probabilities(free, test, fit), atol=1e-5)
+    not_frozen = runner(context)
+    np.testing.assert_allclose(probabilities(frozen, test, fit), probabilities(not_frozen, test, fit), atol=1e-5)
 
 
-def test_frozen_weights_are_saved_unless_they_are_to_be_had_by_name(
+def test_frozen_weights_are_saved_unless_published(
     store: Store, context: ModelContext, fit: FitContext, tmp_path: Path
 ) -> None:
-    """A frozen encoder of random weights is part of the model; packaged weights would only be a copy."""
+    """A frozen encoder with random weights is part of the model; packaged weights would only be copied."""
     assert not any(
         key.startswith("image_encoder.")
         for key in runner(
@@ -198,13 +194,13 @@ def test_frozen_weights_are_saved_unless_they_are_to_be_had_by_name(
     np.testing.assert_array_equal(probabilities(loaded, test, fit), expected)
 
 
-def test_a_text_encoder_that_knows_nothing_cannot_be_frozen(context: ModelContext) -> None:
-    with pytest.raises(UserError, match="starts from nothing: frozen, it would say nothing"):
+def test_untrained_text_encoder_cannot_be_frozen(context: ModelContext) -> None:
+    with pytest.raises(UserError, match="has no pretrained weights, so it can't be frozen"):
         runner(context, "text_tuning.frozen=true")
 
 
-def test_a_missing_image_is_masked_whether_embedded_or_not(store: Store, context: ModelContext) -> None:
-    """An encoder's answer to a black square must not pass for an image."""
+def test_missing_images_are_masked_in_encoder_output(store: Store, context: ModelContext) -> None:
+    """The encoding of the black square that stands for a missing image must not be used."""
     model, test = runner(context).model, Examples(store, "test")
     encoded = model.image_encoder(Collate(test, model, CPU, labels=False)(np.arange(len(test))))  # type: ignore[misc]
     missing = torch.from_numpy(test.image_rows < 0)
@@ -217,21 +213,21 @@ def test_a_missing_image_is_masked_whether_embedded_or_not(store: Store, context
 def test_learning_rates_follow_the_recipe() -> None:
     parameter = torch.nn.Parameter(torch.zeros(2, 2))
     for kind, last in (("cosine", 0.0), ("constant", 1.0)):
-        optim = torch.optim.SGD([parameter], lr=1.0)
-        rate = schedule(optim, Recipe(warmup_ratio=0.2, schedule=kind), steps=10)
+        optimizer = torch.optim.SGD([parameter], lr=1.0)
+        scheduler = build_scheduler(optimizer, Recipe(warmup_ratio=0.2, schedule=kind), steps=10)
         seen = []
         for _ in range(10):
-            seen.append(optim.param_groups[0]["lr"])
-            optim.step()
-            rate.step()
+            seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
         assert seen[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])
-        assert optim.param_groups[0]["lr"] == pytest.approx(last)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(last)
 
 
-def test_devices_and_precision_are_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_and_precision_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_device("cpu").type == "cpu"
-    assert precision("auto", CPU) == "fp32"
-    assert precision("bf16", CPU) == "bf16"
+    assert resolve_precision("auto", CPU) == "fp32"
+    assert resolve_precision("bf16", CPU) == "bf16"
     assert accelerator(CPU, "bf16").mixed_precision == "bf16"
     assert accelerator(CPU, "auto").mixed_precision == "no"
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -240,14 +236,14 @@ def test_devices_and_precision_are_what_was_asked_for(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("name", "number"), [("auto", 0), ("cuda", 0), ("cuda:0", 0), ("cuda:1", 1)])
-def test_a_cuda_device_always_has_a_number(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
-    """torch.cuda.set_device raises for one without, so that no run on a GPU got past its start."""
+def test_cuda_device_always_has_an_index(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """torch.cuda.set_device raises for a device without an index, which once stopped every run on a GPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device(name) == torch.device("cuda", number)
 
 
-def test_bf16_on_the_cpu_trains_too(store: Store, context: ModelContext, fit: FitContext) -> None:
+def test_bf16_trains_on_the_cpu(store: Store, context: ModelContext, fit: FitContext) -> None:
     model = runner(context, "recipe.precision=bf16")
     facts = model.fit(Examples(store, "train"), Examples(store, "validation"), fit)
     assert facts["precision"] == "bf16"
@@ -256,8 +252,8 @@ def test_bf16_on_the_cpu_trains_too(store: Store, context: ModelContext, fit: Fi
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_same_call_runs_on_a_gpu(store: Store, context: ModelContext, tmp_path: Path) -> None:
-    fit = FitContext(seed=0, device="cuda", folder=tmp_path)
+def test_training_runs_on_a_gpu(store: Store, context: ModelContext, tmp_path: Path) -> None:
+    fit = FitContext(seed=0, device=str(resolve_device("cuda")), folder=tmp_path)
     model = runner(context)
     facts = model.fit(Examples(store, "train"), Examples(store, "validation"), fit)
     assert facts["validation_top1"] > 0.6

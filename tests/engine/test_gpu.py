@@ -1,6 +1,6 @@
-"""On a GPU three models train in bf16, agree with the CPU, and what was saved there is read on a CPU.
+"""Three models on a GPU: they train in bf16, agree with the CPU, and load on a CPU.
 
-``benchmarks/gpu.py`` runs all tests that are marked ``gpu``; they are of models that need no weights from elsewhere.
+``benchmarks/gpu.py`` runs all tests marked ``gpu``; their models need no published weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from mmeval import Examples, FitContext, ModelContext
 from mmeval.data.store import Store
-from mmeval.engine.embeddings import embeddings
+from mmeval.engine.embeddings import image_embeddings
 from mmeval.engine.runner import TorchRunner, as_model
 from mmeval.nn import image_encoder
 from mmeval.plugin.configure import configure
@@ -33,7 +33,7 @@ MODELS = {
     "imagebert": TRUNK,
 }
 EXACT = 1e-3
-"""How far float32 may lie apart between a GPU, whose convolutions round to TF32, and a CPU."""
+"""Largest difference of float32 between a GPU, whose convolutions round to TF32, and a CPU."""
 
 
 @pytest.fixture(autouse=True)
@@ -62,31 +62,31 @@ def test_bf16_on_a_gpu_keeps_the_contract(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_training_in_bf16_and_reading_it_on_a_cpu(
-    name: str, store: Store, context: ModelContext, tmp_path: Path
-) -> None:
-    gpu, cpu = FitContext(0, "cuda", tmp_path), FitContext(0, "cpu", tmp_path)
+def test_model_trained_in_bf16_loads_on_a_cpu(name: str, store: Store, context: ModelContext, tmp_path: Path) -> None:
+    gpu, cpu = FitContext(0, "cuda:0", tmp_path), FitContext(0, "cpu", tmp_path)
     model = built(name, context)
     facts = model.fit(Examples(store, "train"), Examples(store, "validation"), gpu)
     assert facts["precision"] == "bf16"
     model.save(tmp_path)
-    there = probabilities(model, Examples(store, "test"), gpu)
-    again = built(name, context, "recipe.precision=fp32")
-    again.load(tmp_path)
-    assert np.abs(there - probabilities(again, Examples(store, "test"), cpu)).max() < 0.1
+    on_gpu = probabilities(model, Examples(store, "test"), gpu)
+    loaded = built(name, context, "recipe.precision=fp32")
+    loaded.load(tmp_path)
+    assert np.abs(on_gpu - probabilities(loaded, Examples(store, "test"), cpu)).max() < 0.1
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_float32_predictions_are_those_of_a_cpu(name: str, store: Store, context: ModelContext, tmp_path: Path) -> None:
+def test_float32_predictions_match_the_cpu(name: str, store: Store, context: ModelContext, tmp_path: Path) -> None:
     model = built(name, context, "recipe.precision=fp32")
     cpu, gpu = (
-        probabilities(model, Examples(store, "test"), FitContext(0, device, tmp_path)) for device in ("cpu", "cuda")
+        probabilities(model, Examples(store, "test"), FitContext(0, device, tmp_path)) for device in ("cpu", "cuda:0")
     )
     np.testing.assert_allclose(gpu, cpu, atol=EXACT)
 
 
-def test_embeddings_of_a_gpu_are_those_of_a_cpu(store: Store) -> None:
+def test_embeddings_match_the_cpu(store: Store) -> None:
     encoder = image_encoder("small-cnn:32").freeze()
     rows = np.arange(5)
-    cpu, gpu = (embeddings(encoder, store, rows, torch.device(device)).gather(rows) for device in ("cpu", "cuda:0"))
+    cpu, gpu = (
+        image_embeddings(encoder, store, rows, torch.device(device)).gather(rows) for device in ("cpu", "cuda:0")
+    )
     np.testing.assert_allclose(gpu, cpu, atol=EXACT)

@@ -1,7 +1,7 @@
-"""Every model computes on the device that it was moved to, as far as a machine without a GPU can show.
+"""Every model computes on the device that it was moved to, tested without a GPU.
 
-Fake tensors have a shape and a device, and no content: torch computes with them as if they were on a GPU, and refuses
-to mix them with tensors on the CPU, as a GPU would.
+Fake tensors have a shape and a device but no content. torch computes with them as if they were on a GPU, and refuses to
+mix them with tensors on the CPU, as a GPU would.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmeval import Batch
-from mmeval.engine.collate import Collate, _tokens_of_a_image
+from mmeval.engine.collate import Collate, _tokens_per_image
 from mmeval.engine.fit import task_loss
 from mmeval.nn import image_encoder
 from mmeval.nn.model import TorchModel
-from mmeval.testing.subject import Subject
+from mmeval.testing.plugin_under_test import PluginUnderTest
 
 ROWS = 16
 LEARN = ("image_tuning.frozen=false", "text_tuning.frozen=false")
@@ -39,17 +39,17 @@ MODELS = {
     "unimodal": ("tuning.frozen=false",),
     "unimodal image": ("modality=image", "tuning.frozen=false"),
 }
-"""Model (and what is special about it) -> options by which its encoders compute within the step."""
+"""Options by which each model's encoders compute within the training step; the key names the model and the variant."""
 
 
 @pytest.mark.parametrize("case", MODELS)
-def test_a_step_mixes_no_devices(case: str) -> None:
-    subject = Subject(case.split()[0], changes=MODELS[case])
-    model = subject.torch_model()
-    batch = Collate(subject.examples("train"), model, torch.device("cpu"), labels=True)(np.arange(ROWS))
+def test_training_step_mixes_no_devices(case: str) -> None:
+    plugin = PluginUnderTest(case.split()[0], changes=MODELS[case])
+    model = plugin.torch_model()
+    batch = Collate(plugin.examples("train"), model, torch.device("cpu"), labels=True)(np.arange(ROWS))
     with FakeTensorMode(allow_non_fake_inputs=True), AllTrue():
-        _move(model)
-        moved = _like(batch)
+        _move_model(model)
+        moved = _move_batch(batch)
         model.train()
         assert task_loss(model(moved), moved.labels, 0.1).device.type == "cuda"
         model.eval()
@@ -57,22 +57,22 @@ def test_a_step_mixes_no_devices(case: str) -> None:
     assert {logits.device.type for logits in out.logits.values()} == {"cuda"}
 
 
-def test_a_tensor_that_was_left_on_the_cpu_is_found() -> None:
-    """Else the test above would pass whatever a model does."""
+def test_tensor_left_on_the_cpu_raises() -> None:
+    """Shows that the test above can fail."""
     on_cpu = torch.ones(3)
     with FakeTensorMode(allow_non_fake_inputs=True), AllTrue(), pytest.raises(RuntimeError, match="device"):
         torch.empty(3, device="cuda") + on_cpu
 
 
-def test_a_frozen_encoder_that_came_to_a_device_can_still_be_loaded() -> None:
-    """Else a run on a GPU ends when the best weights of a model with frozen tokens are loaded."""
+def test_frozen_encoder_can_be_loaded_after_moving_to_a_device() -> None:
+    """Otherwise loading the best weights of a model with frozen tokens fails on a GPU."""
     encoder = image_encoder("small-cnn:32").freeze()
-    assert _tokens_of_a_image(encoder, torch.device("meta")) == 4
+    assert _tokens_per_image(encoder, torch.device("meta")) == 4
     assert not any(value.is_inference() for value in encoder.state_dict().values())
 
 
 class AllTrue(TorchDispatchMode):
-    """Answers what a fake tensor can't: every number that Python reads of one is 1, every mask chooses all rows."""
+    """Gives fake tensors values where torch needs them: every number read is 1, and every mask selects all rows."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         aten = torch.ops.aten
@@ -81,8 +81,10 @@ class AllTrue(TorchDispatchMode):
         if func is aten.nonzero.default:
             return args[0].new_empty((args[0].numel(), args[0].ndim), dtype=torch.int64)
         if func in (aten.index.Tensor, aten.index_put.default, aten.index_put_.default):
-            chosen = [one if one is None or one.dtype != torch.bool else _rows(one) for one in args[1]]
-            args = (args[0], [part for one in chosen for part in (one if isinstance(one, list) else [one])], *args[2:])
+            indices = []
+            for index in args[1]:
+                indices += _rows(index) if index is not None and index.dtype == torch.bool else [index]
+            args = (args[0], indices, *args[2:])
         return func(*args, **(kwargs or {}))
 
 
@@ -90,9 +92,9 @@ def _rows(mask: torch.Tensor) -> list[torch.Tensor]:
     return [mask.new_empty(mask.numel(), dtype=torch.int64) for _ in range(mask.ndim)]
 
 
-def _move(model: TorchModel) -> None:
-    """As ``model.to("cuda")``, which has no such place to copy to here."""
-    moved: dict[int, torch.nn.Parameter] = {}
+def _move_model(model: TorchModel) -> None:
+    """Move a model as ``model.to("cuda")`` would, which fails without a GPU."""
+    moved: dict[int, torch.nn.Parameter] = {}  # shared parameters stay shared
     for module in model.modules():
         for name, p in module._parameters.items():
             if p is not None:
@@ -101,14 +103,14 @@ def _move(model: TorchModel) -> None:
         module._buffers.update({name: _on_gpu(b) for name, b in module._buffers.items() if b is not None})
 
 
-def _like(batch: Batch) -> Batch:
+def _move_batch(batch: Batch) -> Batch:
     fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    return Batch(**{name: _each(value) for name, value in fields.items()})
+    return Batch(**{name: _move_value(value) for name, value in fields.items()})
 
 
-def _each(value: Any) -> Any:
+def _move_value(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _each(one) for key, one in value.items()}
+        return {key: _move_value(item) for key, item in value.items()}
     return _on_gpu(value) if isinstance(value, torch.Tensor) else value
 
 

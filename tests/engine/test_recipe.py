@@ -1,4 +1,4 @@
-"""A recipe's options do what they say: accumulation, schedules, learning rates of encoders, layers held at first."""
+"""Options of a recipe: accumulation, schedules, clipping, learning rates of encoders, frozen first epochs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mmeval import Examples, ModelContext, Recipe, Tuning
 from mmeval.data.store import Store
 from mmeval.engine.model import FitContext
-from mmeval.engine.optim import clip_each, optimizer, schedule
+from mmeval.engine.optim import build_optimizer, build_scheduler, clip_each_gradient
 from mmeval.engine.runner import TorchRunner
 from mmeval.nn import bert
 from mmeval.plugin.configure import configure
@@ -41,47 +41,54 @@ def trained(store: Store, context: ModelContext, folder: Path, *changes: str) ->
     return model
 
 
-def test_accumulated_batches_are_one_batch(
+def test_accumulated_batches_equal_one_large_batch(
     store: Store, context: ModelContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MMBT's recipe is 40 batches of 4: its gradient must be that of 160, and be taken once."""
-    # The draw of EmbraceNet is per batch; without it the two are the same computation.
+    """MMBT's recipe accumulates 40 batches of 4: one step with the gradient of 160 examples."""
+    # EmbraceNet draws per batch; without the draw both are the same computation.
     monkeypatch.setattr(torch, "multinomial", lambda p, n, _: torch.arange(n).remainder(2).expand(len(p), n))
-    for optim in ("adam", "adamw"):
-        whole, parts = (
-            trained(store, context, tmp_path, f"recipe.optimizer={optim}", "recipe.learning_rate=0.001", *how)
-            for how in (["recipe.batch_size=72"], ["recipe.batch_size=18", "recipe.gradient_accumulation_steps=4"])
+    for name_of_optimizer in ("adam", "adamw"):
+        whole, accumulated = (
+            trained(
+                store,
+                context,
+                tmp_path,
+                f"recipe.optimizer={name_of_optimizer}",
+                "recipe.learning_rate=0.001",
+                *options,
+            )
+            for options in (["recipe.batch_size=72"], ["recipe.batch_size=18", "recipe.gradient_accumulation_steps=4"])
         )
-        for (name, one), other in zip(whole.model.named_parameters(), parts.model.parameters(), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
+        for (name, p), other in zip(whole.model.named_parameters(), accumulated.model.parameters(), strict=True):
+            torch.testing.assert_close(p, other, rtol=1e-3, atol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
 
 
-def test_a_linear_schedule_ends_at_zero() -> None:
-    optim = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    rate = schedule(optim, Recipe(schedule="linear", warmup_ratio=0.2), 10)
+def test_linear_schedule_ends_at_zero() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = build_scheduler(optimizer, Recipe(schedule="linear", warmup_ratio=0.2), 10)
     seen = []
     for _ in range(10):
-        seen.append(rate.get_last_lr()[0])
-        optim.step()
-        rate.step()
+        seen.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
     np.testing.assert_allclose(seen[:2], [1 / 3, 2 / 3])
     np.testing.assert_allclose(seen[2:], [1 - k / 8 for k in range(8)])
-    assert rate.get_last_lr()[0] == 0
+    assert scheduler.get_last_lr()[0] == 0
 
 
-def test_the_learning_rate_is_halved_on_a_plateau(
+def test_learning_rate_is_halved_on_a_plateau(
     store: Store, context: ModelContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After more than the given number of epochs without a better score, and only then."""
+    """Halved after more than ``plateau_patience`` epochs without a better score, and not before."""
     import mmeval.engine.fit as module
 
     scores, seen = iter([0.5, 0.4, 0.4, 0.4, 0.6, 0.1]), []
-    original = module.schedule
+    original = module.build_scheduler
 
     def watched(*arguments: object) -> object:
-        made = original(*arguments)  # type: ignore[arg-type]
-        seen.append(made)
-        return made
+        scheduler = original(*arguments)  # type: ignore[arg-type]
+        seen.append(scheduler)
+        return scheduler
 
     rates = []
 
@@ -89,19 +96,19 @@ def test_the_learning_rate_is_halved_on_a_plateau(
         rates.append(seen[0].get_last_lr()[0])
         return next(scores)
 
-    monkeypatch.setattr(module, "schedule", watched)
-    monkeypatch.setattr(module, "_validate", validate)
+    monkeypatch.setattr(module, "build_scheduler", watched)
+    monkeypatch.setattr(module, "validation_score", validate)
     options = ["recipe.epochs=6", "recipe.plateau_patience=2", "recipe.learning_rate=0.01"]
     trained(store, context, tmp_path, *options, "recipe.patience=9")
     np.testing.assert_allclose(rates, [0.01] * 4 + [0.005] * 2)
 
 
-def test_an_encoders_layers_learn_at_their_own_rates() -> None:
-    """Layer-wise decay: the top at the encoder's rate, each block below at a factor of it; what is outside at 1."""
+def test_encoder_layers_have_their_own_learning_rates() -> None:
+    """Layer-wise decay: the top has the encoder's rate, each block below a factor of it, other modules have 1."""
     model = torch.nn.Module()
-    model.encoder = bert("small-bert:2x32", Tuning(rate=0.1, layer_decay=0.5))
+    model.encoder = bert("small-bert:2x32", Tuning(lr_multiplier=0.1, layer_decay=0.5))
     model.head = torch.nn.Linear(32, 2)
-    groups = optimizer(model, Recipe(learning_rate=1.0, weight_decay=0.3)).param_groups
+    groups = build_optimizer(model, Recipe(learning_rate=1.0, weight_decay=0.3)).param_groups
     rate_of = {id(p): group["lr"] for group in groups for p in group["params"]}
     layers = model.encoder.model.encoder.layer
     expected = {model.encoder.embeddings: 0.0125, layers[0]: 0.025, layers[1]: 0.05, model.head: 1.0}
@@ -111,10 +118,10 @@ def test_an_encoders_layers_learn_at_their_own_rates() -> None:
     assert {(p.ndim > 1, decay_of[id(p)]) for p in model.parameters()} == {(True, 0.3), (False, 0.0)}
 
 
-def test_modality_dropout_hides_one_of_two_and_never_the_only_one() -> None:
-    """A model that may lean on either learns both; an example that has one modality alone keeps it."""
+def test_modality_dropout_never_hides_the_only_modality() -> None:
+    """Image and text of an example are hidden equally often; an example with one modality keeps it."""
     from mmeval import Batch
-    from mmeval.engine.fit import one_modality
+    from mmeval.engine.fit import modality_dropout
 
     torch.manual_seed(0)
     size = 4000
@@ -122,8 +129,8 @@ def test_modality_dropout_hides_one_of_two_and_never_the_only_one() -> None:
     batch = Batch(
         torch.ones(size, dtype=torch.bool), has_text, ("de",) * size, {}, torch.zeros(size, dtype=torch.int64)
     )
-    assert one_modality(batch, 0.0) is batch
-    seen = one_modality(batch, 0.5)
+    assert modality_dropout(batch, 0.0) is batch
+    seen = modality_dropout(batch, 0.5)
     assert (seen.has_image | seen.has_text).all()
     assert seen.has_image[~has_text].all()
     both = has_text.nonzero().flatten()
@@ -134,7 +141,7 @@ def test_modality_dropout_hides_one_of_two_and_never_the_only_one() -> None:
 def bert_adam(
     start: NDArray[Any], gradients: list[NDArray[Any] | None], steps: int, recipe: Recipe
 ) -> list[NDArray[Any]]:
-    """One parameter tensor under BertAdam: its value after each step; None where it has no gradient."""
+    """Return a parameter tensor after each step of BertAdam; a gradient of None means that it has none."""
     p, m, v, taken, seen = start.copy(), 0.0, 0.0, 0, []
     warm = int(recipe.warmup_ratio * steps)
     for g in gradients:
@@ -149,8 +156,8 @@ def bert_adam(
     return seen
 
 
-def test_bertadam_is_that_of_a_computation_by_hand() -> None:
-    """Clipping, step count and moments are each tensor's own; a tensor without a gradient stays and counts nothing."""
+def test_bertadam_equals_a_numpy_computation() -> None:
+    """Clipping, step count and moments are per tensor; a tensor without a gradient neither moves nor counts a step."""
     recipe = Recipe(
         optimizer="bertadam",
         epsilon=1e-3,
@@ -166,91 +173,94 @@ def test_bertadam_is_that_of_a_computation_by_hand() -> None:
     model = torch.nn.Linear(3, 2).double()
     model.extra = torch.nn.Parameter(torch.ones(4, 1, dtype=torch.float64))
     gradients: dict[str, list[NDArray[Any] | None]] = {
-        # Long ones, which are clipped; short ones, where epsilon counts; and one that is released after four steps.
+        # Long gradients are clipped, short ones show epsilon, and one tensor has none in the first four steps.
         "weight": [5 * rng.normal(size=(2, 3)) for _ in range(steps)],
         "bias": [1e-3 * rng.normal(size=2) for _ in range(steps)],
         "extra": [None] * 4 + [rng.normal(size=(4, 1)) for _ in range(steps - 4)],
     }
     params = dict(model.named_parameters())
     expected = {n: bert_adam(p.detach().numpy(), gradients[n], steps, recipe) for n, p in params.items()}
-    optim = optimizer(model, recipe)
-    rate = schedule(optim, recipe, steps)
+    optimizer = build_optimizer(model, recipe)
+    scheduler = build_scheduler(optimizer, recipe, steps)
     for step in range(steps):
         for name, p in params.items():
             gradient = gradients[name][step]
             p.grad = None if gradient is None else torch.from_numpy(gradient)
-        clip_each(model, recipe.max_grad_norm)
-        optim.step()
-        rate.step()
+        clip_each_gradient(model, recipe.max_grad_norm)
+        optimizer.step()
+        scheduler.step()
         for name, p in params.items():
             np.testing.assert_allclose(p.detach().numpy(), expected[name][step], atol=1e-6, err_msg=f"{name}, {step}")
 
 
 @pytest.mark.parametrize("kind", ["adam", "adamw", "bertadam"])
 def test_epsilon_reaches_every_optimizer(kind: str) -> None:
-    """A default that stays is what no score would show."""
+    """An ignored epsilon would show in no score."""
     for epsilon in (1e-8, 1e-6):
-        made = optimizer(torch.nn.Linear(2, 2), Recipe.model_validate({"optimizer": kind, "epsilon": epsilon}))
-        assert {group["eps"] for group in made.param_groups} == {epsilon}
+        recipe = Recipe.model_validate({"optimizer": kind, "epsilon": epsilon})
+        optimizer = build_optimizer(torch.nn.Linear(2, 2), recipe)
+        assert {group["eps"] for group in optimizer.param_groups} == {epsilon}
 
 
 def watched_steps(monkeypatch: pytest.MonkeyPatch, look: Callable[[torch.optim.Optimizer], Any]) -> list[Any]:
-    """What ``look`` sees at each step of a training that follows."""
+    """Return a list that collects ``look(optimizer)`` before each step of the next training."""
     import mmeval.engine.fit as module
 
-    original, seen = module.optimizer, []
+    original, seen = module.build_optimizer, []
 
-    def made(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-        optim = original(model, recipe)
-        optim.register_step_pre_hook(lambda *_: seen.append(look(optim)))
-        return optim
+    def build(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+        optimizer = original(model, recipe)
+        optimizer.register_step_pre_hook(lambda *_: seen.append(look(optimizer)))
+        return optimizer
 
-    monkeypatch.setattr(module, "optimizer", made)
+    monkeypatch.setattr(module, "build_optimizer", build)
     return seen
 
 
-@pytest.mark.parametrize("how", ["global", "per-parameter"])
-def test_clip_norm_bounds_all_gradients_together_or_each(
-    how: str, store: Store, context: ModelContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("scope", ["global", "per-parameter"])
+def test_max_grad_norm_limits_the_global_or_each_norm(
+    scope: str, store: Store, context: ModelContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     norms = watched_steps(
         monkeypatch,
-        lambda optim: [float(p.grad.norm()) for g in optim.param_groups for p in g["params"] if p.grad is not None],
+        lambda optimizer: [
+            float(p.grad.norm()) for g in optimizer.param_groups for p in g["params"] if p.grad is not None
+        ],
     )
-    trained(store, context, tmp_path, "recipe.max_grad_norm=0.001", f"recipe.grad_clip={how}", "recipe.batch_size=36")
+    trained(store, context, tmp_path, "recipe.max_grad_norm=0.001", f"recipe.grad_clip={scope}", "recipe.batch_size=36")
     assert norms
     for step in norms:
-        if how == "global":
+        if scope == "global":
             assert np.sqrt(np.square(step).sum()) == pytest.approx(0.001, rel=1e-3)
         else:
             assert max(step) == pytest.approx(0.001, rel=1e-3)
             assert sum(norm > 0.0009 for norm in step) > 5
 
 
-@pytest.mark.parametrize("how", ["global", "per-parameter"])
-def test_what_is_released_later_begins_its_own_warm_up_if_so_asked(
-    how: str, store: Store, context: ModelContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("scope", ["global", "per-parameter"])
+def test_layers_unfrozen_later_warm_up_by_their_own_steps(
+    scope: str, store: Store, context: ModelContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in BertAdam, where MMBT's trunk is at its first step after five epochs of the others."""
+    """As in BertAdam: MMBT's trunk takes its first step after five epochs of the other layers."""
 
     names = {(32, 3, 3, 3): "image", (16, 16): "text"}  # the first layer of small-cnn, the docking of the text
 
-    def rates_of(optim: torch.optim.Optimizer) -> dict[str, float]:
-        pairs = [(tuple(p.shape), group["lr"]) for group in optim.param_groups for p in group["params"]]
+    def rates_of(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+        pairs = [(tuple(p.shape), group["lr"]) for group in optimizer.param_groups for p in group["params"]]
         return {names[shape]: rate for shape, rate in pairs if shape in names}
 
     seen = watched_steps(monkeypatch, rates_of)
     options = ["recipe.epochs=2", "recipe.warmup_ratio=0.75", "recipe.batch_size=36", "recipe.learning_rate=0.04"]
-    trained(store, context, tmp_path, *options, "image_tuning.frozen_epochs=1", f"recipe.schedule_steps={how}")
+    trained(store, context, tmp_path, *options, "image_tuning.frozen_epochs=1", f"recipe.schedule_steps={scope}")
     assert [step["text"] for step in seen] == pytest.approx([0.01, 0.02, 0.03, 0.04])
-    released = [step["image"] for step in seen[2:]]
-    assert released == pytest.approx([0.03, 0.04] if how == "global" else [0.01, 0.02])
+    unfrozen = [step["image"] for step in seen[2:]]
+    assert unfrozen == pytest.approx([0.03, 0.04] if scope == "global" else [0.01, 0.02])
 
 
-def test_layers_that_were_held_can_learn_again_after_training(
+def test_layers_frozen_at_first_are_trainable_after_training(
     store: Store, context: ModelContext, tmp_path: Path
 ) -> None:
-    """Who goes on with the model would otherwise train a part of it without noticing."""
+    """Otherwise further training of the model would silently skip a part of it."""
     encoder = trained(store, context, tmp_path, "image_tuning.frozen_epochs=1").model.image_encoder
     assert encoder is not None
     assert all(p.requires_grad for p in encoder.parameters())

@@ -1,4 +1,4 @@
-"""The seed of an example is made of what is shown of it: nothing else may move a prediction that is drawn."""
+"""An example's seed depends on its inputs alone, so nothing else can change a prediction that uses random numbers."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ SMALL = ["image_encoder=small-cnn:32", "image_tuning.frozen=false", "text_encode
 
 @pytest.fixture
 def seeds(context: ModelContext) -> Any:
-    """Gives the seeds of the first examples, or of any rows."""
+    """A function that returns the seeds of all examples, or of some rows."""
     model = build(configure(EmbraceNetConfig, "embracenet", {}, SMALL), context)
 
-    def of(examples: Examples, rows: list[int] | None = None) -> list[int]:
+    def seeds_of(examples: Examples, rows: list[int] | None = None) -> list[int]:
         order = np.arange(len(examples)) if rows is None else np.array(rows)
         return Collate(examples, model, CPU, labels=False)(order).seeds.tolist()
 
-    return of
+    return seeds_of
 
 
 def changed(examples: Examples, column: str, values: list[Any]) -> Examples:
     table = examples.table
-    at = table.column_names.index(column)
-    new = table.set_column(at, column, pa.array(values, table.schema.field(at).type))
+    index = table.column_names.index(column)
+    new = table.set_column(index, column, pa.array(values, table.schema.field(index).type))
     return Examples.of_table(examples.store, new, "changed", examples.inputs)
 
 
 @pytest.mark.parametrize("column", ["id", "cluster", "split", "slice:number", "label:colour"])
-def test_what_is_not_shown_does_not_count(store: Store, seeds: Any, column: str) -> None:
-    """Two shops that number the same products otherwise get the same predictions."""
+def test_seed_ignores_columns_that_models_do_not_see(store: Store, seeds: Any, column: str) -> None:
+    """Two shops with different ids for the same products get the same predictions."""
     examples = Examples(store, "test")
     values = examples.table[column].to_pylist()
     other = [f"other {value}" for value in values] if isinstance(values[0], str) else values[::-1]
@@ -52,8 +52,8 @@ def test_what_is_not_shown_does_not_count(store: Store, seeds: Any, column: str)
 @pytest.mark.parametrize(
     ("column", "other"), [("text", "something else"), ("language", "mt"), ("image", 1), ("image", -1)]
 )
-def test_what_is_shown_counts(store: Store, seeds: Any, column: str, other: object) -> None:
-    """Else all languages of one image would be drawn alike, and their errors would come together."""
+def test_seed_depends_on_text_language_and_image(store: Store, seeds: Any, column: str, other: object) -> None:
+    """Otherwise all languages of one image would share their random numbers, and so their errors."""
     examples = Examples(store, "train")
     values = examples.table[column].to_pylist()
     before, after = seeds(examples), seeds(changed(examples, column, [other, *values[1:]]))
@@ -62,14 +62,14 @@ def test_what_is_shown_counts(store: Store, seeds: Any, column: str, other: obje
     assert len(set(before)) == len(before)
 
 
-def test_a_seed_is_the_same_in_every_batch(store: Store, seeds: Any) -> None:
+def test_seed_is_the_same_in_every_batch(store: Store, seeds: Any) -> None:
     examples = Examples(store, "test")
     whole = seeds(examples)
     assert seeds(examples, [7, 3, 3]) == [whole[7], whole[3], whole[3]]
 
 
-def test_what_the_protocol_hides_does_not_count(store: Store, seeds: Any) -> None:
-    """With `--inputs text`, three images beside one text are one example."""
+def test_seed_ignores_inputs_hidden_by_the_protocol(store: Store, seeds: Any) -> None:
+    """With `--inputs text`, exchanging the images changes no seed."""
     examples = Examples(store, "train", Inputs.TEXT)
     images = examples.table["image"].to_pylist()
     assert seeds(changed(examples, "image", images[::-1])) == seeds(examples)

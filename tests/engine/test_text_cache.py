@@ -1,4 +1,4 @@
-"""What a frozen text encoder makes of a text: computed once, its tokens too, and the same as without the cache."""
+"""Cached text embeddings and tokens: computed once, and equal to the encoder's output."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mmeval.engine import embeddings
 from mmeval.engine.collate import Collate
 from mmeval.engine.embeddings import text_embeddings
 from mmeval.nn import Heads, Output, TextEncoder, TorchModel, image_encoder
-from mmeval.nn.encoders.name import Named
-from mmeval.nn.encoders.scratch.small_bert import text
+from mmeval.nn.encoders.name import EncoderName
+from mmeval.nn.encoders.scratch.small_bert import build_text
 from mmeval.nn.tuning import tuned
 from mmeval.protocol import Inputs
 
@@ -26,13 +26,13 @@ TEXTS = ["red apple", "", "Красное яблоко", "りんご", "red apple
 
 def frozen(tokens: bool = True) -> TextEncoder:
     torch.manual_seed(0)
-    encoder = text(Named.parse("small-bert:1x32"), frozen=False)
+    encoder = build_text(EncoderName.parse("small-bert:1x32"), frozen=False)
     encoder.keeps_tokens = tokens
     return tuned(encoder, Tuning(frozen=True))
 
 
 class Reader(TorchModel):
-    """A model that reads the tokens of frozen encoders."""
+    """A model with two frozen encoders whose tokens it reads."""
 
     def __init__(self, context: ModelContext, encoder: TextEncoder) -> None:
         super().__init__(TorchConfig(), context)
@@ -52,46 +52,48 @@ def collate(store: Store, context: ModelContext) -> Callable[..., Collate]:
     return make
 
 
-def test_texts_and_their_tokens_are_the_encoders_own() -> None:
-    """Tokens as float16; a text in a batch of longer ones is the same text."""
+def test_cached_texts_equal_the_encoders_output() -> None:
+    """Tokens are stored as float16; padding by longer texts in the batch changes nothing."""
     encoder = frozen()
     found = text_embeddings(encoder, TEXTS, CPU)
     tokens, mask = found.gather_tokens(np.arange(len(TEXTS)))
     with torch.inference_mode():
-        for number, one in enumerate(TEXTS):
-            alone = encoder.encode(*encoder.tokenize([one]))
+        for number, text in enumerate(TEXTS):
+            alone = encoder.encode(*encoder.tokenize([text]))
             np.testing.assert_allclose(found.gather(np.array([number]))[0], alone.pooled[0], atol=1e-5)
             torch.testing.assert_close(tokens[number][mask[number]], alone.tokens[0], atol=5e-3, rtol=1e-3)
-    assert mask.sum(1).tolist() == [encoder.tokenize([one])[1].sum().item() for one in TEXTS]
+    assert mask.sum(1).tolist() == [encoder.tokenize([text])[1].sum().item() for text in TEXTS]
 
 
-def test_a_batch_from_the_cache_is_the_batch_that_the_encoder_makes(
+def test_batch_from_the_cache_equals_the_encoders_batch(
     collate: Callable[..., Collate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a model would be another one where its data set is too large for the cache. Missing texts have no token."""
+    """A data set too large for the cache must give the same model. Missing texts have no token."""
     rows = np.arange(42)
-    cached = collate(frozen())
-    kept = cached(rows)
-    assert kept.text_ids is None
-    assert kept.images is None
-    monkeypatch.setattr(embeddings, "MOST_TOKENS", 0)
-    plain = collate(frozen())
-    direct = plain(rows)
+    with_cache = collate(frozen())
+    cached = with_cache(rows)
+    assert cached.text_ids is None
+    assert cached.images is None
+    monkeypatch.setattr(embeddings, "MAX_TOKEN_BYTES", 0)
+    without_cache = collate(frozen())
+    direct = without_cache(rows)
     assert direct.text_embeddings is None
     assert direct.image_embeddings is None
     for name in ("text_encoder", "image_encoder"):
         with torch.inference_mode():
-            one, other = (getattr(made.model, name)(batch) for made, batch in ((cached, kept), (plain, direct)))
-        torch.testing.assert_close(one.pooled, other.pooled, atol=1e-4, rtol=1e-3)
+            first, second = (
+                getattr(source.model, name)(batch) for source, batch in ((with_cache, cached), (without_cache, direct))
+            )
+        torch.testing.assert_close(first.pooled, second.pooled, atol=1e-4, rtol=1e-3)
         for row in rows:
             torch.testing.assert_close(
-                one.tokens[row][one.mask[row]], other.tokens[row][other.mask[row]], atol=1e-2, rtol=1e-2
+                first.tokens[row][first.mask[row]], second.tokens[row][second.mask[row]], atol=1e-2, rtol=1e-2
             )
-        assert not one.mask[~getattr(kept, f"has_{name.split('_')[0]}")].any()
+        assert not first.mask[~getattr(cached, f"has_{name.split('_')[0]}")].any()
 
 
-def test_what_was_computed_once_is_read(collate: Callable[..., Collate], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A frozen encoder of a hundred million parameters can't be asked in every epoch of every run."""
+def test_second_collate_reads_the_cache(collate: Callable[..., Collate], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen encoder with a hundred million parameters must not run in every epoch of every run."""
     first = collate(frozen())(np.arange(9))
     encoder = frozen()
     monkeypatch.setattr(type(encoder), "encode", lambda *_: pytest.fail("computed again"))
@@ -101,8 +103,8 @@ def test_what_was_computed_once_is_read(collate: Callable[..., Collate], monkeyp
     torch.testing.assert_close(again.text_tokens, first.text_tokens, rtol=0, atol=0)
 
 
-def test_pooled_and_tokens_are_kept_apart() -> None:
-    """A model that reads no tokens must not pay for them, nor find an entry without them when it does."""
+def test_entries_with_and_without_tokens_are_separate() -> None:
+    """Tokens are only stored for models that read them, and such models never get an entry without tokens."""
     text_embeddings(frozen(tokens=False), TEXTS, CPU)
     tokens, mask = text_embeddings(frozen(tokens=True), TEXTS, CPU).gather_tokens(np.array([0, -1]))
     assert mask[0].any()
@@ -110,7 +112,7 @@ def test_pooled_and_tokens_are_kept_apart() -> None:
     assert not tokens[1].any()
 
 
-def test_embed_texts_gives_rows_in_order_and_zeros_for_what_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embed_texts_keeps_the_order_and_gives_zeros_for_empty_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embeddings, "text_encoder", lambda *_, **__: frozen(tokens=False))
     found = embed_texts(TEXTS, "any")
     assert found.shape == (6, 32)
@@ -119,20 +121,20 @@ def test_embed_texts_gives_rows_in_order_and_zeros_for_what_is_empty(monkeypatch
     assert embed_texts(["", " "], "any").tolist() == np.zeros((2, 32)).tolist()
 
 
-def test_a_token_beyond_float16_stays_finite(tmp_path: Path) -> None:
-    """Some transformers have a few states of thousands; infinity in the cache would become NaN in every loss."""
-    from mmeval.engine.cache import half
+def test_tokens_beyond_float16_stay_finite(tmp_path: Path) -> None:
+    """Some transformers have states of many thousands; infinity in the cache would make every loss NaN."""
+    from mmeval.engine.cache import to_float16
 
-    kept = half(torch.tensor([[1e6, -1e6, 1.0]]))
-    assert np.isfinite(kept).all()
+    stored = to_float16(torch.tensor([[1e6, -1e6, 1.0]]))
+    assert np.isfinite(stored).all()
 
 
-def test_where_no_text_is_shown_a_frozen_encoder_is_not_asked(
+def test_frozen_encoder_does_not_run_where_no_text_is_shown(
     store: Store, context: ModelContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`--inputs image` would else cost a forward pass of the text encoder for each example of each epoch."""
+    """Otherwise `--inputs image` costs a forward pass of the text encoder for each example of each epoch."""
     encoder = frozen()
-    monkeypatch.setattr(type(encoder), "encode", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(type(encoder), "encode", lambda *_: pytest.fail("the encoder ran"))
     batch = Collate(Examples(store, "test", Inputs.IMAGE), Reader(context, encoder), CPU, labels=False)(np.arange(5))
     encoded = encoder(batch)
     assert not encoded.mask.any()

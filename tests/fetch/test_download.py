@@ -1,4 +1,4 @@
-"""Source files come whole or not at all, and nothing that has come is fetched twice."""
+"""Downloads are complete or fail, and no byte that was received is downloaded twice."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def download(web: Web, *paths: str, **fields: object) -> Download:
-    """The file at ``paths`` of the server; its size as published, but rounded."""
+    """Return a download from ``paths`` of the server, with a rounded size as publishers give it."""
     urls = tuple(web.address + path for path in paths or ("/a",))
     return Download(**{"name": NAME, "urls": urls, "size": len(CONTENT) + 99, "md5": MD5} | fields)
 
 
-def asked(web: Web) -> list[str | None]:
-    """The range that each request asked for."""
+def ranges_of(web: Web) -> list[str | None]:
+    """Return the range header of each request."""
     return [request.headers.get("range") for request in web.requests]
 
 
@@ -68,8 +68,8 @@ def message(download: Download, folder: Path) -> str:
     return str(error.value)
 
 
-def begun(folder: Path, count: int, content: bytes = CONTENT, **origin: object) -> Part:
-    """A download that was stopped after ``count`` bytes."""
+def partial(folder: Path, count: int, content: bytes = CONTENT, **origin: object) -> Part:
+    """Create the files of a download that stopped after ``count`` bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     part = Part(folder / NAME)
     part.path.write_bytes(content[:count])
@@ -81,8 +81,8 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
-def test_a_file_is_fetched_once_and_leaves_nothing_beside_it(web: Web, folder: Path) -> None:
-    """Else every `data prepare` fetches and hashes 11 GB again."""
+def test_a_file_is_downloaded_once_without_leftovers(web: Web, folder: Path) -> None:
+    """`data prepare` must not download and hash 11 GB every time."""
     web.files["/a"] = Served(CONTENT)
     assert fetch(download(web), folder) == folder / NAME
     assert (folder / NAME).read_bytes() == CONTENT
@@ -91,8 +91,7 @@ def test_a_file_is_fetched_once_and_leaves_nothing_beside_it(web: Web, folder: P
     assert len(web.requests) == 1
 
 
-def test_a_digest_is_read_from_the_file_once(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else each call takes as long as reading the file."""
+def test_the_digest_of_a_file_is_cached(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     web.files["/a"] = Served(CONTENT)
     path = fetch(download(web), folder)
     with monkeypatch.context() as patch:
@@ -104,16 +103,14 @@ def test_a_digest_is_read_from_the_file_once(web: Web, folder: Path, monkeypatch
         check_digest(path, MD5, "glami1m")
 
 
-def test_one_closing_line_says_how_much_came_and_how_fast(
-    web: Web, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Else nobody sees in a log that the connection was slow."""
+def test_the_progress_bar_ends_with_size_and_rate(web: Web, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that logs show slow connections."""
     web.files["/a"] = Served(CONTENT)
     fetch(download(web), folder)
-    said = capsys.readouterr().err
-    assert said.startswith("data.zip: 0 MB in ")
-    assert "rate" in said
-    assert "data.zip: checking: 0 MB in" in said
+    err = capsys.readouterr().err
+    assert err.startswith("data.zip: 0 MB in ")
+    assert "rate" in err
+    assert "data.zip: checking: 0 MB in" in err
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -123,16 +120,16 @@ def test_one_closing_line_says_how_much_came_and_how_fast(
     st.booleans(),
     st.none() | st.integers(60_000, len(CONTENT)),
 )
-def test_it_goes_on_after_any_byte(web: Web, count: int, etag: str, ranges: bool, cut: int | None) -> None:
-    """Else some interruptions, or some servers, make a file that no zip reader opens."""
+def test_a_download_continues_after_any_byte(web: Web, count: int, etag: str, ranges: bool, cut: int | None) -> None:
+    """With every kind of server and interruption."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         web.files["/a"] = Served(CONTENT, etag=etag, ranges=ranges, cut=cut, cuts=2)
-        begun(folder, count, url=f"{web.address}/a", etag=etag, total=len(CONTENT))
+        partial(folder, count, url=f"{web.address}/a", etag=etag, total=len(CONTENT))
         web.requests.clear()
         fetch(download(web), folder)
         assert (folder / NAME).read_bytes() == CONTENT
-        assert asked(web)[0] == (f"bytes={count}-" if count else None)
+        assert ranges_of(web)[0] == (f"bytes={count}-" if count else None)
 
 
 class Case(NamedTuple):
@@ -147,51 +144,49 @@ class Case(NamedTuple):
     [Case('"one"', CONTENT), Case('"two"', OTHER), Case('"two"', OTHER, ranges=False)],
     ids=["same", "other", "other, no ranges"],
 )
-def test_what_came_of_another_version_is_not_mixed_in(web: Web, folder: Path, case: Case, md5: str) -> None:
-    """Else a file that was published anew while half of the old one was there is neither of them."""
+def test_bytes_of_two_versions_are_never_mixed(web: Web, folder: Path, case: Case, md5: str) -> None:
+    """A file may be published anew while a download is incomplete."""
     web.files["/a"] = Served(CONTENT, etag='"one"', ranges=case.ranges)
-    begun(folder, 1000, case.content, url=f"{web.address}/a", etag=case.etag, total=len(CONTENT))
+    partial(folder, 1000, case.content, url=f"{web.address}/a", etag=case.etag, total=len(CONTENT))
     assert fetch(download(web, md5=md5), folder).read_bytes() == CONTENT
     assert web.requests[0].headers["if-range"] == case.etag
 
 
-def test_without_a_digest_another_address_starts_from_nothing(web: Web, folder: Path) -> None:
-    """Else what two servers call by the same name is glued together, and nothing notices."""
+def test_without_a_digest_another_address_starts_from_the_beginning(web: Web, folder: Path) -> None:
+    """Two servers may have different content under the same name."""
     web.files["/a"], web.files["/b"] = Served(status=503), Served(CONTENT)
-    begun(folder, 1000, OTHER, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
+    partial(folder, 1000, OTHER, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
     assert fetch(download(web, "/a", "/b", md5=""), folder).read_bytes() == CONTENT
-    assert asked(web) == ["bytes=1000-", None]
+    assert ranges_of(web) == ["bytes=1000-", None]
 
 
-def test_with_a_digest_another_address_goes_on(web: Web, folder: Path) -> None:
-    """Else 10 GB are thrown away because one server had a bad day."""
+def test_with_a_digest_another_address_continues(web: Web, folder: Path) -> None:
+    """So that 10 GB are not lost because one server fails."""
     web.files["/a"], web.files["/b"] = Served(status=503), Served(CONTENT, etag='"theirs"')
-    begun(folder, 1000, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
+    partial(folder, 1000, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
     assert fetch(download(web, "/a", "/b"), folder).read_bytes() == CONTENT
-    assert asked(web) == ["bytes=1000-", "bytes=1000-"]
+    assert ranges_of(web) == ["bytes=1000-", "bytes=1000-"]
 
 
-def test_nothing_is_lost_where_a_server_knows_no_ranges_and_breaks_off(web: Web, folder: Path) -> None:
-    """Else trying a lesser server costs what a better one has given."""
+def test_a_server_without_ranges_that_fails_loses_nothing(web: Web, folder: Path) -> None:
     web.files["/a"] = Served(CONTENT, ranges=False, cut=500)
-    begun(folder, 1000, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
+    partial(folder, 1000, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
     assert message(download(web), folder) == (
-        "data.zip could not be fetched (1.0 kB are kept, the next call goes on from there): "
+        "data.zip could not be fetched (1.0 kB are kept, the next call continues from there): "
         f"{web.address}/a: the connection ended after 1.0 kB of 204.8 kB."
     )
     web.files["/a"].cut = None
     assert fetch(download(web), folder).read_bytes() == CONTENT
 
 
-def test_a_broken_connection_is_taken_up_as_long_as_something_comes(web: Web, folder: Path) -> None:
-    """Else a bad line never gets 11 GB."""
+def test_broken_connections_are_retried_while_bytes_arrive(web: Web, folder: Path) -> None:
+    """A bad connection can then still download 11 GB."""
     web.files["/a"] = Served(CONTENT, cut=50_000)
     fetch(download(web), folder)
-    assert asked(web) == [None, "bytes=50000-", "bytes=100000-", "bytes=150000-", "bytes=200000-"]
+    assert ranges_of(web) == [None, "bytes=50000-", "bytes=100000-", "bytes=150000-", "bytes=200000-"]
 
 
-def test_a_connection_that_stalls_counts_as_broken(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a download hangs for ever over night."""
+def test_a_stalled_connection_counts_as_broken(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "TIMEOUT", 0.1)
     web.files["/a"] = Served(CONTENT, pace=0.4)
     monkeypatch.setattr(transfer, "PAUSES", ())
@@ -199,39 +194,37 @@ def test_a_connection_that_stalls_counts_as_broken(web: Web, folder: Path, monke
     assert Part(folder / NAME).size > 0
 
 
-def test_a_content_that_is_short_is_kept_and_continued_by_the_next_call(web: Web, folder: Path) -> None:
-    """Else a truncated file passes for the data set (GLAMI-1M, issue 1)."""
+def test_truncated_content_is_kept_and_continued_by_the_next_call(web: Web, folder: Path) -> None:
+    """A truncated file must not pass for the data set."""
     web.files["/a"] = Served(CONTENT, cut=0)
-    begun(folder, 5000, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
+    partial(folder, 5000, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
     assert "ended after 5.0 kB of 204.8 kB" in message(download(web), folder)
     assert names(folder) == [f"{NAME}.part", f"{NAME}.part.json"]
     web.files["/a"].cut = None
     fetch(download(web), folder)
-    assert asked(web)[-1] == "bytes=5000-"
+    assert ranges_of(web)[-1] == "bytes=5000-"
 
 
-def test_a_server_that_tells_no_length_is_judged_by_the_digest(web: Web, folder: Path) -> None:
-    """Else such a server's broken connections give half files."""
+def test_content_without_a_declared_length_is_checked_by_its_digest(web: Web, folder: Path) -> None:
     web.files["/a"] = Served(CONTENT, length=False)
     assert fetch(download(web), folder).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("ending", [b"", b"more"])
-def test_a_part_that_is_complete_is_not_fetched_again(web: Web, folder: Path, ending: bytes) -> None:
-    """Else a process that was killed while checking costs the whole download."""
+def test_a_complete_part_is_not_downloaded_again(web: Web, folder: Path, ending: bytes) -> None:
+    """As a process leaves that was killed while it computed the digest."""
     web.files["/a"] = Served(CONTENT)
-    begun(folder, 10**9, CONTENT + ending, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
+    partial(folder, 10**9, CONTENT + ending, url=f"{web.address}/a", etag='"one"', total=len(CONTENT))
     assert fetch(download(web), folder).read_bytes() == CONTENT
-    assert asked(web) == [f"bytes={len(CONTENT + ending)}-"] + ([None] if ending else [])
+    assert ranges_of(web) == [f"bytes={len(CONTENT + ending)}-"] + ([None] if ending else [])
 
 
-def test_each_address_is_tried_and_each_answer_told(web: Web, folder: Path) -> None:
-    """Else a user sees only the last of several reasons."""
+def test_the_message_lists_the_reason_of_every_address(web: Web, folder: Path) -> None:
     web.files["/a"], web.files["/b"] = Served(status=403), Served(status=500)
     insecure = "http://example.org/data.zip"
     closed = "http://127.0.0.1:9/data.zip"
     what = download(web, "/a", "/b", "/c")
-    what = Download(what.name, (*what.urls, insecure, closed), what.size, what.md5)
+    what = Download(name=what.name, urls=(*what.urls, insecure, closed), size=what.size, md5=what.md5)
     at = web.address
     assert message(what, folder) == (
         f"data.zip could not be fetched: {at}/a: HTTP 403 Forbidden; {at}/b: HTTP 500 Internal Server Error; "
@@ -241,13 +234,13 @@ def test_each_address_is_tried_and_each_answer_told(web: Web, folder: Path) -> N
     assert fetch(what, folder).read_bytes() == CONTENT
 
 
-def test_no_address_is_said(folder: Path) -> None:
-    """Else the message ends in a colon."""
-    assert message(Download(NAME, (), 10), folder) == "data.zip could not be fetched: no address is known."
+def test_a_download_without_addresses_is_refused(folder: Path) -> None:
+    assert (
+        message(Download(name=NAME, urls=(), size=10), folder) == "data.zip could not be fetched: no address is known."
+    )
 
 
-def test_redirects_are_followed_unless_they_leave_https(web: Web, folder: Path) -> None:
-    """Else a download is changed on its way, or a data set that has moved is not found."""
+def test_redirects_are_followed_only_to_https(web: Web, folder: Path) -> None:
     web.files["/a"], web.files["/b"] = Served(redirect="http://example.org/"), Served(redirect=f"{web.address}/c")
     web.files["/c"] = Served(CONTENT)
     assert message(download(web, "/a"), folder) == (
@@ -257,18 +250,17 @@ def test_redirects_are_followed_unless_they_leave_https(web: Web, folder: Path) 
     assert fetch(download(web, "/b"), folder).read_bytes() == CONTENT
 
 
-def test_a_page_in_the_place_of_the_file_is_refused_before_anything_is_lost(web: Web, folder: Path) -> None:
-    """Else a log-in page that answers 200 takes the place of 10 GB."""
+def test_content_of_another_size_is_refused_and_the_part_kept(web: Web, folder: Path) -> None:
+    """A log-in page with status 200 must not replace 10 GB."""
     web.files["/a"] = Served(b"<html>Log in")
-    begun(folder, 1000, url=f"{web.address}/a", etag='"other"', total=len(CONTENT))
+    partial(folder, 1000, url=f"{web.address}/a", etag='"other"', total=len(CONTENT))
     assert message(download(web), folder) == (
-        "data.zip could not be fetched (1.0 kB are kept, the next call goes on from there): "
+        "data.zip could not be fetched (1.0 kB are kept, the next call continues from there): "
         f"{web.address}/a: it offers 12 bytes where 204.9 kB are published."
     )
 
 
-def test_a_wrong_digest_names_both_and_the_file_is_set_aside(web: Web, folder: Path) -> None:
-    """Else a changed or damaged file is prepared under a published name, or hours of fetching are thrown away."""
+def test_a_file_with_a_wrong_digest_is_refused_and_kept_under_another_name(web: Web, folder: Path) -> None:
     web.files["/a"] = Served(OTHER)
     wrong = hashlib.md5(OTHER).hexdigest()
     assert message(download(web), folder) == (
@@ -280,18 +272,18 @@ def test_a_wrong_digest_names_both_and_the_file_is_set_aside(web: Web, folder: P
     assert fetch(download(web, "/a", "/b"), folder).read_bytes() == CONTENT
 
 
-def test_a_file_that_a_user_put_there_cut_short_is_continued(web: Web, folder: Path) -> None:
-    """Else 8 GB that a browser fetched are fetched again."""
+def test_an_incomplete_file_of_the_user_is_continued(web: Web, folder: Path) -> None:
+    """For example 8 GB that a browser downloaded."""
     web.files["/a"] = Served(CONTENT)
     folder.mkdir()
     (folder / NAME).write_bytes(CONTENT[:150_000])
     assert fetch(download(web), folder).read_bytes() == CONTENT
-    assert asked(web) == ["bytes=150000-"]
+    assert ranges_of(web) == ["bytes=150000-"]
 
 
 @pytest.mark.parametrize("md5", [MD5, ""], ids=["digest", "no digest"])
-def test_another_file_of_that_name_is_kept(web: Web, folder: Path, md5: str) -> None:
-    """Else a user's own file is gone."""
+def test_another_file_with_the_same_name_is_renamed(web: Web, folder: Path, md5: str) -> None:
+    """A user's own file must not be lost."""
     web.files["/a"] = Served(CONTENT)
     folder.mkdir()
     (folder / NAME).write_bytes(CONTENT * 2)
@@ -299,10 +291,9 @@ def test_another_file_of_that_name_is_kept(web: Web, folder: Path, md5: str) -> 
     assert (folder / f"{NAME}.wrong").read_bytes() == CONTENT * 2
 
 
-def test_room_is_looked_for_first(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the disk is full after an hour."""
+def test_free_space_is_checked_before_the_download(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 3000, 3000))
-    begun(folder, 1000)
+    partial(folder, 1000)
     assert message(download(web, size=100_000), folder) == (
         f"There is no room for data.zip: it needs 104.0 kB, and {folder} has 3.0 kB free; "
         "make room, or choose another folder."
@@ -322,15 +313,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-def test_a_full_disk_keeps_what_has_come(web: Web, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else making room doesn't help, because all is fetched again."""
+def test_a_full_disk_keeps_the_received_bytes(web: Web, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the download continues once there is room."""
     monkeypatch.setattr(fetching, "_need_room", lambda *_: None)
     web.files["/a"] = Served(CONTENT)
-    said = message(download(web), small_disk)
+    text = message(download(web), small_disk)
     kept = Part(small_disk / NAME).size
-    assert said == (
+    assert text == (
         f"The disk is full: {small_disk}/data.zip.part could not be written further; make room and call again, "
-        f"it goes on after the {kept / 1000:.1f} kB that are there."
+        f"the download continues after the {kept / 1000:.1f} kB received so far."
     )
     assert kept > 100_000
     assert (small_disk / f"{NAME}.part").read_bytes() == CONTENT[:kept]
@@ -338,25 +329,24 @@ def test_a_full_disk_keeps_what_has_come(web: Web, small_disk: Path, monkeypatch
     assert fetch(download(web), small_disk).read_bytes() == CONTENT
 
 
-def test_a_limit_on_files_is_told_as_such(web: Web, folder: Path) -> None:
-    """Else a quota or a limit ends in a traceback; a full disk is tested where one can be mounted."""
+def test_a_file_size_limit_is_reported(web: Web, folder: Path) -> None:
+    """Like a quota; a full disk is tested only where one can be mounted."""
     web.files["/a"] = Served(CONTENT)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
     try:
-        said = message(download(web), folder)
+        text = message(download(web), folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
-    assert said == (
+    assert text == (
         f"{folder}/data.zip.part can't be written: File too large; choose another folder or change its permissions."
     )
     assert Part(folder / NAME).size == 50_000
 
 
-def test_a_folder_that_is_a_file_is_said(web: Web, folder: Path) -> None:
-    """Else a mistyped folder is a traceback."""
+def test_a_folder_that_is_a_file_is_refused(web: Web, folder: Path) -> None:
     folder.write_text("")
     assert message(download(web), folder) == (
         f"{folder} can't be written: File exists; choose another folder or change its permissions."
@@ -369,7 +359,7 @@ FETCH = textwrap.dedent("""
     from mmeval.fetch import fetch
     from mmeval.api.spec import Download
     url, size, md5, folder = sys.argv[1:]
-    print(fetch(Download("data.zip", (url,), int(size), md5), Path(folder)))
+    print(fetch(Download(name="data.zip", urls=(url,), size=int(size), md5=md5), Path(folder)))
 """)
 
 
@@ -384,8 +374,7 @@ def wait_for_some(folder: Path) -> None:
         time.sleep(0.01)
 
 
-def test_a_killed_process_is_continued_by_the_next_call(web: Web, folder: Path) -> None:
-    """Else a shared machine that kills jobs never gets the data."""
+def test_the_download_of_a_killed_process_is_continued(web: Web, folder: Path) -> None:
     web.files["/a"] = Served(CONTENT, pace=0.1)
     with start(web, folder) as process:
         wait_for_some(folder)
@@ -394,32 +383,31 @@ def test_a_killed_process_is_continued_by_the_next_call(web: Web, folder: Path) 
     assert 0 < count < len(CONTENT)
     web.files["/a"].pace = 0
     assert fetch(download(web), folder).read_bytes() == CONTENT
-    assert asked(web) == [None, f"bytes={count}-"]
+    assert ranges_of(web) == [None, f"bytes={count}-"]
 
 
-def test_two_processes_at_once_fetch_it_once(web: Web, folder: Path) -> None:
-    """Else two runs started together write into one another's file."""
+def test_two_processes_download_a_file_once(web: Web, folder: Path) -> None:
     web.files["/a"] = Served(CONTENT, pace=0.1)
     with start(web, folder) as first:
         wait_for_some(folder)
         with start(web, folder) as second:
-            said = second.communicate()
+            output, err = second.communicate()
         first.communicate()
-    assert said[0] == f"{folder}/data.zip\n"
-    assert "data.zip: another process is fetching it; waiting" in said[1]
+    assert output == f"{folder}/data.zip\n"
+    assert "data.zip: another process is fetching it; waiting" in err
     assert (first.returncode, second.returncode, len(web.requests)) == (0, 0, 1)
 
 
-def test_a_users_own_file_is_held_against_the_published_digest(tmp_path: Path) -> None:
-    """Else a truncated archive is prepared as the release."""
+def test_a_users_own_file_is_compared_with_the_published_digest(tmp_path: Path) -> None:
+    """A truncated archive must not be prepared as the release."""
     path = tmp_path / "glami.zip"
     path.write_bytes(CONTENT[:-1])
-    found = hashlib.md5(CONTENT[:-1]).hexdigest()
+    md5 = hashlib.md5(CONTENT[:-1]).hexdigest()
     with pytest.raises(DataError) as error:
         check_digest(path, MD5.upper(), "glami1m")
     assert str(error.value) == (
-        f"{path} is not the published file: its MD5 is {found}, the card says {MD5}; a download that was cut short "
-        "looks like this: fetch it again, or take it as it is with --allow-mismatch."
+        f"{path} is not the published file: its MD5 is {md5}, the card says {MD5}; a download that was cut short "
+        "looks like this: fetch it again, or accept it as it is with --allow-mismatch."
     )
     path.write_bytes(CONTENT)
     check_digest(path, MD5.upper(), "glami1m")
@@ -428,8 +416,8 @@ def test_a_users_own_file_is_held_against_the_published_digest(tmp_path: Path) -
     assert str(error.value) == f"{tmp_path}/none.zip can't be read: No such file or directory."
 
 
-def test_a_damaged_memory_of_digests_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a cache that was written half, or can't be written, stops every run."""
+def test_a_damaged_digest_cache_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a cache that can't be written."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     path = tmp_path / "a.zip"
@@ -452,26 +440,28 @@ class TestFromTheHub:
         (repository / NAME).write_bytes(CONTENT)
         return repository
 
-    def test_the_hub_is_asked_first_and_goes_on(self, archive: Path, folder: Path) -> None:
-        """Else an archive of the Hub can't be had in a private mirror, or begins anew after each stop."""
+    def test_the_hub_is_tried_first_and_continues_a_download(self, archive: Path, folder: Path) -> None:
         with hub({"owner/name": archive}) as server:
             url = f"{server.address}/datasets/owner/name/resolve/main/{NAME}"
-            begun(folder, 1000, url=url, etag=hashlib.sha256(CONTENT).hexdigest(), total=len(CONTENT))
-            fetch(Download(NAME, ("https://example.invalid/",), len(CONTENT), MD5, hub="owner/name"), folder)
+            partial(folder, 1000, url=url, etag=hashlib.sha256(CONTENT).hexdigest(), total=len(CONTENT))
+            fetch(
+                Download(name=NAME, urls=("https://example.invalid/",), size=len(CONTENT), md5=MD5, hub="owner/name"),
+                folder,
+            )
             assert (folder / NAME).read_bytes() == CONTENT
-            asked = [(request.method, request.headers.get("range")) for request in server.files_asked()]
-            assert asked == [("HEAD", None), ("GET", "bytes=1000-"), ("GET", "bytes=1000-")]
+            requests = [(request.method, request.headers.get("range")) for request in server.file_requests()]
+            assert requests == [("HEAD", None), ("GET", "bytes=1000-"), ("GET", "bytes=1000-")]
 
-    def test_the_token_goes_to_the_hub_and_no_further(self, archive: Path, folder: Path) -> None:
-        """Else a user's token is sent to whatever host the files lie on."""
+    def test_the_token_is_sent_to_the_hub_only(self, archive: Path, folder: Path) -> None:
+        """Not to the host that the Hub redirects to."""
         with hub({"owner/name": archive}, token=TOKEN) as server:
             server.private = ["owner/name"]
-            fetch(Download(NAME, (), len(CONTENT), MD5, hub="owner/name"), folder)
-            sent = [request.headers.get("authorization") for request in server.files_asked()]
+            fetch(Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name"), folder)
+            sent = [request.headers.get("authorization") for request in server.file_requests()]
             assert sent == [f"Bearer {TOKEN}", f"Bearer {TOKEN}", None]
 
     @pytest.mark.parametrize(
-        ("name", "setting", "said"),
+        ("name", "setting", "reason"),
         [
             (
                 "owner/name",
@@ -481,33 +471,31 @@ class TestFromTheHub:
             ),
             ("owner/none", {}, "no such data set, or a private one: check the name, or log in with `hf auth login`"),
             ("owner/empty", {}, 'it has no file "data.zip"'),
-            ("not a name", {}, "this is no name of a data set; names look like owner/name"),
+            ("not a name", {}, "this is not a valid name of a data set; names look like owner/name"),
             ("owner/name", {"down": 503}, "HTTP 503"),
         ],
     )
-    def test_what_the_hub_says_is_told(
-        self, archive: Path, folder: Path, tmp_path: Path, name: str, setting: dict[str, object], said: str
+    def test_errors_of_the_hub_are_reported(
+        self, archive: Path, folder: Path, tmp_path: Path, name: str, setting: dict[str, object], reason: str
     ) -> None:
-        """Else a user reads a traceback of the client, or is told that there is no network."""
         (tmp_path / "empty").mkdir()
         with hub({"owner/name": archive, "owner/empty": tmp_path / "empty"}) as server:
             vars(server).update(setting)
-            what = Download(NAME, (), len(CONTENT), MD5, hub=name)
-            assert message(what, folder) == f"data.zip could not be fetched: the Hub's {name}: {said}."
+            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub=name)
+            assert message(what, folder) == f"data.zip could not be fetched: the Hub's {name}: {reason}."
 
-    def test_a_wrong_token_is_said(self, archive: Path, folder: Path) -> None:
-        """Else a user with an old token looks for a mistake in the name."""
+    def test_an_invalid_token_is_reported(self, archive: Path, folder: Path) -> None:
         with hub({"owner/name": archive}, token="hf_old"):
-            what = Download(NAME, (), len(CONTENT), MD5, hub="owner/name")
+            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name")
             assert message(what, folder) == (
                 "data.zip could not be fetched: the Hub's owner/name: the token is not valid (HTTP 401): "
-                "log in anew with `hf auth login`."
+                "log in again with `hf auth login`."
             )
 
-    def test_offline_the_other_addresses_remain(
+    def test_other_addresses_are_used_in_the_hubs_offline_mode(
         self, web: Web, archive: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Else HF_HUB_OFFLINE, which clusters set for models, forbids a download from elsewhere."""
+        """Clusters set HF_HUB_OFFLINE for models; it does not concern other servers."""
         from huggingface_hub import constants
 
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -519,8 +507,7 @@ class TestFromTheHub:
         web.files["/a"] = Served(CONTENT)
         assert fetch(what, folder).read_bytes() == CONTENT
 
-    def test_no_network_is_said(self, folder: Path) -> None:
-        """Else the reason is a page of another library's words."""
+    def test_a_missing_network_is_reported(self, folder: Path) -> None:
         with hub({}) as server:
             pass
         with hub({}):
@@ -528,7 +515,7 @@ class TestFromTheHub:
 
             constants.ENDPOINT = server.address
             constants.HUGGINGFACE_CO_URL_TEMPLATE = server.address + "/{repo_id}/resolve/{revision}/{filename}"
-            what = Download(NAME, (), len(CONTENT), MD5, hub="owner/name")
+            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name")
             assert message(what, folder) == (
                 "data.zip could not be fetched: the Hub's owner/name: no connection (ConnectError)."
             )

@@ -1,4 +1,4 @@
-"""The stand-in for the Hub is one for its real client; else tests against it say nothing about the Hub."""
+"""The stand-in for the Hub works with the Hub's real client, so that tests against it are meaningful."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def server(repository: Path) -> Iterator[HubServer]:
         yield server
 
 
-def test_it_lists_more_files_than_fit_on_a_page(server: HubServer) -> None:
+def test_long_file_lists_are_paged(server: HubServer) -> None:
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -43,7 +43,9 @@ def test_it_lists_more_files_than_fit_on_a_page(server: HubServer) -> None:
     assert api.dataset_info(NAME).sha == server.commit(NAME)
 
 
-def test_a_file_comes_with_its_commit_small_or_large(server: HubServer, repository: Path, tmp_path: Path) -> None:
+def test_small_and_large_files_are_downloaded_with_their_commit(
+    server: HubServer, repository: Path, tmp_path: Path
+) -> None:
     from huggingface_hub import hf_hub_download
 
     for name in ("train.csv", "images/a b.jpg"):
@@ -52,7 +54,7 @@ def test_a_file_comes_with_its_commit_small_or_large(server: HubServer, reposito
         assert server.commit(NAME) in path
 
 
-def test_a_snapshot_has_what_matches(server: HubServer, tmp_path: Path) -> None:
+def test_a_snapshot_holds_the_matching_files(server: HubServer, tmp_path: Path) -> None:
     from huggingface_hub import snapshot_download
 
     path = snapshot_download(NAME, repo_type="dataset", allow_patterns=["*.csv", "images/1*"], cache_dir=tmp_path / "c")
@@ -60,7 +62,7 @@ def test_a_snapshot_has_what_matches(server: HubServer, tmp_path: Path) -> None:
     assert found == sorted(["train.csv", "images/1.jpg", *(f"images/1{number}.jpg" for number in range(10))])
 
 
-def test_another_content_is_another_commit(server: HubServer, repository: Path) -> None:
+def test_changed_content_gives_another_commit(server: HubServer, repository: Path) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionNotFoundError
 
@@ -72,7 +74,7 @@ def test_another_content_is_another_commit(server: HubServer, repository: Path) 
         HfApi().dataset_info(NAME, revision=before)
 
 
-def test_it_refuses_as_the_hub_does(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_those_of_the_hub(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
 
@@ -95,15 +97,15 @@ def test_it_refuses_as_the_hub_does(server: HubServer, tmp_path: Path, monkeypat
         get(file="none.csv")
 
 
-def test_processes_started_from_here_talk_to_it(server: HubServer) -> None:
+def test_subprocesses_use_the_stand_in(server: HubServer) -> None:
     """So that the command line can be tested as a user calls it."""
     code = f"from huggingface_hub import HfApi; print(HfApi().dataset_info({NAME!r}).sha)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == server.commit(NAME)
 
 
-def test_all_is_as_before_after_the_block(repository: Path) -> None:
-    """Else one test sends another's requests to a server that is gone, or to the real Hub."""
+def test_settings_are_restored_after_the_block(repository: Path) -> None:
+    """A later test must not reach a closed server, or the real Hub."""
     from huggingface_hub import constants
 
     names = ("ENDPOINT", "HUGGINGFACE_CO_URL_TEMPLATE", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN_PATH")

@@ -1,4 +1,4 @@
-"""Data set repositories of the Hub come whole, are told apart by commit, and can be used without a network."""
+"""Files of Hub repositories are complete, identified by commit, and usable offline."""
 
 from __future__ import annotations
 
@@ -55,16 +55,15 @@ def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
-def test_it_brings_what_matches_and_says_which_commit_it_is(server: HubServer, repository: Path) -> None:
-    """Else gigabytes of what is not read are fetched, or results can't be tied to a content."""
+def test_only_matching_files_are_downloaded_and_the_commit_is_returned(server: HubServer, repository: Path) -> None:
     found = snapshot(NAME, TABLES)
     assert found == Snapshot(found.folder, server.commit(NAME), ("train.csv",))
     assert (found.folder / "train.csv").read_bytes() == (repository / "train.csv").read_bytes()
     assert not (found.folder / "README.md").exists()
 
 
-def test_images_that_a_table_names_come_from_the_same_commit(server: HubServer, repository: Path) -> None:
-    """Else images of another version stand beside the table, or each call asks the Hub again."""
+def test_more_files_of_the_same_commit_can_be_downloaded(server: HubServer, repository: Path) -> None:
+    """For the images that a table names; complete files need no request."""
     commit = snapshot(NAME, TABLES).commit
     found = snapshot(NAME, ["images/"], commit)
     assert found.files == ("images/0.jpg", "images/1.jpg", "images/2.jpg", "images/3.jpg", "images/[a].jpg")
@@ -73,13 +72,12 @@ def test_images_that_a_table_names_come_from_the_same_commit(server: HubServer, 
     assert not server.requests
 
 
-def test_a_file_name_with_brackets_is_asked_for_in_brackets_of_its_own(server: HubServer) -> None:
-    """Else images with odd names can't be had."""
+def test_an_escaped_pattern_matches_a_name_with_brackets(server: HubServer) -> None:
     assert snapshot(NAME, [glob.escape("images/[a].jpg")]).files == ("images/[a].jpg",)
 
 
-def test_a_branch_that_moved_is_another_commit_and_the_old_one_stays(server: HubServer, repository: Path) -> None:
-    """Else data changes under a Store that was prepared from it."""
+def test_a_branch_that_moved_gives_a_new_commit_and_keeps_the_old_one(server: HubServer, repository: Path) -> None:
+    """Data must not change under a Store that was prepared from it."""
     before = snapshot(NAME, TABLES)
     (repository / "train.csv").write_text("file,label\nimages/2.jpg,dog\n")
     after = snapshot(NAME, TABLES)
@@ -89,16 +87,16 @@ def test_a_branch_that_moved_is_another_commit_and_the_old_one_stays(server: Hub
     assert snapshot(NAME, TABLES, before.commit) == before
 
 
-def test_offline_uses_what_is_complete_and_says_so(
+def test_offline_mode_uses_complete_downloads_with_a_note(
     server: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Else a compute node without a network can't run what was fetched before."""
+    """For compute nodes without a network."""
     before = snapshot(NAME, TABLES)
     go_offline(monkeypatch)
     capsys.readouterr()
     assert snapshot(NAME, TABLES) == before
     assert capsys.readouterr().err == (
-        f"{NAME}: HF_HUB_OFFLINE is set; using what was fetched before, commit {before.commit[:8]}\n"
+        f"{NAME}: HF_HUB_OFFLINE is set; using the files of an earlier download, commit {before.commit[:8]}\n"
     )
     assert message(["*.csv", "images/1.jpg"]) == (
         "The data set owner/name can't be fetched from the Hub: HF_HUB_OFFLINE is set."
@@ -107,8 +105,7 @@ def test_offline_uses_what_is_complete_and_says_so(
     assert message() == "The data set owner/name can't be fetched from the Hub: HF_HUB_OFFLINE is set."
 
 
-def test_no_network_and_a_hub_that_is_down_are_like_offline(server: HubServer) -> None:
-    """Else a bad minute of the Hub stops a run that needs nothing of it."""
+def test_a_missing_network_or_a_failing_hub_is_like_offline_mode(server: HubServer) -> None:
     before = snapshot(NAME, TABLES)
     server.down = 503
     assert snapshot(NAME, TABLES) == before
@@ -122,14 +119,13 @@ def test_no_network_and_a_hub_that_is_down_are_like_offline(server: HubServer) -
     )
 
 
-def test_each_refusal_is_one_sentence(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a mistyped name is a page of the client's words."""
+def test_errors_are_single_sentences(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     at = "can't be fetched from the Hub:"
     unknown = "no such data set, or a private one: check the name, or log in with `hf auth login`"
     assert message(name="owner/none") == f"The data set owner/none {at} {unknown}."
     assert message(revision="v2") == f'The data set owner/name {at} it has no revision "v2".'
     assert message(name="a/b/c") == (
-        f"The data set a/b/c {at} this is no name of a data set; names look like owner/name."
+        f"The data set a/b/c {at} this is not a valid name of a data set; names look like owner/name."
     )
     assert message(["*.arrow"]) == (
         "The data set owner/name has no file that matches *.arrow; it has README.md, images/0.jpg, images/1.jpg, "
@@ -142,24 +138,23 @@ def test_each_refusal_is_one_sentence(server: HubServer, monkeypatch: pytest.Mon
     )
     monkeypatch.setenv("HF_TOKEN", "hf_old")
     assert message() == (
-        f"The data set owner/name {at} the token is not valid (HTTP 401): log in anew with `hf auth login`."
+        f"The data set owner/name {at} the token is not valid (HTTP 401): log in again with `hf auth login`."
     )
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert snapshot(NAME, TABLES)
 
 
-def test_access_that_was_withdrawn_is_not_passed_over(server: HubServer) -> None:
-    """Else what its owner took back is used on, unless it is asked for by its commit."""
+def test_withdrawn_access_is_an_error(server: HubServer) -> None:
+    """Unless the commit is requested."""
     before = snapshot(NAME, TABLES)
     server.private = [NAME]
     assert "no such data set, or a private one" in message()
     assert snapshot(NAME, TABLES, before.commit) == before
 
 
-def test_a_full_disk_is_told_before_anything_is_fetched(
+def test_free_space_is_checked_before_the_download(
     server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the disk is full after an hour."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 0, 10))
     assert message(["*"]) == (
         f"There is no room for owner/name: it needs 73 bytes, and {tmp_path}/home/hub has 10 bytes free; make room, or "
@@ -167,14 +162,13 @@ def test_a_full_disk_is_told_before_anything_is_fetched(
     )
 
 
-def test_a_home_that_cannot_be_written_is_said(server: HubServer, tmp_path: Path) -> None:
-    """Else a mistyped MMEVAL_HOME is a traceback."""
+def test_an_unwritable_home_is_reported(server: HubServer, tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
     assert message() == f"{tmp_path}/home/hub can't be written: Not a directory."
 
 
-def test_a_process_of_its_own_needs_no_network_for_a_commit(server: HubServer, tmp_path: Path) -> None:
-    """Else every worker of a large run asks the Hub."""
+def test_another_process_needs_no_network_for_a_commit(server: HubServer, tmp_path: Path) -> None:
+    """So that the workers of a large run don't all ask the Hub."""
     commit = snapshot(NAME, TABLES).commit
     code = f"from mmeval.fetch.snapshot import snapshot; print(snapshot({NAME!r}, {TABLES!r}, {commit!r}).files)"
     offline = os.environ | {"HF_HUB_OFFLINE": "1"}

@@ -1,4 +1,4 @@
-"""A stand-in for the Hub, which its real client talks to::
+"""A stand-in for the Hub, for use with its real client::
 
     with hub({"owner/name": folder}) as server:
         ...
@@ -28,38 +28,38 @@ from tests.hub.web import Request, Served, Web, serve
 __all__ = ["TOKEN", "HubServer", "hub"]
 
 TOKEN = "hf_right"
-"""What opens private and gated repositories."""
+"""The token for private and gated repositories."""
 LFS = (".parquet", ".zip", ".jpg", ".png", ".arrow", ".h5", ".gz", ".tar", ".safetensors", ".bin")
 PAGE = 50
-"""Entries per page of a tree; the real one has 1,000."""
+"""Entries per page of a file list; the real Hub has 1,000."""
 
 
 class HubServer(Web):
-    """The server; change its fields within the block."""
+    """The stand-in's server; tests change its fields."""
 
     repos: Mapping[str, Path] = {}
     private: Collection[str] = ()
-    """Repositories that are there only for whom has the token."""
+    """Repositories that exist only for clients with the token."""
     gated: Collection[str] = ()
-    """Repositories whose files are given only to whom has the token."""
+    """Repositories whose files only clients with the token may read."""
     down = 0
-    """HTTP status that everything is answered with."""
+    """HTTP status of every response; 0 for normal service."""
 
     def commit(self, name: str) -> str:
-        """The one commit of a repository: another content is another commit."""
+        """Return the only commit of a repository, a hash of its content."""
         sha = hashlib.sha1(name.encode())
         for path, content in self._contents(name):
             sha.update(f"{path}\0{hashlib.sha256(content).hexdigest()}\n".encode())
         return sha.hexdigest()
 
-    def files_asked(self) -> list[Request]:
-        """The requests for files, without those for what there is."""
+    def file_requests(self) -> list[Request]:
+        """Return the requests for files, without those for metadata."""
         return [
             request for request in self.requests if re.match(r"/cdn/|(/datasets)?/[^/]+/[^/]+/resolve/", request.path)
         ]
 
     def find(self, request: Request) -> Served:
-        """Answer as the Hub does."""
+        """Respond as the Hub does."""
         address = urllib.parse.urlsplit(request.path)
         words = [urllib.parse.unquote(word) for word in address.path.strip("/").split("/")]
         if self.down:
@@ -154,7 +154,7 @@ def _no(status: int, code: str = "", message: str = "") -> Served:
 
 @contextlib.contextmanager
 def hub(repos: Mapping[str, Path], *, token: str | None = None) -> Iterator[HubServer]:
-    """Make the Hub's client, here and in processes started from here, talk to a stand-in that has ``repos``.
+    """Direct the Hub's client, in this process and its subprocesses, to a stand-in with ``repos``.
 
     No token but ``token`` is seen. ``HF_HUB_OFFLINE`` is lifted within the block, since tests run with it.
     """

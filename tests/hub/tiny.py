@@ -1,4 +1,4 @@
-"""Tiny models with random weights, of each outside family, as its library saves them in a folder."""
+"""Tiny models with random weights, one per supported family, in the format of its library."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _ids(cut: Any) -> dict[str, int]:
 
 
 def xlm_roberta(folder: Path) -> Path:
-    """XLM-R without a pooler, as the published ones are."""
+    """XLM-R without a pooler, like the published models."""
     t, cut = _transformers(), tokenizer("<s>", "</s>")
     config = t.XLMRobertaConfig(vocab_size=len(cut), max_position_embeddings=64, **SIZES, **_ids(cut))
     return _save(folder, t.XLMRobertaModel(config, add_pooling_layer=False), cut)
@@ -114,7 +114,7 @@ def distilbert(folder: Path) -> Path:
 
 
 def mt5(folder: Path) -> Path:
-    """A whole mT5, decoder and all; its tokenizer puts nothing before a text."""
+    """mT5 with its decoder; its tokenizer adds no start token."""
     t, cut = _transformers(), tokenizer("", "</s>", length=int(1e30))
     config = t.MT5Config(
         vocab_size=len(cut), d_model=32, d_kv=16, d_ff=48, num_layers=2, num_heads=2, dropout_rate=0.0,
@@ -128,7 +128,7 @@ IMAGE = {"image_size": 32, "patch_size": 8}
 
 
 def clip(folder: Path) -> Path:
-    """CLIP, whose tokenizer lower-cases and pads with the end of text."""
+    """CLIP, whose tokenizer lower-cases texts and pads with the end token."""
     t, cut = _transformers(), tokenizer("<|startoftext|>", "<|endoftext|>", "<|endoftext|>", lower=True, length=24)
     config = t.CLIPConfig(
         text_config={**TOWER, **_ids(cut), "vocab_size": len(cut), "max_position_embeddings": 24},
@@ -151,7 +151,7 @@ def metaclip2(folder: Path) -> Path:
 
 
 def siglip(folder: Path, side: str = "right") -> Path:
-    """SigLIP (and SigLIP 2 of a fixed size): no start, no mask, always 64 tokens, the last one is pooled."""
+    """SigLIP (and SigLIP 2 of a fixed size): no start token, no mask, always 64 tokens, pooled at the last one."""
     t, cut = _transformers(), tokenizer("", "</s>", length=64, side=side)
     config = t.SiglipConfig(
         text_config={**TOWER, **_ids(cut), "vocab_size": len(cut), "max_position_embeddings": 64},
@@ -162,7 +162,7 @@ def siglip(folder: Path, side: str = "right") -> Path:
 
 
 def vit(folder: Path) -> Path:
-    """ViT without a pooler, as those that were fine-tuned on ImageNet are."""
+    """ViT without a pooler, like the models fine-tuned on ImageNet."""
     t = _transformers()
     model = t.ViTModel(t.ViTConfig(**SIZES, **IMAGE), add_pooling_layer=False)
     return _save(folder, model, t.ViTImageProcessorPil(size={"height": 32, "width": 32}))
@@ -176,7 +176,7 @@ def dinov2(folder: Path) -> Path:
 
 
 def resnet(folder: Path) -> Path:
-    """ResNet with statistics that have moved, prepared as ConvNeXT is."""
+    """ResNet with changed batch statistics, and the preprocessing of ConvNeXT."""
     t = _transformers()
     config = t.ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 2], layer_type="basic")
     return _save(folder, moved(t.ResNetModel(config)), t.ConvNextImageProcessorPil(size={"shortest_edge": 64}))
@@ -191,7 +191,7 @@ def swin(folder: Path) -> Path:
 
 
 def timm_model(folder: Path, name: str = "resnet18", **how: Any) -> Path:
-    """As ``timm`` pushes a model to the Hub."""
+    """A model in the format in which ``timm`` pushes it to the Hub."""
     import timm
     from timm.models import save_for_hf
 
@@ -201,7 +201,7 @@ def timm_model(folder: Path, name: str = "resnet18", **how: Any) -> Path:
 
 
 def moved(model: torch.nn.Module) -> torch.nn.Module:
-    """With norms that aren't as they start: else a norm that is left out wouldn't be noticed."""
+    """Change all norms from their initial values, so that a test notices a norm that is left out."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(module.running_mean, std=0.1)
@@ -211,13 +211,13 @@ def moved(model: torch.nn.Module) -> torch.nn.Module:
 
 @functools.cache
 def folder(family: str, **how: Any) -> Path:
-    """The folder of a family (a function above), made once; to be read only."""
+    """Return the folder of a family (a function above), created once; don't change it."""
     made: Path = globals()[family](ROOM / "-".join([family, *map(str, how.values())]), **how)
     return made
 
 
 def copy(family: str, to: Path, **config: Any) -> Path:
-    """The same, to be changed; ``config`` goes into its ``config.json``."""
+    """Return a copy of a family's folder that may be changed; ``config`` is merged into its ``config.json``."""
     shutil.copytree(folder(family), to)
     found = json.loads((to / "config.json").read_text())
     (to / "config.json").write_text(json.dumps(found | config))

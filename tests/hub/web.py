@@ -1,4 +1,4 @@
-"""A file server on 127.0.0.1 that can be made to misbehave as real ones do."""
+"""A file server on 127.0.0.1 that can imitate the faults of real servers."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Any
 
 @dataclass
 class Served:
-    """What stands at a path, and how it is given."""
+    """The content at a path, and how the server sends it."""
 
     content: bytes = b""
     etag: str = '"one"'
-    """Empty: none is sent."""
+    """The ETag; empty to send none."""
     ranges: bool = True
-    """Whether ranges are known; where not, the whole is sent."""
+    """Whether range requests are supported; if not, the whole content is sent."""
     length: bool = True
-    """Whether the length is told."""
+    """Whether the response declares its length."""
     cut: int | None = None
     """Bytes after which each connection is closed."""
     cuts: int = 10**9
-    """How many connections are cut before one is not."""
+    """Number of connections that are closed early."""
     pace: float = 0.0
     """Seconds between blocks of 16 KiB."""
     status: int = 200
@@ -36,7 +36,7 @@ class Served:
 
 @dataclass
 class Request:
-    """What a client asked for."""
+    """A request that the server received."""
 
     method: str
     path: str
@@ -44,7 +44,7 @@ class Request:
 
 
 class Web:
-    """The server's address, what it serves by path, and what it was asked."""
+    """The server's address, its content by path, and the requests that it received."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -52,7 +52,7 @@ class Web:
         self.requests: list[Request] = []
 
     def find(self, request: Request) -> Served:
-        """What is at a path."""
+        """Return the content at a path."""
         return self.files.get(request.path, Served(status=404))
 
 
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serve(kind: type[Web] = Web) -> Iterator[Any]:
-    """Serve within the block; yields the :class:`Web`."""
+    """Run the server within the block, and yield its :class:`Web`."""
     handler = type("Handler", (_Handler,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""The gallery's choice: wrong and sure, each image once."""
+"""The most confident mistakes: order, one per image, and the limit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TASK = Task("t", ("cat", "dog"))
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Six examples of four images: probability of the dog, and the truth."""
+    """A predictions file with six examples of four images."""
     rows = [
         ("a/en", "en", "a", 0.9, 0),  # wrong
-        ("a/de", "de", "a", 0.95, 0),  # wrong and surer
+        ("a/de", "de", "a", 0.95, 0),  # wrong, with more confidence
         ("b/en", "en", "b", 0.2, 1),  # wrong
         ("c/en", "en", "c", 0.99, 1),  # right
-        ("d/en", "en", "d", 0.97, -1),  # without a label
+        ("d/en", "en", "d", 0.97, -1),  # no label
         ("d/de", "de", "d", 0.6, 0),  # wrong
     ]
     columns = {name: [row[i] for row in rows] for i, name in enumerate(("id", "language", "cluster"))}
@@ -33,29 +33,29 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-def test_mistakes_come_surest_first_and_each_image_once(path: Path) -> None:
-    found = confident_mistakes(path, TASK, 10)
-    assert [mistake[:4] for mistake in found] == [
+def test_mistakes_are_sorted_by_confidence_with_one_per_image(path: Path) -> None:
+    mistakes = confident_mistakes(path, TASK, 10)
+    assert [mistake[:4] for mistake in mistakes] == [
         ("a/de", "de", "cat", "dog"),
         ("b/en", "en", "dog", "cat"),
         ("d/de", "de", "cat", "dog"),
     ]
-    assert [mistake.confidence for mistake in found] == pytest.approx([0.95, 0.8, 0.6])
+    assert [mistake.confidence for mistake in mistakes] == pytest.approx([0.95, 0.8, 0.6])
 
 
-def test_no_more_than_asked_for(path: Path) -> None:
+def test_at_most_count_mistakes_are_returned(path: Path) -> None:
     (only,) = confident_mistakes(path, TASK, 1)
     assert isinstance(only, Mistake)
     assert only.id == "a/de"
 
 
-def test_the_choice_does_not_depend_on_where_the_file_is_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_do_not_depend_on_the_batch_size(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = confident_mistakes(path, TASK, 10)
     monkeypatch.setattr("mmeval.metrics.predictions.ROWS", 2)
     assert confident_mistakes(path, TASK, 10) == whole
 
 
-def test_a_model_without_mistakes_has_none(tmp_path: Path) -> None:
+def test_correct_predictions_give_no_mistakes(tmp_path: Path) -> None:
     columns = {name: ["x"] for name in ("id", "language", "cluster")}
     write_predictions(tmp_path / "p", (TASK,), columns, {"t": np.array([1])}, [{"t": np.float32([[0.1, 0.9]])}])
     assert confident_mistakes(tmp_path / "p", TASK, 10) == []

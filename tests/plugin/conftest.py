@@ -1,4 +1,4 @@
-"""Distributions that are found as installed ones are, and a file that brings all that a run needs."""
+"""Installed distributions, and a file with everything that a run needs."""
 
 from __future__ import annotations
 
@@ -63,18 +63,19 @@ def confidence(labels, probabilities):
 
 @mmeval.hookimpl
 def register_datasets(register):
-    register(mmeval.DatasetSpec("squares", "black and white", Path(__file__).with_suffix(".md"), Squares))
+    card = Path(__file__).with_suffix(".md")
+    register(mmeval.DatasetSpec(name="squares", summary="black and white", card=card, source=Squares))
 
 
 @mmeval.hookimpl
 def register_models(register):
-    presets = {"tiny": {}}
-    register(mmeval.ModelSpec("always", "-", AlwaysConfig, Always, "1", ("image", "text"), "none", "MIT", presets))
+    facts = {"paper": "none", "licence": "MIT", "version": "1", "inputs": ("image", "text"), "presets": {"tiny": {}}}
+    register(mmeval.ModelSpec(name="always", summary="-", config=AlwaysConfig, build=Always, **facts))
 
 
 @mmeval.hookimpl
 def register_metrics(register):
-    register(mmeval.MetricSpec("confidence", "of the guess", confidence))
+    register(mmeval.MetricSpec(name="confidence", summary="of the guess", per_example=confidence))
 '''
 CARD = """---
 language: [en]
@@ -90,7 +91,7 @@ mmeval:
 
 @pytest.fixture
 def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
-    """Puts a distribution ``acme-NAME`` with one entry point and some files on the path, as pip would."""
+    """Return a function that installs a distribution ``acme-NAME`` with an entry point and some files."""
     before = set(sys.modules)
 
     def put(name: str, value: str, files: dict[str, str], group: str = "mmeval.models", folder: str = "") -> None:
@@ -103,7 +104,7 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pu
             (site / path).parent.mkdir(parents=True, exist_ok=True)
             (site / path).write_text(text, encoding="utf-8")
         monkeypatch.syspath_prepend(site)
-        # And in processes started from here.
+        # For child processes.
         monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
 
     yield put
@@ -114,7 +115,7 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pu
 
 @pytest.fixture
 def install(distribution: Put) -> Put:
-    """Installs a plugin ``NAME`` that is the module ``acme_NAME`` (None: a module that isn't there)."""
+    """Return a function that installs a plugin ``NAME`` with the module ``acme_NAME``; text None: without one."""
 
     def put(name: str, text: str | None, group: str = "mmeval.models", folder: str = "") -> None:
         files = {} if text is None else {f"acme_{folder or name}.py": text}
@@ -125,7 +126,7 @@ def install(distribution: Put) -> Put:
 
 @pytest.fixture
 def everything(tmp_path: Path) -> Iterator[Path]:
-    """A file that registers a data set, a model and a metric: with it, a run takes half a second."""
+    """A file that registers a data set, a model and a metric, with which a run takes half a second."""
     before = set(sys.modules)
     path = tmp_path / "everything.py"
     path.write_text(EVERYTHING, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The plugin API's version: read without importing, and refused where it doesn't fit, before anything fails."""
+"""The version of the plugin API: read without an import, and checked before the plugin is imported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmeval.errors import PluginError
-from mmeval.plugin import compat as api
+from mmeval.plugin import compat
 from mmeval.plugin.listing import Listed, installed, stated_api
 from mmeval.plugin.manager import Manager
 from mmeval.version import API_VERSION
@@ -27,9 +27,10 @@ import mmeval
 @mmeval.hookimpl
 def register_models(register):
     presets = {"tiny": {}}
-    register(mmeval.ModelSpec("aged", "-", mmeval.ModelConfig, print, "1", ("text",), "none", "MIT", presets))
+    register(mmeval.ModelSpec(name="aged", summary="-", config=mmeval.ModelConfig, build=print,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets=presets))
 """
-WRONGLY = 'states its API version wrongly: MMEVAL_API must be a text such as "1.2"'
+WRONGLY = 'states its API version wrongly: MMEVAL_API must be a string such as "1.2"'
 NEWER = "was made for the plugin API {}, this mmeval has 1.2; upgrade mmeval-multilingual"
 OLDER = "was made for the plugin API {}, this mmeval has 1.2; upgrade the plugin"
 versions = st.tuples(st.integers(0, 30), st.integers(0, 30))
@@ -37,8 +38,8 @@ versions = st.tuples(st.integers(0, 30), st.integers(0, 30))
 
 @pytest.fixture(autouse=True)
 def _later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version that has older and newer neighbours."""
-    monkeypatch.setattr(api, "API_VERSION", "1.2")
+    """Set a version with older and newer minor versions."""
+    monkeypatch.setattr(compat, "API_VERSION", "1.2")
 
 
 def listed(name: str) -> Listed:
@@ -65,13 +66,13 @@ def refusal(call: Callable[[], object]) -> str:
         ("raise SystemExit\nMMEVAL_API = '1.0'", "1.0"),
     ],
 )
-def test_what_is_stated_is_read_from_the_source(text: str, stated: str | None) -> None:
-    assert api.declared(ast.parse(text)) == stated
+def test_the_stated_version_is_read_from_the_source(text: str, stated: str | None) -> None:
+    assert compat.declared_version(ast.parse(text)) == stated
 
 
 @pytest.mark.parametrize("stated", ["1.2", "1.1", "1.0", None])
-def test_what_fits_is_used(install: Install, stated: str | None) -> None:
-    """The same major version, a minor one that isn't newer; who states nothing is let in."""
+def test_a_compatible_plugin_is_loaded(install: Install, stated: str | None) -> None:
+    """The major version is equal and the minor one not newer; a plugin without a version is accepted."""
     install("aged", (f'MMEVAL_API = "{stated}"\n' if stated else "") + MODEL)
     assert listed("aged").status == "ok"
     assert Manager().model("aged").name == "aged"
@@ -87,8 +88,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("stated", REFUSED)
-def test_what_does_not_fit_is_refused_before_it_is_imported(install: Install, stated: str) -> None:
-    """Its user reads what to upgrade, not which name can't be imported; the listing says the same."""
+def test_an_incompatible_plugin_is_refused_before_its_import(install: Install, stated: str) -> None:
+    """The message and the listing say what to upgrade."""
     install("aged", f"MMEVAL_API = {stated}\n{IMPORT}")
     assert listed("aged").status == REFUSED[stated]
     assert refusal(lambda: Manager().model("aged")) == f"Plugin aged (acme-aged 1.0) {REFUSED[stated]}."
@@ -96,7 +97,7 @@ def test_what_does_not_fit_is_refused_before_it_is_imported(install: Install, st
 
 
 @pytest.mark.parametrize("stated", REFUSED)
-def test_a_file_that_does_not_fit_is_refused_before_it_is_run(tmp_path: Path, stated: str) -> None:
+def test_an_incompatible_file_is_refused_before_its_import(tmp_path: Path, stated: str) -> None:
     path = tmp_path / "aged.py"
     path.write_text(f"MMEVAL_API = {stated}\n{IMPORT}")
     assert refusal(lambda: Manager().model(str(path))) == f"Plugin {path} {REFUSED[stated]}."
@@ -116,7 +117,7 @@ def test_every_kind_of_plugin_states_a_version(install: Install, group: str) -> 
 
 
 def test_a_submodule_states_its_own_version(distribution: Install) -> None:
-    """Of the module that the entry point names; the package above it isn't imported to find it."""
+    """The version of the entry point's module counts; its package is not imported."""
     files = {"bomb/__init__.py": "raise RuntimeError('imported')", "bomb/deep.py": 'MMEVAL_API = "3.0"'}
     distribution("deep", "bomb.deep", files)
     assert listed("deep").status == NEWER.format("3.0")
@@ -125,24 +126,24 @@ def test_a_submodule_states_its_own_version(distribution: Install) -> None:
 
 @pytest.mark.parametrize("kind", ["model", "dataset"])
 def test_the_plugins_that_mmeval_ships_state_the_version(kind: str) -> None:
-    """They are what authors copy from."""
+    """Authors copy from these plugins."""
     assert {stated_api(one.module) for one in installed(kind)} == {API_VERSION}
 
 
 @given(made=versions, core=versions)
 def test_versions_are_ordered_as_numbers(made: tuple[int, int], core: tuple[int, int]) -> None:
-    """1.10 is newer than 1.9, and of two versions that don't fit the older side is told to upgrade."""
+    """1.10 is newer than 1.9; the message asks to upgrade the older side."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "API_VERSION", "{}.{}".format(*core))
-        said = api.complaint("{}.{}".format(*made))
+        patch.setattr(compat, "API_VERSION", "{}.{}".format(*core))
+        reason = compat.incompatibility("{}.{}".format(*made))
     fits = made[0] == core[0] and made[1] <= core[1]
-    assert (said is None) is fits
-    if said:
-        assert said.endswith("; upgrade mmeval-multilingual" if made > core else "; upgrade the plugin")
+    assert (reason is None) is fits
+    if reason:
+        assert reason.endswith("; upgrade mmeval-multilingual" if made > core else "; upgrade the plugin")
 
 
 @given(st.text(max_size=8) | st.from_regex(r"\d{0,3}\.\d{0,3}", fullmatch=True))
-def test_whatever_is_stated_is_understood_or_refused(stated: str) -> None:
-    """One careless constant must not take the whole listing away."""
-    said = api.complaint(stated)
-    assert said is None or said.endswith(("; upgrade mmeval-multilingual", "; upgrade the plugin", 'such as "1.2"'))
+def test_any_stated_version_is_understood_or_refused(stated: str) -> None:
+    """A wrong constant must not break the listing."""
+    reason = compat.incompatibility(stated)
+    assert reason is None or reason.endswith(("; upgrade mmeval-multilingual", "; upgrade the plugin", 'such as "1.2"'))

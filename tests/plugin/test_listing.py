@@ -1,4 +1,4 @@
-"""The listing: what is installed, told without importing any of it."""
+"""The list of installed plugins, made without importing any."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_plugins_that_mmeval_ships_are_listed() -> None:
 
 
 def test_a_plugin_is_described_by_its_docstring_and_not_imported(distribution: Install) -> None:
-    """A broken or slow plugin must not cost those who don't use it."""
+    """A broken or slow plugin must not affect the listing."""
     distribution(
         "bomb", "bomb_module", {"bomb_module.py": '"""Goes off.\n\nMore."""\nraise RuntimeError("imported")\n'}
     )
@@ -74,10 +74,10 @@ def test_a_submodule_is_described_without_importing_its_package(distribution: In
         ("torn", {"torn.py": "def (\n"}, "broken: SyntaxError in torn.py"),
     ],
 )
-def test_what_is_wrong_stands_in_the_listing(
+def test_the_listing_says_what_is_wrong_with_a_plugin(
     distribution: Install, module: str, files: dict[str, str], status: str
 ) -> None:
-    """And the others are listed all the same."""
+    """Other plugins are listed too."""
     distribution("wrong", module, files)
     assert (listed("wrong").status, listed("wrong").summary) == (status, "")
     assert listed("embracenet").status == "ok"
@@ -94,8 +94,8 @@ def test_each_kind_has_its_own_group(distribution: Install) -> None:
     assert "greet" not in {one.name for one in installed("model", "dataset")}
 
 
-def test_the_environment_can_restrict_what_is_seen(distribution: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a shared machine: only what was agreed on."""
+def test_the_environment_can_restrict_the_listing(distribution: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a shared machine with an agreed set of plugins."""
     distribution("other", "other_module", {"other_module.py": ""})
     monkeypatch.setenv("MMEVAL_PLUGINS", "emoji14, other")
     assert [one.name for one in installed()] == ["emoji14", "other"]
@@ -104,7 +104,7 @@ def test_the_environment_can_restrict_what_is_seen(distribution: Install, monkey
 
 
 def test_a_malformed_entry_point_is_one_broken_line(distribution: Install) -> None:
-    """One careless package must not take the whole listing away."""
+    """One broken package must not break the listing."""
     distribution("dash", "my-module", {})
     assert listed("dash").status == 'broken: "my-module" names no module'
 
@@ -119,7 +119,7 @@ def test_a_byte_order_mark_is_no_syntax_error(distribution: Install) -> None:
     assert (listed("marked").summary, listed("marked").status) == ("Marked.", "ok")
 
 
-def test_a_careless_escape_is_no_syntax_error(distribution: Install) -> None:
-    """Python only warns of it, to the plugin's author; who lists plugins needn't hear of it."""
+def test_an_invalid_escape_is_no_syntax_error(distribution: Install) -> None:
+    """Python only warns of an invalid escape, which concerns the plugin's author."""
     distribution("careless", "acme_careless", {"acme_careless.py": '"""Careless."""\nMMEVAL_API = "1.0"\nx = "\\d"\n'})
     assert (listed("careless").summary, listed("careless").status) == ("Careless.", "ok")

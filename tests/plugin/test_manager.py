@@ -1,4 +1,4 @@
-"""The manager: loads what a user names, calls every hook, and turns a plugin's failure into one sentence."""
+"""The plugin manager: loading by name, calling hooks, and errors of plugins as one sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ START = "import mmeval\n"
 
 
 def model(*names: str) -> str:
-    """Source text of a plugin that registers models."""
+    """Return the source of a plugin that registers models."""
     calls = [
         f"    register(mmeval.ModelSpec(name='{name}', summary='-', config=mmeval.ModelConfig, build=lambda *_: None,"
         " version='1', inputs=('text',), paper='none', licence='none', presets={'tiny': {}}))\n"
@@ -35,7 +35,7 @@ def model(*names: str) -> str:
 
 @pytest.fixture
 def file(tmp_path: Path, install: Install) -> Callable[[str], str]:
-    """Writes a one-file plugin; gives its path."""
+    """Return a function that writes a one-file plugin and returns its path."""
 
     def write(text: str) -> str:
         (tmp_path / "own.py").write_text(text, encoding="utf-8")
@@ -51,24 +51,24 @@ def complaint(call: Callable[[], object], kind: type[UserError] = PluginError) -
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [
         ("embracnet", 'No plugin is named "embracnet". Did you mean "embracenet"? `mmeval plugins` lists all.'),
         ("zzz", 'No plugin is named "zzz". `mmeval plugins` lists all.'),
         ("emoji14", 'No plugin is named "emoji14". `mmeval plugins` lists all.'),
     ],
 )
-def test_an_unknown_plugin_is_answered_with_the_nearest(name: str, said: str) -> None:
-    assert complaint(lambda: Manager().model(name), UnknownNameError) == said
+def test_an_unknown_plugin_gets_the_nearest_name(name: str, expected: str) -> None:
+    assert complaint(lambda: Manager().model(name), UnknownNameError) == expected
 
 
-def test_an_unknown_data_set_is_answered_with_the_nearest() -> None:
-    said = 'No data set is named "emoji-14". Did you mean "emoji14"? `mmeval data` lists all.'
-    assert complaint(lambda: Manager().dataset("emoji-14"), UnknownNameError) == said
+def test_an_unknown_data_set_gets_the_nearest_name() -> None:
+    expected = 'No data set is named "emoji-14". Did you mean "emoji14"? `mmeval data` lists all.'
+    assert complaint(lambda: Manager().dataset("emoji-14"), UnknownNameError) == expected
 
 
-def test_only_what_is_named_is_loaded(install: Install) -> None:
-    """A plugin that fails, or takes seconds to import, is no one's trouble but its users'."""
+def test_only_named_plugins_are_loaded(install: Install) -> None:
+    """A broken or slow plugin affects only its users."""
     install("bomb", "raise SystemExit('imported')")
     manager = Manager()
     assert manager.model("embracenet") is manager.model("embracenet")
@@ -77,40 +77,40 @@ def test_only_what_is_named_is_loaded(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
     ],
 )
-def test_a_plugin_that_fails_is_named_with_its_distribution(install: Install, text: str, said: str) -> None:
-    """The user learns whom to write to; the other plugins go on working."""
+def test_a_plugin_that_fails_is_named_with_its_distribution(install: Install, text: str, expected: str) -> None:
+    """The message names the authors' package, and other plugins work."""
     install("broken", text)
     manager = Manager()
     found = complaint(lambda: manager.model("broken"))
-    assert found == f"Plugin broken (acme-broken 1.0) can't be loaded: {said}"
+    assert found == f"Plugin broken (acme-broken 1.0) can't be loaded: {expected}"
     assert manager.model("embracenet").name == "embracenet"
 
 
 @pytest.mark.parametrize("module", ["acme_gone", "acme_gone.deep.model"])
-def test_an_entry_point_to_a_module_that_is_not_there(distribution: Install, module: str) -> None:
-    """A half-removed package: the user must not look for the fault in mmeval."""
+def test_a_missing_module_of_an_entry_point_raises_plugin_error(distribution: Install, module: str) -> None:
+    """As after an incomplete uninstallation."""
     distribution("gone", module, {})
     assert complaint(lambda: Manager().model("gone")) == (
-        f'Plugin gone (acme-gone 1.0): its entry point "{module}" names a module that isn\'t there; '
+        f'Plugin gone (acme-gone 1.0): its entry point "{module}" names a missing module; '
         "reinstall it, or tell its authors."
     )
 
 
-def test_a_plugin_that_says_what_is_missing_is_believed(install: Install) -> None:
-    """Its own sentence, not one about its import."""
+def test_a_user_error_of_a_plugin_is_passed_on(install: Install) -> None:
+    """The plugin's own message, not one about its import."""
     install("extra", "from mmeval.errors import MissingExtraError\nraise MissingExtraError('It', 'p', 'all', 'acme')")
-    said = "It needs the package \"p\", which is not installed; run: pip install 'acme[all]'"
-    assert complaint(lambda: Manager().model("extra"), MissingExtraError) == said
+    expected = "It needs the package \"p\", which is not installed; run: pip install 'acme[all]'"
+    assert complaint(lambda: Manager().model("extra"), MissingExtraError) == expected
 
 
-def test_a_plugin_that_breaks_its_specification_is_named(install: Install) -> None:
+def test_a_wrong_spec_names_the_plugin(install: Install) -> None:
     install("late", f"{START}\n@mmeval.hookimpl\ndef register_models(register):\n    register(mmeval.ModelSpec())\n")
     assert complaint(lambda: Manager().model("late")) == (
         "Plugin late (acme-late 1.0): ModelSpec lacks name, summary, config, build, version, inputs, paper, licence, "
@@ -118,51 +118,51 @@ def test_a_plugin_that_breaks_its_specification_is_named(install: Install) -> No
     )
 
 
-def test_a_plugin_that_does_not_register_its_name_is_told(install: Install) -> None:
+def test_a_plugin_must_register_its_name(install: Install) -> None:
     install("alias", model("another"))
-    said = 'Plugin alias (acme-alias 1.0) registers no model named "alias"; tell its authors.'
-    assert complaint(lambda: Manager().model("alias")) == said
+    expected = 'Plugin alias (acme-alias 1.0) registers no model named "alias"; tell its authors.'
+    assert complaint(lambda: Manager().model("alias")) == expected
 
 
 def test_two_plugins_with_one_name_are_refused(install: Install) -> None:
-    """Else which of the two is scored depends on the order of installation."""
+    """Otherwise the order of installation would decide which model is scored."""
     install("one", model("one"))
     install("thief", model("thief", "one"))
     manager = Manager()
     manager.model("one")
-    said = (
+    expected = (
         'Plugin thief (acme-thief 1.0) registers the name "one", which acme-one 1.0 has registered already; '
         "uninstall one of them."
     )
-    assert complaint(lambda: manager.model("thief")) == said
+    assert complaint(lambda: manager.model("thief")) == expected
 
 
 def test_an_unknown_hook_is_refused(install: Install) -> None:
-    """A typing error in a hook's name would otherwise be a plugin that silently does nothing."""
+    """A hook with a misspelt name would never be called."""
     install("typo", f"{START}\n@mmeval.hookimpl\ndef register_model(register):\n    pass\n")
     assert complaint(lambda: Manager().model("typo")) == (
         'Plugin typo (acme-typo 1.0): there is no hook "register_model"; did you mean "register_models"?'
     )
 
 
-def test_a_hook_without_its_mark_is_told(install: Install) -> None:
-    """It would never be called, and all that its author saw would be a model that isn't there."""
+def test_a_hook_without_its_mark_is_refused(install: Install) -> None:
+    """It would never be called, and the model would be missing without a reason."""
     install("bare", model("bare").replace("@mmeval.hookimpl\n", ""))
     assert complaint(lambda: Manager().model("bare")) == (
         "Plugin bare (acme-bare 1.0): its register_models lacks the mark @mmeval.hookimpl, so it would never be called."
     )
 
 
-def test_the_environment_can_restrict_what_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_can_restrict_the_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMEVAL_PLUGINS", "emoji14")
     manager = Manager()
     assert manager.dataset("emoji14").name == "emoji14"
-    said = 'No plugin is named "embracenet". `mmeval plugins` lists all.'
-    assert complaint(lambda: manager.model("embracenet"), UnknownNameError) == said
+    expected = 'No plugin is named "embracenet". `mmeval plugins` lists all.'
+    assert complaint(lambda: manager.model("embracenet"), UnknownNameError) == expected
 
 
 def test_a_file_is_a_plugin(file: Callable[[str], str]) -> None:
-    """The first model of one's own needs no package."""
+    """A first model needs no package."""
     assert Manager().model(file(model("mine"))).name == "mine"
 
 
@@ -179,16 +179,16 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [(), ("one", "two")])
 def test_a_file_registers_one_model(file: Callable[[str], str], names: tuple[str, ...]) -> None:
-    """With none or two it isn't clear what to run."""
+    """With none or two models it is unclear which to run."""
     path = file(model(*names))
-    said = f"--plugin {path}: the file must register one model, it registers {len(names)}."
-    assert complaint(lambda: Manager().model(path)) == said
+    expected = f"--plugin {path}: the file must register one model, it registers {len(names)}."
+    assert complaint(lambda: Manager().model(path)) == expected
 
 
 def test_a_file_that_fails_is_named(file: Callable[[str], str]) -> None:
     path = file("1 / 0")
-    said = f"Plugin {path} can't be loaded: ZeroDivisionError: division by zero"
-    assert complaint(lambda: Manager().model(path)) == said
+    expected = f"Plugin {path} can't be loaded: ZeroDivisionError: division by zero"
+    assert complaint(lambda: Manager().model(path)) == expected
 
 
 def test_register_models_is_called(install: Install) -> None:
@@ -210,14 +210,15 @@ SQUARES = f"""{START}import acme_shared
 
 @mmeval.hookimpl
 def register_datasets(register):
-    register(mmeval.DatasetSpec("squares", "squares", acme_shared.card, acme_shared.source))
+    register(mmeval.DatasetSpec(name="squares", summary="squares", card=acme_shared.card, source=acme_shared.source))
 """
 
 
 def test_register_metrics_is_called(install: Install) -> None:
     metric = (
         "\n@mmeval.hookimpl\ndef register_metrics(register):\n    from mmeval import MetricSpec\n"
-        "    register(MetricSpec('sure', 'higher is better', lambda t, p: p[range(len(t)), t].astype(float)))\n"
+        "    sure = lambda labels, p: p[range(len(labels)), labels].astype(float)\n"
+        "    register(MetricSpec(name='sure', summary='higher is better', per_example=sure))\n"
     )
     install("mine", model("mine") + metric)
     manager = Manager()
@@ -242,7 +243,7 @@ def register_commands(group):
 
 
 def test_register_commands_is_called(install: Install) -> None:
-    """Only of the plugin behind the command that was typed."""
+    """Only for the plugin of the typed command."""
     install("greet", COMMANDS, group="mmeval.commands")
     install("other", COMMANDS.replace("hello", "other"), group="mmeval.commands")
     group = typer.Typer()
@@ -268,7 +269,7 @@ def after_run(run):
 
 
 def test_before_run_is_called(install: Install) -> None:
-    """And may stop the run: a tracker that isn't logged in should say so before the training, not after it."""
+    """A hook may stop the run, for example a tracker without a login."""
     install("mine", model("mine") + RUN)
     manager, run = Manager(), SimpleNamespace(seen=[], stop=False)
     manager.before_run(run)
@@ -289,7 +290,6 @@ def test_after_run_is_called(install: Install) -> None:
 
 
 def test_every_hook_has_a_test_here() -> None:
-    """A hook that nothing calls is a promise to plugin authors that isn't kept."""
     names = {name for name, value in vars(hooks).items() if hasattr(value, f"{hooks.PROJECT}_spec")}
     assert len(names) >= 6
     assert {f"test_{name}_is_called" for name in names} <= set(globals())
@@ -303,8 +303,8 @@ def test_a_hook_with_an_unknown_argument_is_one_sentence(install: Install) -> No
 
 
 @pytest.mark.parametrize("hook", ["register_model(register)", "before_run(runner)"])
-def test_a_plugin_whose_hooks_are_wrong_is_refused_each_time(install: Install, hook: str) -> None:
-    """A second call in the same process must not find it loaded, half a plugin."""
+def test_a_plugin_with_wrong_hooks_is_refused_each_time(install: Install, hook: str) -> None:
+    """A second call in the same process must not use a partly loaded plugin."""
     install("odd", f"{model('odd')}\n@mmeval.hookimpl\ndef {hook}:\n    pass\n")
     manager = Manager()
     first = complaint(lambda: manager.model("odd"))
@@ -313,7 +313,7 @@ def test_a_plugin_whose_hooks_are_wrong_is_refused_each_time(install: Install, h
 
 
 def test_two_distributions_of_one_name_are_refused(install: Install) -> None:
-    """Which of two models is scored must not hang on the order of a path."""
+    """The order of the path must not decide which model is scored."""
     install("twin", model("twin"), folder="left")
     install("twin", model("twin"), folder="right")
     assert complaint(lambda: Manager().model("twin")) == (
@@ -343,6 +343,6 @@ def _entry() -> EntryPoint:
     return entry
 
 
-def test_the_same_file_may_be_asked_for_twice(file: Callable[[str], str]) -> None:
+def test_a_file_may_be_named_twice(file: Callable[[str], str]) -> None:
     manager, path = Manager(), file(model("own"))
     assert manager.model(path) is manager.model(path)

@@ -1,4 +1,4 @@
-"""Metrics by entry point: found by name, refused in words, and free to share a name with a plugin of another kind."""
+"""Metric plugins: found by entry point, with errors of one sentence; kinds have separate names."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ GROUP = "mmeval.metrics"
 
 
 def metrics(*names: str) -> str:
-    """Source text of a plugin that registers metrics."""
-    calls = "".join(f"    register(mmeval.MetricSpec('{name}', '-', len))\n" for name in names)
+    """Return the source of a plugin that registers metrics."""
+    calls = "".join(f"    register(mmeval.MetricSpec(name='{name}', summary='-', per_example=len))\n" for name in names)
     return f'"""Measures."""\nimport mmeval\n\n@mmeval.hookimpl\ndef register_metrics(register):\n    pass\n{calls}'
 
 
@@ -30,7 +30,7 @@ def complaint(name: str, kind: type[UserError] = PluginError) -> str:
 
 
 def test_a_metric_is_found_by_its_entry_point(install: Install) -> None:
-    """`--metric brier`; who doesn't ask for it doesn't get it."""
+    """`--metric brier` loads it; other runs do not."""
     install("brier", metrics("brier"), GROUP)
     install("bomb", "raise SystemExit('imported')", GROUP)
     manager = Manager()
@@ -42,7 +42,7 @@ def test_a_metric_is_found_by_its_entry_point(install: Install) -> None:
 
 
 def test_metrics_are_listed(install: Install, command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    """`mmeval plugins` is where the message of an unknown metric sends people."""
+    """The message for an unknown metric refers to `mmeval plugins`."""
     install("brier", metrics("brier"), GROUP)
     expected = Listed("brier", "metric", "Measures.", "acme-brier", "1.0", "acme_brier", "ok")
     assert installed("metric") == [expected]
@@ -58,13 +58,13 @@ def test_metrics_are_listed(install: Install, command: Callable[..., int], capsy
         ("embracenet", 'No metric is named "embracenet". `mmeval plugins` lists all.'),
     ],
 )
-def test_an_unknown_metric_is_answered_with_the_nearest(install: Install, name: str, said: str) -> None:
+def test_an_unknown_metric_gets_the_nearest_name(install: Install, name: str, said: str) -> None:
     install("brier", metrics("brier"), GROUP)
     assert complaint(name, UnknownNameError) == said
 
 
 def test_the_environment_can_restrict_metrics(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what it leaves out isn't proposed either."""
+    """Messages do not suggest excluded metrics."""
     install("brier", metrics("brier"), GROUP)
     install("other", metrics("other"), GROUP)
     monkeypatch.setenv("MMEVAL_PLUGINS", "other,emoji14")
@@ -72,14 +72,14 @@ def test_the_environment_can_restrict_metrics(install: Install, monkeypatch: pyt
     assert complaint("brier", UnknownNameError) == 'No metric is named "brier". `mmeval plugins` lists all.'
 
 
-def test_a_metric_that_is_not_registered_is_told(install: Install) -> None:
+def test_a_metric_plugin_must_register_its_name(install: Install) -> None:
     install("brier", metrics("another"), GROUP)
     said = 'Plugin brier (acme-brier 1.0) registers no metric named "brier"; tell its authors.'
     assert complaint("brier") == said
 
 
 def test_two_packages_with_one_metric_are_refused(install: Install) -> None:
-    """Else what a score means depends on the order of a path."""
+    """Otherwise the order of the path would decide the meaning of a score."""
     install("brier", metrics("brier"), GROUP, folder="left")
     install("brier", metrics("brier"), GROUP, folder="right")
     said = 'acme-left 1.0 and acme-right 1.0 both offer the metric "brier"; uninstall one of them.'
@@ -94,8 +94,8 @@ def test_a_package_of_several_metrics_is_loaded_once(install: Install, distribut
     assert [metric.name for metric in manager.metrics()] == ["brier", "nll"]
 
 
-def test_one_module_may_stand_in_every_group(everything: Path, distribution: Install) -> None:
-    """A package with a model, its data and its metric, each under the name that its users type."""
+def test_one_module_may_have_an_entry_point_in_every_group(everything: Path, distribution: Install) -> None:
+    """A package with a model, a data set and a metric."""
     text = everything.read_text()
     for name, group in (("always", "models"), ("squares", "datasets"), ("confidence", "metrics")):
         files = {"acme_all.py": text} if group == "models" else {}
@@ -106,9 +106,12 @@ def test_one_module_may_stand_in_every_group(everything: Path, distribution: Ins
     assert manager.dataset("squares").code == ""
 
 
-def test_a_name_is_taken_only_within_its_kind(install: Install) -> None:
-    """A metric `sharp` and a model `sharp` of two packages that know nothing of each other, used in one run."""
-    model = "mmeval.ModelSpec('sharp', '-', mmeval.ModelConfig, print, '1', ('text',), '-', '-', {'tiny': {}})"
+def test_plugins_of_different_kinds_may_share_a_name(install: Install) -> None:
+    """A metric and a model of two packages, both called `sharp`."""
+    model = (
+        "mmeval.ModelSpec(name='sharp', summary='-', config=mmeval.ModelConfig, build=print, version='1', "
+        "inputs=('text',), paper='-', licence='-', presets={'tiny': {}})"
+    )
     hook = f"import mmeval\n\n@mmeval.hookimpl\ndef register_models(register):\n    register({model})\n"
     install("sharp", hook, folder="first")
     install("sharp", metrics("sharp"), GROUP, folder="second")

@@ -1,4 +1,4 @@
-"""`mmeval plugins new`: a package whose every file is what it should be, or nothing at all."""
+"""`mmeval plugins new`: creates a complete package, or nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 from mmeval import UserError
 from mmeval.plugin import new
-from mmeval.plugin.compat import declared
+from mmeval.plugin.compat import declared_version
 from mmeval.plugin.new import new_plugin
 from mmeval.version import API_VERSION, __version__
 
@@ -54,14 +54,14 @@ def refusal(name: str, folder: Path | None = None) -> str:
 
 
 def test_the_promised_files_are_written(made: Path, here: Path) -> None:
-    """In a folder called as the plugin, and nothing beside it."""
+    """The package is in a folder called like the plugin."""
     assert made == Path("my-model2")
     assert list(here.iterdir()) == [here / "my-model2"]
     assert {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()} == FILES
 
 
-def test_nothing_of_the_template_is_left(made: Path) -> None:
-    """A workflow's own `${{ }}` stays."""
+def test_no_template_syntax_is_left(made: Path) -> None:
+    """Only the workflow's own `${{ }}` remains."""
     for name in FILES:
         text = (made / name).read_text(encoding="utf-8").replace("${{ matrix.python }}", "")
         assert not re.search(r"\{\{|\{%|jinja", text), name
@@ -75,13 +75,13 @@ def test_nothing_of_the_template_is_left(made: Path) -> None:
 def test_the_python_files_compile_and_state_the_api(made: Path) -> None:
     for path in made.rglob("*.py"):
         compile(path.read_text(encoding="utf-8"), path, "exec")
-    assert declared(ast.parse((made / "src/mmeval_my_model2/__init__.py").read_text())) == API_VERSION
+    assert declared_version(ast.parse((made / "src/mmeval_my_model2/__init__.py").read_text())) == API_VERSION
     classes = [node.name for node in ast.parse((made / "src/mmeval_my_model2/model.py").read_text()).body[-1:]]
     assert classes == ["MyModel2"]
 
 
 def test_the_package_is_found_by_its_entry_point(made: Path) -> None:
-    """The name that users type, the module that is packed, and a core that has what the files import."""
+    """Check the entry point, the packaged module and the required mmeval version."""
     read = tomllib.loads((made / "pyproject.toml").read_text())
     project = read["project"]
     assert project["name"] == "mmeval-my-model2"
@@ -91,7 +91,7 @@ def test_the_package_is_found_by_its_entry_point(made: Path) -> None:
     assert project["license"] == "Apache-2.0"
 
 
-def test_folder_and_licence_are_the_users(here: Path) -> None:
+def test_folder_and_licence_can_be_chosen(here: Path) -> None:
     made = new_plugin("my-model2", Path("deep/down"), "MIT")
     assert made == Path("deep/down")
     assert tomllib.loads((here / made / "pyproject.toml").read_text())["project"]["license"] == "MIT"
@@ -101,36 +101,36 @@ def test_folder_and_licence_are_the_users(here: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "My-Model", "my_model", "my--model", "-model", "model-", "2model", "a b", "a/b"])
 def test_a_bad_name_is_refused(name: str, here: Path) -> None:
-    """It must do as the name of a package, of a module and of a class."""
+    """The name must be valid for a package, a module and a class."""
     assert refusal(name) == f'"{name}" can\'t name a plugin: {PATTERN}'
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["embracenet", "emoji14"])
 def test_a_taken_name_is_refused(name: str, here: Path) -> None:
-    said = f'A plugin named "{name}" is installed; choose another name (`mmeval plugins` lists them).'
-    assert refusal(name) == said
+    message = f'A plugin named "{name}" is installed; choose another name (`mmeval plugins` lists them).'
+    assert refusal(name) == message
     assert list(here.iterdir()) == []
 
 
 def test_a_taken_module_is_refused(here: Path) -> None:
-    """mmeval_emoji is the module of the data set emoji14: a second one would take its place."""
-    said = '"emoji" can\'t name a plugin: a module mmeval_emoji is installed already; choose another name.'
-    assert refusal("emoji") == said
+    """mmeval_emoji is the module of the data set emoji14."""
+    message = '"emoji" can\'t name a plugin: a module mmeval_emoji is installed already; choose another name.'
+    assert refusal("emoji") == message
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["none", "true", "heads", "batch", "torch-model"])
-def test_a_class_that_means_something_else_is_refused(name: str, here: Path) -> None:
-    """`class None` isn't Python, and `class Heads` builds itself instead of mmeval's Heads, for ever."""
+def test_a_name_whose_class_the_package_uses_is_refused(name: str, here: Path) -> None:
+    """`class None` is invalid, and `class Heads` would recurse without end instead of using mmeval's Heads."""
     called = "".join(word.capitalize() for word in name.split("-"))
-    said = f'"{name}" can\'t name a plugin: its class would be {called}, which means something else.'
-    assert refusal(name) == said
+    message = f'"{name}" can\'t name a plugin: its class would be {called}, a name that the package uses.'
+    assert refusal(name) == message
     assert list(here.iterdir()) == []
 
 
-def test_every_name_that_the_files_import_is_refused(made: Path) -> None:
-    """Also of names that the template will import one day."""
+def test_every_name_that_the_template_imports_is_refused(made: Path) -> None:
+    """Including later additions to the template."""
     files = [made / "src/mmeval_my_model2/model.py", made / "tests/test_model.py"]
     statements = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
     imported = {alias.name for node in statements if isinstance(node, ast.ImportFrom) for alias in node.names}
@@ -142,7 +142,7 @@ def test_every_name_that_the_files_import_is_refused(made: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["file", "empty folder", "folder"])
-def test_what_is_there_is_left_untouched(what: str, here: Path) -> None:
+def test_an_existing_path_is_left_untouched(what: str, here: Path) -> None:
     path = here / "my-model2"
     if what == "file":
         path.write_text("precious")
@@ -151,18 +151,18 @@ def test_what_is_there_is_left_untouched(what: str, here: Path) -> None:
     if what == "folder":
         (path / "README.md").write_text("precious")
     before = {one: one.read_text() for one in here.rglob("*") if one.is_file()}
-    assert refusal("my-model2") == "my-model2 is there already; name another folder by --folder, or remove it."
-    assert refusal("other", path) == f"{path} is there already; name another folder by --folder, or remove it."
+    assert refusal("my-model2") == "my-model2 exists already; name another folder with --folder, or remove it."
+    assert refusal("other", path) == f"{path} exists already; name another folder with --folder, or remove it."
     assert {one: one.read_text() for one in here.rglob("*") if one.is_file()} == before
 
 
-def test_a_folder_that_can_not_be_made_is_named(here: Path) -> None:
+def test_a_folder_that_can_not_be_created_is_named(here: Path) -> None:
     (here / "file").write_text("")
-    assert refusal("my-model2", Path("file/deep/down")) == "--folder file/deep/down can't be made: Not a directory."
+    assert refusal("my-model2", Path("file/deep/down")) == "--folder file/deep/down can't be created: Not a directory."
 
 
-def test_a_failure_half_way_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk, say: no folder that looks like a package and lacks its tests."""
+def test_a_failure_leaves_no_partial_package(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example a full disk."""
     plain, written = Path.write_text, []
 
     def full(self: Path, *text: str, **options: str) -> int:
@@ -183,7 +183,7 @@ def test_the_command_says_what_to_do_next(
 ) -> None:
     assert command("plugins", "new", "my-model2", "--folder", "mine", "--licence", "MIT") == 0
     first, *steps = capsys.readouterr().out.splitlines()
-    assert first == "Wrote mine: a package with a small model, its tests, and its card."
+    assert first == "Created mine: a package with a small model, its tests and its model card."
     assert [step[2:38].strip() for step in steps] == [
         "cd mine",
         "pip install -e '.[test]'",

@@ -1,4 +1,4 @@
-"""A model, a data set or a metric that is one file: asked for by its path, and told apart by its text."""
+"""One-file models, data sets and metrics: named by path, identified by their text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def refusal(kind: str, path: Path) -> str:
 
 
 def test_a_data_set_is_a_file(everything: Path) -> None:
-    """`--dataset ./file.py`: the first data set of one's own needs no package, its card stands beside it."""
+    """`--dataset ./file.py`, with the data card beside the file."""
     store = prepare(Manager().dataset(str(everything)))
     assert (store.name, store.split_sizes) == ("squares", {"train": 2, "validation": 2, "test": 2})
     assert store.image_count == 2
@@ -44,8 +44,8 @@ def test_a_metric_is_a_file(everything: Path) -> None:
     assert metric.per_example(np.array([0]), np.array([[0.25, 0.75]], np.float32)).tolist() == [0.75]
 
 
-def test_a_file_may_bring_all_three_and_is_run_once(everything: Path) -> None:
-    """A whole experiment to send by mail; asked for as model, data set and metric, it is one plugin."""
+def test_a_file_may_register_all_kinds_and_is_run_once(everything: Path) -> None:
+    """Named as model, data set and metric, the file is imported once."""
     everything.write_text(f"import sys\nsys.acme_runs = getattr(sys, 'acme_runs', 0) + 1\n{everything.read_text()}")
     manager = Manager()
     try:
@@ -58,7 +58,7 @@ def test_a_file_may_bring_all_three_and_is_run_once(everything: Path) -> None:
 
 
 @kinds
-def test_the_option_that_named_a_missing_file_is_named(kind: str, tmp_path: Path) -> None:
+def test_the_message_names_the_option_with_the_missing_file(kind: str, tmp_path: Path) -> None:
     option, _ = KINDS[kind]
     path = tmp_path / "gone.py"
     assert refusal(kind, path) == f"--{option} {path}: there is no such file."
@@ -66,16 +66,16 @@ def test_the_option_that_named_a_missing_file_is_named(kind: str, tmp_path: Path
 
 @kinds
 @pytest.mark.parametrize("count", [0, 2])
-def test_a_file_registers_one_of_what_it_is_asked_for(kind: str, count: int, everything: Path) -> None:
-    """Of none or two it isn't clear which is meant."""
+def test_a_file_must_register_exactly_one_plugin_of_a_kind(kind: str, count: int, everything: Path) -> None:
+    """With none or two it is unclear which to use."""
     option, word = KINDS[kind]
     text = everything.read_text()
     own = next(line for line in text.splitlines() if line.startswith(f"    register(mmeval.{kind.capitalize()}Spec("))
     name = {"model": "always", "dataset": "squares", "metric": "confidence"}[kind]
     twice = own + "\n" + own.replace(f'"{name}"', '"another"')
     everything.write_text(text.replace(own, twice if count else "    pass"))
-    said = f"--{option} {everything}: the file must register one {word}, it registers {count}."
-    assert refusal(kind, everything) == said
+    message = f"--{option} {everything}: the file must register one {word}, it registers {count}."
+    assert refusal(kind, everything) == message
 
 
 def store_of(path: Path) -> Path:
@@ -84,7 +84,7 @@ def store_of(path: Path) -> Path:
 
 
 def test_an_edited_data_set_is_prepared_again(everything: Path) -> None:
-    """The identity of its source may be the same, its labels not: yesterday's Store must not be taken for it."""
+    """Labels may differ although the source's identity is equal, so the older Store must not be used."""
     before = store_of(everything)
     assert store_of(everything) == before
     everything.write_text(everything.read_text().replace('split, {"shade": shade}', 'split, {"shade": "dark"}'))
@@ -96,7 +96,7 @@ def test_an_edited_data_set_is_prepared_again(everything: Path) -> None:
 
 
 def test_a_file_that_moves_keeps_its_store_and_its_version(everything: Path, tmp_path: Path) -> None:
-    """It is the text that counts, not where it lies: a colleague's run can be gone on with."""
+    """The text of the file counts, not its path, so a colleague's run can be resumed."""
     moved = tmp_path / "elsewhere" / "renamed.py"
     moved.parent.mkdir()
     shutil.copy(everything, moved)
@@ -107,8 +107,11 @@ def test_a_file_that_moves_keeps_its_store_and_its_version(everything: Path, tmp
     assert find("model", moved).version != find("model", everything).version
 
 
-def test_the_store_of_an_installed_data_set_hangs_on_its_identity_alone(colours: Callable[..., DatasetSpec]) -> None:
-    """Its version is part of that where it matters; another release of its package isn't another data set."""
+def test_the_store_of_an_installed_data_set_depends_only_on_its_identity(colours: Callable[..., DatasetSpec]) -> None:
+    """Another release of its package is not another data set."""
     spec = colours()
-    one, other = (DatasetSpec("colours", "-", spec.card, spec.source, distribution=d) for d in ("a 1.0", "a 2.0"))
+    one, other = (
+        DatasetSpec(name="colours", summary="-", card=spec.card, source=spec.source, distribution=d)
+        for d in ("a 1.0", "a 2.0")
+    )
     assert store_folder(one, one.source()) == store_folder(other, other.source())

@@ -1,4 +1,4 @@
-"""`mmeval plugins --timings`: what a plugin costs those who have it, measured where it can harm nobody."""
+"""`mmeval plugins --timings`: import times, measured in new processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLEEPER = '"""Takes its time."""\nimport time\ntime.sleep(600)\n'
 
 @pytest.fixture
 def timed(install: Install, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Installs one plugin of this text; says what its timing is."""
+    """Return a function that installs a plugin with a text and returns its timing."""
 
     def measure(text: str) -> str:
         install("one", text)
@@ -42,12 +42,12 @@ def dangerous(install: Install) -> None:
 
 
 def test_a_plugin_without_heavy_imports_has_its_seconds_only(timed: Callable[[str], str]) -> None:
-    """What mmeval itself imports isn't laid at its door."""
+    """The imports of mmeval itself do not count."""
     assert re.fullmatch(r"0\.\d\d s", timed("import mmeval\n"))
 
 
 def test_a_heavy_import_is_named(timed: Callable[[str], str]) -> None:
-    """So that its author knows what to move into `build`."""
+    """The author learns which import to move into `build`."""
     assert re.fullmatch(r"\d+\.\d\d s \(torch\)", timed("import torch\n"))
 
 
@@ -63,8 +63,8 @@ def test_a_heavy_import_is_named(timed: Callable[[str], str]) -> None:
         ('MMEVAL_API = "99.0"\n', "-"),
     ],
 )
-def test_a_broken_plugin_is_told_in_its_row(timed: Callable[[str], str], text: str, found: str) -> None:
-    """Where the listing says already what is wrong, nothing is measured."""
+def test_a_broken_plugin_is_reported_in_its_row(timed: Callable[[str], str], text: str, found: str) -> None:
+    """A plugin that the listing calls broken is not measured."""
     assert timed(text) == found
 
 
@@ -76,20 +76,20 @@ def test_a_broken_plugin_is_told_in_its_row(timed: Callable[[str], str], text: s
         "import sys\nsys.stdout.buffer.write(b'\\xff')\n",
     ],
 )
-def test_a_plugin_that_talks_is_measured_all_the_same(timed: Callable[[str], str], text: str) -> None:
+def test_a_plugin_that_prints_is_measured(timed: Callable[[str], str], text: str) -> None:
     assert re.fullmatch(r"0\.\d\d s", timed(text))
 
 
-def test_a_plugin_that_hangs_is_given_up(timed: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_hangs_is_stopped(timed: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timings, "LIMIT", 1)
     assert timed(SLEEPER) == "over 1 s"
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_one_row_never_spoils_the_table(
+def test_broken_plugins_do_not_break_the_table(
     install: Install, command: Command, capsys: Capture, monkeypatch: pytest.MonkeyPatch, as_json: bool
 ) -> None:
-    """Every plugin is in the listing, whatever it does, with its time beside it; also for programs."""
+    """Every plugin is listed with its time, also as JSON."""
     for name, text in (("bomb", BOMB), ("quits", "raise SystemExit\n"), ("torn", "def (\n"), ("good", "")):
         install(name, text)
     monkeypatch.setenv("MMEVAL_PLUGINS", "bomb,quits,torn,good")
@@ -108,7 +108,7 @@ def test_one_row_never_spoils_the_table(
 
 
 def test_the_plain_listing_measures_nothing(dangerous: None, command: Command, capsys: Capture) -> None:
-    """It would otherwise take as long as the slowest of them."""
+    """Measuring takes as long as the slowest plugin."""
     for word in ("plugins", "data"):
         assert command(word, "--json") == 0
         listed = json.loads(capsys.readouterr().out)
@@ -116,15 +116,15 @@ def test_the_plain_listing_measures_nothing(dangerous: None, command: Command, c
         assert {one["status"] for one in listed} == {"ok"}
 
 
-def test_who_does_not_name_a_plugin_does_not_pay_for_it(
+def test_plugins_that_are_not_named_cost_nothing(
     dangerous: None, everything: Path, command: Command, capsys: Capture, tmp_path: Path
 ) -> None:
-    """With a plugin in every group that raises, and one that sleeps for ten minutes: help, a run and its score."""
+    """Help, a run and its score, with installed plugins that raise or sleep for ten minutes."""
     folder = tmp_path / "run"
     assert command("--help") == 0
     assert "Takes its time." in capsys.readouterr().out
     words = ["--plugin", everything, "--dataset", everything, "--metric", everything]
     assert command("run", *words, "--device", "cpu", "--output", folder) == 0
     assert command("score", folder, "--metric", everything) == 0
-    assert "confidence mean of all 0.750" in capsys.readouterr().out
+    assert "confidence, mean 0.750" in capsys.readouterr().out
     assert not [name for name in sys.modules if name.startswith(("acme_bomb", "acme_sleeper"))]

@@ -22,7 +22,7 @@ from mmeval.data.store import Store
 from mmeval.plugin.configure import configure
 from mmeval.protocol import Inputs
 from mmeval.testing import CHECKS, Verdict
-from mmeval.testing.examine import Examination
+from mmeval.testing.runner import CheckRunner
 from mmeval_clip import PRESETS, build
 from mmeval_clip.config import ClipConfig
 from mmeval_clip.model import ClipClassifier
@@ -647,7 +647,7 @@ def test_each_mode_passes_the_contract(towers: str, changes: tuple[str, ...]) ->
     """The contract test of all models covers only the mode of the preset tiny."""
     own = (f"image_encoder={towers}", f"text_encoder={towers}", "projection=0", *changes)
     checks = [name for name in CHECKS if name != "presets"]  # the same in every mode
-    results = Examination("clip", None, own).all(checks)
+    results = CheckRunner("clip", None, own).all(checks)
     assert [(one.check.name, one.message) for one in results if one.verdict is Verdict.FAILED] == []
 
 

@@ -470,7 +470,7 @@ def test_frozen_layers_stay_frozen_after_frozen_epochs(of: str) -> None:
     net = model(f"{of}_tuning.frozen_layers=1", f"{of}_tuning.frozen_epochs=1")
     encoder: Any = net.image_encoder if of == "image" else net.text_encoder
     for held in (True, False):
-        encoder.hold(held)
+        encoder.freeze_for_now(held)
     learns = [any(p.requires_grad for p in block.parameters()) for block in encoder.blocks()]
     assert learns == [False, True]
 
@@ -652,7 +652,7 @@ def test_unavailable_weights_raise_user_error(open_clip: Any, monkeypatch: pytes
         raise RuntimeError("Failed to download.\nmore")
 
     monkeypatch.setattr(open_clip, "create_model", fails)
-    with pytest.raises(MissingWeightsError, match="coca_ViT-B-32/laion2b_s13b_b90k could not be had: Failed to"):
+    with pytest.raises(MissingWeightsError, match="coca_ViT-B-32/laion2b_s13b_b90k could not be loaded: Failed to"):
         model(f"weights={PUBLISHED}")
     with pytest.raises(UserError, match=r"^coca: open_clip has no weights .*; it has open_clip:coca_ViT-B-32/laion2b"):
         model("weights=open_clip:coca_ViT-B-32/openai")

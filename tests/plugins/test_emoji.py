@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter, defaultdict
-from dataclasses import replace
 
 import pytest
 
@@ -57,7 +56,7 @@ def splits(examples: list[Example]) -> dict[str, str]:
 @pytest.fixture
 def spec(source: EmojiSource) -> DatasetSpec:
     """The real data set, with images that are already rendered."""
-    return replace(Manager().dataset("emoji14"), source=lambda: source)
+    return Manager().dataset("emoji14").model_copy(update={"source": lambda: source})
 
 
 def test_every_emoji_has_a_name_in_each_language(source: EmojiSource, examples: list[Example]) -> None:

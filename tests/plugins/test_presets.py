@@ -7,8 +7,8 @@ import torch
 
 from mmeval.testing import random_weights, try_preset
 from mmeval.testing.network import no_network
-from mmeval.testing.presets import LARGEST, counted
-from mmeval.testing.subject import Subject
+from mmeval.testing.plugin_under_test import PluginUnderTest
+from mmeval.testing.presets import MAX_PARAMETERS, model_size
 
 SIZES = {
     # Millions of parameters, as papers and open_clip have them, and what the plugin puts on top.
@@ -41,10 +41,10 @@ TRAINED = [
 @pytest.mark.parametrize(("name", "preset"), SIZES)
 def test_a_preset_has_the_published_size(name: str, preset: str) -> None:
     """On the meta device, where it takes no memory, and without a network."""
-    subject = Subject(name)
-    _ = subject.store
+    plugin = PluginUnderTest(name)
+    _ = plugin.store
     with no_network() as attempts, torch.random.fork_rng(devices=[]):
-        parameters, _ = counted(subject, random_weights(subject.spec, preset))
+        parameters, _ = model_size(plugin, random_weights(plugin.spec, preset))
     assert attempts == []
     assert parameters / 1e6 == pytest.approx(SIZES[name, preset], abs=0.2)
 
@@ -59,5 +59,5 @@ def test_a_large_preset_takes_a_step(name: str, preset: str) -> None:
 
 def test_what_the_contract_leaves_out_is_trained_here() -> None:
     """A new preset that is too large for the rule must be added to those that are trained."""
-    left_out = {(name, preset) for (name, preset), size in SIZES.items() if size * 1e6 > LARGEST}
+    left_out = {(name, preset) for (name, preset), size in SIZES.items() if size * 1e6 > MAX_PARAMETERS}
     assert left_out <= set(TRAINED)

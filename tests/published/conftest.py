@@ -48,6 +48,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     environment |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
         "PYTHONPATH": str(packages),
+        "PIP_CONFIG_FILE": os.devnull,
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(wheels),
         "PIP_NO_BUILD_ISOLATION": "0",  # "0" is how pip spells: without isolation

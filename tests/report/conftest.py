@@ -1,4 +1,4 @@
-"""Contents of reports, made by hand: Scores with any numbers, languages and metrics."""
+"""Fixtures that build the content of a report from given scores, languages and metrics."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _record(**changes: Any) -> Record:
 
 def _rows(task: str, slice_: str, top1: Values, metrics: tuple[str, ...], n: int) -> list[dict[str, Any]]:
     values = [value for value, _, _ in top1.values() if value == value]
-    views = {
+    summary = {
         "all": (np.mean(values), 0.0, 1.0) if values else (NAN, NAN, NAN),
         "macro": (np.mean(values), min(values), max(values)) if values else (NAN, NAN, NAN),
         "worst": (min(values), 0.0, 1.0) if values else (NAN, NAN, NAN),
@@ -55,14 +55,14 @@ def _rows(task: str, slice_: str, top1: Values, metrics: tuple[str, ...], n: int
         fixed
         | {"task": task, "language": language, "slice": slice_, "metric": metric, "seed": "0"}
         | {"value": value, "low": low, "high": high, "n": 0 if value != value else n}
-        for language, (value, low, high) in {**top1, **views}.items()
+        for language, (value, low, high) in {**top1, **summary}.items()
         for metric in metrics
     ]
 
 
 @pytest.fixture
 def content() -> Callable[..., Content]:
-    """Makes the content of a report; ``top1`` holds value and interval by language."""
+    """Return a function that builds the content of a report; ``top1`` has value and interval by language."""
 
     def make(
         top1: Values | None = None,
@@ -83,7 +83,7 @@ def content() -> Callable[..., Content]:
 
 @pytest.fixture
 def mistake() -> Callable[..., dict[str, Any]]:
-    """Makes one row of a gallery."""
+    """Return a function that builds one row of a gallery."""
 
     def make(**changes: Any) -> dict[str, Any]:
         row = {"id": "1/en", "language": "en", "text": "a red square", "true": "red", "predicted": "blue"}

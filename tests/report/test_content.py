@@ -1,4 +1,4 @@
-"""What all views of a run share: ends of each column, what is left out and why, and no folders of anybody."""
+"""The content that all views of a run share: best and worst languages, notes, and paths without folders."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def every_view(content: Content) -> list[str]:
     return [markdown(content), html(content), in_terminal(content)]
 
 
-def test_all_languages_that_tie_for_worst_are_named(content: Make) -> None:
+def test_languages_that_tie_for_worst_are_all_named(content: Make) -> None:
     three = content(tied(0.5, 0.2, 0.2, 0.2))
     assert (three.best("colour"), three.worst("colour")) == (["a"], ["b", "c", "d"])
     assert "worst language (b, c, d)" in html(three)
-    assert "worst language (4 languages alike)" in html(content(tied(0.5, 0.2, 0.2, 0.2, 0.2)))
+    assert "worst language (4 languages tie)" in html(content(tied(0.5, 0.2, 0.2, 0.2, 0.2)))
     assert content(tied(0.5, 0.5)).worst("colour") == []
 
 
-def test_each_column_has_a_best_and_a_worst_language_of_its_own(content: Make) -> None:
+def test_best_and_worst_languages_are_chosen_per_column(content: Make) -> None:
     made = content(tied(0.4, 0.6))
     rows = made.scores.to_pylist()
     for row in rows:
@@ -70,7 +70,7 @@ def test_each_column_has_a_best_and_a_worst_language_of_its_own(content: Make) -
     ]
 
 
-def test_the_worst_of_a_metric_that_is_better_where_it_is_lower_is_the_highest(content: Make) -> None:
+def test_the_worst_language_has_the_highest_value_if_lower_is_better(content: Make) -> None:
     made = content(tied(0.4, 0.6), metrics=("top1", "brier"))
     rows = made.scores.to_pylist()
     for row in rows:
@@ -80,32 +80,32 @@ def test_the_worst_of_a_metric_that_is_better_where_it_is_lower_is_the_highest(c
     assert (other.worst("colour", "brier"), other.best("colour", "brier")) == (["b"], ["a"])
 
 
-def test_top5_of_five_or_fewer_classes_is_a_dash_with_a_note(content: Make) -> None:
+def test_top5_of_at_most_five_classes_is_a_dash_with_a_note(content: Make) -> None:
     made = content(data_check=CHECK)
-    assert str(made.number("colour", "de", "top5")) == "–"
-    assert made.number("colour", "de", "top5").n == 1234
-    assert made.number("shade", "de", "top5").defined
-    note = "top-5 of colour isn't shown: it has 5 classes, so any model has 1."
+    assert str(made.estimate("colour", "de", "top5")) == "–"
+    assert made.estimate("colour", "de", "top5").n == 1234
+    assert made.estimate("shade", "de", "top5").defined
+    note = "top-5 of colour isn't shown: with 5 classes it is 1 for any model."
     assert made.notes == [note]
     assert all(
         note.replace("'", mark) in view for mark, view in zip(("'", "&#39;", "'"), every_view(made), strict=True)
     )
-    assert content().number("colour", "de", "top5").defined, "an older record doesn't say how many classes there are"
+    assert content().estimate("colour", "de", "top5").defined, "older records lack the number of classes"
 
 
-def test_one_language_has_no_worst_and_no_gap(content: Make) -> None:
+def test_a_single_language_has_no_worst_language_and_no_gap(content: Make) -> None:
     for view in every_view(content({"en": (0.5, 0.4, 0.6)})):
         head = view.split("In brackets")[0].split("Small numbers")[0].lower()
         assert "worst" not in head.replace('class="worst"', "").split("</style>")[-1]
         assert "gap" not in head.split("</style>")[-1]
 
 
-def test_the_data_check_stands_in_readme_and_report_and_the_baseline_in_all(content: Make) -> None:
+def test_readme_and_report_show_the_data_check_and_every_view_the_baseline(content: Make) -> None:
     made = content(data_check=CHECK)
     readme, page, screen = every_view(made)
     for sentence in (
         "No test rows, so no score: lv (3 rows in other splits).",
-        "Fewer than 30 test rows, so a score that says little: de (10).",
+        "Fewer than 30 test rows, so an unreliable score: de (10).",
         "143 of 1,248 rows were rejected (11.5 %)",
         "Classes of colour with 1 row in all splits together: mauve.",
         "Majority baseline of colour",
@@ -128,7 +128,7 @@ def test_the_data_check_stands_in_readme_and_report_and_the_baseline_in_all(cont
         ("mmeval run 'unbalanced /home/ana/x.csv", "mmeval run 'unbalanced x.csv"),
     ],
 )
-def test_pages_show_names_of_files_and_no_folders(typed: str, shown: str, content: Make) -> None:
+def test_pages_show_file_names_without_folders(typed: str, shown: str, content: Make) -> None:
     made = content(command=typed, data={"name": "a", "summary": "the table /home/ana/a.csv", "licence": "x"})
     assert made.command == shown
     assert made.record.command == typed
@@ -136,7 +136,7 @@ def test_pages_show_names_of_files_and_no_folders(typed: str, shown: str, conten
         assert all("/home/ana" not in view for view in every_view(made))
 
 
-def test_options_show_no_folders(content: Make) -> None:
+def test_options_are_shown_without_folders(content: Make) -> None:
     made = content()
     config: dict[str, Any] = {"width": 16, "encoder": "hf:/home/ana/m", "inner": {"paths": ["/home/ana/a", 1]}}
     record = made.record.model_copy(update={"plan": made.record.plan.model_copy(update={"config": config})})
@@ -145,6 +145,6 @@ def test_options_show_no_folders(content: Make) -> None:
     assert "/home/ana" not in html(other)
 
 
-def test_a_check_that_was_changed_is_refused() -> None:
+def test_an_invalid_data_check_is_refused() -> None:
     with pytest.raises(ValueError, match="rows"):
         DataCheck.model_validate(CHECK | {"rejected": {"rows": -1, "total": 3}})

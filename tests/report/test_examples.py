@@ -1,4 +1,4 @@
-"""The page of examples: what is in the data, and nothing that the data could do to who looks at it."""
+"""The page of examples: complete, self-contained, and safe for any text of the data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmeval.data.sample import Shown, sample
+from mmeval.data.sample import Preview, sample
 from mmeval.data.store import Store
 from mmeval.report.examples import examples_page
 
 
 class Page(HTMLParser):
-    """The elements of a page and its visible words; void of what CSS says."""
+    """The parsed page: elements with attributes, and visible words."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -35,34 +35,34 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def shown(store: Store, **changes: object) -> Shown:
-    (one,) = sample(store, 1, word="red dark 0", split="train")
-    return Shown(**vars(one) | changes)  # type: ignore[arg-type]
+def shown(store: Store, **changes: object) -> Preview:
+    (example,) = sample(store, 1, word="red dark 0", split="train")
+    return Preview(**vars(example) | changes)  # type: ignore[arg-type]
 
 
-def test_each_example_stands_there_with_its_image(store: Store) -> None:
-    found = sample(store, 30, split="test")
-    page = Page(examples_page(store, found, "Squares by nobody, CC0"))
-    images = [one for one in found if one.image >= 0]
+def test_every_example_is_shown_with_its_image(store: Store) -> None:
+    examples = sample(store, 30, split="test")
+    page = Page(examples_page(store, examples, "Squares by nobody, CC0"))
+    images = [example for example in examples if example.image >= 0]
     assert len(page.all("li")) == 30
     assert len(page.all("img")) == len(images) < 30
-    for one, attributes in zip(images, page.all("img"), strict=True):
+    for example, attributes in zip(images, page.all("img"), strict=True):
         kind, _, data = str(attributes["src"]).partition(";base64,")
         assert kind == "data:image/png"
-        assert base64.b64decode(data) == store.image(one.image)
+        assert base64.b64decode(data) == store.image(example.image)
         assert np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))).shape == (32, 32, 3)
     words = " ".join(page.words)
     assert "30 of 132 examples" in words
     assert f"fingerprint {store.fingerprint[:8]}" in words
     assert words.endswith("Squares by nobody, CC0")
-    for one in found:
-        assert one.id in words
-        assert (one.text or "no text") in words
+    for example in examples:
+        assert example.id in words
+        assert (example.text or "no text") in words
     assert words.count("no image") == 30 - len(images)
 
 
-def test_it_asks_nobody_for_anything_and_runs_nothing(store: Store) -> None:
-    """It is mailed, and opened where there is no network."""
+def test_the_page_has_no_scripts_and_no_requests(store: Store) -> None:
+    """The page is mailed, and opened without a network."""
     text = examples_page(store, sample(store, 12))
     page = Page(text)
     assert not [tag for tag, _ in page.elements if tag in ("script", "link", "iframe", "object", "base", "form")]
@@ -78,28 +78,28 @@ EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;"
 
 
 @pytest.mark.parametrize("field", ["id", "language", "split", "text"])
-def test_a_text_is_a_text_and_no_page(field: str, store: Store) -> None:
-    """A shop's titles are whatever its sellers type."""
-    one = shown(store, **{field: EVIL})
-    page = Page(examples_page(store, [one]))
+def test_texts_are_escaped(field: str, store: Store) -> None:
+    """Sellers may type anything as the title of a product."""
+    example = shown(store, **{field: EVIL})
+    page = Page(examples_page(store, [example]))
     assert (len(page.all("script")), len(page.all("img"))) == (0, 1)
     assert EVIL in " ".join(page.words)
 
 
-def test_names_and_values_are_texts_too(store: Store) -> None:
-    one = shown(store, labels={"t": EVIL}, others={EVIL: EVIL})
-    page = Page(examples_page(store, [one], EVIL))
+def test_labels_other_columns_and_credit_are_escaped(store: Store) -> None:
+    example = shown(store, labels={"t": EVIL}, others={EVIL: EVIL})
+    page = Page(examples_page(store, [example], EVIL))
     assert (len(page.all("script")), len(page.all("img"))) == (0, 1)
     assert " ".join(page.words).count(EVIL) == 4
 
 
-def test_what_is_missing_is_said(store: Store) -> None:
+def test_missing_text_label_and_image_are_marked(store: Store) -> None:
     words = Page(examples_page(store, [shown(store, text="", labels={}, image=-1, others={})])).words
     assert {"no text", "no label", "no image"} <= set(words)
 
 
-def test_languages_are_marked_so_that_a_browser_chooses_their_letters(store: Store) -> None:
-    """The same code points are drawn otherwise in Japanese and in Chinese; Arabic runs from the right."""
+def test_texts_have_language_and_direction(store: Store) -> None:
+    """Japanese and Chinese draw the same code points differently; Arabic runs from right to left."""
     page = Page(examples_page(store, sample(store, 3)))
     marked = [attributes for attributes in page.all("div") if "lang" in attributes]
     assert {attributes["lang"] for attributes in marked} == {"de", "en", "ja"}

@@ -1,4 +1,4 @@
-"""A run folder of a stranger: no string of its record, scores or gallery acts in README, report or terminal (D7)."""
+"""An untrusted run folder: no string of its record, scores or gallery becomes markup or a control sequence (D7)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from markdown_it import MarkdownIt
 
 from mmeval.console import console
 from mmeval.escaping import ACTIVE
-from mmeval.report.content import Content, Number
+from mmeval.report.content import Content, Estimate
 from mmeval.report.html import environment, html
 from mmeval.report.markdown import markdown
 from mmeval.report.terminal import terminal
-from mmeval.studies.bench.table import Row
+from mmeval.studies.bench.table import BenchmarkRow
 from mmeval.studies.bench.table import markdown as bench_page
 from mmeval.studies.bench.table import terminal as bench_table
 
@@ -33,13 +33,13 @@ TEXTS = st.lists(PIECES, min_size=1, max_size=4).map("".join)
 
 
 def hostile(content: Content, text: str) -> Content:
-    """The same content with ``text`` at the end of every string that a file of the run folder holds."""
+    """Return the content with ``text`` appended to every string that a file of the run folder holds."""
 
     def poisoned(value: Any) -> Any:
         if isinstance(value, str):
             return value + text
         if isinstance(value, dict):
-            return {key: poisoned(one) for key, one in value.items()}
+            return {key: poisoned(inner) for key, inner in value.items()}
         return [*map(poisoned, value)] if isinstance(value, list) else value
 
     data = poisoned(content.record.model_dump(mode="json")["data"])
@@ -50,24 +50,24 @@ def hostile(content: Content, text: str) -> Content:
     config = {"width": text, "nested": {"x": [text]}}
     plan = {"signature": text, "preset": text, "config": config, "protocol": protocol, "plugin": plugin}
     record = record.model_copy(update=fields | {"plan": record.plan.model_copy(update=plan)})
-    views = {"all", "macro", "worst", "gap", "mean", "0"}
+    keys = {"all", "macro", "worst", "gap", "mean", "0"}
     scores = content.scores
     for name in ("task", "language", "slice", "metric"):
-        values = [one if one in views or one == "top1" else one + text for one in scores[name].to_pylist()]
+        values = [old if old in keys or old == "top1" else old + text for old in scores[name].to_pylist()]
         scores = scores.set_column(scores.schema.get_field_index(name), name, pa.array(values))
     return Content(record, scores, poisoned(content.gallery))
 
 
 class Tags(HTMLParser):
-    """Tags and attributes of a page."""
+    """Names of the tags and attributes of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: set[str] = set()
+        self.names: set[str] = set()
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found |= {tag, *(f"{tag} {name}" for name, _ in attrs)}
+        self.names |= {tag, *(f"{tag} {name}" for name, _ in attrs)}
 
 
 def rendered(source: str) -> str:
@@ -77,7 +77,7 @@ def rendered(source: str) -> str:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(text="<script>alert(1)</script>\x1b[2J\u202e|`")
 @given(text=TEXTS)
-def test_d7_no_string_of_a_run_folder_acts_where_it_is_shown(
+def test_d7_strings_of_a_run_folder_are_escaped_in_every_view(
     text: str, content: Make, mistake: Callable[..., dict[str, Any]]
 ) -> None:
     gallery = [mistake(image=None), mistake(text="")]
@@ -92,18 +92,18 @@ def test_d7_no_string_of_a_run_folder_acts_where_it_is_shown(
         screen.print(terminal(bad))
     for output in (readme, page, captured.get()):
         assert not ACTIVE.search(output)
-    assert Tags(page).found == Tags(html(plain)).found
-    assert Tags(rendered(readme)).found == Tags(rendered(markdown(plain))).found
+    assert Tags(page).names == Tags(html(plain)).names
+    assert Tags(rendered(readme)).names == Tags(rendered(markdown(plain))).names
     assert rendered(readme).count("<tr>") == rendered(markdown(plain)).count("<tr>")
     assert rendered(readme).count("<td") == rendered(markdown(plain)).count("<td")
 
 
 @settings(max_examples=60, deadline=None)
 @given(text=TEXTS)
-def test_d7_no_string_of_a_run_acts_in_a_benchmark(text: str) -> None:
+def test_d7_strings_of_a_run_are_escaped_in_a_benchmark(text: str) -> None:
     def page(text: str) -> str:
-        number = Number(0.5, 0.4, 0.6, 9)
-        rows = [Row(f"x{text}", f"x{text}", f"x{text}", number, number, f"x{text}", 1.0, f"x{text}")]
+        mean = Estimate(0.5, 0.4, 0.6, 9)
+        rows = [BenchmarkRow(f"x{text}", f"x{text}", f"x{text}", mean, mean, f"x{text}", 1.0, f"x{text}")]
         screen = console()
         with screen.capture() as captured:
             screen.print(bench_table(rows))
@@ -111,25 +111,25 @@ def test_d7_no_string_of_a_run_acts_in_a_benchmark(text: str) -> None:
         return bench_page(rows, {f"x{text}": f"x{text}"}, f"x{text}")
 
     assert not ACTIVE.search(page(text))
-    assert Tags(rendered(page(text))).found == Tags(rendered(page(""))).found
+    assert Tags(rendered(page(text))).names == Tags(rendered(page(""))).names
     assert rendered(page(text)).count("<td") == rendered(page("")).count("<td")
 
 
 @settings(deadline=None)
 @given(text=TEXTS)
-def test_d7_no_page_of_any_template_shows_what_acts(text: str) -> None:
-    """The audit and the page of examples are made by the same environment, which is the last gate of all of them."""
+def test_d7_every_template_escapes_its_values(text: str) -> None:
+    """All pages are rendered by the same Jinja environment, also those of the audit and the page of examples."""
     source = (
         "{% macro m(x) %}<b>{{ x }}</b>{% endmacro %}{{ m(x) }}{{ [x] | join(', ') }}{{ {'a': x} | tojson }}{{ 1.5 }}"
     )
     page = environment("mmeval.audit").from_string(source).render(x=text)
     assert not ACTIVE.search(page)
-    assert Tags(page).found == {"b"}
+    assert Tags(page).names == {"b"}
     assert page.endswith("1.5")
 
 
-def test_d7_a_table_without_a_terminal_breaks_no_name(content: Make) -> None:
-    """Piped into a file or `less`, a signature that is broken in the middle of a word can't be searched for."""
+def test_d7_long_names_are_not_wrapped_outside_a_terminal(content: Make) -> None:
+    """In a file or in `less`, a search doesn't find a name that is broken in two."""
     name = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2 " * 6
     made = hostile(content(), name.strip())
     screen = console()

@@ -1,4 +1,4 @@
-"""The table in the terminal: whole at 80 columns."""
+"""The terminal table: complete at 80 columns, with lines for other tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shown(content: Content, width: int = 80) -> list[str]:
     return file.getvalue().splitlines()
 
 
-def test_nothing_is_cut_off_at_eighty_columns(content: Make) -> None:
+def test_the_table_fits_eighty_columns(content: Make) -> None:
     top1 = {language: (0.3 + i / 50, 0.2 + i / 50, 0.4 + i / 50) for i, language in enumerate(FOURTEEN)}
     lines = shown(content(top1, n=19_060))
     text = "\n".join(lines)
@@ -34,18 +34,18 @@ def test_nothing_is_cut_off_at_eighty_columns(content: Make) -> None:
         assert "19,060" in row
     for label in ("language", " n ", "top-1", "95 %", "top-5", "macro-F1", "weighted-F1"):
         assert label in text
-    for label in ("mean of all", "worst", "gap", "all as one"):
+    for label in (" mean ", " worst ", " gap ", " pooled "):
         assert label in text
 
 
-def test_other_tasks_have_a_line_and_the_signature_stands_below(content: Make) -> None:
+def test_other_tasks_and_the_signature_follow_the_table(content: Make) -> None:
     made = content()
     text = " ".join(shown(made)).replace("\n", " ")
-    assert "shade: top-1 mean of all 0.650 (0.500–0.800), worst 0.500 (0.000–1.000)" in text
+    assert "shade: top-1, mean 0.650 (0.500–0.800), worst 0.500 (0.000–1.000)" in text
     assert made.record.plan.signature in "".join(shown(made, 300)).replace(" ", "")
 
 
-def test_a_run_without_scores_is_a_table_of_dashes(content: Make) -> None:
+def test_undefined_scores_are_dashes(content: Make) -> None:
     text = "\n".join(shown(content({"de": (NAN, NAN, NAN)})))
     assert "nan" not in text
     assert "–" in text

@@ -52,7 +52,8 @@ class Even:
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec("even", "s", mmeval.ModelConfig, Even, "1", ("text",), "none", "MIT", {"tiny": {}}))
+    register(mmeval.ModelSpec(name="even", summary="s", config=mmeval.ModelConfig, build=Even,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
 '''
 
 

@@ -22,7 +22,7 @@ Capture = pytest.CaptureFixture[str]
 Command = Callable[..., int]
 Install = Callable[[str, str, str], None]
 Offer = Callable[..., Manager]
-WAY = "(`mmeval --traceback` shows the way)"
+TRACEBACK = "(`mmeval --traceback` shows the traceback)"
 DOING = {
     "built": "when it was built",
     "trained": "while it was trained",
@@ -55,7 +55,8 @@ class Config(mmeval.TorchConfig):
 
 @mmeval.hookimpl
 def register_models(register):
-    register(mmeval.ModelSpec("net", "s", Config, Net, "1", ("text",), "none", "MIT", {"tiny": {}}))
+    register(mmeval.ModelSpec(name="net", summary="s", config=Config, build=Net,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
 '''
 # Of the splits of the small data set, the test split alone has examples without a text.
 WHEN = {"trained": "self.training", "predicted": "not batch.has_text.all()"}
@@ -114,7 +115,7 @@ def test_a_file_that_fails_is_named_with_its_line(
     said = failure(path)
     assert said == (
         f"Plugin even ({path}) failed {DOING[place]}, at even.py:{line_of(path, '1 / 0')}: "
-        f"ZeroDivisionError: division by zero {WAY}"
+        f"ZeroDivisionError: division by zero {TRACEBACK}"
     )
 
 
@@ -126,7 +127,7 @@ def test_an_installed_plugin_is_named_with_its_distribution(
     install("models", "even", path.read_text())
     assert failure("even") == (
         f"Plugin even (dist-even 1.0) failed {DOING[place]}, at installed_even.py:{line_of(path, 'such thing')}: "
-        f"ValueError: no such thing {WAY}"
+        f"ValueError: no such thing {TRACEBACK}"
     )
 
 
@@ -139,7 +140,7 @@ def test_a_model_that_can_not_be_loaded_is_named(broken: Callable[[str, str], Pa
         load_model(folder, 0, manager.model(str(path)))
     assert str(caught.value) == (
         f"Plugin even ({path}) failed when it was loaded, at even.py:{line_of(path, 'KeyError')}: "
-        f"KeyError: 'weights' {WAY}"
+        f"KeyError: 'weights' {TRACEBACK}"
     )
 
 
@@ -159,7 +160,7 @@ def test_the_line_is_the_innermost_of_the_plugins_own(
     )
     (package / "__init__.py").write_text(called)
     assert failure("even") == (
-        "Plugin even (dist-even 1.0) failed when it was built, at inner.py:5: LinAlgError: Singular matrix " + WAY
+        "Plugin even (dist-even 1.0) failed when it was built, at inner.py:5: LinAlgError: Singular matrix " + TRACEBACK
     )
 
 
@@ -169,7 +170,7 @@ def test_a_build_with_some_arguments_given_is_named(even: Path, failure: Callabl
     even.write_text(f"import functools\n{code}\n\ndef make(size, config, context):\n    return size / 0\n")
     assert failure(even) == (
         f"Plugin even ({even}) failed when it was built, at even.py:{line_of(even, 'size / 0')}: "
-        f"ZeroDivisionError: division by zero {WAY}"
+        f"ZeroDivisionError: division by zero {TRACEBACK}"
     )
 
 
@@ -189,7 +190,7 @@ def test_what_fails_in_a_thread_is_named(
     path.write_text(path.read_text().replace(first, own + first))
     assert failure(path) == (
         f"Plugin net ({path}) failed while it was trained, at net.py:{line_of(path, 'no vocabulary')}: "
-        f"LookupError: no vocabulary {WAY}"
+        f"LookupError: no vocabulary {TRACEBACK}"
     )
 
 
@@ -231,8 +232,8 @@ def test_a_full_disk_is_one_sentence(
 ) -> None:
     path = broken("saved", f"raise OSError({errno.ENOSPC}, 'full')")
     assert command(*words[: words.index("--set")], "--plugin", path) == 1
-    said = f"error: The disk is full ([Errno {errno.ENOSPC}] full). Make room, then repeat the command; "
-    assert capsys.readouterr().err.splitlines()[-1] == f"{said}what is whole is kept."
+    said = f"error: The disk is full ([Errno {errno.ENOSPC}] full). Free some space, then repeat the command; "
+    assert capsys.readouterr().err.splitlines()[-1] == f"{said}complete files are kept."
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_a_forward_pass_that_fails_is_named(
 ) -> None:
     path = Path(net(WHEN[when], "raise LookupError('lost')"))
     assert failure(path) == (
-        f"Plugin net ({path}) failed {DOING[when]}, at net.py:{line_of(path, 'lost')}: LookupError: lost {WAY}"
+        f"Plugin net ({path}) failed {DOING[when]}, at net.py:{line_of(path, 'lost')}: LookupError: lost {TRACEBACK}"
     )
 
 
@@ -316,8 +317,8 @@ def test_logits_that_are_not_finite_from_the_start_are_the_models_own(
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        ("return {'model': self}", "what fit returned can't be kept as JSON: "),
-        ("return [1, 2]", "fit must return a mapping, it returned a list."),
+        ("return {'model': self}", "the facts that fit returned can't be written as JSON: "),
+        ("return [1, 2]", "fit must return a mapping, but returned a list."),
     ],
 )
 def test_facts_that_can_not_be_kept_are_named(
@@ -371,7 +372,7 @@ def test_a_function_that_takes_other_arguments_is_the_plugins_fault(
         run(ask(plugin=str(path)), offer())
     assert str(caught.value) == (
         f"Plugin narrow ({path}) failed when it was built: "
-        "TypeError: build() takes 1 positional argument but 2 were given (`mmeval --traceback` shows the way)"
+        "TypeError: build() takes 1 positional argument but 2 were given (`mmeval --traceback` shows the traceback)"
     )
 
 
@@ -385,5 +386,6 @@ def build(config):
 @mmeval.hookimpl
 def register_models(register):
     presets = {"tiny": {}}
-    register(mmeval.ModelSpec("narrow", "-", mmeval.ModelConfig, build, "1", ("text",), "none", "MIT", presets))
+    register(mmeval.ModelSpec(name="narrow", summary="-", config=mmeval.ModelConfig, build=build,
+        version="1", inputs=("text",), paper="none", licence="MIT", presets=presets))
 """

@@ -35,7 +35,17 @@ def plain(blocks: Callable[[int], list[NDArray[np.float32]]]) -> ModelSpec:
 
         def load(self, folder: Path) -> None: ...
 
-    return ModelSpec("plain", "plain", ModelConfig, Plain, "1.0", ("image", "text"), "none", "MIT", {"tiny": {}})
+    return ModelSpec(
+        name="plain",
+        summary="plain",
+        config=ModelConfig,
+        build=Plain,
+        version="1.0",
+        inputs=("image", "text"),
+        paper="none",
+        licence="MIT",
+        presets={"tiny": {}},
+    )
 
 
 def even(rows: int, classes: int = 3) -> NDArray[np.float32]:
@@ -45,11 +55,11 @@ def even(rows: int, classes: int = 3) -> NDArray[np.float32]:
 @pytest.mark.parametrize(
     ("blocks", "complaint"),
     [
-        (lambda n: [even(n // 2)], r"^Plugin plain \(test\): it predicted 21 of 42 examples\.$"),
-        (lambda n: [even(n), even(1)], r"it predicted 43 or more of 42 examples"),
-        (lambda n: [], r"it predicted 0 of 42 examples"),
-        (lambda n: [even(n, 4)], r"its probabilities of colour must have the shape \(42, 3\), they have \(42, 4\)"),
-        (lambda n: [even(n) * np.nan], r"its probabilities of colour hold NaN, first for example 0\."),
+        (lambda n: [even(n // 2)], r"^Plugin plain \(test\): predict returned 21 rows for 42 examples\.$"),
+        (lambda n: [even(n), even(1)], r"predict returned at least 43 rows for 42 examples"),
+        (lambda n: [], r"predict returned 0 rows for 42 examples"),
+        (lambda n: [even(n, 4)], r"its probabilities of colour must have the shape \(42, 3\), but have \(42, 4\)"),
+        (lambda n: [even(n) * np.nan], r"its probabilities of colour contain NaN or infinity, first for example 0\."),
     ],
 )
 def test_bad_predictions_are_refused_before_they_are_a_file(
@@ -64,22 +74,25 @@ def test_bad_predictions_are_refused_before_they_are_a_file(
 @pytest.mark.parametrize(
     ("per_example", "complaint"),
     [
-        (lambda labels, _: labels[:1], r'The metric "mine" \(test\) must give \(42,\) values, it gave \(1,\)\.'),
+        (
+            lambda labels, _: labels[:1],
+            r'The metric "mine" \(test\) must return an array of shape \(42,\), but returned \(1,\)\.',
+        ),
         (lambda labels, _: 1 / 0, r'The metric "mine" \(test\) failed: ZeroDivisionError: division by zero'),
     ],
 )
 def test_a_metric_that_fails_is_named_and_the_predictions_are_kept(
     per_example: Callable[..., Any], complaint: str, ask: Ask, offer: Offer, tmp_path: Path
 ) -> None:
-    metric = MetricSpec("mine", "fails", per_example)
+    metric = MetricSpec(name="mine", summary="fails", per_example=per_example)
     with pytest.raises(PluginError, match=complaint):
         run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
     assert (tmp_path / "run/predictions/seed-0.parquet").is_file()
 
 
 def test_a_metric_of_a_plugin_may_not_pass_for_a_built_in_one(ask: Ask, offer: Offer) -> None:
-    metric = MetricSpec("top1", "impostor", lambda labels, _: np.ones(len(labels)))
-    with pytest.raises(PluginError, match='test registers the metric "top1", which mmeval has itself; its authors'):
+    metric = MetricSpec(name="top1", summary="impostor", per_example=lambda labels, _: np.ones(len(labels)))
+    with pytest.raises(PluginError, match='test registers the metric "top1", which is built into mmeval; its authors'):
         run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
 
 
@@ -91,12 +104,14 @@ from mmeval_embracenet import EmbraceNetConfig, build
 @mmeval.hookimpl
 def register_models(register):
     presets = {"tiny": {%s}}
-    register(mmeval.ModelSpec("mine", "s", EmbraceNetConfig, build, "1", ("image", "text"), "none", "MIT", presets))
+    register(mmeval.ModelSpec(name="mine", summary="s", config=EmbraceNetConfig, build=build,
+        version="1", inputs=("image", "text"), paper="none", licence="MIT", presets=presets))
 
 
 @mmeval.hookimpl
 def register_metrics(register):
-    register(mmeval.MetricSpec("confidence", "of the guess", lambda labels, p: p.max(1).astype(float)))
+    register(mmeval.MetricSpec(name="confidence", summary="of the guess",
+        per_example=lambda labels, p: p.max(1).astype(float)))
 '''
 
 
@@ -145,7 +160,7 @@ def test_a_mistake_in_a_linked_folder_is_the_one_that_is_told(ask: Ask, offer: O
 
 def test_an_output_that_cannot_be_made_is_one_sentence(ask: Ask, offer: Offer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=f"--output {tmp_path}/file/run can't be made: Not a directory"):
+    with pytest.raises(UserError, match=f"--output {tmp_path}/file/run can't be created: Not a directory"):
         run(ask(output=tmp_path / "file" / "run"), offer())
 
 
@@ -170,7 +185,7 @@ def test_ctrl_c_before_the_run_began_says_so(
     monkeypatch.setattr("mmeval.runs.pipeline.open_data", interrupted)
     assert command(*words) == Stopped.exit_code
     assert capsys.readouterr().err == (
-        "error: Stopped before the run began. Nothing half-written is left; repeat the command.\n"
+        "error: Stopped before the run began; no partial files are left. Repeat the command.\n"
     )
 
 
@@ -194,7 +209,7 @@ def test_two_processes_do_not_write_into_one_folder(ask: Ask, offer: Offer, tmp_
 
     with (
         lock(home() / "locks" / f"{digest(str(tmp_path / 'run'))[:16]}.lock"),
-        pytest.raises(UserError, match=f"--output {tmp_path}/run: another process is at work there; wait for it"),
+        pytest.raises(UserError, match=f"--output {tmp_path}/run: another process is working in this folder"),
     ):
         run(ask(), offer())
 

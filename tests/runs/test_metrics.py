@@ -29,7 +29,7 @@ def truth(labels, probabilities):
 
 @mmeval.hookimpl
 def register_metrics(register):
-    register(mmeval.MetricSpec("{name}", "probability of the true class", {function}))
+    register(mmeval.MetricSpec(name="{name}", summary="probability of the true class", per_example={function}))
 '''
 
 
@@ -102,8 +102,8 @@ def test_a_metric_stands_wherever_the_built_in_ones_do(
     assert " | truth |" in folder.readme_file.read_text()
     assert "0.333 [0.333–0.333]" in folder.readme_file.read_text()
     shown = capsys.readouterr().out
-    assert "\ncolour: truth mean of all 0.333 (0.333–0.333), worst 0.333 (0.333–0.333)\n" in shown
-    assert "\nshade: truth mean of all 0.500 (0.500–0.500), worst 0.500 (0.500–0.500)\n" in shown
+    assert "\ncolour: truth, mean 0.333 (0.333–0.333), worst 0.333 (0.333–0.333)\n" in shown
+    assert "\nshade: truth, mean 0.500 (0.500–0.500), worst 0.500 (0.500–0.500)\n" in shown
     record = json.loads(folder.record_file.read_text())
     assert (record["plugin"], record["dataset"]) == (str(even), "colours")
     assert (record["metric_plugins"], record["metrics"]) == ([str(path)], ["truth"])
@@ -169,7 +169,7 @@ def test_a_metric_is_added_to_a_finished_run(
     before = {name: scored(folder, name) for name in ("top1", "first")}
     second = metric("second", "lambda labels, p: p.min(1).astype(float)")
     assert command("score", folder.path, "--metric", first, "--metric", second) == 0
-    assert "colour: second mean of all 0.333" in capsys.readouterr().out
+    assert "colour: second, mean 0.333" in capsys.readouterr().out
     assert {name: scored(folder, name) for name in before} == before
     assert scored(folder, "second").keys() == before["top1"].keys()
     record = folder.record
@@ -201,7 +201,7 @@ def test_a_metric_that_is_gone_is_named(
     assert start("--metric", path) == 0
     path.write_text(METRIC.format(name="renamed", function="truth"))
     said = refused("--metric", path)
-    assert said == f'The metric "truth" of this run is no longer brought by {even} and {path}.'
+    assert said == f'The metric "truth" of this run is no longer registered by {even} and {path}.'
     path.unlink()
     assert refused("--metric", path) == f"--metric {path}: there is no such file."
 
@@ -215,10 +215,13 @@ def test_a_metric_that_is_unknown_changes_nothing(start: Command, refused: Refus
     ("function", "said"),
     [
         ("lambda labels, p: 1 / 0", r'The metric "bad" \(.*bad\.py\) failed: ZeroDivisionError: division by zero'),
-        ("lambda labels, p: p", r'The metric "bad" \(.*bad\.py\) must give \(42,\) values, it gave \(42, 3\)\.'),
+        (
+            "lambda labels, p: p",
+            r'The metric "bad" \(.*bad\.py\) must return an array of shape \(42,\), but returned \(42, 3\)\.',
+        ),
         (
             "lambda labels, p: labels * float('nan')",
-            r'The metric "bad" \(.*bad\.py\) must give finite values, it gave nan',
+            r'The metric "bad" \(.*bad\.py\) must return finite values, but returned nan',
         ),
     ],
 )
@@ -252,7 +255,7 @@ def test_a_finished_run_says_how_a_metric_is_added(
     assert start("--metric", path) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"error: {folder.path} holds this run, finished, without the metric {path}; "
-        f"`mmeval score {folder.path} --metric {path}` adds it."
+        f"run `mmeval score {folder.path} --metric {path}` to add it."
     )
     assert folder.record_file.read_bytes() == before
 

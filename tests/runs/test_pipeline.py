@@ -70,7 +70,17 @@ class Prior(Uniform):
 
 def spec(model: type, inputs: tuple[str, ...] = ("image", "text")) -> ModelSpec:
     name = model.__name__.lower()
-    return ModelSpec(name, "plain", ModelConfig, model, "1.0", inputs, "none", "MIT", {"tiny": {}})
+    return ModelSpec(
+        name=name,
+        summary="plain",
+        config=ModelConfig,
+        build=model,
+        version="1.0",
+        inputs=inputs,
+        paper="none",
+        licence="MIT",
+        presets={"tiny": {}},
+    )
 
 
 def files(folder: RunFolder) -> set[str]:
@@ -165,7 +175,7 @@ def test_a_metric_of_a_plugin_stands_beside_the_built_in_ones(ask: Ask, offer: O
     def confidence(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
         return probabilities.max(1).astype(np.float64)
 
-    metric = MetricSpec("sureness", "mean probability of the guess", confidence)
+    metric = MetricSpec(name="sureness", summary="mean probability of the guess", per_example=confidence)
     folder = run(ask(plugin="uniform"), offer(spec(Uniform), metric))
     rows = [row for row in scores(folder) if row["metric"] == "sureness" and row["task"] == "colour"]
     assert {row["language"] for row in rows} == {"de", "en", "ja", "all", "macro", "worst", "gap"}

@@ -1,4 +1,4 @@
-"""A run that is cut short loses nothing that was whole, and a folder is never taken over by another run."""
+"""Interrupted runs: finished seeds are kept, and a folder is never used for another run."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ Offer = Callable[..., Manager]
 START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from mmeval.cli.main import main; "
 
 
-def cut_short(folder: RunFolder, *without: int) -> None:
-    """Make of a finished run what a killed process leaves: the plan, and whole seeds only."""
+def make_unfinished(folder: RunFolder, *without: int) -> None:
+    """Turn a finished run into what a killed process leaves: the plan and the finished seeds."""
     plan = folder.record.plan
     folder.record_file.unlink()
     for path in (folder.scores_file, folder.gallery_file, folder.report_path, folder.readme_file):
@@ -43,7 +43,7 @@ def cut_short(folder: RunFolder, *without: int) -> None:
     folder.write_json(folder.plan_file, plan.model_dump(mode="json"))
 
 
-def test_a_folder_of_something_else_is_not_touched(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_not_touched(ask: Ask, offer: Offer, tmp_path: Path) -> None:
     for name in ("thesis", "notes.txt"):
         path = tmp_path / name
         if name == "thesis":
@@ -53,12 +53,12 @@ def test_a_folder_of_something_else_is_not_touched(ask: Ask, offer: Offer, tmp_p
             path.write_text("precious")
         with pytest.raises(RunFolderError) as caught:
             run(ask(output=path), offer())
-        assert str(caught.value) == f"--output {path} exists and is no run folder; name another one."
+        assert str(caught.value) == f"--output {path} exists and is not a run folder; name another folder."
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == (tmp_path / "notes.txt").read_text() == "precious"
 
 
 @pytest.mark.parametrize("name", ["plan.json", "run.json", "README.md"])
-def test_d2_what_a_killed_process_left_does_not_make_the_folder_foreign(
+def test_d2_temporaries_of_a_killed_process_do_not_make_a_folder_foreign(
     name: str, ask: Ask, offer: Offer, tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path / "run")
@@ -71,24 +71,24 @@ def test_d2_what_a_killed_process_left_does_not_make_the_folder_foreign(
     assert not list(folder.path.rglob(".*"))
 
 
-def test_d2_a_folder_of_something_else_keeps_its_unfinished_files(ask: Ask, offer: Offer, tmp_path: Path) -> None:
-    """Other programs call theirs so, too."""
+def test_d2_temporaries_of_other_programs_are_kept(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+    """Other programs may name their temporaries the same way."""
     for names in (["chapter.tex", ".plan.json.a1b2c3d4.partial"], [".film.mkv.a1b2c3d4.partial"]):
         folder = tmp_path / names[-1]
         folder.mkdir()
         for name in names:
             (folder / name).write_text("precious")
-        with pytest.raises(RunFolderError, match="exists and is no run folder"):
+        with pytest.raises(RunFolderError, match="exists and is not a run folder"):
             run(ask(output=folder), offer())
         assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
 
 @pytest.mark.parametrize("state", ["finished", "unfinished"])
-def test_d4_a_run_removes_what_a_killed_process_left_anywhere_in_its_folder(
+def test_d4_a_run_removes_temporaries_of_killed_processes_in_all_its_folders(
     finished: RunFolder, state: str, ask: Ask, offer: Offer
 ) -> None:
     if state == "unfinished":
-        cut_short(finished, 1)
+        make_unfinished(finished, 1)
     left = [
         finished.path / ".scores.parquet.a1b2c3d4.partial",
         finished.path / "models" / "seed-0" / ".best.safetensors.a1b2c3d4.partial",
@@ -101,7 +101,7 @@ def test_d4_a_run_removes_what_a_killed_process_left_anywhere_in_its_folder(
 
 
 @pytest.mark.parametrize("at", ["plan.json", "best.safetensors", "seed-0.parquet", "report.html"])
-def test_d2_d4_a_run_goes_on_wherever_it_was_killed_and_leaves_nothing_behind(
+def test_d2_d4_a_killed_run_continues_and_leaves_no_temporaries(
     at: str, installed: None, command: Callable[..., int], words: list[object], tmp_path: Path
 ) -> None:
     killed = (
@@ -117,29 +117,29 @@ def test_d2_d4_a_run_goes_on_wherever_it_was_killed_and_leaves_nothing_behind(
     assert not list((tmp_path / "run").rglob(".*"))
 
 
-def test_a_finished_run_is_left_as_it_is(
+def test_a_finished_run_is_not_changed(
     finished: RunFolder, ask: Ask, offer: Offer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
     run(ask(seeds=2), offer())
     assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")} == before
-    assert capsys.readouterr().err == f"{finished.path} holds this very run, finished; nothing is computed again.\n"
+    assert capsys.readouterr().err == f"{finished.path} holds this run, finished; nothing is computed again.\n"
 
 
-def test_a_run_of_another_protocol_is_not_mixed_in(finished: RunFolder, ask: Ask, offer: Offer) -> None:
+def test_another_protocol_in_the_same_folder_is_refused(finished: RunFolder, ask: Ask, offer: Offer) -> None:
     with pytest.raises(RunFolderError) as caught:
         run(ask(seeds=2, inputs=Inputs.TEXT), offer())
-    has = finished.record.plan.signature
+    signature = finished.record.plan.signature
     assert str(caught.value) == (
-        f"--output {finished.path} holds another run (finished): its signature is {has}, "
-        f"not {has.replace('image+text', 'text')}; name another folder."
+        f"--output {finished.path} holds another run (finished): its signature is {signature}, "
+        f"not {signature.replace('image+text', 'text')}; name another folder."
     )
 
 
 @pytest.mark.parametrize("state", ["finished", "unfinished"])
-def test_a_run_of_other_options_is_not_mixed_in(finished: RunFolder, state: str, ask: Ask, offer: Offer) -> None:
+def test_other_options_in_the_same_folder_are_refused(finished: RunFolder, state: str, ask: Ask, offer: Offer) -> None:
     if state == "unfinished":
-        cut_short(finished, 1)
+        make_unfinished(finished, 1)
     with pytest.raises(RunFolderError) as caught:
         run(ask("width=8", seeds=2), offer())
     assert str(caught.value) == (
@@ -147,45 +147,45 @@ def test_a_run_of_other_options_is_not_mixed_in(finished: RunFolder, state: str,
     )
 
 
-def test_a_run_goes_on_after_the_last_whole_seed(
+def test_an_unfinished_run_continues_after_its_finished_seeds(
     finished: RunFolder, ask: Ask, offer: Offer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was trained isn't trained again, and the result is that of a run without a break."""
+    """Finished seeds aren't trained again, and the scores equal those of an uninterrupted run."""
     whole = pq.read_table(finished.scores_file)
-    cut_short(finished, 1)
+    make_unfinished(finished, 1)
     model = finished.model_folder(0) / "model.safetensors"
     before = model.stat().st_mtime_ns
     run(ask(seeds=2), offer())
-    said = capsys.readouterr().err
-    assert f"{finished.path} holds this run, unfinished; it goes on after seed 0.\n" in said
-    assert "Training (seed 1)" in said
-    assert "Training (seed 0)" not in said
+    err = capsys.readouterr().err
+    assert f"{finished.path} holds this run, unfinished; it continues after seed 0.\n" in err
+    assert "Training (seed 1)" in err
+    assert "Training (seed 0)" not in err
     assert model.stat().st_mtime_ns == before
     again = pq.read_table(finished.scores_file)
     assert again.drop_columns("run").equals(whole.drop_columns("run"))
 
 
-def test_a_run_without_a_whole_seed_starts_clean(
+def test_a_run_without_a_finished_seed_starts_from_the_beginning(
     finished: RunFolder, ask: Ask, offer: Offer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cut_short(finished, 1)
+    make_unfinished(finished, 1)
     finished.facts_file(0).unlink()
     run(ask(seeds=2), offer())
-    said = capsys.readouterr().err
-    assert f"{finished.path} holds this run, unfinished; it starts clean: no seed was finished.\n" in said
-    assert "Training (seed 0)" in said
+    err = capsys.readouterr().err
+    assert f"{finished.path} holds this run, unfinished; it starts from the beginning: no seed is finished.\n" in err
+    assert "Training (seed 0)" in err
 
 
-def test_only_the_views_are_made_where_all_seeds_are_whole(
+def test_scores_and_reports_are_written_without_training_if_all_seeds_are_finished(
     finished: RunFolder, ask: Ask, offer: Offer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cut_short(finished)
+    make_unfinished(finished)
     run(ask(seeds=2), offer())
     assert "Training" not in capsys.readouterr().err
     assert finished.report_path.is_file()
 
 
-def test_ctrl_c_keeps_whole_seeds_and_says_how_to_go_on(
+def test_ctrl_c_keeps_finished_seeds_and_says_how_to_continue(
     ask: Ask, offer: Offer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mmeval.runs.train as module
@@ -203,13 +203,13 @@ def test_ctrl_c_keeps_whole_seeds_and_says_how_to_go_on(
         run(ask(seeds=2), offer())
     folder = RunFolder(tmp_path / "run")
     assert str(caught.value) == (
-        f"Stopped. What was finished is whole; repeat the command with --output {folder.path} to go on."
+        f"Stopped. Finished seeds are kept; repeat the command with --output {folder.path} to continue."
     )
     assert [bool(folder.facts(seed)) for seed in (0, 1)] == [True, False]
     assert not folder.record_file.exists()
 
 
-def test_a_real_ctrl_c_is_one_sentence_and_the_second_call_finishes(
+def test_sigint_ends_in_one_sentence_and_the_next_call_finishes(
     installed: None, command: Callable[..., int], words: list[object], tmp_path: Path
 ) -> None:
     slow = [*words, "--set", "recipe.epochs=10", "--set", "recipe.patience=10"]
@@ -223,13 +223,13 @@ def test_a_real_ctrl_c_is_one_sentence_and_the_second_call_finishes(
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130
-    how = f"repeat the command with --output {folder.path} to go on."
-    assert said.splitlines()[-1] == f"error: Stopped. What was finished is whole; {how}"
-    assert "Traceback" not in said
+    how = f"repeat the command with --output {folder.path} to continue."
+    assert err.splitlines()[-1] == f"error: Stopped. Finished seeds are kept; {how}"
+    assert "Traceback" not in err
     assert not folder.record_file.exists()
     assert command(*slow) == 0
     assert {path.name for path in folder.model_folder(0).iterdir()} == {"model.safetensors", "config.json", "fit.json"}
@@ -237,7 +237,7 @@ def test_a_real_ctrl_c_is_one_sentence_and_the_second_call_finishes(
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_mistake_leaves_no_folder_behind(there: bool, ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_user_error_leaves_no_folder_behind(there: bool, ask: Ask, offer: Offer, tmp_path: Path) -> None:
     if there:
         (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match=r'^No image encoder is named "foo"'):
@@ -247,12 +247,12 @@ def test_a_mistake_leaves_no_folder_behind(there: bool, ask: Ask, offer: Offer, 
 
 
 @pytest.mark.parametrize(
-    ("full_at", "is_whole"),
+    ("full_at", "complete"),
     [("best.safetensors", []), ("seed-0.parquet", []), ("scores.parquet", ["gallery.parquet", "seed-0.parquet"])],
 )
-def test_a_full_disk_leaves_nothing_half_written(
+def test_a_full_disk_leaves_only_complete_files(
     full_at: str,
-    is_whole: list[str],
+    complete: list[str],
     installed: None,
     command: Callable[..., int],
     words: list[object],
@@ -269,10 +269,10 @@ def test_a_full_disk_leaves_nothing_half_written(
         assert command(*words) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
         "error: The disk is full ([Errno 28] No space left on device). "
-        "Make room, then repeat the command; what is whole is kept."
+        "Free some space, then repeat the command; complete files are kept."
     )
-    there = sorted(path.name for path in (tmp_path / "run").rglob("*.parquet"))
-    assert there == is_whole
+    files_there = sorted(path.name for path in (tmp_path / "run").rglob("*.parquet"))
+    assert files_there == complete
     assert not list((tmp_path / "run").rglob("*.partial"))
     assert not (tmp_path / "run" / "run.json").exists()
     assert command(*words) == 0
@@ -281,7 +281,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 KiB."""
+    """Mount a disk of 256 KiB."""
     path = tmp_path / "disk"
     path.mkdir()
     mount = shutil.which("mount")
@@ -292,8 +292,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(path)], check=True)
 
 
-def test_a_full_disk_is_known_whoever_writes(small_disk: Path) -> None:
-    """Each library raises something else."""
+def test_a_full_disk_is_recognized_for_every_library(small_disk: Path) -> None:
+    """Each library raises another exception."""
     from safetensors.torch import save_file
     from torch import zeros
 
@@ -306,7 +306,7 @@ def test_a_full_disk_is_known_whoever_writes(small_disk: Path) -> None:
         lambda: write_predictions(small_disk / "p.parquet", (task,), columns, {"t": np.zeros(n, np.int64)}, blocks),
         lambda: files.write_text(small_disk / "run.json", "x" * 500_000),
     ):
-        with pytest.raises(Exception) as caught:  # noqa: PT011 - of whatever type; what counts is that it's known
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - the type differs by library
             write()
         assert disk_full(caught.value), caught.value
         assert list(small_disk.iterdir()) == []
@@ -321,9 +321,9 @@ def test_a_run_on_a_small_disk_ends_in_one_sentence(
 ) -> None:
     where = ["--output", small_disk / "run"]
     assert command(*words, *where) == 1
-    said = capsys.readouterr().err
-    assert said.splitlines()[-1].startswith("error: The disk is full (")
-    assert "Traceback" not in said
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith("error: The disk is full (")
+    assert "Traceback" not in err
     assert not (small_disk / "run" / "run.json").exists()
 
 
@@ -337,5 +337,5 @@ def test_a_run_on_a_small_disk_ends_in_one_sentence(
         (RuntimeError("os error 2"), False),
     ],
 )
-def test_only_a_full_disk_counts_as_one(error: Exception, full: bool) -> None:
+def test_disk_full_recognizes_only_a_full_disk(error: Exception, full: bool) -> None:
     assert disk_full(error) is full

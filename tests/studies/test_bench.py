@@ -15,11 +15,11 @@ from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
 from mmeval.record import Record
-from mmeval.report.content import Content, Number
+from mmeval.report.content import Content, Estimate
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.request import Request
 from mmeval.studies.bench.entries import plugins_of
-from mmeval.studies.bench.table import Row, markdown, table_lines
+from mmeval.studies.bench.table import BenchmarkRow, markdown, table_lines
 
 MODEL = '''"""Says the class whose number is the length of the text, or shows the image's presence."""
 import numpy as np
@@ -47,7 +47,8 @@ class Length:
 @mmeval.hookimpl
 def register_models(register):
     register(mmeval.ModelSpec(
-        "NAME", "s", mmeval.ModelConfig, Length, "1", INPUTS, "none", "MIT", {"tiny": {}}
+        name="NAME", summary="s", config=mmeval.ModelConfig, build=Length,
+        version="1", inputs=INPUTS, paper="none", licence="MIT", presets={"tiny": {}}
     ))
 '''
 
@@ -63,13 +64,17 @@ def models(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-def number(value: float) -> Number:
-    return Number(value, value - 0.1, value + 0.1, 9)
+def number(value: float) -> Estimate:
+    return Estimate(value, value - 0.1, value + 0.1, 9)
 
 
-def row(plugin: str, mean: float, image: float | None = None, text: float | None = None, floor: float = 0.5) -> Row:
+def row(
+    plugin: str, mean: float, image: float | None = None, text: float | None = None, floor: float = 0.5
+) -> BenchmarkRow:
     baselines = {k: number(v) for k, v in ((Inputs.IMAGE, image), (Inputs.TEXT, text)) if v is not None}
-    return Row(plugin, "tiny", "t", number(mean), number(mean - 0.02), "ko", 12.3, "sig", baselines, number(floor))
+    return BenchmarkRow(
+        plugin, "tiny", "t", number(mean), number(mean - 0.02), "ko", 12.3, "sig", baselines, number(floor)
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +87,7 @@ def row(plugin: str, mean: float, image: float | None = None, text: float | None
         (row("tfidf", 0.5), "–"),
     ],
 )
-def test_a_model_that_gains_nothing_is_called_so(one: Row, verdict: str) -> None:
+def test_a_model_that_gains_nothing_is_called_so(one: BenchmarkRow, verdict: str) -> None:
     """A fusion that is no better than one of its baselines, or than tf-idf, must not look like a success."""
     assert one.verdict == verdict
 

@@ -1,4 +1,4 @@
-"""Small plugins, sound and broken, and what the contract says of them, asked once."""
+"""Small sound and broken plugins, and the results of their checks, computed once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmeval.testing import CHECKS, Result, check_plugin, fresh, persistence
-from mmeval.testing.examine import Examination
+from mmeval.testing import CHECKS, Result, check_plugin, fresh_process, persistence
+from mmeval.testing.runner import CheckRunner
 
 PLUGINS = Path(__file__).parent / "plugins"
-# Those that others import are found by entry points: a file that is loaded twice, once by its path and once by its
-# name, loses the docstrings of its options the second time, for pydantic finds them by the file.
+# Modules that other plugins import are installed: if a file is loaded twice, by its path and by its name, pydantic
+# finds the docstrings of its options only the first time.
 INSTALLED = ("sound", "plain")
 
 
 @pytest.fixture(autouse=True)
 def _plugins(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The plugins may import each other, here and in processes started from here."""
+    """Make the plugins importable, in this process and in its child processes."""
     site = tmp_path_factory.getbasetemp() / "site of plugins"
     info = site / "acme_models-1.0.dist-info"
     if not info.is_dir():
@@ -35,7 +35,7 @@ def _plugins(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     for folder in (site, PLUGINS):
         monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (PLUGINS, site))))
-    # Models of this size are slower with more threads, and very much so on a busy machine.
+    # Models of this size are slower with more threads, above all on a busy machine.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -45,43 +45,44 @@ def _plugins(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def plugin() -> Callable[[str], str]:
-    """Gives what a user would type for a plugin: ``sound`` is installed, ``broken/bf16`` is a file."""
+    """Return the name that a user types for a plugin: ``sound`` is installed, ``broken/bf16`` is a file."""
     return lambda name: name if name in INSTALLED else str(PLUGINS / f"{name}.py")
 
 
-FRESH = {*INSTALLED, "zero_shot", "frozen", "broken/fresh_process"}
-"""Plugins whose fresh process is a new interpreter, as users get it. For the others, which break another rule, it is
-forked from a process that has imported torch and mmeval and nothing else: that import is most of the rule's cost."""
+NEW_INTERPRETER = {*INSTALLED, "zero_shot", "frozen", "broken/fresh_process"}
+"""Plugins whose check `fresh-process` starts a new interpreter, as for users. For the others, which break another
+rule, the process is forked from one that has imported torch and mmeval: the import is most of the check's time."""
 
 
-def _forked(call: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
+def _run_in_fork(call: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([fresh.__name__])
-    process = context.Process(target=fresh.main, args=call[call.index(fresh.__name__) + 1 :])
+    context.set_forkserver_preload([fresh_process.__name__])
+    arguments = call[call.index(fresh_process.__name__) + 1 :]
+    process = context.Process(target=fresh_process.main, args=arguments)
     process.start()
     process.join()
     return subprocess.CompletedProcess(call, process.exitcode or 0, "", "")
 
 
 @functools.cache
-def _whole(plugin: str) -> dict[str, Result]:
+def _all_checks(plugin: str) -> dict[str, Result]:
     return {result.check.name: result for result in check_plugin(plugin)}
 
 
 @pytest.fixture
-def whole(plugin: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Result]]:
-    """Holds a plugin against the whole contract; gives the result of each check."""
+def all_checks(plugin: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Result]]:
+    """Run all checks on a plugin; returns the results by check."""
 
     def results(name: str) -> dict[str, Result]:
         with monkeypatch.context() as patched:
-            if name not in FRESH:
-                patched.setattr(persistence, "subprocess", SimpleNamespace(run=_forked))
-            return _whole(plugin(name))
+            if name not in NEW_INTERPRETER:
+                patched.setattr(persistence, "subprocess", SimpleNamespace(run=_run_in_fork))
+            return _all_checks(plugin(name))
 
     return results
 
 
 @pytest.fixture
-def single(plugin: Callable[[str], str]) -> Callable[[str, str], Result]:
-    """Holds a plugin against one check."""
-    return lambda name, check: Examination(plugin(name)).check(CHECKS[check])
+def one_check(plugin: Callable[[str], str]) -> Callable[[str, str], Result]:
+    """Run one check on a plugin."""
+    return lambda name, check: CheckRunner(plugin(name)).check(CHECKS[check])

@@ -1,4 +1,4 @@
-"""`mmeval plugins check`: the contract as a table, as JSON and as an exit status."""
+"""`mmeval plugins check`: results as a table, as JSON and as an exit status."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def _beside_the_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names stay short, as where an author works."""
+def _in_the_folder_of_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the paths short."""
     monkeypatch.chdir(Path(__file__).parent / "plugins")
 
 
-def test_a_sound_plugin_is_a_table_and_status_0(command: Command, capsys: Capture) -> None:
-    """CI goes by the status; a person sees each rule, and why one doesn't apply."""
+def test_a_sound_plugin_prints_a_table_and_exits_with_0(command: Command, capsys: Capture) -> None:
+    """A person sees each check, and why it does not apply; CI reads the exit status."""
     assert command("plugins", "check", "./zero_shot.py") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].strip() == "./zero_shot.py and the contract"
+    assert lines[0].strip() == "Checks of ./zero_shot.py"
     assert [line.split()[1] for line in lines[1:-1]] == list(CHECKS)
     assert [line.split()[0] for line in lines[1:-1]].count("✓") == 17
-    says = {line.split()[1]: line for line in lines[1:-1]}
-    assert says["metadata"].strip().endswith(CHECKS["metadata"].reason)
-    assert says["missing-image"].startswith(" –")
-    assert says["missing-image"].strip().endswith("it doesn't use the image")
+    rows = {line.split()[1]: line for line in lines[1:-1]}
+    assert rows["metadata"].strip().endswith(CHECKS["metadata"].rule)
+    assert rows["missing-image"].startswith(" –")
+    assert rows["missing-image"].strip().endswith("it doesn't use the image")
     assert lines[-1] == "17 of 21 passed, 4 not applicable"
 
 
-def test_a_broken_rule_is_status_1_and_says_what_it_breaks(command: Command, capsys: Capture) -> None:
-    """A CI job that goes on after a broken rule publishes the model all the same."""
+def test_a_failed_check_exits_with_1_and_names_the_consequence(command: Command, capsys: Capture) -> None:
+    """With status 0 a CI job would publish the model."""
     only = ("--only", "documented-options", "--only", "metadata")
     assert command("plugins", "check", "broken/documented_options.py", *only) == 1
-    title, metadata, broken, effect, total = capsys.readouterr().out.splitlines()
-    assert title.strip() == "broken/documented_options.py and the contract"
+    title, metadata, failed, consequence, total = capsys.readouterr().out.splitlines()
+    assert title.strip() == "Checks of broken/documented_options.py"
     assert metadata.split()[:2] == ["✓", "metadata"]
-    assert broken.split()[:2] == ["✗", "documented-options"]
-    assert broken.strip().endswith("without a docstring: gamma")
-    assert effect.strip() == f"else {CHECKS['documented-options'].breaks}"
+    assert failed.split()[:2] == ["✗", "documented-options"]
+    assert failed.strip().endswith("options without a docstring: gamma")
+    assert consequence.strip() == f"If it stays so: {CHECKS['documented-options'].consequence}."
     assert total == "1 of 2 passed, 1 failed"
 
 
-def test_what_was_not_reached_is_not_passed(command: Command, capsys: Capture) -> None:
+def test_a_check_that_was_not_reached_has_not_passed(command: Command, capsys: Capture) -> None:
     """`--only bf16` of a model that can't be trained must not look as if bf16 were fine."""
     assert command("plugins", "check", "broken/trains_shape.py", "--only", "bf16") == 1
     out = capsys.readouterr().out
@@ -61,7 +61,7 @@ def test_what_was_not_reached_is_not_passed(command: Command, capsys: Capture) -
 def test_d4_the_folder_of_a_check_that_was_killed_is_removed_by_the_next(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each may hold a data set and three trained models."""
+    """Each may contain a data set and three trained models."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in ("dead", "older"):
         (tmp_path / f"mmeval-contract-{name}" / "run").mkdir(parents=True)
@@ -85,21 +85,21 @@ def test_d6_a_cache_folder_that_cannot_be_used_is_not_blamed_on_the_plugin(
     assert "trains" not in shown.out
 
 
-def test_json_is_all_that_is_printed(command: Command, capsys: Capture) -> None:
-    """A program reads it: one object per check, in the table's order, and the same status."""
+def test_json_is_the_only_output(command: Command, capsys: Capture) -> None:
+    """One object per check, in the order of the table; the exit status is the same."""
     words = ("--json", "--only", "bf16", "--only", "metadata", "--only", "documented-options")
     assert command("plugins", "check", "broken/documented_options.py", *words) == 1
     rows = json.loads(capsys.readouterr().out)
     assert all(row.pop("seconds") >= 0 for row in rows)
     assert rows == [
         {"check": "metadata", "verdict": "passed", "message": ""},
-        {"check": "documented-options", "verdict": "failed", "message": "without a docstring: gamma"},
+        {"check": "documented-options", "verdict": "failed", "message": "options without a docstring: gamma"},
         {"check": "bf16", "verdict": "not applicable", "message": "not a torch model"},
     ]
 
 
 def test_options_reach_the_plugin(command: Command, capsys: Capture) -> None:
-    """`--set` and `--preset` ask for the configuration that is to be checked, as they do in `mmeval run`."""
+    """`--set` and `--preset` choose the configuration, as in `mmeval run`."""
     words = ("plugins", "check", "broken/presets.py", "--only", "trains")
     assert command(*words, "--set", "longest=2") == 0
     assert command(*words, "--preset", "large") == 1
@@ -107,16 +107,16 @@ def test_options_reach_the_plugin(command: Command, capsys: Capture) -> None:
 
 
 def test_the_list_explains_every_check(command: Command, capsys: Capture) -> None:
-    """An author reads the rules before breaking one; no plugin is needed for that."""
+    """No plugin is needed to read the rules."""
     assert command("plugins", "check", "--list") == 0
     words = capsys.readouterr().out.split()
     assert [word for word in words if word in CHECKS and "-" in word] == [name for name in CHECKS if "-" in name]
     for check in CHECKS.values():
-        assert {*check.name.split(), *check.reason.split(), *check.breaks.split()} <= {*words}
+        assert {*check.name.split(), *check.rule.split(), *check.consequence.split()} <= {*words}
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "expected"),
     [
         ([], "Which plugin? `mmeval plugins` lists them; `mmeval plugins check --list` lists the checks."),
         (["embracent"], 'No plugin is named "embracent". Did you mean "embracenet"? `mmeval plugins` lists all.'),
@@ -137,16 +137,16 @@ def test_the_list_explains_every_check(command: Command, capsys: Capture) -> Non
         ),
     ],
 )
-def test_a_mistake_is_one_sentence_and_status_2(words: list[str], says: str, command: Command, capsys: Capture) -> None:
-    """Status 1 would say that the plugin broke a rule."""
+def test_a_mistake_exits_with_status_2(words: list[str], expected: str, command: Command, capsys: Capture) -> None:
+    """Status 1 would mean that the plugin broke a rule."""
     assert command("plugins", "check", *words) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == f"error: {says}\n"
+    assert err == f"error: {expected}\n"
 
 
 def test_the_traceback_of_a_failed_check_is_shown_on_demand(command: Command, capsys: Capture) -> None:
-    """The message names a line; an author who needs the way to it gets that, apart from the table."""
+    """The message names a line; the traceback is printed apart from the table."""
     words = ("plugins", "check", "broken/presets.py", "--only", "presets")
     assert command(*words) == 1
     assert "Traceback" not in capsys.readouterr().err

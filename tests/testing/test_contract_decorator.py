@@ -1,4 +1,4 @@
-"""`mmeval.testing.contract` in the tests of a plugin's author."""
+"""`mmeval.testing.contract` in the tests of a plugin author."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_absent(check):
 
 
 class Case(NamedTuple):
-    """How one test ended, and what was said of it."""
+    """Outcome and message of one test."""
 
     outcome: str
     message: str
@@ -62,12 +62,12 @@ def _once() -> dict[str, dict[str, Case]]:
 def cases(
     _once: dict[str, dict[str, Case]], plugin: Callable[[str], str], tmp_path: Path
 ) -> Mapping[str, dict[str, Case]]:
-    """Tests -> parameter -> case: the author's pytest, run once for all tests here, in a process of its own."""
+    """The cases of an author's tests by test and parameter; pytest runs once, in a new process."""
     if not _once:
         text = TESTS.format(plain=plugin("plain"), riddle=plugin("broken/documented_options"))
         (tmp_path / "test_author.py").write_text(text, encoding="utf-8")
         call = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "--rootdir", "."]
-        # All checks of one plugin; of the others one that needs no training.
+        # All checks of one plugin; of the others a check that needs no training.
         call += ["-k", "test_plain or documented-options", "--junitxml=cases.xml", "test_author.py"]
         done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 1, done.stdout + done.stderr
@@ -78,42 +78,42 @@ def cases(
 
 
 def _case(element: ET.Element) -> Case:
-    for found in element:
-        return Case(found.attrib.get("type") or found.tag, found.attrib.get("message", ""), found.text or "")
+    for outcome in element:
+        return Case(outcome.attrib.get("type") or outcome.tag, outcome.attrib.get("message", ""), outcome.text or "")
     return Case("passed", "", "")
 
 
 def test_every_check_is_a_test_of_its_own(cases: Mapping[str, dict[str, Case]]) -> None:
-    """An author sees by name what passes, and what has nothing to say about the model and why."""
-    found = cases["test_plain"]
-    assert list(found) == list(CHECKS)
-    skipped = {name: case.message for name, case in found.items() if case.outcome == "pytest.skip"}
+    """The names show which checks pass; skipped ones say why they do not apply."""
+    results = cases["test_plain"]
+    assert list(results) == list(CHECKS)
+    skipped = {name: case.message for name, case in results.items() if case.outcome == "pytest.skip"}
     assert skipped == {
         "missing-image": "missing-image: it doesn't use the image",
         "gradients": "gradients: not a torch model",
         "bf16": "bf16: not a torch model",
     }
-    assert {case.outcome for name, case in found.items() if name not in skipped} == {"passed"}
+    assert {case.outcome for name, case in results.items() if name not in skipped} == {"passed"}
 
 
 def test_a_failure_says_what_is_wrong_and_why_it_matters(cases: Mapping[str, dict[str, Case]]) -> None:
-    """An author who doesn't know the rule must not have to look for it."""
+    """The message explains the rule and the consequence of breaking it."""
     case = cases["test_failing"]["documented-options"]
     assert case.outcome == "failure"
-    rule = CHECKS["documented-options"]
+    check = CHECKS["documented-options"]
     assert case.message == (
-        f"AssertionError: without a docstring: gamma\nwhy there is this rule: {rule.reason}\nelse: {rule.breaks}"
+        f"AssertionError: options without a docstring: gamma\nrule: {check.rule}\nif broken: {check.consequence}"
     )
 
 
-def test_an_expected_failure_is_let_through_with_its_reason(cases: Mapping[str, dict[str, Case]]) -> None:
-    """A model that can't keep a rule for a good reason still has a green test suite, which says why."""
+def test_an_expected_failure_is_reported_with_its_reason(cases: Mapping[str, dict[str, Case]]) -> None:
+    """A model that can't follow a rule still passes its test suite, which states the reason."""
     case = cases["test_expected"]["documented-options"]
     assert (case.outcome, case.message) == ("pytest.xfail", "the option is a riddle")
 
 
 def test_an_expected_failure_that_passes_fails_the_test(cases: Mapping[str, dict[str, Case]]) -> None:
-    """Else the excuse would outlive its reason, and hide the next failure."""
+    """An outdated reason would hide the next failure."""
     case = cases["test_outgrown"]["documented-options"]
     assert case.outcome == "failure"
     assert "[XPASS(strict)] was once a riddle" in case.message
@@ -126,7 +126,7 @@ def test_a_plugin_that_cannot_be_loaded_fails_by_its_name(cases: Mapping[str, di
 
 
 def test_collecting_loads_no_plugin() -> None:
-    """One that is broken must not stop the collection of an author's other tests."""
+    """A broken plugin must not stop the collection of an author's other tests."""
     mark = mmeval.testing.contract("no-such-plugin", preset="large", changes=("width=3",)).mark
     assert mark.args[0] == "check"
     assert [case.id for case in mark.args[1]] == list(CHECKS)
@@ -142,7 +142,5 @@ def test_a_failure_is_not_expected_without_a_reason(reason: str) -> None:
 
 def test_a_failure_of_an_unknown_check_is_not_expected() -> None:
     """A misspelt name would excuse nothing, and say nothing."""
-    with pytest.raises(
-        ValueError, match=r'^expected_failures names "bf61", which is no check; there are metadata, unk'
-    ):
+    with pytest.raises(ValueError, match=r'^expected_failures names "bf61", which is not a check; the checks are meta'):
         mmeval.testing.contract("sound", expected_failures={"bf61": "the loss needs float32 (equation 7)"})

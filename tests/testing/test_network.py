@@ -1,4 +1,4 @@
-"""What counts as reaching for a network, and what doesn't: else a model is accused wrongly, or not at all."""
+"""Attempts to use the network are refused and recorded; traffic within the machine is not."""
 
 from __future__ import annotations
 
@@ -57,23 +57,23 @@ def server() -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_every_way_out_is_refused_and_recorded(attempt: str) -> None:
-    """A look-up that the audit doesn't know would go unnoticed on a machine that has a network."""
+def test_every_kind_of_attempt_is_refused_and_recorded(attempt: str) -> None:
+    """A look-up that the audit hook misses would go unnoticed on a machine with a network."""
     call, host = ATTEMPTS[attempt]
     with no_network() as attempts, pytest.raises(ConnectionRefusedError, match="may not use the network when it pre"):
         call()
     assert attempts == [host]
 
 
-def test_a_server_that_is_there_is_refused_too(server: tuple[str, int]) -> None:
-    """Else the verdict would depend on what the machine can reach."""
+def test_a_reachable_server_is_refused_too(server: tuple[str, int]) -> None:
+    """Otherwise the verdict would depend on the machine."""
     with no_network() as attempts, pytest.raises(ConnectionRefusedError), socket.socket() as end:
         end.connect(server)
     assert attempts == ["127.0.0.1"]
 
 
 def test_an_attempt_whose_error_is_swallowed_is_recorded() -> None:
-    """Downloaders go on without a network; the model would be another one where there is one."""
+    """A downloader may continue without a network, and give another model with one."""
     with no_network() as attempts:
         for _ in range(2):
             with contextlib.suppress(OSError):
@@ -82,7 +82,7 @@ def test_an_attempt_whose_error_is_swallowed_is_recorded() -> None:
 
 
 def test_an_attempt_in_another_thread_is_recorded() -> None:
-    """Batches are made in threads."""
+    """Batches are built in threads."""
 
     def ask() -> None:
         with contextlib.suppress(OSError):
@@ -130,18 +130,18 @@ async def _nothing() -> None:
     [_pair, _unix_stream, _unix_datagram, lambda: asyncio.run(_nothing()), lambda: Path("notes").write_text("mine")],
     ids=["socket pair", "Unix stream", "Unix datagram", "event loop", "file"],
 )
-def test_what_stays_on_the_machine_is_let_be(
+def test_traffic_within_the_machine_is_allowed(
     work: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Processes talk by Unix sockets: a loader with workers must not be taken for a download."""
+    """Worker processes of a data loader communicate by Unix sockets."""
     monkeypatch.chdir(tmp_path)
     with no_network() as attempts:
         work()
     assert attempts == []
 
 
-def test_the_guard_sleeps_after_the_block(server: tuple[str, int]) -> None:
-    """An audit hook can't be taken away; a process that has checked a plugin must reach its network again."""
+def test_the_network_works_again_after_the_block(server: tuple[str, int]) -> None:
+    """Python can't remove an audit hook, so it must become inactive."""
     with contextlib.suppress(RuntimeError), no_network() as attempts:
         raise RuntimeError
     with no_network() as others:

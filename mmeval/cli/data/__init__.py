@@ -1,8 +1,6 @@
-"""``mmeval data``."""
+"""The commands ``mmeval data ...``."""
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import typer
 
@@ -13,8 +11,9 @@ from mmeval.cli.data.show import show
 from mmeval.cli.data.stats import stats
 from mmeval.cli.data.verify import verify
 from mmeval.cli.listing import print_listing
+from mmeval.cli.options import AsJson
 
-app = typer.Typer(help="List the data sets; prepare, check and look at one.", invoke_without_command=True)
+app = typer.Typer(help="List the data sets; prepare, check and inspect one.", invoke_without_command=True)
 for command in (prepare, verify, stats, show, audit, card):
     app.command()(command)
 
@@ -22,8 +21,8 @@ for command in (prepare, verify, stats, show, audit, card):
 @app.callback()
 def data(
     ctx: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    json: AsJson = False,
 ) -> None:
-    """List the data sets; none is opened."""
+    """List the data sets without opening any."""
     if ctx.invoked_subcommand is None:
-        print_listing("dataset", as_json=json, then="mmeval data prepare NAME, or mmeval run --dataset NAME")
+        print_listing("dataset", as_json=json, next_step="mmeval data prepare NAME, or mmeval run --dataset NAME")

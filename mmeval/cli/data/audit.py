@@ -1,4 +1,4 @@
-"""``mmeval data audit``."""
+"""The command ``mmeval data audit``."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def audit(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="Compare images by this image encoder too, as efficientnet-lite0:128.",
-            show_default="where its embeddings are cached",
+            help="Also compare images by this image encoder, such as efficientnet-lite0:128.",
+            show_default="an encoder whose embeddings are cached, if any",
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the report.", show_default="audits/NAME")] = None,
 ) -> None:
-    """Look for leaks and duplicates between splits, texts in another language, labels that stand in the text."""
-    from mmeval.audit import audit as look
+    """Find leaks and duplicates, texts in another language, and labels that appear in the text."""
+    from mmeval.audit import audit as audit_store
     from mmeval.audit.terminal import terminal
     from mmeval.console import cell, console
     from mmeval.errors import Stopped
@@ -32,9 +32,9 @@ def audit(
     data = open_dataset(dataset)
     folder = output or Path("audits") / data.store.name.replace(":", "-")
     try:
-        found = look(data.store, folder, encoder=encoder, credit=data.spec.credit)
+        result = audit_store(data.store, folder, encoder=encoder, credit=data.spec.credit)
     except KeyboardInterrupt:
-        raise Stopped("Stopped. Nothing half-written is left; repeat the command.") from None
+        raise Stopped("Stopped; no partial files are left. Repeat the command.") from None
     screen = console()
-    screen.print(terminal(found))
+    screen.print(terminal(result))
     screen.print(cell(f"Report: {folder / 'audit.html'}"), soft_wrap=True)

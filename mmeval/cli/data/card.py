@@ -1,4 +1,4 @@
-"""``mmeval data card``."""
+"""The command ``mmeval data card``."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from mmeval.escaping import visible
 @takes_dataset()
 def card(
     dataset: DatasetRequest,
-    of_the_data: Annotated[
-        bool, typer.Option("--of-the-data", help="Made of the prepared data, not the one that is shipped.")
+    generate: Annotated[
+        bool, typer.Option("--generate", help="Generate the card from the prepared data, even if there is a card.")
     ] = False,
-    output: Annotated[Path | None, typer.Option(help="Write it there.", show_default=False)] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the card to this file.", show_default="standard output")
+    ] = None,
 ) -> None:
-    """Show a data set's card; one of a table is made of its data."""
+    """Show the data card of a data set; the card of a table is generated from its data."""
     from mmeval.data.open.resolve import resolve_spec
     from mmeval.data.open.write_card import card_of
     from mmeval.plugin.manager import Manager
 
-    shipped = None if of_the_data or dataset.is_table else resolve_spec(dataset.name, Manager()).card
+    shipped = None if generate or dataset.is_table else resolve_spec(dataset.name, Manager()).card
     text = shipped.read_text(encoding="utf-8") if shipped else card_of(open_dataset(dataset))
     if output:
         from mmeval.console import cell, console

@@ -1,4 +1,4 @@
-"""``mmeval data prepare``."""
+"""The command ``mmeval data prepare``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.options import open_dataset, takes_dataset
+from mmeval.cli.options import TABLES, open_dataset, takes_dataset
 from mmeval.data.request import DatasetRequest
 
 
@@ -16,10 +16,16 @@ from mmeval.data.request import DatasetRequest
 def prepare(
     dataset: DatasetRequest,
     save: Annotated[
-        Path | None, typer.Option(help="Of a table: write all that was said to FILE.toml.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="Save these options to a file.", show_default=False, rich_help_panel=TABLES
+        ),
     ] = None,
 ) -> None:
-    """Read a data set from its files (or download it where its licence allows), check it, keep it ready."""
+    """Prepare a data set: read or download its files, check them, and store the examples for runs.
+
+    Files are downloaded only where the licence of the data set allows it.
+    """
     from mmeval.console import cell, console
     from mmeval.errors import Stopped
 
@@ -31,7 +37,7 @@ def prepare(
             dataset = DatasetRequest(save_table(dataset, save, Manager()))
         data = open_dataset(dataset, download=True)
     except KeyboardInterrupt:
-        raise Stopped("Stopped. What is prepared is kept; repeat the command to go on.") from None
+        raise Stopped("Stopped; the images prepared so far are kept. Repeat the command to resume.") from None
     screen = console()
     count = sum(data.store.split_sizes.values())
     languages = "1 language" if len(data.store.languages) == 1 else f"{len(data.store.languages)} languages"
@@ -41,8 +47,10 @@ def prepare(
 
 
 def _next(dataset: DatasetRequest) -> str:
-    """Return the next command to type: with the name alone, unless a table's options would be lost with it."""
+    """Return the command to type next: the name alone is enough unless a table has options."""
     name = quote(dataset.name)
     if not dataset.table_options:
         return f"mmeval data stats {name}, or mmeval run --dataset {name}"
-    return f"mmeval run {join(dataset.arguments())}, or this again with --save NAME.toml, and NAME is enough"
+    return (
+        f"mmeval run {join(dataset.arguments())}, or repeat this command with --save NAME.toml to use the table by NAME"
+    )

@@ -1,4 +1,4 @@
-"""``mmeval data verify``."""
+"""The command ``mmeval data verify``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ def verify(
     dataset: DatasetRequest,
     json: AsJson = False,
 ) -> None:
-    """Hold prepared data against its digests and its data card; the exit status is 1 if it isn't as it should be.
+    """Check prepared data against its digests and its data card.
 
-    It is 2 where the data can't be opened at all."""
-    from mmeval.data.open.verify import Verdict
+    The exit status is 0 if they match, 1 if not, 2 if the data can't be opened.
+    """
+    from mmeval.data.open.verify import Status
     from mmeval.data.open.verify import verify as check
 
     data = open_dataset(dataset)
@@ -24,15 +25,15 @@ def verify(
     if json:
         from mmeval.console import print_json
 
-        print_json([{"verdict": one.verdict.value, "text": one.text} for one in findings])
+        print_json([{"verdict": finding.status.value, "text": finding.text} for finding in findings])
     else:
         from rich.text import Text
 
         from mmeval.console import cell, console
 
-        marks = {Verdict.GOOD: ("✓", "green"), Verdict.WARNING: ("!", "yellow"), Verdict.BAD: ("✗", "bold red")}
+        marks = {Status.GOOD: ("✓", "green"), Status.WARNING: ("!", "yellow"), Status.BAD: ("✗", "bold red")}
         screen = console()
         screen.print(cell(f"{data.store.name} in {data.store.folder}", "bold"), soft_wrap=True)
-        for one in findings:
-            screen.print(Text.assemble(marks[one.verdict], " ", cell(one.text)), soft_wrap=True)
-    raise typer.Exit(1 if any(one.verdict is Verdict.BAD for one in findings) else 0)
+        for finding in findings:
+            screen.print(Text.assemble(marks[finding.status], " ", cell(finding.text)), soft_wrap=True)
+    raise typer.Exit(1 if any(finding.status is Status.BAD for finding in findings) else 0)

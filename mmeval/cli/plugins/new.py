@@ -1,4 +1,4 @@
-"""``mmeval plugins new``."""
+"""The command ``mmeval plugins new``."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ import typer
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="What users will type after --plugin, e.g. my-model.")],
-    folder: Annotated[Path | None, typer.Option(help="Where to; by default a folder of that name.")] = None,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name that users will type after --plugin, such as my-model.")
+    ],
+    folder: Annotated[Path | None, typer.Option(help="Folder of the package.", show_default="NAME")] = None,
     licence: Annotated[str, typer.Option(help="SPDX identifier of the licence.")] = "Apache-2.0",
 ) -> None:
-    """Write the package of a new model plugin; it works as it stands."""
+    """Create an installable package with a small working model."""
     from rich.text import Text
 
     from mmeval.console import cell, console
     from mmeval.plugin.new import new_plugin
 
-    made = new_plugin(name, folder, licence)
+    path = new_plugin(name, folder, licence)
     screen = console()
-    screen.print(cell(f"Wrote {made}: a package with a small model, its tests, and its card."), soft_wrap=True)
-    for step, why in (
-        (f"cd {made}", ""),
-        ("pip install -e '.[test]'", "so that mmeval finds it"),
-        (f"mmeval plugins check {name}", "does it keep the contract?"),
-        (f"mmeval run --plugin {name}", "train it and see how good it is, per language"),
+    screen.print(cell(f"Created {path}: a package with a small model, its tests and its model card."), soft_wrap=True)
+    for step, purpose in (
+        (f"cd {path}", ""),
+        ("pip install -e '.[test]'", "make the plugin known to mmeval"),
+        (f"mmeval plugins check {name}", "run the checks for models"),
+        (f"mmeval run --plugin {name}", "train the model and score it per language"),
     ):
-        screen.print(Text.assemble(cell(f"  {step:<36} "), cell(why, "dim")), soft_wrap=True)
+        screen.print(Text.assemble(cell(f"  {step:<36} "), cell(purpose, "dim")), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``mmeval plugins show``."""
+"""The command ``mmeval plugins show``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 
-def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py.")]) -> None:
-    """Explain one plugin: paper, licence, presets, options."""
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A model plugin's name, or ./file.py.")]) -> None:
+    """Show a model plugin: paper, licence, presets and options."""
     from rich.table import Table
     from rich.text import Text
 
@@ -22,17 +22,17 @@ def show(name: Annotated[str, typer.Argument(help="A plugin's name, or ./file.py
     screen.print(Text.assemble(cell(spec.name, "bold"), " ", cell(spec.version)))
     facts = Table.grid(padding=(0, 2))
     for label, value in (
-        ("what", [spec.summary]),
+        ("summary", [spec.summary]),
         ("inputs", [" + ".join(spec.inputs)]),
         ("paper", [spec.paper]),
         ("licence", [spec.licence]),
         ("presets", [", ".join(f"{p} (default)" if p == spec.default_preset else p for p in spec.presets)]),
-        ("see", spec.references),
+        ("references", spec.references),
     ):
         if any(value):
             facts.add_row(label, Text("\n").join(map(cell, value)))
     screen.print(facts)
-    title = cell(f"Options and their values in the preset {spec.default_preset}, for --set KEY=VALUE")
+    title = cell(f"Options for --set KEY=VALUE, with their values in the preset {spec.default_preset}")
     table = Table(title=title, title_justify="left")
     for column in ("option", "type", "default", "meaning"):
         table.add_column(column, overflow="fold", no_wrap=column == "option")

@@ -1,4 +1,4 @@
-"""Data sets that are read from files: where those are, and whether they are the published ones."""
+"""Opening of data sets that are read from files: finding, downloading and checking the files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mmeval.console import note
 from mmeval.data.card import read_card
-from mmeval.data.open.known import known, prepared, remember
+from mmeval.data.open.registry import read_registry, register, registered_store
 from mmeval.data.prepare.prepare import open_store, prepare
 from mmeval.errors import DataError
 from mmeval.home import stores
@@ -20,26 +20,28 @@ if TYPE_CHECKING:
     from mmeval.data.store import Store
 
 FOLDERS = 20
-"""Folders of a folder in which an archive is looked for."""
+"""Number of subfolders that are searched for an archive."""
 
 
 def open_archive(spec: DatasetSpec, request: DatasetRequest, *, download: bool) -> Store:
-    """The Store of a data set that is read from files: prepared before, or from files that are known or fetched.
+    """Open the Store of a data set that is read from files, and prepare it first if necessary.
+
+    The files are ``request.source``, or those from which this or another variant was prepared before, or a download.
 
     Raises:
-        UserError: no files are known, or they can't be used.
+        UserError: the location of the files is unknown, or they can't be used.
     """
     assert spec.archive is not None
-    seen = known(spec.name)
-    mine, path, released = seen.get(spec.variant), request.source, not request.allow_mismatch
-    if path is None and mine and (folder := prepared(spec.name, mine)) and (released or not mine.released):
+    registry = read_registry(spec.name)
+    entry, path, released = registry.get(spec.variant), request.source, not request.allow_mismatch
+    if path is None and entry and (folder := registered_store(spec.name, entry)) and (released or not entry.released):
         return open_store(spec, folder)
     if path is None:
-        other = mine or next(iter(seen.values()), None)
-        if other and Path(other.path).exists():
-            path, released = Path(other.path), released and other.released
+        earlier = entry or next(iter(registry.values()), None)
+        if earlier and Path(earlier.path).exists():
+            path, released = Path(earlier.path), released and earlier.released
     if path is None:
-        path = _fetched(spec) if download else None
+        path = _download(spec) if download else None
     if path is None:
         raise DataError(_how_to_get(spec))
     if not path.exists():
@@ -48,36 +50,38 @@ def open_archive(spec: DatasetSpec, request: DatasetRequest, *, download: bool) 
         _check_digest(spec, path)
     source, path = _open(spec, path)
     if released and spec.archive.lacks and (lacks := spec.archive.lacks(source)):
-        raise DataError(f"{lacks}. {spec.archive.get} --allow-mismatch takes what is there, under another name.")
+        raise DataError(f"{lacks}. {spec.archive.get} --allow-mismatch accepts the data as it is, under another name.")
     store = prepare(spec, source, released=released)
-    remember(spec.name, spec.variant, path, store)
+    register(spec.name, spec.variant, path, store)
     return store
 
 
 def _open(spec: DatasetSpec, path: Path) -> tuple[Source, Path]:
-    """The source at ``path``, or in the one folder below it that holds it: archives are often unpacked into another.
+    """Open the source at ``path``, or in its only subfolder that holds one: archives often unpack one level deeper.
+
+    Returns:
+        The source, and the path that it was opened at.
 
     Raises:
-        UserError: it is in neither.
+        UserError: neither holds the source.
     """
     assert spec.archive is not None
     try:
         return spec.archive.open(path, spec.variant), path
     except DataError:
-        inner = (
-            [one for one in sorted(path.iterdir()) if one.is_dir() and one.name[0] not in "._"] if path.is_dir() else []
-        )
-        found: list[tuple[Source, Path]] = []
-        for one in inner[:FOLDERS]:
+        entries = sorted(path.iterdir()) if path.is_dir() else []
+        subfolders = [entry for entry in entries if entry.is_dir() and entry.name[0] not in "._"]
+        opened: list[tuple[Source, Path]] = []
+        for folder in subfolders[:FOLDERS]:
             with contextlib.suppress(DataError):
-                found.append((spec.archive.open(one, spec.variant), one))
-        if len(found) != 1:
+                opened.append((spec.archive.open(folder, spec.variant), folder))
+        if len(opened) != 1:
             raise
-    note(f"{spec.name} is one folder deeper than said, in {found[0][1]}")
-    return found[0]
+    note(f"{spec.name} is one folder deeper than given, in {opened[0][1]}")
+    return opened[0]
 
 
-def _fetched(spec: DatasetSpec) -> Path | None:
+def _download(spec: DatasetSpec) -> Path | None:
     assert spec.archive is not None
     download = spec.archive.downloads.get(spec.variant) or spec.archive.downloads.get("")
     if download is None:
@@ -88,7 +92,7 @@ def _fetched(spec: DatasetSpec) -> Path | None:
 
 
 def _check_digest(spec: DatasetSpec, path: Path) -> None:
-    """Hold a file against the digest that its publisher gives."""
+    """Compare a file with the MD5 that its publisher gives, if the card has one."""
     if spec.card is None or not path.is_file():
         return
     from mmeval.fetch import check_digest
@@ -100,5 +104,5 @@ def _check_digest(spec: DatasetSpec, path: Path) -> None:
 
 def _how_to_get(spec: DatasetSpec) -> str:
     assert spec.archive is not None
-    may = f"`mmeval data prepare {spec.full_name}` downloads it, or get it yourself: " if spec.archive.downloads else ""
-    return f"{spec.name} is not prepared on this machine. {may}{spec.archive.get}"
+    command = f"`mmeval data prepare {spec.full_name}` downloads it, or get it yourself: "
+    return f"{spec.name} is not prepared on this machine. {command if spec.archive.downloads else ''}{spec.archive.get}"

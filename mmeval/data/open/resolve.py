@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,12 @@ from mmeval.plugin.manager import Manager
 
 
 def open_data(request: DatasetRequest, manager: Manager, *, download: bool = False) -> Dataset:
-    """Open a data set, and prepare it first if no Store of it is on this machine.
+    """Open a data set, and prepare it first if this machine has no Store of it.
 
     Args:
-        request: the data set and its options.
-        manager: finds the plugins.
-        download: download missing files if the licence allows it.
+        request: the name of the data set, and its options.
+        manager: the plugin manager.
+        download: whether to download missing files, if the licence allows it.
 
     Raises:
         UserError: no data set has that name, or it can't be prepared.
@@ -30,13 +29,17 @@ def open_data(request: DatasetRequest, manager: Manager, *, download: bool = Fal
     if request.is_table:
         return open_table(request, manager)
     for option, value in request.table_options.items():
-        raise UserError(f"{option} {value}: only a table has it; write --dataset table:PATH.")
+        raise UserError(f"{option} {value}: only tables have this option; write --dataset table:PATH.")
     spec = resolve_spec(request.name, manager)
     if spec.archive is None:
         if request.source:
-            raise UserError(f"--source {request.source}: {spec.name} is made of packages; leave --source out.")
+            raise UserError(
+                f"--source {request.source}: {spec.name} is generated from installed packages; leave --source out."
+            )
         if request.allow_mismatch:
-            raise UserError(f"--allow-mismatch: {spec.name} is made of packages; leave the option out.")
+            raise UserError(
+                f"--allow-mismatch: {spec.name} is generated from installed packages; leave the option out."
+            )
         store = prepare(spec)
     else:
         store = open_archive(spec, request, download=download)
@@ -79,4 +82,4 @@ def resolve_spec(name: str, manager: Manager) -> DatasetSpec:
         named = [*([spec.default_variant] if spec.default_variant else []), *spec.variants]
         has = f"its variants are {', '.join(named)}" if named else "it has no variants"
         raise UserError(f'{base} has no variant "{variant}"; {has}.')
-    return dataclasses.replace(spec, variant=variant)
+    return spec.model_copy(update={"variant": variant})

@@ -1,13 +1,14 @@
-"""A data card made of the data itself, for a table, or for data that is not the release."""
+"""Generation of a data card from prepared data: for a table, or for data that differs from its card."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mmeval.data.stats import stats
+from mmeval.data.stats import LanguageStats, stats
 from mmeval.escaping import ACTIVE, markdown
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ UNKNOWN = "unknown"
 
 
 QUOTED = re.compile(f"{ACTIVE.pattern}|\ufeff")
-"""What is escaped in YAML; some of it ends a line there, which PyYAML forgets outside of double quotes."""
+"""Characters that need double quotes in YAML: some end a line there, which PyYAML ignores outside of double quotes."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts with active characters in double quotes, where they can be escaped."""
+    """Puts texts with active characters into double quotes, where they can be escaped."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -34,60 +35,61 @@ _Dumper.add_representer(str, _text)
 
 
 def card_of(data: Dataset) -> str:
-    """A dataset card in the Hub's format that says what the Store holds; ``read_card`` reads it back."""
+    """Return a dataset card in the Hub's format that describes the Store; ``read_card`` can read it."""
     spec, store = data.spec, data.store
-    counted = stats(store)
+    counts = stats(store)
     header: dict[str, Any] = {
         "pretty_name": store.name,
         "language": list(store.languages),
         "license": data.licence,
         "multilinguality": "multilingual" if len(store.languages) > 1 else "monolingual",
-        "size_categories": next((name for size, name in SIZES if counted.examples < size), LARGER),
+        "size_categories": next((name for size, name in SIZES if counts.examples < size), LARGER),
         "task_categories": ["image-classification", "text-classification"],
         "tags": ["multimodal", "image-text"],
         "mmeval": {
             "name": store.name,
             "tasks": {task.name: list(task.classes) for task in store.tasks},
-            "splits": {split: store.split_sizes[split] for split in counted.splits},
+            "splits": {split: store.split_sizes[split] for split in counts.splits},
             "per_language": {
-                split: {one.language: one.splits[split] for one in counted.languages} for split in counted.splits
+                split: {row.language: row.splits[split] for row in counts.languages} for split in counts.splits
             },
             "images": store.image_count,
             "rejected": store.rejected_count,
             "fingerprint": store.fingerprint,
         },
     }
-    said = yaml.dump(header, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
-    # YAML lets bidi controls stand even in double quotes; every text that has one is in such quotes.
-    said = ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", said)
+    dumped = yaml.dump(header, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    # PyYAML does not escape bidi controls, even in double quotes; all texts that have one are in double quotes.
+    dumped = ACTIVE.sub(lambda match: f"\\u{ord(match[0]):04x}", dumped)
     body = [
         "",
         f"# {markdown(store.name)}",
         "",
         markdown(spec.summary),
         "",
-        *_languages(counted.splits, counted.languages),
+        *_languages(counts.splits, counts.languages),
         "",
     ]
     body += ["| task | classes | commonest | rarest | without a label |", "|---|---:|---|---|---:|"]
     body += [
-        f"| {markdown(one.task)} | {one.classes} | {_pair(one.commonest)} | {_pair(one.rarest)} | {one.unlabelled:,} |"
-        for one in counted.tasks
+        f"| {markdown(row.task)} | {row.classes} | {_pair(row.commonest)} | {_pair(row.rarest)} | {row.unlabelled:,} |"
+        for row in counts.tasks
     ]
     if store.info["differences"]:
-        body += ["", "In what it differs from the published data:", ""]
+        body += ["", "Differences from the published data:", ""]
         body += [f"- {markdown(text)}" for text in store.info["differences"]]
-    return f"---\n{said}---\n" + "\n".join(body) + "\n"
+    return f"---\n{dumped}---\n" + "\n".join(body) + "\n"
 
 
-def _languages(splits: tuple[str, ...], languages: Any) -> list[str]:  # noqa: ANN401 - of Stats
+def _languages(splits: tuple[str, ...], languages: Sequence[LanguageStats]) -> list[str]:
+    """Return the lines of the table of languages."""
     rows = [
         f"| language | {' | '.join(map(markdown, splits))} | without image | without text |",
         f"|---|{'---:|' * (len(splits) + 2)}",
     ]
-    for one in languages:
-        counts = " | ".join(f"{one.splits[split]:,}" for split in splits)
-        rows.append(f"| {markdown(one.language)} | {counts} | {one.without_image:,} | {one.without_text:,} |")
+    for row in languages:
+        counts = " | ".join(f"{row.splits[split]:,}" for split in splits)
+        rows.append(f"| {markdown(row.language)} | {counts} | {row.without_image:,} | {row.without_text:,} |")
     return rows
 
 

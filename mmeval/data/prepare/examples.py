@@ -1,4 +1,4 @@
-"""The second half of preparing: all examples of a source, with the row of each one's image."""
+"""Preparation of a source's examples: validation, and writing with references to the images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from mmeval.api.source import Example, Rejected
 from mmeval.console import progress
-from mmeval.data.fingerprint import encoded
+from mmeval.data.fingerprint import encode_row
 from mmeval.data.languages import RESERVED
 from mmeval.data.reading.text import is_text, writable
 from mmeval.data.store import ATTRIBUTE, LABEL, METADATA, SLICE
@@ -29,34 +29,37 @@ if TYPE_CHECKING:
 
 BATCH = 4096
 LONGEST_TEXT = 32_768
-"""Characters of a text that are kept; about 8,000 tokens of English, more than any encoder here reads."""
+"""Characters of a text that are kept: about 8,000 English tokens, more than any encoder here reads."""
 REJECTED_SCHEMA = pa.schema([(name, pa.string()) for name in ("where", "id", "reason")])
 PREFIXES = {"slices": SLICE, "metadata": METADATA, "attributes": ATTRIBUTE}
 
 
 @dataclass
-class Written:
-    """What passed by while the examples were written."""
+class WrittenExamples:
+    """Counts and rejected rows, collected while the examples are written."""
 
     count: int = 0
     cut: int = 0
-    """Texts that were longer than ``LONGEST_TEXT``."""
+    """Number of texts that were longer than ``LONGEST_TEXT``."""
     languages: set[str] = field(default_factory=set)
     splits: Counter[str] = field(default_factory=Counter)
     attributes: dict[str, set[str]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     unknown: dict[str, Counter[str]] = field(default_factory=dict)
+    """Rows by task and label that is not a class of the task."""
     left_out: dict[str, Counter[str]] = field(default_factory=dict)
+    """Rows by task and label whose class the variant leaves out."""
     sha: hashlib._Hash = field(default_factory=hashlib.sha256)
+    """Digest of all rows."""
 
 
-def write_examples(folder: Path, source: Source, images: PreparedImages, name: str) -> Written:
+def write_examples(folder: Path, source: Source, images: PreparedImages, name: str) -> WrittenExamples:
     """Write ``examples-00000.arrow`` into ``folder``, in the format that ``datasets`` memory-maps.
 
     Raises:
-        DataError: there are none, or the source contradicts itself.
+        DataError: no example can be used, or the source contradicts itself.
     """
-    tasks, written = source.tasks, Written()
+    tasks, written = source.tasks, WrittenExamples()
     first = _first(source)
     columns = {attribute: sorted(getattr(first, attribute)) for attribute in PREFIXES}
     text = {column: pa.string() for column in ("id", "text", "language", "split", "cluster")}
@@ -78,29 +81,33 @@ def write_examples(folder: Path, source: Source, images: PreparedImages, name: s
 
 
 def _first(source: Source) -> Example:
-    aside: Rejected | None = None
-    for one in source.examples():
-        if isinstance(one, Example):
-            return one
-        aside = aside or one
-    raise _all_rejected(aside) if aside else DataError("The source has no examples.")
+    rejected: Rejected | None = None
+    for example in source.examples():
+        if isinstance(example, Example):
+            return example
+        rejected = rejected or example
+    raise _all_rejected(rejected) if rejected else DataError("The source has no examples.")
 
 
-def _all_rejected(shown: Rejected) -> DataError:
-    return DataError(f"All rows of the source were rejected, as {shown.where}: {shown.reason}.")
+def _all_rejected(first: Rejected) -> DataError:
+    return DataError(f"All rows of the source were rejected, for example {first.where}: {first.reason}.")
 
 
 def write_rejected(path: Path, rejected: list[Rejected]) -> None:
-    """Write what was rejected as a table with the columns where, id and reason."""
-    rows = [{name: writable(getattr(one, name)) for name in REJECTED_SCHEMA.names} for one in rejected]
+    """Write rejected rows and images as a Parquet table with the columns where, id and reason."""
+    rows = [{name: writable(getattr(row, name)) for name in REJECTED_SCHEMA.names} for row in rejected]
     pq.write_table(pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA), str(path))
 
 
 class _Rows:
-    """Turns examples into rows of the Store, and keeps account of them."""
+    """Converts examples to rows of the Store, and counts them in ``written``."""
 
     def __init__(
-        self, tasks: tuple[Task, ...], images: PreparedImages, columns: Mapping[str, list[str]], written: Written
+        self,
+        tasks: tuple[Task, ...],
+        images: PreparedImages,
+        columns: Mapping[str, list[str]],
+        written: WrittenExamples,
     ) -> None:
         self.tasks, self.images, self.columns, self.written = tasks, images, columns, written
         self.indices = {task.name: {name: index for index, name in enumerate(task.classes)} for task in tasks}
@@ -108,15 +115,15 @@ class _Rows:
         self.ids: set[str] = set()
 
     def of(self, source: Source) -> Iterator[dict[str, Any]]:
-        """Yield the row of each example that can be used."""
+        """Yield the row of each usable example."""
         written = self.written
-        for given in source.examples():
-            if isinstance(given, Rejected):
-                written.rejected.append(given)
+        for source_example in source.examples():
+            if isinstance(source_example, Rejected):
+                written.rejected.append(source_example)
                 continue
-            example = self._cut(given)
-            if complaint := self._complaint(example):
-                written.rejected.append(Rejected(example.where or example.id, complaint, example.id))
+            example = self._cut(source_example)
+            if reason := self._problem(example):
+                written.rejected.append(Rejected(example.where or example.id, reason, example.id))
                 continue
             row = self._row(example)
             self.ids.add(example.id)
@@ -129,11 +136,11 @@ class _Rows:
                 written.left_out.setdefault(task, Counter())[label] += 1
             for name, value in example.attributes.items():
                 written.attributes.setdefault(name, set()).add(value)
-            written.sha.update(encoded(row))
+            written.sha.update(encode_row(row))
             yield row
 
     def _cut(self, example: Example) -> Example:
-        """An example whose text, metadata and attributes are as long as they may be."""
+        """Return the example with its text, metadata and attributes cut to the longest allowed length."""
         texts = (example.text, *example.metadata.values(), *example.attributes.values())
         long = sum(text != _shortened(text) for text in texts)
         if not long:
@@ -146,20 +153,20 @@ class _Rows:
             attributes={name: _shortened(text) for name, text in example.attributes.items()},
         )
 
-    def _complaint(self, example: Example) -> str:
-        """Why an example can't be used; empty if it can."""
+    def _problem(self, example: Example) -> str:
+        """Return why an example can't be used; empty if it can."""
         for name, value in self._texts(example):
             if not isinstance(value, str):
-                raise DataError(f"Example {example.id}: its {name} must be a text, it is {value!r}.")
+                raise DataError(f"Example {example.id}: its {name} must be a text, but is {value!r}.")
             if not is_text(value):
                 return f"its {name} holds half a character (a lone surrogate)"
         if example.language in RESERVED:
-            return f'the language "{example.language}" is a word of the score table'
+            return f'the language "{example.language}" is a reserved word of the score table'
         if example.id in self.ids:
-            return f'the id "{example.id}" stands for another example already'
+            return f'the id "{example.id}" belongs to another example'
         for task, name in example.labels.items():
             if name not in self.indices.get(task, {}):
-                return f'"{name}" is no class of {task}'
+                return f'"{name}" is not a class of {task}'
         if example.image is not None and example.image not in self.all_image_rows:
             reason = self.images.rejected.get(example.image)
             if reason is None:
@@ -180,7 +187,9 @@ class _Rows:
         for attribute, expected in self.columns.items():
             values: Mapping[str, str] = getattr(example, attribute)
             if sorted(values) != expected:
-                raise DataError(f"Example {example.id} has the {attribute} {sorted(values)}, others have {expected}.")
+                raise DataError(
+                    f"Example {example.id} has the {attribute} {sorted(values)}, but others have {expected}."
+                )
             others |= {PREFIXES[attribute] + name: value for name, value in values.items()}
         labels = {}
         for task in self.tasks:
@@ -199,5 +208,5 @@ class _Rows:
 
 
 def _shortened(text: str) -> str:
-    # What is no text is complained of later, with its name.
+    # A value that is not a text is reported later, with the name of its field.
     return text[:LONGEST_TEXT] if isinstance(text, str) and len(text) > LONGEST_TEXT else text

@@ -1,4 +1,4 @@
-"""The first half of preparing: all images of a source, in shards that a killed process leaves whole."""
+"""Preparation of a source's images in shards, resumable after a kill."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mmeval.console import Advance, progress
-from mmeval.data.fingerprint import of_images
-from mmeval.data.prepare.shard import Given, facts, make_all, write_shard
-from mmeval.data.store_files import IMAGES, IMAGES_INFO, ImageFacts, again, read_facts, require_whole
+from mmeval.data.fingerprint import images_digest
+from mmeval.data.prepare.shard import SourceImage, convert_all, facts, write_shard
+from mmeval.data.store_files import IMAGES, IMAGES_INFO, ImageFacts, how_to_rebuild, read_facts, require_intact
 from mmeval.errors import DataError
 from mmeval.files import sweep, write_text
 from mmeval.integrity import DamageError, content_digest, read_sealed, sealed
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from mmeval.api.source import Source
 
 SHARD = 8192
-"""Images per shard. What is lost by a kill is one shard."""
+"""Images per shard. A kill loses at most one shard."""
 
 
 @dataclass(frozen=True)
 class PreparedImages:
-    """The images of a data set, prepared."""
+    """The prepared images of a data set."""
 
     folder: Path
     count: int
@@ -39,23 +39,23 @@ class PreparedImages:
     shards: dict[str, str]
     """SHA-256 of each file, by its name."""
     rejected: dict[str, str]
-    """Reason by key."""
+    """Reason for rejecting an image, by key."""
     repaired: dict[str, str]
-    """What was mended, by key."""
+    """Description of a repaired defect, by key."""
 
     def rows(self) -> dict[str, int]:
-        """The row of each key."""
+        """Return the row of each image, by key."""
         keys = (key for path in _shards(self.folder) for key in _table(path)["key"].to_pylist())
         return {key: row for row, key in enumerate(keys)}
 
 
 def prepare_images(source: Source, folder: Path, name: str) -> PreparedImages:
-    """Prepare the images of ``source`` in ``folder``, unless they are there; hold a lock around it.
+    """Prepare the images of ``source`` in ``folder`` if necessary. The caller holds a lock on the folder.
 
-    An attempt that was cut short goes on with the shard that it was at, or with the first that is damaged.
+    After an interrupted attempt, preparation continues with the first shard that is missing or damaged.
 
     Raises:
-        DataError: a key comes twice, or what is there is damaged.
+        DataError: a key is duplicated, or existing files are damaged.
     """
     fresh = not (folder / IMAGES_INFO).is_file()
     if fresh:
@@ -69,36 +69,38 @@ def prepare_images(source: Source, folder: Path, name: str) -> PreparedImages:
         for sidecar in work.glob(f"{IMAGES}-*.json"):
             sidecar.unlink()
         work.replace(folder)
-    facts = read_facts(folder / IMAGES_INFO, ImageFacts, again(folder))
+    facts = read_facts(folder / IMAGES_INFO, ImageFacts, how_to_rebuild(folder))
     if not fresh:
         shards = {path.name for path in _shards(folder)}
-        require_whole(folder, facts["shards"], shards, f"the images of {name}", again(folder))
+        require_intact(folder, facts["shards"], shards, f"the images of {name}", how_to_rebuild(folder))
     return PreparedImages(folder, **{field: facts[field] for field in ImageFacts.model_fields})
 
 
 def _prepare(source: Source, work: Path, name: str) -> None:
-    given = _unique(source.images(), name)
-    done, aside = 0, 0
+    images = _unique(source.images(), name)
+    done, rejected = 0, 0
     with progress(f"Preparing {name}", source.size, "images") as advance:
-        for known in _done(work):
-            seen = facts([key for key, _ in itertools.islice(given, known["given"])])
-            if seen != {fact: known[fact] for fact in seen}:
+        for shard_facts in _done(work):
+            seen = facts([key for key, _ in itertools.islice(images, shard_facts["given"])])
+            if seen != {fact: shard_facts[fact] for fact in seen}:
                 shutil.rmtree(work)
-                raise DataError(f"{name} changed since its preparation began; that is removed now: run again.")
-            aside += len(known["rejected"])
-            advance(known["given"], **_aside(aside))
+                raise DataError(
+                    f"{name} has changed since its preparation began; the unfinished files are removed: run again."
+                )
+            rejected += len(shard_facts["rejected"])
+            advance(shard_facts["given"], **_rejected_column(rejected))
             done += 1
-        with contextlib.closing(make_all(given, SHARD)) as made:
+        with contextlib.closing(convert_all(images, SHARD)) as converted:
             for number in itertools.count(done):
-                first = next(made, None)
+                first = next(converted, None)
                 if first is None and number:
                     break
-                rest = itertools.chain([first] if first else [], made)
+                rest = itertools.chain([first] if first else [], converted)
                 shard = work / f"{IMAGES}-{number:05}.arrow"
-                known = write_shard(shard, rest, SHARD, partial(_show, advance, aside))
-                # After the shard: with it, the shard is done.
-                write_text(_sidecar(work, number), sealed(known))
-                aside += len(known["rejected"])
+                shard_facts = write_shard(shard, rest, SHARD, partial(_show, advance, rejected))
+                # Written after the shard: the sidecar marks the shard as complete.
+                write_text(_sidecar(work, number), sealed(shard_facts))
+                rejected += len(shard_facts["rejected"])
     _sum_up(work)
 
 
@@ -107,30 +109,31 @@ def _sum_up(work: Path) -> None:
     shards: dict[str, str] = {}
     rejected: dict[str, str] = {}
     repaired: dict[str, str] = {}
-    for path, one in zip(_shards(work), map(read_sealed, _sidecars(work)), strict=True):
-        rejected |= one["rejected"]
-        repaired |= one["repaired"]
-        shards[path.name] = one["sha256"]
+    for path, sidecar in zip(_shards(work), map(read_sealed, _sidecars(work)), strict=True):
+        rejected |= sidecar["rejected"]
+        repaired |= sidecar["repaired"]
+        shards[path.name] = sidecar["sha256"]
         digests += _table(path)["digest"].to_pylist()
-    known = {"count": len(digests), "digest": of_images(digests), "shards": shards}
-    # From here on the sidecars aren't needed.
-    write_text(work / IMAGES_INFO, sealed(known | {"rejected": rejected, "repaired": repaired}))
+    total = {"count": len(digests), "digest": images_digest(digests), "shards": shards}
+    # From here on the sidecars are not needed.
+    write_text(work / IMAGES_INFO, sealed(total | {"rejected": rejected, "repaired": repaired}))
 
 
-def _unique(given: Iterator[Given], name: str) -> Iterator[Given]:
+def _unique(images: Iterator[SourceImage], name: str) -> Iterator[SourceImage]:
     seen: set[str] = set()
-    for key, image in given:
+    for key, image in images:
         if key in seen:
-            raise DataError(f'{name}: the image "{key}" comes twice.')
+            raise DataError(f'{name}: the image "{key}" occurs twice.')
         seen.add(key)
         yield key, image
 
 
-def _show(advance: Advance, before: int, made: int, aside: int) -> None:
-    advance(made, **_aside(before + aside))
+def _show(advance: Advance, rejected_before: int, done: int, rejected: int) -> None:
+    advance(done, **_rejected_column(rejected_before + rejected))
 
 
-def _aside(count: int) -> dict[str, str]:
+def _rejected_column(count: int) -> dict[str, str]:
+    """Return the extra column of the progress bar."""
     return {"rejected": f"{count:,}"} if count else {}
 
 
@@ -143,21 +146,20 @@ def _sidecar(work: Path, number: int) -> Path:
 
 
 def _done(work: Path) -> Iterator[dict[str, Any]]:
-    """What is known of the shards of an earlier attempt, up to the first that is lacking or damaged."""
+    """Yield the facts of each shard of an earlier attempt, up to the first that is missing or damaged."""
     for number, sidecar in enumerate(_sidecars(work)):
         try:
-            known = read_sealed(sidecar)
-            if content_digest(work / f"{IMAGES}-{number:05}.arrow") != known["sha256"]:
+            shard_facts = read_sealed(sidecar)
+            if content_digest(work / f"{IMAGES}-{number:05}.arrow") != shard_facts["sha256"]:
                 return
         except (DamageError, OSError):
             return
-        yield known
+        yield shard_facts
 
 
 def _sidecars(work: Path) -> list[Path]:
-    """Of the shards that are done, without a gap."""
-    found = itertools.takewhile(Path.is_file, (_sidecar(work, number) for number in itertools.count()))
-    return list(found)
+    """Return the sidecars of the complete shards, up to the first gap."""
+    return list(itertools.takewhile(Path.is_file, (_sidecar(work, number) for number in itertools.count())))
 
 
 def _table(path: Path) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Source -> Store: its images, then its examples, and all held against the card."""
+"""Preparation of a Store from a source, and the check against the data card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmeval.console import note
 from mmeval.data.card import read_card
 from mmeval.data.differences import Difference, differences
 from mmeval.data.fingerprint import fingerprint
-from mmeval.data.prepare.examples import LONGEST_TEXT, Written, write_examples, write_rejected
+from mmeval.data.prepare.examples import LONGEST_TEXT, WrittenExamples, write_examples, write_rejected
 from mmeval.data.store import Store
 from mmeval.data.store_files import INFO, OLDER_SCHEMAS, REJECTED, SCHEMA_VERSION, schema_of
 from mmeval.errors import DataError
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from mmeval.data.prepare.images import PreparedImages
 
 SHOWN = 3
-"""Rows that a message names; the rest is in rejected.parquet."""
+"""Number of rejected rows that a message names; rejected.parquet lists them all."""
 
 
 def store_folder(spec: DatasetSpec, source: Source, *, released: bool = True) -> Path:
-    """Where the Store of this source is, or will be: a folder per identity of the source, and per variant."""
+    """Return the folder of a source's Store: one per identity of the source, variant and ``released``."""
     parts: list[object] = [*_identity(spec, source), *([spec.variant] if spec.variant else [])]
-    return stores(spec.name) / _short([*parts, *([] if released else ["not the release"])])
+    return stores(spec.name) / _hash([*parts, *([] if released else ["not the release"])])
 
 
 def images_folder(spec: DatasetSpec, source: Source) -> Path:
-    """Where the images of this source are, which its variants share."""
-    return stores(spec.name) / "pictures" / _short([*_identity(spec, source), IMAGE_RULE])
+    """Return the folder of a source's images, which its variants share."""
+    return stores(spec.name) / "pictures" / _hash([*_identity(spec, source), IMAGE_RULE])
 
 
 def _identity(spec: DatasetSpec, source: Source) -> list[object]:
@@ -46,24 +46,24 @@ def _identity(spec: DatasetSpec, source: Source) -> list[object]:
     return [*parts, spec.code] if spec.code else parts
 
 
-def _short(parts: list[object]) -> str:
+def _hash(parts: list[object]) -> str:
     return digest(json.dumps(parts))[:16]
 
 
 def prepare(spec: DatasetSpec, source: Source | None = None, *, released: bool = True) -> Store:
-    """Open the Store of a data set; build it first where there is none.
+    """Open the Store of a data set, and build it first if necessary.
 
-    Two processes may call this at once: one builds, the other waits. A process killed half-way leaves nothing that
-    is taken for a Store; the next one goes on with the images that are missing.
+    Two processes may call this at once: one builds, the other waits. A killed process leaves no incomplete Store; the
+        next
+    call continues with the missing images.
 
     Args:
         spec: the data set.
-        source: where it is read from, if it is read from files; else ``spec.source`` opens it.
-        released: hold the data to its card. Else what differs is recorded, and the Store says that it is not the
-            release.
+        source: the open source of a data set that is read from files; None to call ``spec.source``.
+        released: whether the data must agree with its card. If not, differences are recorded in the Store.
 
     Raises:
-        UserError: the source is missing or bad, or the data is not as its card says.
+        UserError: the source is missing or invalid, or the data differs from its card.
     """
     if source is None:
         assert spec.source is not None, "a data set that is read from files is opened by mmeval.data.open.resolve"
@@ -74,58 +74,58 @@ def prepare(spec: DatasetSpec, source: Source | None = None, *, released: bool =
             if not (folder / INFO).is_file():
                 if folder.exists():
                     raise DataError(f"{folder} holds no prepared data set; remove the folder and run again.")
-                _say_older(spec)
+                _note_older_stores(spec)
                 _build(spec, source, folder, released=released)
     return open_store(spec, folder)
 
 
-def _say_older(spec: DatasetSpec) -> None:
-    """Say that what an older version of mmeval prepared is not read."""
+def _note_older_stores(spec: DatasetSpec) -> None:
+    """Tell the user about Stores of older versions of mmeval, which are not used."""
     older = sorted(
         path.parent.name for path in stores(spec.name).glob(f"*/{INFO}") if schema_of(path.parent) in OLDER_SCHEMAS
     )
     if older:
         where = f"{', '.join(older)} in {stores(spec.name)}"
-        note(f"{spec.name} is prepared again: {where} is of an older version of mmeval and may be removed")
+        note(f"{spec.name} is prepared again: {where} was written by an older version of mmeval and can be removed")
 
 
 def open_store(spec: DatasetSpec, folder: Path) -> Store:
-    """A prepared Store, with the names that the data card of today gives its classes.
+    """Open a prepared Store, with the class names of the current data card.
 
     Raises:
-        UserError: there is no Store, or the card can't be read.
+        UserError: the folder holds no Store, or the card can't be read.
     """
     return Store(folder, read_card(spec.card, spec.variant).class_names if spec.card else None)
 
 
 def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -> None:
-    # Here, because it brings torch, which nobody needs who opens a Store.
+    # Imported here, because it imports torch, which is not needed to open a Store.
     from mmeval.data.prepare.images import prepare_images
 
-    # Whatever a process that was killed left of this data set: it may hold gigabytes.
+    # Remove what killed processes left of this data set, which may be gigabytes.
     sweep(folder.parent)
-    shelf = images_folder(spec, source)
-    shelf.parent.mkdir(parents=True, exist_ok=True)
-    # Of its own: two variants may be prepared at once.
-    with lock(shelf.parent / f"{shelf.name}.lock"):
-        images = prepare_images(source, shelf, spec.full_name)
+    shared = images_folder(spec, source)
+    shared.parent.mkdir(parents=True, exist_ok=True)
+    # A lock of its own, because two variants may be prepared at once.
+    with lock(shared.parent / f"{shared.name}.lock"):
+        images = prepare_images(source, shared, spec.full_name)
     with atomic_folder(folder) as temporary:
         written = write_examples(temporary, source, images, spec.full_name)
         write_rejected(temporary / REJECTED, written.rejected)
         facts = _facts(spec, source, images, written, released=released)
         facts["files"] = {path.name: content_digest(path) for path in sorted(temporary.iterdir())}
-        _write(temporary, facts | {"pictures": str(shelf)})
+        _write(temporary, facts | {"pictures": str(shared)})
         store = Store(temporary)
         found = differences(read_card(spec.card, spec.variant), store) if spec.card else []
         if released:
-            _require(spec, found, written, folder)
-        facts |= {"spanning": spanning(store), "differences": [one.text for one in found]}
-        _write(temporary, facts | {"pictures": f"../pictures/{shelf.name}"})
-    _say(spec, Store(folder), images, found)
+            _require_agreement(spec, found, written, folder)
+        facts |= {"spanning": spanning(store), "differences": [difference.text for difference in found]}
+        _write(temporary, facts | {"pictures": f"../pictures/{shared.name}"})
+    _report(spec, Store(folder), images, found)
 
 
 def _facts(
-    spec: DatasetSpec, source: Source, images: PreparedImages, written: Written, *, released: bool
+    spec: DatasetSpec, source: Source, images: PreparedImages, written: WrittenExamples, *, released: bool
 ) -> dict[str, Any]:
     tasks = [{"name": task.name, "classes": task.classes} for task in source.tasks]
     return {
@@ -152,24 +152,29 @@ def _write(folder: Path, info: dict[str, Any]) -> None:
     (folder / INFO).write_text(sealed(info), encoding="utf-8")
 
 
-def _require(spec: DatasetSpec, found: list[Difference], written: Written, folder: Path) -> None:
-    """Refuse data that is not as its card says; what was rejected is kept beside, for its owner to look at."""
-    wrong = [one.text for one in found if one.verified]
+def _require_agreement(spec: DatasetSpec, found: list[Difference], written: WrittenExamples, folder: Path) -> None:
+    """Refuse data that differs from its card, and keep the list of rejected rows beside the folder.
+
+    Raises:
+        DataError: a verified fact on the card differs.
+    """
+    wrong = [difference.text for difference in found if difference.verified]
     if not wrong:
         return
     assert spec.card is not None
     if written.rejected:
-        kept = folder.with_name(f"{folder.name}.{REJECTED}")
-        with atomic_path(kept) as path:
+        list_path = folder.with_name(f"{folder.name}.{REJECTED}")
+        with atomic_path(list_path) as path:
             write_rejected(path, written.rejected)
-        shown = "; ".join(f"{one.where}: {one.reason}" for one in written.rejected[:SHOWN])
-        wrong.append(f"rejected were {shown}{'; ...' if len(written.rejected) > SHOWN else ''} (all in {kept})")
-    advice = " --allow-mismatch takes it nevertheless, and says so wherever it is scored." if spec.archive else ""
-    raise DataError(f"{spec.full_name} is not as its data card says ({spec.card.name}): {'; '.join(wrong)}.{advice}")
+        shown = "; ".join(f"{row.where}: {row.reason}" for row in written.rejected[:SHOWN])
+        more = "; ..." if len(written.rejected) > SHOWN else ""
+        wrong.append(f"rejected rows: {shown}{more} (all in {list_path})")
+    advice = " --allow-mismatch accepts it, and marks every score of it." if spec.archive else ""
+    raise DataError(f"{spec.full_name} differs from its data card ({spec.card.name}): {'; '.join(wrong)}.{advice}")
 
 
 def spanning(store: Store) -> dict[str, int]:
-    """Clusters that have examples in two splits, by the pair: ``{"test+train": 12}``."""
+    """Return the number of clusters with examples in several splits, by the splits: ``{"test+train": 12}``."""
     import pyarrow.compute as pc
 
     pairs = store.examples.select(["cluster", "split"]).group_by(["cluster", "split"]).aggregate([])
@@ -184,23 +189,25 @@ def _few(names: Mapping[str, int]) -> str:
     return f"{few}{', ...' if len(names) > SHOWN else ''}"
 
 
-def _say(spec: DatasetSpec, store: Store, images: PreparedImages, found: list[Difference]) -> None:
+def _report(spec: DatasetSpec, store: Store, images: PreparedImages, found: list[Difference]) -> None:
+    """Tell the user the result of the preparation."""
     count = sum(store.split_sizes.values())
     note(f"Prepared {spec.full_name}: {count:,} examples, {store.image_count:,} images, in {store.folder}")
     if store.rejected_count:
         note(f"Rejected: {store.rejected_count:,} rows, each with its reason in {store.folder / REJECTED}")
     for task, names in store.unknown_labels.items():
-        note(f"Without a label of {task}, because it is no class: {_few(names)}")
+        note(f"Without a label of {task}, because the label is not a class: {_few(names)}")
     for task, names in store.left_out_labels.items():
         rows = sum(names.values())
         note(f"Without a label of {task}, because {spec.full_name} leaves its class out: {rows:,} rows, {_few(names)}")
     if store.cut_count:
         texts = f"{store.cut_count:,} text{'' if store.cut_count == 1 else 's'}"
-        note(f"Cut after {LONGEST_TEXT:,} characters: {texts}")
+        note(f"Cut to {LONGEST_TEXT:,} characters: {texts}")
     if images.repaired:
-        note(f"Mended: {len(images.repaired):,} images that are cut short or damaged, as far as they go")
+        note(f"Repaired as far as possible: {len(images.repaired):,} truncated or damaged images")
     for splits, clusters in store.info["spanning"].items():
         where = " and ".join(splits.split("+"))
         note(f"In two splits: {clusters:,} clusters (rows that belong together) have examples in {where}")
-    for one in found:
-        note(f"Not as the card says{'' if one.verified else ' (which is unverified there)'}: {one.text}")
+    for difference in found:
+        unverified = "" if difference.verified else ", in an unverified fact"
+        note(f"Differs from the card{unverified}: {difference.text}")

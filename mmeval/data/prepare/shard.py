@@ -1,4 +1,4 @@
-"""One shard of images: made in threads, in the order in which they are given, and written whole or not at all."""
+"""Shards of images: conversion in threads, in the source's order, and atomic writing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mmeval.data.loader import cores, in_order
-from mmeval.data.prepare.image import Stored, stored
+from mmeval.data.prepare.image import StoredImage, convert
 from mmeval.data.reading.text import is_text
 from mmeval.errors import DataError
 from mmeval.files import atomic_path, file_digest
@@ -20,38 +20,39 @@ if TYPE_CHECKING:
 
 SCHEMA = pa.schema({"key": pa.string(), "digest": pa.string(), "bytes": pa.binary()})
 TASK, AHEAD, BATCH = 32, 10, 1024
-"""Images per task of a thread, tasks that are under way, images per record batch."""
+"""Images per task, tasks under way, images per record batch."""
 
-Given = tuple[str, "ImageData | Callable[[], ImageData]"]
+SourceImage = tuple[str, "ImageData | Callable[[], ImageData]"]
+"""A key, and an image or a function that reads it."""
+Converted = list[tuple[str, StoredImage | str]]
+"""The result of a task: each key with its image, or with the reason for rejecting it."""
 
 
-Made = list[tuple[str, Stored | str]]
-"""Of one task: each key with its image, or with why there is none."""
+def convert_all(images: Iterator[SourceImage], size: int) -> Generator[Converted, None, None]:
+    """Convert images in threads, in their order, ahead of the shard that is being written.
 
-
-def make_all(given: Iterator[Given], size: int) -> Generator[Made, None, None]:
-    """Make images in threads, in the order in which they are given.
-
-    No task has images of two shards of ``size``, and threads work ahead of the shard that is being written.
+    No task spans two shards of ``size`` images.
     """
 
-    def tasks() -> Iterator[list[Given]]:
+    def tasks() -> Iterator[list[SourceImage]]:
         left = size
-        while part := list(itertools.islice(given, min(TASK, left))):
+        while part := list(itertools.islice(images, min(TASK, left))):
             left = left - len(part) or size
             yield part
 
-    return in_order(tasks(), _make, workers=cores(), ahead=AHEAD)
+    return in_order(tasks(), _convert_task, workers=cores(), ahead=AHEAD)
 
 
-def write_shard(shard: Path, made: Iterator[Made], size: int, tell: Callable[[int, int], None]) -> dict[str, Any]:
-    """Write the next ``size`` images that are made, or those that are left; returns what is to be known of them.
+def write_shard(
+    shard: Path, converted: Iterator[Converted], size: int, report: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Write the next ``size`` images, or those that are left, and return the facts for the shard's sidecar file.
 
     Args:
         shard: the Arrow file.
-        made: from :func:`make_all`.
-        size: of a shard.
-        tell: is told how many more are done, and how many of the shard are rejected so far.
+        converted: the results of :func:`convert_all`.
+        size: the number of images per shard.
+        report: receives the number of images just done, and the number of this shard's images rejected so far.
     """
     rejected: dict[str, str] = {}
     repaired: dict[str, str] = {}
@@ -61,17 +62,17 @@ def write_shard(shard: Path, made: Iterator[Made], size: int, tell: Callable[[in
         pa.OSFile(str(path), "wb") as sink,
         pa.ipc.new_stream(sink, SCHEMA) as writer,
     ):
-        rows: list[tuple[str, Stored]] = []
-        while len(keys) < size and (done := next(made, None)):
-            for key, one in done:
+        rows: list[tuple[str, StoredImage]] = []
+        while len(keys) < size and (done := next(converted, None)):
+            for key, image in done:
                 keys.append(key)
-                if isinstance(one, str):
-                    rejected[key] = one
+                if isinstance(image, str):
+                    rejected[key] = image
                     continue
-                if one.repaired:
-                    repaired[key] = one.repaired
-                rows.append((key, one))
-            tell(len(done), len(rejected))
+                if image.repaired:
+                    repaired[key] = image.repaired
+                rows.append((key, image))
+            report(len(done), len(rejected))
             if len(rows) >= BATCH:
                 writer.write_batch(_batch(rows))
                 rows = []
@@ -80,28 +81,28 @@ def write_shard(shard: Path, made: Iterator[Made], size: int, tell: Callable[[in
 
 
 def facts(keys: Sequence[str]) -> dict[str, int | str]:
-    """By which another attempt knows the images of a shard again."""
+    """Return facts by which a later attempt recognises the images of a shard."""
     return {"given": len(keys), "first": keys[0] if keys else "", "last": keys[-1] if keys else ""}
 
 
-def _make(part: list[Given]) -> Made:
-    return [(key, _made(key, image)) for key, image in part]
+def _convert_task(part: list[SourceImage]) -> Converted:
+    return [(key, _convert(key, image)) for key, image in part]
 
 
-def _made(key: str, image: ImageData | Callable[[], ImageData]) -> Stored | str:
-    """The image for the Store, or why there is none."""
+def _convert(key: str, image: ImageData | Callable[[], ImageData]) -> StoredImage | str:
+    """Return the image for the Store, or the reason for rejecting it."""
     if not is_text(key):
-        return "its name is no valid text"
+        return "its name is not valid UTF-8"
     try:
-        return stored(image() if callable(image) else image)
+        return convert(image() if callable(image) else image)
     except DataError as error:
         return str(error)
     except FileNotFoundError:
-        return "the image's file is not there"
+        return "the image's file is missing"
 
 
-def _batch(rows: list[tuple[str, Stored]]) -> pa.RecordBatch:
-    columns = [key for key, _ in rows], [one.digest for _, one in rows], [one.data for _, one in rows]
+def _batch(rows: list[tuple[str, StoredImage]]) -> pa.RecordBatch:
+    columns = [key for key, _ in rows], [image.digest for _, image in rows], [image.data for _, image in rows]
     return pa.record_batch(
         [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
     )

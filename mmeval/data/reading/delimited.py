@@ -1,4 +1,4 @@
-"""Delimited text, read row by row: nothing is guessed, and every complaint names its row."""
+"""A strict reader of delimited text (CSV, TSV)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmeval.errors import DataError
 
 LONGEST_CELL = 16 * 1024 * 1024
 LONGEST_LINE = 64 * 1024 * 1024
-"""Characters; a packed file of a few megabytes can hold a line of gigabytes."""
+"""Characters. A compressed file of a few megabytes can hold a line of gigabytes."""
 
 
 def read_delimited(
@@ -26,22 +26,22 @@ def read_delimited(
     encoding: str = "utf-8-sig",
     advice: str = "",
 ) -> Iterator[Row | Rejected]:
-    """Yield the records of a CSV or TSV file; one that can't be a record is yielded as :class:`Rejected`.
+    """Yield the records of a CSV or TSV file as :class:`Row`, and unusable records as :class:`mmeval.Rejected`.
 
-    Cells are texts as they stand in the file: nothing is stripped, and no word means "missing". Quoted ones may hold
-    line breaks. Memory does not grow with the file.
+    Every cell is the text in the file: blanks are kept, and no word counts as "missing". Quoted cells may contain line
+    breaks. The file is streamed.
 
     Args:
-        stream: the file, opened for bytes; it is not closed.
-        where: what messages call it, ``GLAMI-1M-train.csv``.
-        columns: names of the columns where the file has no header line; its first line is data then.
-        required: columns that must be there.
+        stream: the file, opened for bytes; the caller closes it.
+        where: the name of the file in messages, such as ``GLAMI-1M-train.csv``.
+        columns: the column names of a file without a header line; its first line is then data.
+        required: columns that must exist.
         delimiter: ``,`` or a tab.
-        encoding: of the file; the default takes UTF-8 with or without a byte order mark.
-        advice: what to do where the file is in another one.
+        encoding: the file's encoding; the default reads UTF-8 with or without a byte order mark.
+        advice: what the message suggests if the file has another encoding.
 
     Raises:
-        DataError: no header, a column that is missing or named twice, or bytes that are not in ``encoding``.
+        DataError: the header is missing, a column is missing or duplicated, or bytes are not valid in ``encoding``.
     """
     csv.field_size_limit(LONGEST_CELL)
     lines = io.TextIOWrapper(stream, encoding=encoding, errors="strict", newline="")
@@ -52,23 +52,23 @@ def read_delimited(
         if not names:
             raise DataError(f"{where} is empty: it lacks its header line.")
         require_columns(names, required, where)
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise DataError(f"{where} has the column {twice[0]} twice.")
+        if duplicates := sorted({name for name in names if names.count(name) > 1}):
+            raise DataError(f"{where} has the column {duplicates[0]} twice.")
         for number, cells in enumerate(reader, start=1):
             if not cells:
                 continue
-            if complaint := _complaint(cells, names, headed=columns is None):
-                yield Rejected(f"{where}, row {number}", complaint)
+            if problem := _problem(cells, names, has_header=columns is None):
+                yield Rejected(f"{where}, row {number}", problem)
             else:
                 yield Row(number, dict(zip(names, cells, strict=True)))
-    except UnicodeError as error:  # a few encodings don't say where
+    except UnicodeError as error:
         name = encoding.removesuffix("-sig").upper()
-        bad = str(error)
-        if isinstance(error, UnicodeDecodeError):
-            bad = f"byte 0x{error.object[error.start]:02x} in line {_line(reader.line_num, error)}"
-        raise DataError(f"{where} is not {name} ({bad}); {advice or f'convert it to {name}'}.") from None
+        place = str(error)
+        if isinstance(error, UnicodeDecodeError):  # some encodings raise a UnicodeError without a position
+            place = f"byte 0x{error.object[error.start]:02x} in line {_line(reader.line_num, error)}"
+        raise DataError(f"{where} is not {name} ({place}); {advice or f'convert it to {name}'}.") from None
     except csv.Error as error:
-        raise DataError(f"{where}, row {number + 1}: {error}; mend the quotes of that row.") from None
+        raise DataError(f"{where}, row {number + 1}: {error}; correct the quotes of that row.") from None
     finally:
         lines.detach()
 
@@ -76,22 +76,23 @@ def read_delimited(
 def _bounded(lines: io.TextIOWrapper, where: str) -> Iterator[str]:
     while line := lines.readline(LONGEST_LINE + 1):
         if len(line) > LONGEST_LINE:
-            raise DataError(f"{where} has a line of more than {LONGEST_LINE:,} characters: no delimited text.")
+            raise DataError(f"{where} has a line of more than {LONGEST_LINE:,} characters: it is not delimited text.")
         yield line
 
 
 def _line(done: int, error: UnicodeDecodeError) -> int:
-    """The line of a bad byte, where ``done`` lines were read: text is decoded a block ahead of the rows."""
+    """Return the line number of a bad byte after ``done`` lines: the decoder works in blocks, ahead of the rows."""
     before = error.object[: error.start].replace(b"\r\n", b"\n")
     return done + before.count(b"\n") + before.count(b"\r") + 1
 
 
-def _complaint(cells: Sequence[str], names: Sequence[str], *, headed: bool) -> str:
+def _problem(cells: Sequence[str], names: Sequence[str], *, has_header: bool) -> str:
+    """Return why a record can't be used; empty if it can."""
     if len(cells) != len(names):
-        has = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
-        if not headed:
-            return f"{has} where a row has {len(names)}: {', '.join(names)}"
-        return f"{has} where the header has {len(names)} columns"
+        count = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+        if not has_header:
+            return f"{count} where a row has {len(names)}: {', '.join(names)}"
+        return f"{count} where the header has {len(names)} columns"
     if any("\0" in cell for cell in cells):
         return "holds a NUL byte"
     return ""

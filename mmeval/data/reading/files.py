@@ -1,4 +1,4 @@
-"""Files and folders on disk: tables by their ending, images by their path."""
+"""Readers of files on disk: tables by their suffix, and images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmeval.data.reading.delimited import read_delimited
 from mmeval.data.reading.json_lines import read_json_lines
 from mmeval.data.reading.parquet import read_parquet
 from mmeval.data.reading.row import Row
-from mmeval.data.reading.zips import LARGEST_IMAGE
+from mmeval.data.reading.zip_index import LARGEST_IMAGE
 from mmeval.errors import DataError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -22,43 +22,48 @@ JSON_LINES = (".jsonl", ".ndjson", ".json")
 PARQUET = ".parquet"
 
 
-def kind(path: Path) -> str:
-    """The ending that says how a table is written, without ``.gz``; empty if it is no table."""
+def table_suffix(path: Path) -> str:
+    """Return the suffix that names a table's format, without ``.gz``; empty if the file is not a table."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     suffix = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
     return suffix if suffix in (*DELIMITERS, *JSON_LINES, PARQUET) else ""
 
 
 def read_table(path: Path, where: str, *, required: Sequence[str] = ()) -> Iterator[Row | Rejected]:
-    """Yield the records of a CSV, TSV, JSON Lines (each also ``.gz``) or Parquet file.
+    """Yield the records of a table whose format its suffix names: CSV, TSV, JSON Lines (each also ``.gz``) or Parquet.
+
+    Args:
+        path: the file.
+        where: the name of the file in messages.
+        required: columns that must exist.
 
     Raises:
-        DataError: it is not there, damaged, or lacks a required column.
+        DataError: the file is missing or damaged, or lacks a required column.
     """
-    ending = kind(path)
-    if not ending:
-        raise DataError(f"{path} is no table; those end in .csv, .tsv, .jsonl (also .gz) or .parquet.")
-    if ending == PARQUET:
+    suffix = table_suffix(path)
+    if not suffix:
+        raise DataError(f"{path} is not a table; tables end in .csv, .tsv, .jsonl (also .gz) or .parquet.")
+    if suffix == PARQUET:
         yield from read_parquet(path, where, required=required)
         return
     with open_file(path) as stream:
-        if ending in DELIMITERS:
-            yield from read_delimited(stream, where, required=required, delimiter=DELIMITERS[ending])
+        if suffix in DELIMITERS:
+            yield from read_delimited(stream, where, required=required, delimiter=DELIMITERS[suffix])
         else:
             yield from read_json_lines(stream, where, required=required)
 
 
 @contextlib.contextmanager
 def open_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file as a stream of bytes, unpacked if it ends in ``.gz``; damage that shows later is a sentence too.
+    """Open a file as a stream of bytes; a name that ends in ``.gz`` is decompressed.
 
     Raises:
-        DataError: it is not there, or damaged.
+        DataError: the file is missing, unreadable or damaged; also while the stream is read within the block.
     """
-    packed = path.suffix.lower() == ".gz"
+    compressed = path.suffix.lower() == ".gz"
     try:
-        stream = cast(IO[bytes], gzip.GzipFile(path, "rb")) if packed else path.open("rb")
-        empty = packed and path.stat().st_size == 0
+        stream = cast(IO[bytes], gzip.GzipFile(path, "rb")) if compressed else path.open("rb")
+        empty = compressed and path.stat().st_size == 0
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
     except IsADirectoryError:
@@ -66,20 +71,21 @@ def open_file(path: Path) -> Iterator[IO[bytes]]:
     except PermissionError:
         raise DataError(f"{path} may not be read; change its permissions.") from None
     with stream:
-        if empty:  # which gzip takes for a whole file
+        if empty:  # gzip accepts an empty file
             raise DataError(f"{path} is damaged (it is empty); fetch it again.")
         try:
             yield stream
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            said = str(error).rstrip(".")
-            raise DataError(f"{path} is damaged ({said}); fetch it again.") from None
+            reason = str(error).rstrip(".")
+            raise DataError(f"{path} is damaged ({reason}); fetch it again.") from None
 
 
 def read_image(path: Path, limit: int = LARGEST_IMAGE) -> bytes:
-    """The content of an image's file.
+    """Return the content of an image file.
 
     Raises:
-        DataError: it is larger than ``limit`` or can't be read; the message is a few words.
+        DataError: the file is larger than ``limit`` bytes or can't be read; the message is the reason for rejecting the
+            image, without the path.
         FileNotFoundError: there is no such file.
     """
     try:

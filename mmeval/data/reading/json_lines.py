@@ -1,4 +1,4 @@
-"""JSON Lines, read row by row; every complaint names its row."""
+"""A strict reader of JSON Lines."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from mmeval.errors import DataError
 
 LONGEST_LINE = 64 * 1024 * 1024
 _NUL, _SURROGATE = b"\\u0000", b"\\ud"
-"""How what no table can keep is written in JSON; only a line that has one of them is looked at closely."""
+"""JSON escapes of NUL and of surrogates, which no table can store. Only lines that contain one are searched."""
 
 
 def read_json_lines(
     stream: IO[bytes], where: str, *, required: Sequence[str] = (), encoding: str = "", advice: str = ""
 ) -> Iterator[Row | Rejected]:
-    """Yield the records of a JSON Lines file; a line that is no record is yielded as :class:`Rejected`.
+    """Yield the records of a JSON Lines file as :class:`Row`, and unusable lines as :class:`mmeval.Rejected`.
 
     Args:
-        stream: the file, opened for bytes; it is not closed.
-        where: what messages call it.
+        stream: the file, opened for bytes; the caller closes it.
+        where: the name of the file in messages.
         required: keys that each record must have.
-        encoding: of the file; empty: UTF-8.
-        advice: what to do where the file is in another one.
+        encoding: the file's encoding; empty for UTF-8.
+        advice: what the message suggests if the file has another encoding.
 
     Raises:
-        DataError: the file is not in ``encoding``, or has a line of more than 64 MiB.
+        DataError: bytes are not valid in ``encoding``, or a line is longer than 64 MiB.
     """
     for number, line in enumerate(_lines(stream, where, encoding, advice), start=1):
         if len(line) > LONGEST_LINE:
@@ -42,23 +42,23 @@ def read_json_lines(
         try:
             cells = json.loads(line.decode())
         except UnicodeDecodeError as error:
-            bad = f"byte 0x{error.object[error.start]:02x} in row {number}"
-            raise DataError(f"{where} is not UTF-8 ({bad}); {advice or 'convert it to UTF-8'}.") from None
+            place = f"byte 0x{error.object[error.start]:02x} in row {number}"
+            raise DataError(f"{where} is not UTF-8 ({place}); {advice or 'convert it to UTF-8'}.") from None
         except (ValueError, RecursionError) as error:
             yield Rejected(f"{where}, row {number}", f"not JSON ({error})")
             continue
         if not isinstance(cells, dict):
-            yield Rejected(f"{where}, row {number}", "no JSON object")
+            yield Rejected(f"{where}, row {number}", "not a JSON object")
         elif missing := [key for key in required if key not in cells]:
             yield Rejected(f"{where}, row {number}", f"lacks {' and '.join(missing)}")
-        elif complaint := _complaint(line, cells):
-            yield Rejected(f"{where}, row {number}", complaint)
+        elif problem := _problem(line, cells):
+            yield Rejected(f"{where}, row {number}", problem)
         else:
             yield Row(number, cells)
 
 
 def _lines(stream: IO[bytes], where: str, encoding: str, advice: str) -> Iterator[bytes]:
-    """The lines in UTF-8; of one that is longer than allowed only as much as shows it."""
+    """Yield the lines in UTF-8; a line that is too long is cut just beyond the limit."""
     if not encoding:
         while line := stream.readline(LONGEST_LINE + 1):
             yield line
@@ -66,9 +66,9 @@ def _lines(stream: IO[bytes], where: str, encoding: str, advice: str) -> Iterato
     text = io.TextIOWrapper(stream, encoding=encoding, newline="\n")
     number = 0
     try:
-        while said := text.readline(LONGEST_LINE + 1):
+        while decoded := text.readline(LONGEST_LINE + 1):
             number += 1
-            yield said.encode(errors="surrogatepass")
+            yield decoded.encode(errors="surrogatepass")
     except UnicodeError as error:
         name = encoding.upper()
         raise DataError(f"{where} is not {name} (after row {number}: {error}); {advice or 'convert it'}.") from None
@@ -76,7 +76,8 @@ def _lines(stream: IO[bytes], where: str, encoding: str, advice: str) -> Iterato
         text.detach()
 
 
-def _complaint(line: bytes, cells: dict[str, Any]) -> str:
+def _problem(line: bytes, cells: dict[str, Any]) -> str:
+    """Return why a record can't be used; empty if it can."""
     if _NUL in line and any("\0" in text for text in _texts(cells)):
         return "holds a NUL byte"
     if _SURROGATE in line.lower() and any("\ud800" <= sign <= "\udfff" for text in _texts(cells) for sign in text):
@@ -85,7 +86,7 @@ def _complaint(line: bytes, cells: dict[str, Any]) -> str:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """All texts in a value, keys too."""
+    """Yield all texts in a JSON value, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Parquet, read in small batches; class labels of ``datasets`` come as their names."""
+"""A strict reader of Parquet that turns the class labels of ``datasets`` into their names."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from mmeval.data.reading.row import Row, require_columns
 from mmeval.errors import DataError
 
 BATCH = 256
-LARGEST_COLUMN, MOST_FOLD = 256 * 1024 * 1024, 200
-"""A row group's column may be unpacked to more bytes than that only if it is not packed as tightly as a bomb is."""
+LARGEST_COLUMN, LARGEST_RATIO = 256 * 1024 * 1024, 200
+"""A column of a row group with more bytes than this and a higher compression ratio is a decompression bomb."""
 MOST_ROWS = 100_000_000
 
 
 def read_parquet(
     path: Path, where: str, *, required: Sequence[str] = (), columns: Sequence[str] | None = None
 ) -> Iterator[Row]:
-    """Yield the records of a Parquet file.
+    """Yield the records of a Parquet file, in batches; a ``ClassLabel`` of ``datasets`` comes as its name.
 
     Args:
         path: the file.
-        where: what messages call it.
-        required: columns that must be there.
-        columns: which ones to read; None: all. Images that aren't asked for aren't read.
+        where: the name of the file in messages.
+        required: columns that must exist.
+        columns: the columns to read; None for all. Leave out a column of images to avoid reading its bytes.
 
     Raises:
-        DataError: no whole Parquet file, a column that is missing or named twice, or a value that can't be read.
+        DataError: the file is not Parquet or is damaged, a column is missing or duplicated, a value can't be converted,
+            or the file is a decompression bomb.
     """
     number = 0
     try:
         with pq.ParquetFile(str(path)) as file:
             schema = file.schema_arrow
             require_columns(schema.names, required, where)
-            if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
-                raise DataError(f"{where} has the column {twice[0]} twice.")
-            names = class_names(schema)
-            _require_declared_sizes(file.metadata, where)
-            wanted = None if columns is None else [name for name in schema.names if name in columns]
-            for batch in file.iter_batches(BATCH, columns=wanted):
+            if duplicates := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+                raise DataError(f"{where} has the column {duplicates[0]} twice.")
+            classes = class_names(schema)
+            _require_plausible_sizes(file.metadata, where)
+            selected = None if columns is None else [name for name in schema.names if name in columns]
+            for batch in file.iter_batches(BATCH, columns=selected):
                 for cells in _records(batch, where, number):
                     number += 1
-                    for column in names.keys() & cells.keys():
-                        cells[column] = _name(names[column], cells[column], column, where, number)
+                    for column in classes.keys() & cells.keys():
+                        cells[column] = _class_name(classes[column], cells[column], column, where, number)
                     yield Row(number, cells)
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
@@ -57,30 +58,30 @@ def read_parquet(
         raise _damaged(f"{where} can't be read after row {number}", error) from None
 
 
-def _require_declared_sizes(footer: pq.FileMetaData, where: str) -> None:
-    """Refuse what a few megabytes declare to be unpacked to; nothing is read yet.
+def _require_plausible_sizes(footer: pq.FileMetaData, where: str) -> None:
+    """Refuse decompression bombs by the sizes that the footer declares, before any data is read.
 
     Raises:
-        DataError: a column is a decompression bomb, or there are more rows than any table has.
+        DataError: a column expands too much, or the file declares more rows than any table has.
     """
     if footer.num_rows > MOST_ROWS:
         raise DataError(f"{where} declares {footer.num_rows:,} rows, more than {MOST_ROWS:,}; split it.")
     for group in range(footer.num_row_groups):
         for number in range(footer.num_columns):
             column = footer.row_group(group).column(number)
-            size, packed = column.total_uncompressed_size, column.total_compressed_size
-            if size > LARGEST_COLUMN and size > MOST_FOLD * packed:
+            size, compressed = column.total_uncompressed_size, column.total_compressed_size
+            if size > LARGEST_COLUMN and size > LARGEST_RATIO * compressed:
                 raise DataError(
-                    f"{where}: {column.path_in_schema} declares {size:,} bytes packed in {packed:,}, which no data "
-                    "is; write it again with smaller row groups."
+                    f"{where}: {column.path_in_schema} declares {size:,} bytes compressed to {compressed:,}, as "
+                    "decompression bombs do; write the file again with smaller row groups."
                 )
 
 
 def parquet_columns(path: Path, where: str) -> list[str]:
-    """Names of the columns.
+    """Return the names of a Parquet file's columns; ``where`` is the name of the file in messages.
 
     Raises:
-        DataError: no whole Parquet file.
+        DataError: the file is missing, damaged or not Parquet.
     """
     try:
         return list(pq.read_schema(str(path)).names)
@@ -91,49 +92,49 @@ def parquet_columns(path: Path, where: str) -> list[str]:
 
 
 def parquet_rows(path: Path) -> int:
-    """Number of records, from the file's footer."""
+    """Return the number of records, from the file's footer."""
     return int(pq.read_metadata(str(path)).num_rows)
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """By column: the names of a ``ClassLabel`` feature, as ``datasets`` notes them in the schema."""
+    """Return the class names of each ``ClassLabel`` column, which ``datasets`` records in the schema's metadata."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        return {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
+        return {name: feature["names"] for name, feature in features.items() if feature.get("_type") == "ClassLabel"}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
 def _records(batch: pa.RecordBatch, where: str, done: int) -> list[dict[str, Any]]:
-    """The records of a batch that comes after ``done`` others."""
+    """Return the records of a batch; ``done`` records came before it."""
     try:
         records: list[dict[str, Any]] = batch.to_pylist()
     except (ValueError, OverflowError):
         for row in range(batch.num_rows):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                _value(column[row], name, where, done + row + 1)
+                _require_convertible(column[row], name, where, done + row + 1)
         raise
     return records
 
 
-def _value(cell: pa.Scalar, column: str, where: str, number: int) -> None:
+def _require_convertible(cell: pa.Scalar, column: str, where: str, number: int) -> None:
     try:
         cell.as_py()
     except UnicodeDecodeError as error:
-        bad = f"byte 0x{error.object[error.start]:02x} in row {number}, column {column}"
-        raise DataError(f"{where} is not UTF-8 ({bad}); write it again as UTF-8.") from None
+        place = f"byte 0x{error.object[error.start]:02x} in row {number}, column {column}"
+        raise DataError(f"{where} is not UTF-8 ({place}); write it again as UTF-8.") from None
     except (ValueError, OverflowError) as error:
         raise DataError(f"{where}, row {number}: {column} can't be read ({error}); write it as text.") from None
 
 
-def _damaged(what: str, error: Exception) -> DataError:
-    said = " ".join(str(error).split()).rstrip(".")
-    return DataError(f"{what} ({said}); fetch or write it again.")
+def _damaged(statement: str, error: Exception) -> DataError:
+    reason = " ".join(str(error).split()).rstrip(".")
+    return DataError(f"{statement} ({reason}); fetch or write it again.")
 
 
-def _name(names: list[str], value: int | None, column: str, where: str, number: int) -> str | None:
-    if value is None or value == -1:  # how datasets marks a missing label
+def _class_name(names: list[str], value: int | None, column: str, where: str, number: int) -> str | None:
+    if value is None or value == -1:  # datasets writes -1 for a missing label
         return None
     if not 0 <= value < len(names):
-        raise DataError(f"{where}, row {number}: {column} is {value}, but it has only {len(names)} names of classes.")
+        raise DataError(f"{where}, row {number}: {column} is {value}, but it has only {len(names)} class names.")
     return names[value]

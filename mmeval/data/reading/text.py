@@ -1,4 +1,4 @@
-"""Texts that can't be written: file names that are no UTF-8, halves of a character that JSON lets pass."""
+"""Texts that can't be encoded as UTF-8, and absolute paths in texts that are published."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def is_text(value: str) -> bool:
-    """Whether a text can be written as UTF-8."""
+    """Return whether a text can be encoded as UTF-8: file names may not be, nor lone surrogates in JSON."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -15,23 +15,23 @@ def is_text(value: str) -> bool:
 
 
 def writable(value: str) -> str:
-    """A text that can be written, for messages: what can't is escaped."""
+    """Return a text with everything escaped that UTF-8 can't encode, for messages."""
     return value.encode(errors="backslashreplace").decode()
 
 
 _FOLDERS = re.compile(r"(?<![\w.~:/\\-])(?:[A-Za-z]:)?[/\\](?:[^/\\\s\"']+[/\\])+(?=[^/\\\s\"']|$)")
-"""The folders of an absolute path in a text, without blanks; an address after ``https:`` is none."""
+"""The folders of an absolute path in a text, up to a blank; an address after ``https:`` does not match."""
 _WORD = re.compile(r"((?:[\w-]{2,}[=:])*)((?:[A-Za-z]:)?[/\\](?![/\\]).*)", re.DOTALL)
 
 
 def without_folders(text: str) -> str:
-    """A text whose absolute paths are only the names of their files, so that a page shows nobody's folders."""
+    """Return a text in which absolute paths are shortened to file names, so that a page shows no private folders."""
     return _FOLDERS.sub("", text)
 
 
 def word_without_folders(word: str) -> str:
-    """A word of a command line, or an option's value, that may be an absolute path: ``table:/home/me/a.csv``."""
-    found = _WORD.fullmatch(word)
-    if not found:
+    """Shorten the absolute path in a command-line word or option value: ``table:/home/me/a.csv`` -> ``table:a.csv``."""
+    match = _WORD.fullmatch(word)
+    if not match:
         return word
-    return found[1] + (re.split(r"[/\\]", found[2].rstrip("/\\"))[-1] or found[2])
+    return match[1] + (re.split(r"[/\\]", match[2].rstrip("/\\"))[-1] or match[2])

@@ -1,4 +1,4 @@
-"""What a cell says of a row's image: a path, an address whose file is on disk, bytes, or nothing."""
+"""Images that the cells of a table refer to: by path, by an address whose file is on disk, or as bytes."""
 
 from __future__ import annotations
 
@@ -16,48 +16,54 @@ from mmeval.errors import DataError
 SCHEMES = ("http", "https", "s3", "gs")
 
 
-class Reference(NamedTuple):
-    """A row's image before it is read."""
+class ImageReference(NamedTuple):
+    """The image of a row, not read yet."""
 
     key: str
-    """The same for rows that name the same file or hold the same bytes."""
+    """Equal for rows that name the same file or hold the same bytes."""
     path: str = ""
-    """Its file; empty where the table holds the bytes."""
+    """The image's file; empty if the table holds the bytes."""
     size: int = 0
-    """Bytes of its file."""
+    """Size of the file in bytes."""
     time: int = 0
-    """When the file was changed, in ns."""
+    """Modification time of the file in ns."""
     data: bytes = b""
+    """The bytes, if the table holds them."""
 
     def read(self) -> bytes:
-        """The image's bytes.
+        """Return the image's bytes.
 
         Raises:
-            DataError: it can't be read, or is too large.
+            DataError: the file can't be read or is too large.
             FileNotFoundError: there is no such file.
         """
         return read_image(Path(self.path)) if self.path else self.data
 
 
-class Finder:
-    """Finds the images that cells name, and remembers what it found: each file is asked after once."""
+class ImageFinder:
+    """Finds the images that cells refer to, and caches them: the file system is asked once per name."""
 
     def __init__(self, folder: Path, *, beside: bool = True, inside: bool = False) -> None:
-        """``folder``: where paths start, and where the files of addresses are.
+        """Set where images are searched.
 
-        ``beside``: look in the folder of the table's file first. ``inside``: refuse paths that leave ``folder``, of a
-        table that somebody else wrote.
+        Args:
+            folder: the folder that relative paths start from, which also holds the files of addresses.
+            beside: whether to look in the folder of the table's file first.
+            inside: whether to refuse paths that leave ``folder``, for tables that a stranger wrote.
         """
         self._folder, self._beside, self._inside = str(folder.absolute()), beside, inside
-        self._known: dict[tuple[str, str], Reference | str] = {}
+        self._cache: dict[tuple[str, str], ImageReference | str] = {}
 
-    def find(self, cell: Any, beside: str) -> Reference | None:  # noqa: ANN401 - what a table holds
-        """The image that a cell of a table in the folder ``beside`` (absolute) names; None if it names none.
+    def find(self, cell: Any, beside: str) -> ImageReference | None:  # noqa: ANN401 - what a table holds
+        """Return the image that a cell refers to; None if the cell is empty.
 
-        A cell is a path or address, bytes, a ``{"bytes", "path"}`` of ``datasets``, or a list of such: its first.
+        Args:
+            cell: a path, an address, bytes, a ``{"bytes", "path"}`` of ``datasets``, or a list of these, of which the
+                first counts.
+            beside: the absolute folder of the table's file.
 
         Raises:
-            DataError: none of these, or the file is not there; the message is a few words.
+            DataError: the cell is none of these, or the file is missing; the message is a short reason.
         """
         if isinstance(cell, list):
             cell = cell[0] if cell else None
@@ -66,52 +72,52 @@ class Finder:
                 raise DataError(f"the image is an object with {' and '.join(cell) or 'nothing'}, not bytes and path")
             cell = cell["bytes"] if cell.get("bytes") else cell.get("path")
         if isinstance(cell, bytes):
-            return Reference(f"sha256:{hashlib.sha256(cell).hexdigest()}", data=cell) if cell else None
-        if cell is None or cell != cell:  # NaN is how pandas writes nothing
+            return ImageReference(f"sha256:{hashlib.sha256(cell).hexdigest()}", data=cell) if cell else None
+        if cell is None or cell != cell:  # pandas writes NaN for a missing value
             return None
         if not isinstance(cell, str):
             raise DataError(f"the image is a {type(cell).__name__}, neither a path nor bytes")
         if not (name := cell.strip()):
             return None
         base = beside if self._beside else self._folder
-        if (found := self._known.get((base, name))) is None:
-            found = self._known[base, name] = self._locate(name, base)
+        if (found := self._cache.get((base, name))) is None:
+            found = self._cache[base, name] = self._locate(name, base)
         if isinstance(found, str):
             raise DataError(found)
         return found
 
     def names(self) -> list[tuple[str, str]]:
-        """What was asked after: folder of the table, and name."""
-        return list(self._known)
+        """Return all names that were searched, each with the folder of its table."""
+        return list(self._cache)
 
-    def again(self, names: Iterable[tuple[str, str]]) -> None:
-        """Look again for what was asked after at an earlier time."""
-        self._known = {(base, name): self._locate(name, base) for base, name in names}
+    def search(self, names: Iterable[tuple[str, str]]) -> None:
+        """Fill the cache by searching for names, given as :meth:`names` returns them."""
+        self._cache = {(base, name): self._locate(name, base) for base, name in names}
 
     def stamps(self, *, times: bool) -> Iterator[str]:
-        """Key and size of each file that was asked after (and when it was changed); a missing one has neither."""
-        for (_, name), found in self._known.items():
-            if isinstance(found, str):
+        """Yield the key, size and, with ``times``, modification time of each file; for a missing file only its name."""
+        for (_, name), image in self._cache.items():
+            if isinstance(image, str):
                 yield name
             else:
-                yield f"{found.key}\0{found.size}" + (f"\0{found.time}" if times else "")
+                yield f"{image.key}\0{image.size}" + (f"\0{image.time}" if times else "")
 
-    def _locate(self, name: str, base: str) -> Reference | str:
-        """The file, or why there is none."""
+    def _locate(self, name: str, base: str) -> ImageReference | str:
+        """Return the image, or the reason why it can't be found."""
         try:
             candidates = self._of_address(name) if "://" in name else self._of_path(name, base)
         except DataError as error:
             return str(error)
         for path in candidates:
             try:
-                found = os.stat(path)  # noqa: PTH116 - twice as fast for a million names
+                status = os.stat(path)  # noqa: PTH116 - twice as fast for a million names
             except (OSError, ValueError):
                 continue
-            if stat.S_ISREG(found.st_mode):
-                return Reference(self._key(path), path, found.st_size, found.st_mtime_ns)
+            if stat.S_ISREG(status.st_mode):
+                return ImageReference(self._key(path), path, status.st_size, status.st_mtime_ns)
         if "://" in name:
             return f"the image {name} is not on disk (as {Path(candidates[-1]).name} in the folder of images)"
-        return f"the image's file {name} is not there"
+        return f"the image's file {name} is missing"
 
     def _key(self, path: str) -> str:
         below = f"{self._folder}/"
@@ -126,13 +132,16 @@ class Finder:
         return list(dict.fromkeys(os.path.normpath(Path(start, path)) for start in (base, self._folder)))
 
     def _of_address(self, address: str) -> list[str]:
-        """Places of the file: ``HOST/PATH`` below the folder, ``PATH``, or its last part; nothing is downloaded."""
+        """Return possible paths of an address's file, below the folder: ``HOST/PATH``, ``PATH`` and its last part.
+
+        Nothing is downloaded.
+        """
         try:
             parts = urlsplit(address)
         except ValueError:
             raise DataError(f"the image's address {address} can't be read") from None
         if parts.scheme not in SCHEMES:
-            raise DataError(f"the image's address {address} is of a kind that is not known")
+            raise DataError(f"the image's address {address} has an unknown scheme")
         below = PurePosixPath(unquote(parts.path).replace("\\", "/").lstrip("/"))
         if ".." in (parts.netloc, *below.parts) or not below.name:
             raise DataError(f"the image's address {address} names no file")

@@ -1,4 +1,4 @@
-"""What is what in somebody's table: typed on the command line, or kept in a ``dataset.toml``."""
+"""Options of a table as a data set: from the command line, or from a ``dataset.toml``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mmeval.files import write_text
 
 HUB = "hub:"
 SEVERAL = ("text", "label", "slice", "metadata")
-"""Roles that may have several columns."""
+"""The roles that may have several columns."""
 
 
 class Columns(Config):
-    """Which column is what. None: nothing was said, so that names are guessed; empty: there is none."""
+    """Columns by role. None if not given, so that they are inferred from the names; empty if there are none."""
 
     image: str | None = None
     """The image: a path, an address whose file is on disk, or the bytes themselves."""
@@ -31,35 +31,35 @@ class Columns(Config):
     label: tuple[str, ...] | None = None
     """Class names; each column is a task."""
     id: str | None = None
-    """What rows of one product share. It need not be unique."""
+    """The id of a product; rows of one product may share it."""
     split: str | None = None
     """train, validation or test."""
     group: str | None = None
-    """What else rows share that must stand in one split."""
+    """A value that rows share if they must be in the same split."""
     slice: tuple[str, ...] | None = None
     """Columns by which scores are also given."""
     metadata: tuple[str, ...] | None = None
-    """Columns that are kept to be looked at."""
+    """Columns that are stored for people to look at."""
 
     @field_validator(*SEVERAL, mode="before")
     @classmethod
     def _one_or_several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) and value else () if value == "" else value
 
-    def said(self) -> dict[str, tuple[str, ...]]:
-        """The columns by role, of the roles that were named."""
-        named = {role: getattr(self, role) for role in type(self).model_fields}
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each role that has any."""
+        by_role = {role: getattr(self, role) for role in type(self).model_fields}
         return {
-            role: columns if isinstance(columns, tuple) else (columns,) for role, columns in named.items() if columns
+            role: columns if isinstance(columns, tuple) else (columns,) for role, columns in by_role.items() if columns
         }
 
     def __str__(self) -> str:
-        """As typed after ``--columns``."""
-        return ",".join(f"{role}={'+'.join(columns)}" for role, columns in self.said().items())
+        """Return the columns in the form of ``--columns``."""
+        return ",".join(f"{role}={'+'.join(columns)}" for role, columns in self.named().items())
 
 
 class TableOptions(Config):
-    """A table as a data set; the fields of a ``dataset.toml``."""
+    """Options of a table as a data set: the fields of a ``dataset.toml``."""
 
     source: str = Field(min_length=1)
     """A file, a folder of them, or ``hub:owner/name`` (also ``hub:owner/name/FOLDER``, or a file in it).
@@ -67,21 +67,21 @@ class TableOptions(Config):
     A relative path starts at the ``dataset.toml``.
     """
     name: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")
-    """What a user types after ``--dataset``; empty: made of the source's."""
+    """The name after ``--dataset``; empty to derive it from the source."""
     summary: str = ""
-    """One line."""
+    """A line about the data set."""
     licence: str = "unknown"
     """Licence of the data."""
     language: str = ""
-    """The language of every row, where no column says it."""
+    """The language of rows without a value in the language column."""
     encoding: str = ""
-    """Of a CSV, TSV or JSON Lines file, as Python names it (``cp1250``); empty: UTF-8."""
+    """The encoding of a CSV, TSV or JSON Lines file, by its Python name (``cp1250``); empty for UTF-8."""
     images: str = ""
-    """The folder that images' paths start from; empty: that of the table."""
+    """The folder that image paths start from; empty for the table's folder."""
     revision: str = ""
     """Commit, tag or branch of a Hub data set."""
     columns: Columns = Columns()
-    """Which column is what."""
+    """The columns by role."""
 
     @property
     def is_hub(self) -> bool:
@@ -89,49 +89,49 @@ class TableOptions(Config):
         return self.source.startswith(HUB)
 
     @property
-    def called(self) -> str:
-        """Its name, or one made of the file's or folder's."""
+    def full_name(self) -> str:
+        """The name of the data set, derived from the file or folder if none is given."""
         stem = self.source.removeprefix(HUB) if self.is_hub else Path(self.source).resolve().name.split(".")[0]
         return self.name or name_of(stem)
 
 
 def name_of(stem: str) -> str:
-    """A name for a table, made of that of its file."""
-    made = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "table"
-    return f"{made}-table" if made.endswith((".py", ".toml")) else made
+    """Return a valid name for a table, derived from the name of its file."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "table"
+    return f"{name}-table" if name.endswith((".py", ".toml")) else name
 
 
 def parse_columns(text: str) -> Columns:
-    """Read what stands after ``--columns``: ``image=photo,text=title+description,label=category``.
+    """Parse the value of ``--columns``: ``image=photo,text=title+description,label=category``.
 
     Raises:
-        UserError: not written so, or a role that there isn't.
+        UserError: the text has another form, or names an unknown role.
     """
-    named: dict[str, Any] = {}
-    for part in filter(None, (one.strip() for one in text.split(","))):
+    by_role: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
         role, equals, names = part.partition("=")
         role = role.strip()
         if not equals or role not in Columns.model_fields:
             raise UserError(
                 f'--columns: "{part}" should be ROLE=COLUMN, with a ROLE of {", ".join(Columns.model_fields)}.'
             )
-        if role in named:
-            raise UserError(f"--columns names {role} twice; write {role}=ONE+OTHER if both are meant.")
-        columns = tuple(filter(None, (one.strip() for one in names.split("+"))))
+        if role in by_role:
+            raise UserError(f"--columns names {role} twice; write {role}=ONE+OTHER to use both.")
+        columns = tuple(filter(None, (name.strip() for name in names.split("+"))))
         if len(columns) > 1 and role not in SEVERAL:
             raise UserError(f"--columns: {role} is one column, not {len(columns)}.")
-        named[role] = columns if role in SEVERAL else "".join(columns)
-    return Columns(**named)
+        by_role[role] = columns if role in SEVERAL else "".join(columns)
+    return Columns(**by_role)
 
 
 def read_options(path: Path) -> TableOptions:
-    """Read a ``dataset.toml``; its paths come back absolute.
+    """Read a ``dataset.toml``; relative paths are resolved against its folder.
 
     Raises:
-        DataError: not there, no TOML, or with a field that there isn't.
+        DataError: the file is missing, is not TOML, or has an unknown or invalid field.
     """
     try:
-        found = TableOptions(**tomllib.loads(path.read_text(encoding="utf-8")))
+        options = TableOptions(**tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -139,23 +139,25 @@ def read_options(path: Path) -> TableOptions:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        has = ", ".join(Columns.model_fields if where.startswith("columns.") else TableOptions.model_fields)
-        said = f"there is no such field; there are {has}" if first["type"] == "extra_forbidden" else first["msg"]
-        raise DataError(f"{path}: {where}: {said}.") from None
+        fields = ", ".join(Columns.model_fields if where.startswith("columns.") else TableOptions.model_fields)
+        unknown = first["type"] == "extra_forbidden"
+        raise DataError(
+            f"{path}: {where}: {f'there is no such field; the fields are {fields}' if unknown else first['msg']}."
+        ) from None
     base = path.parent.resolve()
-    source = found.source if found.is_hub else str(base / Path(found.source).expanduser())
-    images = str(base / Path(found.images).expanduser()) if found.images else ""
-    name = found.name or name_of(path.stem if path.stem != "dataset" else base.name)
-    return found.model_copy(update={"source": source, "images": images, "name": name})
+    source = options.source if options.is_hub else str(base / Path(options.source).expanduser())
+    images = str(base / Path(options.images).expanduser()) if options.images else ""
+    name = options.name or name_of(path.stem if path.stem != "dataset" else base.name)
+    return options.model_copy(update={"source": source, "images": images, "name": name})
 
 
 def write_options(path: Path, options: TableOptions) -> None:
-    """Write a ``dataset.toml`` that :func:`read_options` reads."""
+    """Write a ``dataset.toml`` that :func:`read_options` can read."""
     values = options.model_dump(mode="json", exclude={"columns"})
     if not options.is_hub:
-        values["source"] = _from(path, options.source)
+        values["source"] = _relative_to(path, options.source)
     if options.images:
-        values["images"] = _from(path, options.images)
+        values["images"] = _relative_to(path, options.images)
     lines = ["# A data set of mmeval: `mmeval data show FILE`, `mmeval run --dataset FILE`."]
     lines += [f"{name} = {_toml(value)}" for name, value in values.items() if value]
     lines += ["", "[columns]"]
@@ -164,12 +166,12 @@ def write_options(path: Path, options: TableOptions) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _from(file: Path, place: str) -> str:
-    """A path as it is written in ``file``: relative if it lies beside or below it, so that both can be moved."""
-    base, resolved = file.parent.resolve(), Path(place).resolve()
+def _relative_to(file: Path, target: str) -> str:
+    """Return a path relative to the folder of ``file`` if it is inside, so that both can be moved; else absolute."""
+    base, resolved = file.parent.resolve(), Path(target).resolve()
     return str(resolved.relative_to(base)) if resolved.is_relative_to(base) else str(resolved)
 
 
 def _toml(value: Any) -> str:  # noqa: ANN401 - a text or a list of texts
-    # A JSON text is a basic string of TOML, but for DEL.
+    # A JSON string is also a basic string of TOML, except for DEL.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""One row of a table -> what an example needs, or why it is rejected."""
+"""Parsing of table rows into the parts of an example."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any, NamedTuple
 from mmeval.api.source import Rejected
 from mmeval.data.languages import Language, complaint, language_of
 from mmeval.data.reading.row import Row
-from mmeval.data.table.images import Finder, Reference
+from mmeval.data.table.images import ImageFinder, ImageReference
 from mmeval.data.table.options import Columns
 from mmeval.data.table.tables import Table, split_of_value
 from mmeval.errors import DataError
 from mmeval.files import digest
 
 UNDETERMINED = "und"
-"""ISO 639-2 for a language that nobody says."""
+"""The ISO 639-2 code of an unknown language."""
 NO_LANGUAGE = "the language "
-"""How a reason begins that is about a row's language."""
+"""The beginning of every rejection reason about a row's language."""
 
 
-class Parsed(NamedTuple):
-    """What a row says."""
+class ParsedRow(NamedTuple):
+    """The parts of an example, from one row."""
 
     id: str
-    """Of the column of ids; empty where there is none."""
+    """From the id column; empty without one."""
     text: str
     language: str
     labels: Mapping[str, str]
-    image: Reference | None
+    image: ImageReference | None
     split: str
-    """Empty where neither a column nor the file's name tells it."""
+    """Empty if neither a column nor the file's name tells it."""
     group: str
     slices: Mapping[str, str]
     metadata: Mapping[str, str]
@@ -40,28 +40,28 @@ class Parsed(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the row is called wherever it stands in the table: its id, else what it holds."""
+        """A name that does not depend on the row's position: its id, or else a digest of its text and image."""
         return self.id or digest(self.text, self.image.key if self.image else "")
 
 
 @dataclass(frozen=True)
 class Parser:
-    """Reads rows as the columns say."""
+    """Parses rows by the roles of the columns."""
 
     columns: Columns
     language: str
-    """Of every row, where no column says it; in the form that rows have."""
-    finder: Finder
-    carve: bool
-    """Whether splits are carved, whatever the files are called."""
+    """The code for rows without a value in the language column; empty for an unknown language."""
+    finder: ImageFinder
+    create_splits: bool
+    """Whether to ignore the splits that the files' names tell."""
     languages: dict[str, Language] = field(default_factory=dict)
-    """What the values of the language column were read as, filled while rows are parsed."""
+    """The language of each value of the language column, filled while rows are parsed."""
 
-    def parse(self, row: Row, table: Table, folder: str) -> Parsed | Rejected:
-        """What a row says, or why it can't be used; ``folder``: that of the table's file.
+    def parse(self, row: Row, table: Table, folder: str) -> ParsedRow | Rejected:
+        """Parse a row of a table whose file is in ``folder``.
 
         Raises:
-            DataError: its split is a word that isn't known, which is no matter of one row.
+            DataError: the split column holds an unknown word, which concerns the whole table.
         """
         where = f"{table.where}, row {row.number}"
         try:
@@ -69,7 +69,7 @@ class Parser:
         except _RowError as error:
             return Rejected(where, str(error), self._id(row.cells))
 
-    def _parse(self, cells: Mapping[str, Any], table: Table, folder: str, where: str) -> Parsed:
+    def _parse(self, cells: Mapping[str, Any], table: Table, folder: str, where: str) -> ParsedRow:
         columns = self.columns
         image = self._image(cells, folder)
         text = " ".join(filter(None, (text_of(cells.get(name), name) for name in columns.text or ())))
@@ -78,7 +78,7 @@ class Parser:
             raise _RowError(f"no label in {' or '.join(columns.label or ())}")
         if not text and not image:
             raise _RowError("neither text nor image")
-        return Parsed(
+        return ParsedRow(
             value_of(cells.get(columns.id), columns.id) if columns.id else "",
             text,
             self._language(cells),
@@ -97,7 +97,7 @@ class Parser:
         except _RowError:
             return ""
 
-    def _image(self, cells: Mapping[str, Any], folder: str) -> Reference | None:
+    def _image(self, cells: Mapping[str, Any], folder: str) -> ImageReference | None:
         try:
             return self.finder.find(cells.get(self.columns.image), folder) if self.columns.image else None
         except DataError as error:
@@ -106,51 +106,51 @@ class Parser:
     def _language(self, cells: Mapping[str, Any]) -> str:
         if not (column := self.columns.language):
             return self.language or UNDETERMINED
-        if not (said := value_of(cells.get(column), column)):
+        if not (value := value_of(cells.get(column), column)):
             return self.language or UNDETERMINED
-        if (found := self.languages.get(said)) is None:
-            if reason := complaint(said):
+        if (language := self.languages.get(value)) is None:
+            if reason := complaint(value):
                 raise _RowError(reason)
-            known = language_of(said)
-            assert known, "else there is a complaint"
-            found = self.languages[said] = known._replace(code=sys.intern(known.code))
-        return found.code
+            named = language_of(value)
+            assert named, "complaint() is empty only for languages"
+            language = self.languages[value] = named._replace(code=sys.intern(named.code))
+        return language.code
 
     def _split(self, cells: Mapping[str, Any], table: Table, where: str) -> str:
         if not (column := self.columns.split):
-            return "" if self.carve else table.split
-        if not (said := value_of(cells.get(column), column)):
+            return "" if self.create_splits else table.split
+        if not (value := value_of(cells.get(column), column)):
             raise _RowError(f"no split in {column}")
-        if not (split := split_of_value(said)):
+        if not (split := split_of_value(value)):
             raise DataError(
-                f'{where}: the {column} "{said}" is none of train, validation and test (or val, dev, eval); '
-                "write one of them, or --columns split= to have splits carved."
+                f'{where}: the {column} "{value}" is none of train, validation and test (or val, dev, eval); '
+                "write one of them, or create new splits with --columns split=."
             )
         return split
 
 
 class _RowError(Exception):
-    """Why a row is rejected, in a few words."""
+    """A row that must be rejected; the message is the reason."""
 
 
 def text_of(cell: Any, column: str) -> str:  # noqa: ANN401 - what a table holds
-    """A cell as text without blanks around it; empty for None and NaN, lists joined by blanks."""
+    """Return a cell as stripped text: empty for None and NaN, the items of a list joined by blanks."""
     if isinstance(cell, str):
         return cell.strip()
     if cell is None or cell != cell:
         return ""
     if isinstance(cell, list):
-        return " ".join(filter(None, (text_of(one, column) for one in cell)))
+        return " ".join(filter(None, (text_of(item, column) for item in cell)))
     if isinstance(cell, (dict, bytes)):
         raise _RowError(f"{column} holds {'an object' if isinstance(cell, dict) else 'bytes'}, not a text")
-    # Where one number of a column is missing, pandas writes all others with a fraction.
+    # pandas writes all integers of a column as floats if one is missing.
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def value_of(cell: Any, column: str) -> str:  # noqa: ANN401 - what a table holds
-    """A cell that stands for one thing (a class, an id) as text; a list of one is that one."""
+    """Return a cell that holds a single value (a class, an id) as text; a list may have one non-empty item."""
     if isinstance(cell, list):
-        values = [one for one in cell if text_of(one, column)]
+        values = [item for item in cell if text_of(item, column)]
         if len(values) > 1:
             raise _RowError(f"{column} holds {len(values)} values, not one")
         cell = values[0] if values else None

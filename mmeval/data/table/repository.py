@@ -1,4 +1,4 @@
-"""A table that is a data set on the Hub: ``hub:owner/name``, or a folder or file in it."""
+"""Download of a table from the Hub: ``hub:owner/name``, or a folder or file in it."""
 
 from __future__ import annotations
 
@@ -6,50 +6,49 @@ import glob
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from mmeval.data.card import LARGEST
-from mmeval.data.reading.files import kind
+from mmeval.data.card import MAX_BYTES, read_header
+from mmeval.data.reading.files import table_suffix
 from mmeval.data.table.options import HUB, TableOptions
 from mmeval.errors import DataError
 from mmeval.fetch.snapshot import snapshot
-from mmeval.safe_yaml import load
 
 TEXTS = ("csv", "tsv", "jsonl", "ndjson")
-TABLES = ("parquet", *TEXTS, *(f"{ending}.gz" for ending in TEXTS))
+TABLES = ("parquet", *TEXTS, *(f"{suffix}.gz" for suffix in TEXTS))
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "JPG", "JPEG", "PNG")
 CARD = "README.md"
 
 
-class Fetched(NamedTuple):
-    """A repository's tables and images on disk."""
+class DownloadedTable(NamedTuple):
+    """The tables and images of a Hub repository, on disk."""
 
     path: Path
-    """The table: a file, or a folder of them."""
+    """The table: a file, or a folder of files."""
     root: Path
     """The repository's folder."""
     commit: str
     licence: str
-    """As its card says it."""
+    """The licence on the repository's card."""
 
 
-def fetch(options: TableOptions) -> Fetched:
-    """Have the tables and images of a Hub data set.
+def download_table(options: TableOptions) -> DownloadedTable:
+    """Download the tables and images of a Hub data set.
 
     Raises:
-        DataError: there is no such data set, revision or table, no access or no connection.
+        DataError: the data set, revision or table does not exist, or there is no access or no connection.
     """
     name, inside = _parts(options.source)
-    tables = [f"*.{ending}" for ending in TABLES]
+    tables = [f"*.{suffix}" for suffix in TABLES]
     if inside:
         below = glob.escape(inside)
-        tables = [below] if kind(Path(inside)) else [f"{below}/{pattern}" for pattern in tables]
-    images = [] if options.images else [f"*.{ending}" for ending in IMAGES]
-    found = snapshot(name, [*tables, *images, CARD], options.revision or None)
-    path = found.folder / inside if inside else found.folder
-    return Fetched(path, found.folder, found.commit, _licence(found.folder / CARD))
+        tables = [below] if table_suffix(Path(inside)) else [f"{below}/{pattern}" for pattern in tables]
+    images = [] if options.images else [f"*.{suffix}" for suffix in IMAGES]
+    files = snapshot(name, [*tables, *images, CARD], options.revision or None)
+    path = files.folder / inside if inside else files.folder
+    return DownloadedTable(path, files.folder, files.commit, _licence(files.folder / CARD))
 
 
 def _parts(source: str) -> tuple[str, str]:
-    """``owner/name``, and what is named in it."""
+    """Return ``owner/name``, and the path in the repository."""
     parts = PurePosixPath(source.removeprefix(HUB)).parts
     if len(parts) < 2 or ".." in parts:
         raise DataError(f"{source}: write hub:OWNER/NAME, or hub:OWNER/NAME/FOLDER for a part of it.")
@@ -57,12 +56,12 @@ def _parts(source: str) -> tuple[str, str]:
 
 
 def _licence(card: Path) -> str:
+    """Return the licence on a card; a card that can't be read has an unknown one."""
     unknown: str = TableOptions.model_fields["licence"].default
     try:
         with card.open("rb") as file:
-            text = file.read(LARGEST).decode("utf-8", "replace")
-        _, header, _ = text.split("---", 2)
-        said = load(header)["license"]
-    except (OSError, ValueError, KeyError, TypeError):
+            header, _ = read_header(file.read(MAX_BYTES))
+        licence = header["license"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return unknown
-    return " and ".join(map(str, said)) if isinstance(said, list) else str(said or unknown)
+    return " and ".join(map(str, licence)) if isinstance(licence, list) else str(licence or unknown)

@@ -1,4 +1,4 @@
-"""Tables by what a user types: ``table:PATH``, ``table:hub:OWNER/NAME``, ``shop.toml``, ``shop``."""
+"""Tables named on the command line: ``table:PATH``, ``table:hub:OWNER/NAME``, ``shop.toml``, ``shop``."""
 
 from __future__ import annotations
 
@@ -21,73 +21,73 @@ if TYPE_CHECKING:
 
 
 def open_table(request: DatasetRequest, manager: Manager) -> Dataset:
-    """Prepare a table, or open what was prepared of it.
+    """Open a table, and prepare it first if necessary.
 
     Raises:
-        UserError: it is not there, or its columns can't be told.
+        UserError: the table is missing, or the roles of its columns are unclear.
     """
-    options, source = _opened(request, manager)
+    options, source = _open(request, manager)
     source.announce()
     spec = table_spec(options, source)
     store = prepare(spec, source)
     if request.name.endswith(TOML):
-        _name_it(_written(request.name))
+        _save_under_name(_read_named_options(request.name))
     return Dataset(spec, store, options.licence)
 
 
 def save_table(request: DatasetRequest, path: Path, manager: Manager) -> str:
-    """Write all that is known of a table to ``path``, so that the name of that file is enough; returns it.
+    """Write all options of a table to a toml file, so that its name suffices later; return the file's name.
 
     Raises:
-        UserError: not a table, not a toml file, or an option that doesn't fit.
+        UserError: the request is not a table, ``path`` is not a toml file, or an option does not fit.
     """
     if not request.is_table:
         raise UserError(f"--save {path}: {request.name} has a name already; only a table can be saved.")
     if path.suffix != TOML:
         raise UserError(f"--save {path}: the file's name must end in .toml.")
-    options, source = _opened(request, manager)
+    options, source = _open(request, manager)
     options = options.model_copy(update={"columns": source.columns, "name": name_of(path.stem)})
-    _refuse_taken(options.called, str(path), manager)
+    _refuse_taken(options.full_name, str(path), manager)
     write_options(path, options)
-    note(f"Wrote {path}: change there what isn't right.")
+    note(f"Wrote {path}: correct it there if something is wrong.")
     return str(path)
 
 
-def _opened(request: DatasetRequest, manager: Manager) -> tuple[TableOptions, TableSource]:
+def _open(request: DatasetRequest, manager: Manager) -> tuple[TableOptions, TableSource]:
     options = table_options(request, manager)
     if not options.is_hub:
         return options, TableSource(options, Path(options.source))
-    from mmeval.data.table.repository import fetch
+    from mmeval.data.table.repository import download_table
 
-    found = fetch(options)
+    table = download_table(options)
     if options.licence == TableOptions.model_fields["licence"].default:
-        options = options.model_copy(update={"licence": found.licence})
-    return options, TableSource(options, found.path, found.commit, found.root)
+        options = options.model_copy(update={"licence": table.licence})
+    return options, TableSource(options, table.path, table.commit, table.root)
 
 
-def _name_it(options: TableOptions) -> None:
-    """Keep a toml file's content under its name, which is enough from now on."""
-    file = table_file(options.called)
+def _save_under_name(options: TableOptions) -> None:
+    """Save the options of a toml file under its name, so that the name suffices later."""
+    file = table_file(options.full_name)
     try:
         before = read_options(file)
-    except DataError:  # none yet, or one of another version of mmeval
+    except DataError:  # missing, or written by another version of mmeval
         before = options
     if before.source != options.source:
-        note(f"{options.called} is the name of {options.source} now; it was that of {before.source}.")
+        note(f"{options.full_name} now names {options.source}; before, it named {before.source}.")
     write_options(file, options)
 
 
 def table_options(request: DatasetRequest, manager: Manager) -> TableOptions:
-    """What is known of a table: its ``dataset.toml``, and what was typed on top of it.
+    """Return the options of a table: those of its ``dataset.toml``, overridden by those of the request.
 
     Raises:
-        UserError: it is called as a plugin is, or an option doesn't fit.
+        UserError: a plugin has the same name, or an option does not fit.
     """
     if request.source:
         raise UserError(f"--source {request.source}: a table is its own source; leave --source out.")
     if request.allow_mismatch:
         raise UserError("--allow-mismatch: a table has no release; leave the option out.")
-    options = _written(request.name)
+    options = _read_named_options(request.name)
     typed = parse_columns(request.columns)
     merged = options.columns.model_dump() | {r: v for r, v in typed.model_dump().items() if v is not None}
     changes: dict[str, Any] = {"columns": Columns.model_validate(merged)}
@@ -95,39 +95,39 @@ def table_options(request: DatasetRequest, manager: Manager) -> TableOptions:
     changes |= {"images": str(request.images)} if request.images else {}
     changes |= {"encoding": request.encoding} if request.encoding else {}
     options = options.model_copy(update=changes)
-    _refuse_taken(options.called, request.name, manager)
+    _refuse_taken(options.full_name, request.name, manager)
     return options
 
 
-def _refuse_taken(called: str, typed: str, manager: Manager) -> None:
-    if called in manager.names(DatasetSpec):
+def _refuse_taken(name: str, typed: str, manager: Manager) -> None:
+    if name in manager.names(DatasetSpec):
         raise UserError(
-            f'{typed}: a data set of mmeval is called "{called}" already; save the table as my-{called}.toml.'
+            f'{typed}: a data set of mmeval already has the name "{name}"; save the table as my-{name}.toml.'
         )
 
 
-def _written(name: str) -> TableOptions:
-    """The options that ``name`` leads to, before anything else is typed."""
+def _read_named_options(name: str) -> TableOptions:
+    """Return the options that the name alone gives, without those of the command line."""
     if not name.startswith(TABLE):
         return read_options(Path(name) if name.endswith(TOML) else table_file(name))
-    place = name.removeprefix(TABLE)
-    if not place:
+    source = name.removeprefix(TABLE)
+    if not source:
         raise UserError("--dataset table: lacks its path; write table:PATH or table:hub:OWNER/NAME.")
-    path = Path(place).expanduser()
-    if place.endswith(TOML):
+    path = Path(source).expanduser()
+    if source.endswith(TOML):
         return read_options(path)
     if (path / "dataset.toml").is_file():
         return read_options(path / "dataset.toml")
-    return TableOptions(source=place if place.startswith(HUB) else str(path))
+    return TableOptions(source=source if source.startswith(HUB) else str(path))
 
 
 def table_spec(options: TableOptions, source: Source) -> DatasetSpec:
-    """A table as a data set like any other."""
-    # The name alone: cards and reports are published, and a path shows whose machine they were made on.
-    named = options.source if options.is_hub else Path(options.source).resolve().name
-    summary = options.summary or f"the table {named}"
-    return DatasetSpec(name=options.called, summary=summary, card=None, source=partial(_itself, source))
+    """Return the spec of a table's data set."""
+    # The file name alone: cards and reports are published, and a path would show private folders.
+    file_name = options.source if options.is_hub else Path(options.source).resolve().name
+    summary = options.summary or f"the table {file_name}"
+    return DatasetSpec(name=options.full_name, summary=summary, card=None, source=partial(_identity, source))
 
 
-def _itself(source: Source) -> Source:
+def _identity(source: Source) -> Source:
     return source

@@ -1,4 +1,4 @@
-"""The unpacked files of Amazon Berkeley Objects: what must be there, and where an image is."""
+"""The unpacked files of Amazon Berkeley Objects."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from mmeval.data.reading.delimited import read_delimited
-from mmeval.data.reading.files import open_file, read_image
-from mmeval.data.reading.row import Row
-from mmeval.errors import DataError
-from mmeval.files import digest
+from mmeval import DataError, digest
+from mmeval.data.reading import Row, open_file, read_delimited, read_image
 
 LISTINGS = tuple(f"listings/metadata/listings_{number:x}.json.gz" for number in range(16))
 IMAGES_TABLE = "images/metadata/images.csv.gz"
 IMAGE_FOLDERS = ("images/small", "images/original")
-"""Folders of images: at most 256 pixels, else as they came."""
+"""Folders of images, the first that exists is used: at most 256 pixels, or the original size."""
 GET = (
     "Get abo-listings.tar and abo-images-small.tar from https://amazon-berkeley-objects.s3.amazonaws.com/index.html, "
     "unpack both in one folder (`tar -xf abo-listings.tar -C FOLDER; tar -xf abo-images-small.tar -C FOLDER`), so that "
@@ -24,14 +21,17 @@ GET = (
 )
 
 
-class Files:
-    """The files in a folder."""
+class AboFiles:
+    """Listings, table of images and images in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """``folder``: where the archives were unpacked.
+        """Check which files the folder has.
+
+        Args:
+            folder: where the archives were unpacked.
 
         Raises:
-            DataError: something is missing.
+            DataError: a file or folder is missing.
         """
         if not folder.is_dir():
             raise DataError(f"There is no folder {folder}. {GET}")
@@ -45,24 +45,24 @@ class Files:
         if missing:
             raise DataError(f"{folder} lacks {_first(missing)}. {GET}")
         self.lacks = f"{folder} lacks {_first(absent)}" if absent else ""
-        """What the release has more of; empty if nothing."""
+        """Which listings of the release are missing, as a message; empty if none."""
         self.listings = [folder / name for name in listings]
         self.images_table = folder / IMAGES_TABLE
         self.images_folder = folder / images_folder
 
     @property
     def identity(self) -> dict[str, str]:
-        """Sizes and times of the tables; of the images, what their folders show of a change: names come and go."""
+        """Sizes and modification times of the tables, and for each folder of images its time and number of files."""
         stats = [path.stat() for path in (*self.listings, self.images_table)]
         tables = [f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats]
         tables += [path.name for path in self.listings] if self.lacks else []
-        with os.scandir(self.images_folder) as found:
-            folders = sorted((one.name, one.path, one.stat().st_mtime_ns) for one in found if one.is_dir())
+        with os.scandir(self.images_folder) as entries:
+            folders = sorted((entry.name, entry.path, entry.stat().st_mtime_ns) for entry in entries if entry.is_dir())
         counts = [f"{name} {changed} {len(os.listdir(path))}" for name, path, changed in folders]  # noqa: PTH208 - names alone
         return {"tables": digest(*tables), "pictures": digest(self.images_folder.name, *counts)}
 
     def readers(self, wanted: Collection[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Yield the key of each image that is wanted, in this order, and what reads it."""
+        """Yield the key of each wanted image, in the order of ``wanted``, and a function that reads it."""
         paths: dict[str, str] = {}
         columns = ("image_id", "path")
         with open_file(self.images_table) as stream:

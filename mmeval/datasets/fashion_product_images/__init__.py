@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mmeval.api.hooks import hookimpl
-from mmeval.api.spec import Archive, DatasetSpec
-from mmeval.data.card import cards_folder
+from mmeval import Archive, DatasetSpec, cards_folder, hookimpl
 from mmeval.datasets.fashion_product_images.source import GET, NAME, FashionProductsSource
 
 MMEVAL_API = "1.0"
 
 
 def open_source(path: Path, variant: str) -> FashionProductsSource:  # noqa: ARG001 - there are no variants
-    """Open the shards in ``path``."""
+    """Open the Parquet file or the folder of shards ``path``."""
     return FashionProductsSource(path)
 
 
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
-    """Offer the data set to mmeval."""
+    """Register the data set."""
     register(
         DatasetSpec(
             name=NAME,

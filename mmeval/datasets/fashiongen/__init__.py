@@ -1,11 +1,10 @@
-"""Fashion-Gen: product images from several sides, with stylists' descriptions and five tasks."""
+"""Fashion-Gen: product images from several views, with descriptions by stylists and five tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from mmeval.api.hooks import hookimpl
-from mmeval.api.spec import Archive, DatasetSpec
+from mmeval import Archive, DatasetSpec, hookimpl
 from mmeval.datasets.fashiongen.source import CARD, GET, VARIANTS, FashionGenSource
 
 MMEVAL_API = "1.0"
@@ -13,7 +12,7 @@ MMEVAL_API = "1.0"
 
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
-    """Offer the data set to mmeval."""
+    """Register the data set."""
     register(
         DatasetSpec(
             name="fashiongen",

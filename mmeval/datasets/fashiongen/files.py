@@ -1,4 +1,4 @@
-"""Reading the HDF5 files of Fashion-Gen: texts by the column, images by the block."""
+"""Reader of the HDF5 files of Fashion-Gen: texts by column, images in blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmeval.errors import DataError
+from mmeval import DataError
 
 if TYPE_CHECKING:
     import h5py
@@ -21,44 +21,51 @@ IMAGE, PRODUCT, PRICE = "input_image", "input_productID", "input_msrpUSD"
 _NAMES = "description category subcategory name brand composition department gender season pose"
 TEXTS = tuple(f"input_{name}" for name in _NAMES.split())
 SIDE = 256
+"""Height and width of the images."""
 ROWS = 8192
-"""Of the texts that are in memory at once."""
+"""Most rows of texts that are in memory at once."""
 BYTES = 64 * 1024 * 1024
-"""Of a column's texts that are in memory at once, by their declared width."""
+"""Most bytes of a column's texts that are in memory at once, by their declared width."""
 WIDEST, LARGEST_CHUNK, MOST_ROWS = 64 * 1024, 512 * 1024 * 1024, 4_000_000
-"""What a file may declare: bytes of a text, bytes that are unpacked as one, rows. The published files have 400 and
-260,490."""
-FEWEST, MOST = 64, 512
-"""Images that are read at once, 12 to 100 MB: as many as a chunk of the file holds, which is unpacked as a whole."""
+"""Limits for a file: bytes of a text, bytes of a chunk, rows. The published files have texts of 400 bytes, and 260,490
+rows."""
+MIN_BLOCK, MAX_BLOCK = 64, 512
+"""Images that are read at once (12 to 100 MB): whole chunks of the file, since a chunk can only be unpacked whole."""
 
 
 class FashionGenFile:
-    """One of the files, checked when it is opened. Each thread reads through a handle of its own."""
+    """One of the two files, checked when it is opened. Each thread reads through its own handle."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file and check what is in it; no row is read.
+        """Open the file and check its data sets; no row is read.
 
         Raises:
-            DataError: it is not there, is no whole HDF5 file, lacks a data set, or has one of another shape or kind.
+            DataError: the file is missing or damaged, lacks a data set, or has a data set of another shape or type.
         """
         self.path = path
         self._local = threading.local()
         with _open(path) as file:
             try:
                 self.rows = _checked(file, path.name)
-            except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # what h5py says of damage
+            except (
+                OSError,
+                RuntimeError,
+                KeyError,
+                ValueError,
+                TypeError,
+            ) as error:  # h5py, of damage
                 raise DataError(f"{path} is damaged ({error}); get it again.") from None
             chunk = (file[IMAGE].chunks or (1,))[0]
-        self._block = max(FEWEST // chunk * chunk, min(chunk, MOST))
+        self._block = max(MIN_BLOCK // chunk * chunk, min(chunk, MAX_BLOCK))
 
     @cached_property
     def state(self) -> str:
-        """Size and time of change."""
+        """Size and modification time."""
         state = self.path.stat()
         return f"{state.st_size} {state.st_mtime_ns}"
 
     def columns(self, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-        """Yield the texts of each row, in the order of ``names``; a number comes as its digits.
+        """Yield the values of each row in the columns ``names``, as texts; numbers as their digits.
 
         Raises:
             DataError: the file is damaged.
@@ -70,6 +77,7 @@ class FashionGenFile:
                 yield from zip(*(self._texts(file, name, start, rows) for name in names), strict=True)
 
     def _texts(self, file: h5py.File, name: str, start: int, rows: int) -> list[str]:
+        """Return the values of rows ``[start, start + rows)`` of a column as texts."""
         try:
             data = file[name]
             values = data[start : start + rows].reshape(-1).tolist()
@@ -82,10 +90,10 @@ class FashionGenFile:
         try:
             return [_text(value, encoding) for value in values]
         except UnicodeDecodeError:
-            raise DataError(f"{self.path.name} says that its {name} is UTF-8, which it is not; get it again.") from None
+            raise DataError(f"{self.path.name} declares {name} as UTF-8, but it is not; get the file again.") from None
 
     def images(self) -> Iterator[tuple[int, Callable[[], NDArray[np.uint8]]]]:
-        """Yield the number of each row and what reads its image, uint8 ``[256, 256, 3]``, from any thread."""
+        """Yield the number of each row and a thread-safe function that reads its image, uint8 ``[256, 256, 3]``."""
         for start in range(0, self.rows, self._block):
             stop = min(start + self._block, self.rows)
             block = _Block(self, start, stop)
@@ -93,10 +101,10 @@ class FashionGenFile:
                 yield row, partial(block.take, row)
 
     def pixels(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Images ``[start, stop)``.
+        """Return the images of rows ``[start, stop)``, uint8 ``[stop - start, 256, 256, 3]``.
 
         Raises:
-            DataError: the file is damaged there; the message is a few words.
+            DataError: the file is damaged there; the message is a phrase, not a sentence.
         """
         if not hasattr(self._local, "file"):
             self._local.file = _open(self.path)
@@ -106,14 +114,14 @@ class FashionGenFile:
             raise DataError(f"{self.path.name} is damaged there ({error})") from None
         return pixels
 
-    def one(self, row: int) -> NDArray[np.uint8]:
-        """An image by itself."""
+    def single(self, row: int) -> NDArray[np.uint8]:
+        """Return the image of one row, uint8 ``[256, 256, 3]``."""
         single: NDArray[np.uint8] = self.pixels(row, row + 1).reshape(SIDE, SIDE, 3)
         return single
 
 
 class _Block:
-    """Images that stand together in a file: read once, when the first is asked for, let go with the last."""
+    """Consecutive images of a file: read together when the first is taken, freed when the last is taken."""
 
     def __init__(self, file: FashionGenFile, start: int, stop: int) -> None:
         self._file, self._start, self._stop = file, start, stop
@@ -122,15 +130,15 @@ class _Block:
         self._left: set[int] = set()
 
     def take(self, row: int) -> NDArray[np.uint8]:
-        """The image of ``row``."""
+        """Return the image of ``row``, which can be taken once."""
         with self._lock:
             if self._pixels is None:
                 try:
                     self._pixels = self._file.pixels(self._start, self._stop)
                 except DataError:
-                    return self._file.one(row)  # only those of a damaged chunk are lost
+                    return self._file.single(row)  # only the images of a damaged chunk are lost
                 self._left = set(range(self._start, self._stop))
-            # A copy, so that the last one of a block doesn't keep all of it in memory.
+            # A copy, so that an image in use does not keep the whole block in memory.
             pixels: NDArray[np.uint8] = self._pixels[row - self._start].copy()
             self._left.discard(row)
             if not self._left:
@@ -149,12 +157,16 @@ def _open(path: Path) -> h5py.File:
         raise DataError(f"{path} may not be read; change its permissions.") from None
     except OSError as error:
         if "truncated" in str(error):
-            raise DataError(f"{path} is cut short, as a download that broke off is; get it again.") from None
-        raise DataError(f"{path} is no HDF5 file; get it again.") from None
+            raise DataError(f"{path} is cut short, as after an interrupted download; get it again.") from None
+        raise DataError(f"{path} is not an HDF5 file; get it again.") from None
 
 
 def _checked(file: h5py.File, name: str) -> int:
-    """The number of rows, if all is as it must be."""
+    """Check the data sets of a file and return the number of rows.
+
+    Raises:
+        DataError: a data set is missing, or has another shape or type.
+    """
     import h5py
 
     needed = (IMAGE, *TEXTS, PRODUCT, PRICE)
@@ -187,20 +199,20 @@ def _checked(file: h5py.File, name: str) -> int:
     return rows
 
 
-def _require_own(data: h5py.Dataset, what: str) -> None:
-    """Refuse data that stands in other files, and declared sizes that no published file has.
+def _require_own(data: h5py.Dataset, where: str) -> None:
+    """Refuse a data set that is stored in other files, or declares sizes that no published file has.
 
     Raises:
-        DataError: it does; nothing of it was read.
+        DataError: the data set is refused; nothing was read.
     """
     if data.external or data.is_virtual:
-        raise DataError(f"{what} keeps its data in other files, which are not read; get the file again.")
+        raise DataError(f"{where} is stored in other files, which are not read; get the file again.")
     width = int(data.dtype.itemsize)
     if width > WIDEST:
-        raise DataError(f"{what} declares texts of {width:,} bytes, more than {WIDEST:,}; get the file again.")
+        raise DataError(f"{where} declares texts of {width:,} bytes, more than {WIDEST:,}; get the file again.")
     chunk = math.prod(data.chunks or (1,)) * width
     if chunk > LARGEST_CHUNK:
-        raise DataError(f"{what} declares chunks of {chunk:,} bytes, more than {LARGEST_CHUNK:,}; get the file again.")
+        raise DataError(f"{where} declares chunks of {chunk:,} bytes, more than {LARGEST_CHUNK:,}; get the file again.")
 
 
 def _shown(data: h5py.Dataset) -> str:
@@ -208,11 +220,12 @@ def _shown(data: h5py.Dataset) -> str:
 
 
 def _digits(value: np.floating) -> str:
-    """The fewest digits that are this number in its own precision: 1234567.5, and 19.99 of a float32 too."""
+    """Return the shortest digits that identify the number in its own precision: 19.99, also for a float32."""
     return np.format_float_positional(value, trim="-")
 
 
 def _declared_utf8(data: h5py.Dataset) -> bool:
+    """Return whether the data set declares its texts as UTF-8."""
     import h5py
 
     known = h5py.check_string_dtype(data.dtype)

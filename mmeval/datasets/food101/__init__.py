@@ -1,11 +1,10 @@
-"""UPMC Food-101: images of dishes and the titles of the web pages that show them. Not the set of ETHZ."""
+"""UPMC Food-101: images of dishes and the titles of the web pages that show them. Not ETHZ Food-101."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from mmeval.api.hooks import hookimpl
-from mmeval.api.spec import Archive, DatasetSpec
+from mmeval import Archive, DatasetSpec, hookimpl
 from mmeval.datasets.food101.source import CARD, GET, VARIANTS, Food101Source
 
 MMEVAL_API = "1.0"
@@ -13,7 +12,7 @@ MMEVAL_API = "1.0"
 
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
-    """Offer the data set to mmeval."""
+    """Register the data set."""
     register(
         DatasetSpec(
             name="food101",

@@ -1,4 +1,4 @@
-"""The rows of UPMC Food-101 in the two forms that it goes round in."""
+"""Rows of UPMC Food-101, from the two forms in which it is distributed."""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mmeval.api.source import Rejected
-from mmeval.data.reading.delimited import read_delimited
-from mmeval.data.reading.files import open_file
-from mmeval.data.reading.json_lines import read_json_lines
+from mmeval import DataError, Rejected
+from mmeval.data.reading import open_file, read_delimited, read_json_lines
 from mmeval.datasets.food101.names import class_of
-from mmeval.errors import DataError
 
 KAGGLE = {"train": "texts/train_titles.csv", "test": "texts/test_titles.csv"}
-"""By split, the titles of the Kaggle copy. They have no header: pandas' default takes the first row for one."""
+"""Tables of titles in the Kaggle copy, by split. They have no header line, though pandas takes the first row as one."""
 MMBT = {"train": "train.jsonl", "validation": "dev.jsonl", "test": "test.jsonl"}
+"""Tables of MMBT, by split."""
 HARD = "test_hard_gt.jsonl"
-"""Of MMBT: which rows of the test split are hard. It need not be there."""
+"""Table of MMBT's hard test rows; optional."""
 IMAGES = ("images/test", "images/train")
 
 
 @dataclass(frozen=True)
 class FoodRow:
-    """A row of a table of titles, or an image that no table names."""
+    """A row of a table of titles, or an image without one."""
 
     split: str
     file: str
-    """Name of the image's file, unique in the data set."""
+    """File name of the image, unique in the data set."""
     label: str
     title: str
-    """As it stands in the file; empty where there is none."""
+    """As in the file; empty if there is none."""
     image: str | None
-    """Path of the image in the folder, with ``/``; None where it is not there."""
+    """Path of the image in the folder, with ``/``; None if the image is missing."""
     where: str
+    """File and row, for messages."""
 
 
 @dataclass(frozen=True)
@@ -42,44 +41,45 @@ class ImageFile:
     """An image in the folder ``images``."""
 
     path: str
-    """In the folder, with ``/``: ``images/train/apple_pie/apple_pie_1.jpg``."""
+    """Path in the folder, with ``/``: ``images/train/apple_pie/apple_pie_1.jpg``."""
     state: str
-    """Its size and time of change."""
+    """Size and modification time."""
 
     @property
     def complaint(self) -> str:
-        """Why it is no image of the data set; empty if it is one."""
+        """Why the file does not belong to the data set; empty if it does."""
         _, split, folder, file = self.path.split("/")
         if (label := class_of(file)) is None:
-            return "not named CLASS_NUMBER.jpg"
-        return "" if label == folder else f"stands in the folder {folder} of images/{split}"
+            return "is not named CLASS_NUMBER.jpg"
+        return "" if label == folder else f"is in the folder {folder} of images/{split}"
 
 
 def image_files(folder: Path) -> list[ImageFile]:
-    """All ``.jpg`` files of ``images/{train,test}/CLASS``, by path; hidden ones, which some systems leave, are not."""
-    found = []
+    """Return all ``.jpg`` files of ``images/{train,test}/CLASS``, sorted by path, without hidden files."""
+    files = []
     for part in IMAGES:
-        for one in _entries(folder / part):
-            if not one.is_dir():
+        for class_folder in _entries(folder / part):
+            if not class_folder.is_dir():
                 continue
-            for file in _entries(Path(one.path)):
+            for file in _entries(Path(class_folder.path)):
                 if file.name.lower().endswith(".jpg") and file.is_file():
                     state = file.stat()
-                    path = f"{part}/{one.name}/{file.name}"
-                    found.append(ImageFile(path, f"{state.st_size} {state.st_mtime_ns}"))
-    return sorted(found, key=lambda one: one.path)
+                    path = f"{part}/{class_folder.name}/{file.name}"
+                    files.append(ImageFile(path, f"{state.st_size} {state.st_mtime_ns}"))
+    return sorted(files, key=lambda file: file.path)
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the entries of a folder that are not hidden."""
     with os.scandir(folder) as entries:
         yield from (entry for entry in entries if not entry.name.startswith("."))
 
 
 def kaggle_rows(folder: Path, images: Mapping[str, ImageFile]) -> Iterator[FoodRow | Rejected]:
-    """Rows of the Kaggle copy by split, then file name; images without a row of their own are among them.
+    """Yield the rows of the Kaggle copy, sorted by split and file name; images without a row are included.
 
     Raises:
-        DataError: a table can't be read, or names no image that is there.
+        DataError: a table can't be read, or none of its images exists.
     """
     for split, table in KAGGLE.items():
         rows: list[FoodRow] = []
@@ -103,16 +103,16 @@ def kaggle_rows(folder: Path, images: Mapping[str, ImageFile]) -> Iterator[FoodR
             if path.startswith(f"images/{split}/") and path not in named:
                 _, _, label, file = path.split("/")
                 if file in contradicted:
-                    continue  # rejected with its row: nobody knows which of its classes is right
+                    continue  # rejected with its row: it is unknown which of its classes is right
                 rows.append(FoodRow(split, file, label, "", path, path))
         yield from sorted(rows, key=lambda row: row.file)
 
 
 def mmbt_rows(folder: Path, images: Mapping[str, ImageFile]) -> Iterator[FoodRow | Rejected]:
-    """Rows of MMBT's files by split, then file name; images that they don't name are not among them.
+    """Yield the rows of MMBT's files, sorted by split and file name; images without a row are not included.
 
     Raises:
-        DataError: a file can't be read, or names no image that is there.
+        DataError: a file can't be read, or none of its images exists.
     """
     for split, table in MMBT.items():
         rows: list[FoodRow] = []
@@ -132,7 +132,7 @@ def mmbt_rows(folder: Path, images: Mapping[str, ImageFile]) -> Iterator[FoodRow
 
 
 def hard_files(folder: Path) -> dict[str, str] | None:
-    """Of MMBT's hard test rows, the name of the image's file and where it stands; None without their table."""
+    """Return file name -> file and row of MMBT's hard test rows; None if their table is missing."""
     if not (folder / HARD).is_file():
         return None
     rows = _records(folder, HARD)
@@ -140,6 +140,7 @@ def hard_files(folder: Path) -> dict[str, str] | None:
 
 
 def _records(folder: Path, table: str) -> Iterator[tuple[str, dict[str, str] | Rejected]]:
+    """Yield the file and row of each record of a table of MMBT, and its cells."""
     keys = ("label", "text", "img")
     with open_file(folder / table) as stream:
         for row in read_json_lines(stream, table, required=keys):
@@ -147,20 +148,22 @@ def _records(folder: Path, table: str) -> Iterator[tuple[str, dict[str, str] | R
                 yield row.where, row
                 continue
             where = f"{table}, row {row.number}"
-            if odd := [key for key in keys if not isinstance(row.cells[key], str)]:
-                yield where, Rejected(where, f"{odd[0]} is no text")
+            if invalid := [key for key in keys if not isinstance(row.cells[key], str)]:
+                yield where, Rejected(where, f"{invalid[0]} is not a text")
             else:
                 yield where, {key: row.cells[key] for key in keys}
 
 
 def _complaint(file: str, label: str) -> str:
+    """Return why a row can't be used; empty if it can."""
     expected = class_of(file)
     if expected is None:
         return f'"{file}" is not named CLASS_NUMBER.jpg'
-    return "" if expected == label else f'its class is "{label}", but its file {file} is of "{expected}"'
+    return "" if expected == label else f'its class is "{label}", but its file {file} is named after "{expected}"'
 
 
 def _require_images(rows: list[FoodRow], table: str, where: str) -> None:
+    """Raise a DataError if a table has rows but none of their images exists."""
     if rows and all(row.image is None for row in rows):
         raise DataError(
             f"None of the {len(rows):,} images that {table} names is {where}, such as {rows[0].file}; "

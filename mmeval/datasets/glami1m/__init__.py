@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mmeval.api.hooks import hookimpl
-from mmeval.api.source import Source
-from mmeval.api.spec import Archive, DatasetSpec, Download
-from mmeval.data.card import cards_folder
+from mmeval import Archive, DatasetSpec, Download, Source, cards_folder, hookimpl
 
 MMEVAL_API = "1.0"
 HUB = "glami/glami-1m"
@@ -31,8 +28,8 @@ TEST_ONLY = Download(
 )
 GET = (
     f"GLAMI-1M is free to use (Apache-2.0): get GLAMI-1M-dataset.zip (11.2 GB, md5 {FULL.md5}) from "
-    f"https://huggingface.co/datasets/{HUB} or https://zenodo.org/record/7326406, and give the zip file as it is; the "
-    "folder that it was unpacked into will do too. For glami1m:test-only, GLAMI-1M-dataset--test-only.zip (1.39 GB) is "
+    f"https://huggingface.co/datasets/{HUB} or https://zenodo.org/record/7326406, and give the zip file as it is, or "
+    "the folder that it was unpacked into. For glami1m:test-only, GLAMI-1M-dataset--test-only.zip (1.39 GB) is "
     "enough."
 )
 
@@ -41,7 +38,7 @@ def open_source(path: Path, variant: str) -> Source:
     """Open the zip file, or the folder that it was unpacked into.
 
     Raises:
-        DataError: there is none, it is damaged, or a table is missing.
+        DataError: the file or folder does not exist, is damaged, or lacks a table.
     """
     from mmeval.datasets.glami1m.source import GlamiSource
 
@@ -50,7 +47,7 @@ def open_source(path: Path, variant: str) -> Source:
 
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
-    """Offer the data set to mmeval."""
+    """Register the data set."""
     register(
         DatasetSpec(
             name="glami1m",

@@ -1,4 +1,4 @@
-"""The classes of GLAMI-1M, which stand only in its tables."""
+"""The categories of GLAMI-1M, which only its tables list."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 
 class Categories:
-    """Names and ids of the categories, one of each for the other.
+    """One-to-one mapping between the names and ids of the categories.
 
-    Where rows disagree, the pair that most of them have counts, whatever their order; the others say why they don't.
+    If rows disagree, the most frequent pair of id and name counts, whatever the order of the rows.
     """
 
     def __init__(self, pairs: Mapping[tuple[int, str], int]) -> None:
@@ -21,11 +21,11 @@ class Categories:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names in the order of their ids, which are sparse."""
+        """Names in the order of their ids; the ids are not consecutive."""
         return tuple(self._names[category] for category in sorted(self._names))
 
     def complaint(self, category: int, name: str) -> str:
-        """Why a row's category can't be told; empty if it can."""
+        """Return why a pair of id and name contradicts the mapping; empty if it agrees."""
         if (other := self._names.get(category)) is not None and other != name:
             return f'category {category} is "{name}", in most rows "{other}"'
         if (number := self._ids.get(name)) is not None and number != category:

@@ -1,12 +1,12 @@
-"""What a row of GLAMI-1M says."""
+"""Rows of the tables of GLAMI-1M."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from mmeval.api.source import Rejected
-from mmeval.data.reading.delimited import read_delimited
+from mmeval import Rejected
+from mmeval.data.reading import read_delimited
 
 COLUMNS = ("item_id", "image_id", "geo", "name", "description", "category", "category_name", "label_source")
 LANGUAGES = {geo: geo for geo in ("sk", "ro", "hu", "hr", "es", "lt", "lv", "tr", "bg")} | {
@@ -15,39 +15,44 @@ LANGUAGES = {geo: geo for geo in ("sk", "ro", "hu", "hr", "es", "lt", "lv", "tr"
     "si": "sl",
     "ee": "et",
 }
-"""Language by market; four of the country codes are no language's, or another one's."""
+"""Language by market. Four of the country codes differ from the language code."""
 LABELLED_BY = {
     "admin": "human",
     "quality-check": "human",
     "custom-tag": "human",
-    "combined-tag": "combined",  # the authors count it neither to the human labels nor to those by rule
+    "combined-tag": "combined",  # the authors count it neither as human nor as by rule
     "unknown": "rule",
 }
-"""Slice by label source; ``unknown`` is what the published code calls an empty one."""
+"""Slice by label source; ``unknown`` is the published code's name for an empty label source."""
 EMPTY = frozenset({"", "NaN", "nan", "NA", "N/A", "NULL", "null", "None"})
-"""Of a label source alone: elsewhere these are texts."""
+"""Empty values of a label source; in other columns these are texts."""
 LONGEST_NUMBER = 18
+"""Digits of an id, so that it fits into 64 bits."""
 
 
 class Item(NamedTuple):
     """One row."""
 
     where: str
+    """File and row, for messages."""
     id: int
     image: int
+    """``image_id``."""
     geo: str
+    """Market."""
     text: str
     category: int
+    """Id of the category."""
     name: str
-    """Of the category."""
+    """Name of the category."""
     label_source: str
-    """``unknown`` where the cell is empty."""
+    """``unknown`` if the cell is empty."""
     raw_label_source: str
-    """The cell as it stands."""
+    """The unchanged cell."""
 
 
 def read_items(stream: IO[bytes], where: str) -> Iterator[Item | Rejected]:
-    """Yield the rows of a table in their order.
+    """Yield the rows of a table, in order; ``where`` is its name in messages.
 
     Raises:
         DataError: the table can't be read, or lacks a column.
@@ -69,21 +74,21 @@ def read_items(stream: IO[bytes], where: str) -> Iterator[Item | Rejected]:
 
 
 def _complaint(cells: dict[str, str]) -> str:
-    """Why a row can't be used; empty if it can."""
+    """Return why a row can't be used; empty if it can."""
     for column in ("item_id", "image_id", "category"):
         value = cells[column]
         if not (value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER):
-            return f'{column} is "{value}", no whole number'
+            return f'{column} is "{value}", not a whole number'
     if cells["geo"] not in LANGUAGES:
-        return f'geo is "{cells["geo"]}", which is none of the 13 markets'
+        return f'geo is "{cells["geo"]}", not one of the 13 markets'
     if not cells["category_name"].strip():
         return "category_name is empty"
     source = cells["label_source"]
     if source not in LABELLED_BY and source not in EMPTY:
-        return f'label_source is "{source}", which is none of the published ones'
+        return f'label_source is "{source}", not one of the published values'
     return ""
 
 
 def _text(cells: dict[str, str]) -> str:
-    """Name and description with a blank between them, unless one is missing."""
+    """Return name and description, joined by a space; one of them if the other is empty."""
     return " ".join(cells[column] for column in ("name", "description") if cells[column].strip())

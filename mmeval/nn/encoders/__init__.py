@@ -1,1 +1,1 @@
-"""The encoders, each a file; ``mmeval.nn.build`` makes them by name."""
+"""Encoders, in a folder per library; ``mmeval.nn.build`` builds them by name."""

@@ -1,8 +1,8 @@
-"""Sizes of published models whose libraries don't ship them: what ``weights=random`` builds without the Hub.
+"""Architectures of models that are published on the Hub, so that ``weights=random`` builds them without it.
 
-These are facts of each model's ``config.json``, ``tokenizer_config.json`` and ``preprocessor_config.json``, and nothing
-else of it: no weights, no vocabulary. ``tests/nn/encoders/test_architectures.py`` holds the parameters that follow from
-them against the published counts.
+The values come from each model's ``config.json``, ``tokenizer_config.json`` and ``preprocessor_config.json``; weights
+and vocabularies are not included. ``tests/nn/encoders/test_architectures.py`` compares the resulting numbers of
+parameters with the published ones.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from mmeval.nn.encoder import ImageInput
 
 @dataclass(frozen=True)
 class Words:
-    """The special tokens of a published tokenizer, by which it frames a text."""
+    """The special tokens of a published tokenizer, as pairs of token and id."""
 
     pad: tuple[str, int]
-    """The token and its id."""
     end: tuple[str, int]
-    """Behind a text."""
+    """Follows a text."""
     start: tuple[str, int] | None = None
-    """Before it."""
+    """Precedes a text."""
     unknown: tuple[str, int] | None = None
     mask: tuple[str, int] | None = None
     others: tuple[int, ...] = ()
-    """Further ids that stand for no text."""
+    """Further ids that stand for no piece of text."""
     length: int = 1 << 30
-    """``model_max_length``: tokens at most; large where the tokenizer has no limit."""
+    """``model_max_length``, the largest number of tokens; very large if the tokenizer has no limit."""
 
 
 @dataclass(frozen=True)
@@ -37,25 +36,25 @@ class Architecture:
     """A published model without its weights."""
 
     kind: str
-    """``model_type`` of transformers."""
+    """``model_type`` in transformers."""
     sizes: Mapping[str, Any]
-    """Fields of its config that make the model's shape, and those that differ from the config class's defaults."""
+    """Fields of the config that define the model's shape or differ from the defaults of the config class."""
     words: Words
-    """Of its tokenizer."""
+    """Special tokens of its tokenizer."""
     images: ImageInput | None = None
-    """How it wants its images, if it takes some."""
+    """Its image input; None for a model of texts."""
     modules: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=())
-    """What sentence-transformers puts behind it: names of its modules and their options."""
+    """Names and options of the modules that follow it in sentence-transformers."""
 
     def config(self) -> Any:  # noqa: ANN401 - transformers' own class
-        """The config as the Hub would give it, newly made: loading a model may change it."""
+        """Return a new config equal to the published one; new each time, because loading a model may change it."""
         from transformers import AutoConfig
 
         return AutoConfig.for_model(self.kind, **self.sizes)
 
     @property
     def vocabulary(self) -> int:
-        """Rows of the word table."""
+        """Number of rows of the word embeddings."""
         return int(self.sizes.get("vocab_size") or self.sizes["text_config"]["vocab_size"])
 
 
@@ -143,8 +142,8 @@ MDEBERTA = Architecture(
     ),
     Words(("[PAD]", 0), ("[SEP]", 2), ("[CLS]", 1), ("[UNK]", 3), ("[MASK]", 250101)),
 )
-# huggingface.co/facebook/nllb-200-distilled-600M (arXiv 2207.04672): encoder and decoder of 12 layers of 1024. A text
-# stands behind the code of its language; ids from 256,001 on are languages and the mask.
+# huggingface.co/facebook/nllb-200-distilled-600M (arXiv 2207.04672): encoder and decoder of 12 layers of 1024. The code
+# of its language precedes a text; ids from 256,001 on are languages and the mask.
 NLLB_600M = Architecture(
     "m2m_100",
     {
@@ -205,7 +204,7 @@ TRANSFORMERS: dict[str, Architecture] = {
     "facebook/nllb-200-distilled-600M": NLLB_600M,
     "openai/clip-vit-base-patch32": CLIP_B32,
 }
-"""By the name that the Hub has for it, and its older one."""
+"""Architectures by current and older name on the Hub."""
 
 # huggingface.co/sentence-transformers/clip-ViT-B-32-multilingual-v1 (arXiv 2004.09813): DistilBERT, mean, 768 -> 512.
 _TO_CLIP = ("Dense", {"in_features": 768, "out_features": 512, "bias": False})
@@ -215,14 +214,14 @@ SENTENCE_TRANSFORMERS: dict[str, Architecture] = {
         "distilbert", _DISTILBERT, _bert_words(128), modules=(("Pooling", {}), _TO_CLIP)
     ),
 }
-"""The same for sentence-transformers."""
+"""Architectures of sentence-transformers by name on the Hub."""
 
 M_CLIP: dict[str, tuple[Architecture, int]] = {
     "M-CLIP/XLM-Roberta-Large-Vit-B-32": (XLMR_LARGE, 512),
     "M-CLIP/XLM-Roberta-Large-Vit-L-14": (XLMR_LARGE, 768),
     "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus": (XLMR_LARGE, 640),
 }
-"""Base model, and features of the CLIP that it was taught to agree with (aclanthology.org/2022.lrec-1.739)."""
+"""Base model, and width of the CLIP space that it was trained for (aclanthology.org/2022.lrec-1.739)."""
 
 _GEMMA = Words(("<pad>", 0), ("<eos>", 1), unknown=("<unk>", 3), others=(2,))
 _MC4 = Words(("</s>", 1), ("</s>", 1), unknown=("<unk>", 2), others=(0,))
@@ -235,10 +234,10 @@ TOKENIZERS: dict[str, tuple[Words, int]] = {
         Words(("<pad>", 1), ("</s>", 2), ("<s>", 0), ("<unk>", 3), ("<mask>", 901628), length=512),
         901629,
     ),
-    # SigLIP 2 (arXiv 2502.14786) reads with Gemma's 256,000 pieces; the multilingual SigLIP with mT5's 250,000
-    # (big_vision's configs), padded by the end of text as all of SigLIP: unverified, and of no weight here.
+    # SigLIP 2 (arXiv 2502.14786) uses Gemma's 256,000 pieces; the multilingual SigLIP mT5's 250,000 (big_vision's
+    # configs), padded with the end of text like all SigLIP models: unverified, but random weights do not depend on it.
     "timm/ViT-B-16-SigLIP2": (_GEMMA, 256000),
     "timm/ViT-B-16-SigLIP2-256": (_GEMMA, 256000),
     "timm/ViT-B-16-SigLIP-i18n-256": (_MC4, 250000),
 }
-"""Tokenizers that open_clip's configs name by ``hf_tokenizer_name``, with their ids."""
+"""Special tokens and vocabulary size of the tokenizers that open_clip's configs name by ``hf_tokenizer_name``."""

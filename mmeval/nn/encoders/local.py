@@ -1,4 +1,4 @@
-"""Encoders in a folder: what a library wrote there says which of them reads it."""
+"""Encoders from a local folder, loaded with the library that wrote it."""
 
 from __future__ import annotations
 
@@ -11,50 +11,58 @@ from typing import Any
 
 from mmeval.errors import UserError
 from mmeval.nn.encoder import ImageEncoder, TextEncoder
-from mmeval.nn.encoders.name import Named
+from mmeval.nn.encoders.name import EncoderName
 
-READS = {"st": "sentence_transformer", "hf": "", "open_clip": "open_clip_towers", "timm": "timm_image"}
-"""Values of the option ``as``, and the module that reads such a folder; of ``hf`` there is one per modality."""
-
-
-def image(named: Named, frozen: bool) -> ImageEncoder:
-    """``local:PATH`` of a folder of transformers, timm, open_clip or sentence-transformers."""
-    made: ImageEncoder = _maker(named, "image")(_inner(named), frozen)
-    return made
-
-
-def text(named: Named, frozen: bool) -> TextEncoder:
-    """``local:PATH`` of a folder of transformers, open_clip or sentence-transformers."""
-    made: TextEncoder = _maker(named, "text")(_inner(named), frozen)
-    return made
+LIBRARIES = {
+    "st": {"image": "sentence_transformers.load", "text": "sentence_transformers.load"},
+    "hf": {"image": "huggingface.image", "text": "huggingface.text"},
+    "open_clip": {"image": "open_clip.load", "text": "open_clip.load"},
+    "timm": {"image": "timm"},
+}
+"""Values of the option ``as``, and the module in ``encoders`` that loads each modality."""
 
 
-def _maker(named: Named, what: str) -> Callable[[Named, bool], Any]:
-    reader = _reader(named)
-    maker: Callable[[Named, bool], Any] | None = getattr(
-        import_module(f"mmeval.nn.encoders.{READS[reader] or f'hf_{what}'}"), what, None
-    )
-    if maker is None:
-        raise UserError(f'"{named.full}": the folder holds a model of {reader}, which has no {what} encoder.')
-    return maker
+def build_image(name: EncoderName, frozen: bool) -> ImageEncoder:
+    """Build the image encoder of ``local:PATH``, a folder of transformers, timm, open_clip or sentence-transformers."""
+    encoder: ImageEncoder = _builder(name, "image")(_without_library(name), frozen)
+    return encoder
 
 
-def _inner(named: Named) -> Named:
-    return replace(named, options={key: value for key, value in named.options.items() if key != "as"})
+def build_text(name: EncoderName, frozen: bool) -> TextEncoder:
+    """Build the text encoder of ``local:PATH``, a folder of transformers, open_clip or sentence-transformers."""
+    encoder: TextEncoder = _builder(name, "text")(_without_library(name), frozen)
+    return encoder
 
 
-def _reader(named: Named) -> str:
-    """Which library's folder it is. That of sentence-transformers often holds one of transformers, which says less."""
-    if not named.rest:
-        raise UserError(f'"{named.full}": write local:PATH.')
-    folder = Path(named.rest).expanduser()
+def _builder(name: EncoderName, modality: str) -> Callable[[EncoderName, bool], Any]:
+    library = _library(name)
+    if modality not in LIBRARIES[library]:
+        raise UserError(f'"{name.full}": the folder holds a model of {library}, which has no {modality} encoder.')
+    module = import_module(f"mmeval.nn.encoders.{LIBRARIES[library][modality]}")
+    builder: Callable[[EncoderName, bool], Any] = getattr(module, f"build_{modality}")
+    return builder
+
+
+def _without_library(name: EncoderName) -> EncoderName:
+    return replace(name, options={key: value for key, value in name.options.items() if key != "as"})
+
+
+def _library(name: EncoderName) -> str:
+    """Return the key in ``LIBRARIES`` of the library that wrote the folder.
+
+    A folder of sentence-transformers often is one of transformers too, but then lacks pooling and projection: it is
+    recognised first.
+    """
+    if not name.argument:
+        raise UserError(f'"{name.full}": write local:PATH.')
+    folder = Path(name.argument).expanduser()
     if not folder.is_dir():
-        raise UserError(f'"{named.full}": there is no folder {folder}.')
-    if "as" in named.options:
-        return named.choice("as", *READS)
+        raise UserError(f'"{name.full}": there is no folder {folder}.')
+    if "as" in name.options:
+        return name.choice("as", *LIBRARIES)
     if (folder / "modules.json").is_file():
         return "st"
-    config = _json(folder / "config.json")
+    config = _read_json(folder / "config.json")
     if "model_type" in config:
         return "hf"
     if "architecture" in config:
@@ -62,14 +70,14 @@ def _reader(named: Named) -> str:
     if (folder / "open_clip_config.json").is_file():
         return "open_clip"
     raise UserError(
-        f'"{named.full}": the folder holds no model: there is neither modules.json, nor a config.json of transformers '
+        f'"{name.full}": the folder holds no model: there is neither modules.json, nor a config.json of transformers '
         "or timm, nor open_clip_config.json."
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        read = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return read if isinstance(read, dict) else {}
+    return content if isinstance(content, dict) else {}

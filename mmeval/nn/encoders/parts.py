@@ -1,4 +1,4 @@
-"""A foreign model taken apart by depth: which of its modules are embeddings, which its layers."""
+"""Blocks of third-party models: which modules form the embeddings, and which the layers."""
 
 from __future__ import annotations
 
@@ -8,53 +8,55 @@ from typing import NamedTuple
 from torch import nn
 
 
-class Place(NamedTuple):
-    """Where a part stands in a model, by paths, since adapters put other modules there."""
+class BlockPaths(NamedTuple):
+    """A block of a model, given by paths, which stay valid when adapters replace modules."""
 
     modules: tuple[str, ...]
+    """Paths of modules that belong to the block with all their parameters."""
     parameters: tuple[str, ...] = ()
-    """Those of modules that aren't in the part whole."""
+    """Paths of further parameters, whose modules do not belong to the block entirely."""
 
     def within(self, model: nn.Module) -> nn.Module:
-        """The part itself: the module where it is one, else several held together."""
+        """Return the block of ``model``: its single module, or a container of its modules and parameters."""
         modules = [model.get_submodule(path) for path in self.modules]
-        loose = [model.get_parameter(path) for path in self.parameters]
-        return modules[0] if len(modules) == 1 and not loose else _Together(modules, loose)
+        parameters = [model.get_parameter(path) for path in self.parameters]
+        return modules[0] if len(modules) == 1 and not parameters else _Block(modules, parameters)
 
 
-class _Together(nn.Module):
-    """Modules and parameters of a model, to be frozen or counted as one. Nobody calls or saves it."""
+class _Block(nn.Module):
+    """A container of modules and parameters that are frozen together; it is neither called nor saved."""
 
     def __init__(self, modules: Sequence[nn.Module], parameters: Sequence[nn.Parameter]) -> None:
         super().__init__()
-        self.whole, self.loose = nn.ModuleList(modules), nn.ParameterList(parameters)
+        self.block_modules, self.block_parameters = nn.ModuleList(modules), nn.ParameterList(parameters)
 
 
-def place(model: nn.Module, names: Collection[str]) -> Place:
-    """The largest modules of ``model`` that have no parameters but ``names``, and what of these is in none."""
+def block_of(model: nn.Module, names: Collection[str]) -> BlockPaths:
+    """Return the block of the parameters ``names``: the largest modules that have no others, then single parameters."""
     modules: list[str] = []
-    loose: list[str] = []
+    parameters: list[str] = []
     wanted = set(names)
 
     def walk(module: nn.Module, path: str) -> None:
-        has = {f"{path}{name}" for name, _ in module.named_parameters(remove_duplicate=False)}
-        if not has & wanted:
+        own = {f"{path}{name}" for name, _ in module.named_parameters(remove_duplicate=False)}
+        if not own & wanted:
             return
-        if has <= wanted:
+        if own <= wanted:
             modules.append(path.removesuffix("."))
             return
-        loose.extend(path + name for name, _ in module.named_parameters(recurse=False) if path + name in wanted)
+        parameters.extend(path + name for name, _ in module.named_parameters(recurse=False) if path + name in wanted)
         for name, child in module.named_children():
             walk(child, f"{path}{name}.")
 
     walk(model, "")
-    return Place(tuple(modules), tuple(loose))
+    return BlockPaths(tuple(modules), tuple(parameters))
 
 
-def by_layers(model: nn.Module) -> tuple[Place, ...]:
-    """What comes before the first list of layers, as one, then each of its layers; empty where there is no list.
+def blocks_by_layer(model: nn.Module) -> tuple[BlockPaths, ...]:
+    """Return the stem of a model and each layer of its first ``ModuleList``; empty if it has no such list.
 
-    Modules are in the order in which a class makes them, which in ``transformers`` is that of its forward pass.
+    The stem has all parameters before the list. Parameters are in the order in which a class creates its modules, which
+    in ``transformers`` is the order of the forward pass.
     """
     lists = ((path, m) for path, m in model.named_modules() if isinstance(m, nn.ModuleList))
     path, layers = next(((path, m) for path, m in lists if any(True for _ in m.parameters())), ("", nn.ModuleList()))
@@ -63,5 +65,5 @@ def by_layers(model: nn.Module) -> tuple[Place, ...]:
         if name.startswith(f"{path}."):
             break
         before.append(name)
-    stem = [place(model, before)] if before and len(layers) else []
-    return (*stem, *(Place((f"{path}.{number}",)) for number in range(len(layers))))
+    stem = [block_of(model, before)] if before and len(layers) else []
+    return (*stem, *(BlockPaths((f"{path}.{number}",)) for number in range(len(layers))))

@@ -1,4 +1,4 @@
-"""Texts -> ids: subword tokenizers and bytes behind one small interface, safe to call from several threads."""
+"""Tokenizers without special tokens (subwords, bytes), and padding; all safe to call from several threads."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import tokenizers
 
 
-class Special(NamedTuple):
-    """Ids of the special tokens; a tokenizer without one of them has -1 there."""
+class SpecialIds(NamedTuple):
+    """Ids of the special tokens; -1 for a token that the tokenizer lacks."""
 
     pad: int
     cls: int
@@ -22,63 +22,67 @@ class Special(NamedTuple):
 
 
 class Tokenizer(Protocol):
-    """What a text encoder needs of a tokenizer."""
+    """The interface that :class:`BertEncoder` and :class:`ByteEmbedding` use."""
 
     name: str
-    special: Special
+    special: SpecialIds
     size: int
-    """Ids there are."""
+    """Size of the vocabulary."""
 
-    def cut(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, without special tokens, of any length."""
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, without special tokens or truncation."""
 
 
 class SubwordTokenizer:
-    """A tokenizer of the library ``tokenizers``, as ``tokenizer.json`` holds it."""
+    """A tokenizer of the library ``tokenizers``, as in ``tokenizer.json``."""
 
     def __init__(
-        self, name: str, backend: tokenizers.Tokenizer, special: Special, replaced: Mapping[int, str] | None = None
+        self, name: str, backend: tokenizers.Tokenizer, special: SpecialIds, replaced: Mapping[int, str] | None = None
     ) -> None:
-        """``backend`` is changed: its own padding and truncation are turned off, as setting them isn't thread-safe.
+        """Turn off padding and truncation of ``backend``, in place, because changing them later is not thread-safe.
 
-        ``replaced``: characters, by code point, and what stands for them before the backend sees the text.
+        ``replaced`` maps code points to the strings that replace them before the backend tokenizes a text.
         """
         backend.no_padding()
         backend.no_truncation()
         self.name, self._backend, self.special, self.size = name, backend, special, backend.get_vocab_size()
         self._replaced = dict(replaced or {})
 
-    def cut(self, texts: Sequence[str]) -> list[list[int]]:
-        """Subword ids."""
-        # Half a surrogate pair, which a str may hold, is no text to the backend.
-        whole = [text.encode("utf-8", "replace").decode("utf-8").translate(self._replaced) for text in texts]
-        return [one.ids for one in self._backend.encode_batch(whole, add_special_tokens=False)]
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the subword ids of each text."""
+        valid = [replace_surrogates(text).translate(self._replaced) for text in texts]
+        return [encoding.ids for encoding in self._backend.encode_batch(valid, add_special_tokens=False)]
 
 
 class ByteTokenizer:
-    """UTF-8 bytes behind six special ids, as the language Perceiver IO reads them (arXiv 2107.14795, section 4.1)."""
+    """UTF-8 bytes after six special ids, as in the language Perceiver IO (arXiv 2107.14795, section 4.1)."""
 
     name = "UTF-8 bytes"
-    special = Special(pad=0, cls=4, sep=5, mask=3)
+    special = SpecialIds(pad=0, cls=4, sep=5, mask=3)
     size = 256 + 6
 
-    def cut(self, texts: Sequence[str]) -> list[list[int]]:
-        """Bytes + 6."""
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the bytes of each text, plus 6."""
         return [[byte + 6 for byte in text.encode("utf-8", "replace")] for text in texts]
 
 
-def framed(rows: Sequence[Sequence[int]], special: Special, length: int) -> list[list[int]]:
-    """Each row cut to ``length - 2`` and put between ``cls`` and ``sep``."""
+def replace_surrogates(text: str) -> str:
+    """Return ``text`` with question marks for lone surrogates, which a str may hold and tokenizers reject."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def add_special_tokens(rows: Sequence[Sequence[int]], special: SpecialIds, length: int) -> list[list[int]]:
+    """Return each row truncated to ``length - 2`` ids, between ``cls`` and ``sep``."""
     return [[special.cls, *row[: length - 2], special.sep] for row in rows]
 
 
-def padded(rows: Sequence[Sequence[int]], pad: int, length: int | None = None) -> tuple[Tensor, Tensor]:
-    """Rows -> ids ``[B, T]`` and mask; ``T`` is ``length``, or that of the longest row (at least 1)."""
+def pad_rows(rows: Sequence[Sequence[int]], pad: int, length: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return ids ``[B, T]`` and mask ``[B, T]`` of rows; ``T`` is ``length``, or the longest row's (at least 1)."""
     width = length or max(map(len, rows), default=0) or 1
     ids = torch.full((len(rows), width), pad)
     mask = torch.zeros(len(rows), width, dtype=torch.bool)
     for number, row in enumerate(rows):
-        kept = min(len(row), width)
-        ids[number, :kept] = torch.tensor(row[:kept], dtype=torch.long)
-        mask[number, :kept] = True
+        count = min(len(row), width)
+        ids[number, :count] = torch.tensor(row[:count], dtype=torch.long)
+        mask[number, :count] = True
     return ids, mask

@@ -1,4 +1,4 @@
-"""Published weights: where they are, why they can't be had, in a sentence, and no noise while they are fetched."""
+"""Published weights: their source, quiet loading, and one-sentence reasons why they can't be loaded."""
 
 from __future__ import annotations
 
@@ -14,69 +14,73 @@ from urllib.request import getproxies
 
 from mmeval.errors import MissingWeightsError, UserError
 from mmeval.fetch.hub import client_errors, without_bars
-from mmeval.nn.encoders.name import Named
+from mmeval.nn.encoders.name import EncoderName
 
 _unreachable = False
-"""Whether the Hub is left alone just now, for want of an address."""
+"""Whether the Hub's client is offline at the moment because its host has no address."""
 
 
-class Source(NamedTuple):
-    """Where an encoder comes from."""
+class WeightsSource(NamedTuple):
+    """Where the weights of an encoder come from."""
 
     name: str
-    """The encoder's whole name."""
-    where: str
+    """The encoder's full name."""
+    location: str
     """A repository of the Hub, or a folder."""
     revision: str | None
+    """A revision of the repository; None for its main branch."""
     local: bool
+    """Whether ``location`` is a folder."""
     random: bool
-    """Whether only the architecture is taken, and weights are drawn."""
+    """Whether only the architecture is used, with random weights."""
 
     @property
     def published(self) -> bool:
-        """Whether anyone can have these weights by name."""
+        """Whether the weights can be downloaded again by name."""
         return not (self.local or self.random)
 
 
-def source(named: Named, *options: str) -> Source:
-    """What a name means, whose kind knows ``options`` besides ``weights`` and, on the Hub, ``revision``.
+def weights_source(name: EncoderName, *options: str) -> WeightsSource:
+    """Return the source that a name describes.
+
+    ``options`` are the options of this kind of encoder, besides ``weights`` and, for ``hf:``, ``revision``.
 
     Raises:
-        UserError: another option; no name; a folder that isn't there, or one that a name of the Hub would hide.
+        UserError: the name has another option or no argument, the folder does not exist, or the name of a repository is
+            also the path of a folder.
     """
-    local, on_hub = named.kind == "local", named.kind == "hf"
-    named.only(*options, "weights", *(["revision"] if on_hub else []))
-    if not named.rest:
+    local, on_hub = name.kind == "local", name.kind == "hf"
+    name.check_options(*options, "weights", *(["revision"] if on_hub else []))
+    if not name.argument:
+        raise UserError(f'"{name.full}": write {name.kind}:{"PATH" if local else "OWNER/NAME" if on_hub else "NAME"}.')
+    location = str(Path(name.argument).expanduser()) if local else name.argument
+    if local and not Path(location).is_dir():
+        raise UserError(f'"{name.full}": there is no folder {location}.')
+    if on_hub and Path(location).exists():
         raise UserError(
-            f'"{named.full}": write {named.kind}:{"PATH" if local else "OWNER/NAME" if on_hub else "NAME"}.'
+            f'"{name.full}": {location} is also a folder here; write local:{location}, or change to another folder.'
         )
-    where = str(Path(named.rest).expanduser()) if local else named.rest
-    if local and not Path(where).is_dir():
-        raise UserError(f'"{named.full}": there is no folder {where}.')
-    if on_hub and Path(where).exists():
-        raise UserError(f'"{named.full}": {where} is also a folder here; write local:{where}, or go to another folder.')
-    random = named.choice("weights", "pretrained", "random") == "random"
-    return Source(named.full, where, named.options.get("revision"), local, random)
+    return WeightsSource(name.full, location, name.options.get("revision"), local, name.has_random_weights)
 
 
 @contextlib.contextmanager
-def fetching(found: Source) -> Iterator[None]:
-    """Turn what libraries raise while they fetch and load into one sentence, and keep them quiet meanwhile.
+def fetching(source: WeightsSource) -> Iterator[None]:
+    """Turn errors of a library's download or loading into one sentence, and silence the library meanwhile.
 
     Raises:
-        MissingWeightsError: weights, or what describes them, could not be had.
+        MissingWeightsError: weights, configuration or tokenizer could not be loaded.
     """
-    with quiet(on_hub=not found.local):
+    with quiet(on_hub=not source.local):
         try:
             yield
         except UserError:
             raise
         except client_errors() as error:
-            raise MissingWeightsError(found.name, why(error, found)) from error
+            raise MissingWeightsError(source.name, failure_reason(error, source)) from error
 
 
-def why(error: BaseException, found: Source) -> str:
-    """What went wrong at the Hub or in a folder, as the end of a sentence."""
+def failure_reason(error: BaseException, source: WeightsSource) -> str:
+    """Return the reason of a failed download or load, as the end of a sentence."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -88,44 +92,48 @@ def why(error: BaseException, found: Source) -> str:
         RevisionNotFoundError,
     )
 
-    if found.local:
-        return f"{found.where} does not hold all that is needed ({_first_line(error)})."
+    if source.local:
+        return f"{source.location} can't be loaded ({_first_line(error)})."
     if _unreachable:
         return f"there is no connection to the Hub ({_host()} has no address here)."
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set, and this machine has no copy."
     known = (HfHubHTTPError, HFValidationError, EntryNotFoundError)
-    causes = [one for one in _causes(error) if isinstance(one, known) and not isinstance(one, LocalEntryNotFoundError)]
+    causes = [
+        cause for cause in _causes(error) if isinstance(cause, known) and not isinstance(cause, LocalEntryNotFoundError)
+    ]
     match causes[-1] if causes else None:
         case GatedRepoError():
-            address = f"https://huggingface.co/{found.where}"
+            address = f"https://huggingface.co/{source.location}"
             return f"access is granted on request: ask at {address}, then log in with `hf auth login`."
         case RepositoryNotFoundError():
-            return f"the Hub has no model {found.where}, or a private one: check it, or log in with `hf auth login`."
+            return (
+                f"the Hub has no model {source.location}, or a private one: check it, or log in with `hf auth login`."
+            )
         case RevisionNotFoundError():
-            return f'{found.where} has no revision "{found.revision or "main"}".'
+            return f'{source.location} has no revision "{source.revision or "main"}".'
         case EntryNotFoundError():
-            return f"{found.where} lacks a file that is needed ({_first_line(error)})."
+            return f"{source.location} lacks a file that is needed ({_first_line(error)})."
         case HFValidationError():
-            return f'"{found.where}" is no name of a model; names look like owner/name.'
-        case HfHubHTTPError() as refused:
-            return f"the Hub answers HTTP {refused.response.status_code}."
-    missing_file = [one for one in _causes(error) if isinstance(one, OSError) and "does not appear to have" in str(one)]
-    if missing_file:
-        return f"{found.where} lacks a file that is needed ({_first_line(missing_file[0])})."
+            return f'"{source.location}" is no name of a model; names look like owner/name.'
+        case HfHubHTTPError() as http_error:
+            return f"the Hub answers HTTP {http_error.response.status_code}."
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and "does not appear to have" in str(cause):  # as transformers words it
+            return f"{source.location} lacks a file that is needed ({_first_line(cause)})."
     return f"there is no connection to the Hub ({type(_causes(error)[-1]).__name__})."
 
 
 @contextlib.contextmanager
 def quiet(*, on_hub: bool) -> Iterator[None]:
-    """No bars, no reports of what was loaded: what matters of them is checked, and said as an error.
+    """Suppress progress bars and loading reports of libraries; mmeval raises an error for what matters in them.
 
-    ``on_hub``: whether the Hub may be asked; what is in a folder must not look for a network.
+    ``on_hub``: whether the block may use the Hub; loading from a folder must not look for a network.
     """
     loggers = [logging.getLogger(name) for name in ("huggingface_hub", "timm", "transformers")]
     levels = [logger.level for logger in loggers]
-    waiting = _without_waiting() if on_hub else contextlib.nullcontext()
-    with without_bars(), _without_transformers_bars(), waiting:
+    no_retries = _without_retries() if on_hub else contextlib.nullcontext()
+    with without_bars(), _without_transformers_bars(), no_retries:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:
@@ -137,7 +145,7 @@ def quiet(*, on_hub: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def offline() -> Iterator[None]:
-    """Leave the Hub alone: what its cache lacks is missing."""
+    """Use only the Hub's cache on this machine within the block."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
@@ -149,8 +157,8 @@ def offline() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_waiting() -> Iterator[None]:
-    """Where the Hub's host has no address, its client would try for a minute; what is cached is found offline too."""
+def _without_retries() -> Iterator[None]:
+    """Go offline if the Hub's host has no address: its client would retry for a minute before it uses its cache."""
     global _unreachable
     from huggingface_hub import constants
 
@@ -174,30 +182,30 @@ def _has_address(host: str) -> bool:
     try:
         socket.getaddrinfo(host, None)
     except OSError:
-        # A proxy may know the host where this machine does not.
+        # A proxy may resolve the host where this machine can't.
         return bool(getproxies())
     return True
 
 
 @contextlib.contextmanager
 def _without_transformers_bars() -> Iterator[None]:
-    said: Any = sys.modules.get("transformers.utils.logging")
-    if said is None or not said.is_progress_bar_enabled():
+    transformers_logging: Any = sys.modules.get("transformers.utils.logging")
+    if transformers_logging is None or not transformers_logging.is_progress_bar_enabled():
         yield
         return
-    said.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        said.enable_progress_bar()
+        transformers_logging.enable_progress_bar()
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """An error, then what it came from, and so on."""
-    found = [error]
-    while (cause := found[-1].__cause__ or found[-1].__context__) is not None and cause not in found:
-        found.append(cause)
-    return found
+    """Return an error, its cause, the cause of that, and so on."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    return causes
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,8 +20,8 @@ from mmeval.report.content import Content
 from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 from mmeval.studies.bench.entries import Entry, entries_of, parse_plugins
-from mmeval.studies.bench.table import Row, html, markdown, rows_of
-from mmeval.system_errors import trouble
+from mmeval.studies.bench.table import BenchmarkRow, html, markdown, rows_of
+from mmeval.system_errors import system_error_message
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Benchmark:
 
     path: Path
     """The folder that holds the run folders, ``README.md`` and ``scores.parquet``."""
-    rows: list[Row]
+    rows: list[BenchmarkRow]
     """The table: a row per model, best first."""
     failures: dict[str, str]
     """Why a run failed, by the name of its folder."""
@@ -144,6 +144,6 @@ def _why(error: Exception) -> str:
     """
     if isinstance(error, UserError):
         return str(error)
-    if disk_full(error) or (message := trouble(error)) is None:
+    if disk_full(error) or (message := system_error_message(error)) is None:
         raise error
     return message

@@ -11,7 +11,7 @@ from mmeval.escaping import code_block, code_span, one_line
 from mmeval.escaping import markdown as plain
 from mmeval.metrics.scores import MACRO, WORST
 from mmeval.protocol import Inputs
-from mmeval.report.content import Content, Number
+from mmeval.report.content import Content, Estimate
 from mmeval.studies.bench.entries import Entry
 
 if TYPE_CHECKING:
@@ -24,22 +24,22 @@ HEADINGS = ("model", "preset", "mean of languages", "95 %", "worst language", "i
 
 
 @dataclass
-class Row:
+class BenchmarkRow:
     """One plugin."""
 
     plugin: str
     preset: str
     task: str
-    mean: Number
+    mean: Estimate
     """Mean over languages, of all inputs that the plugin uses."""
-    worst: Number
+    worst: Estimate
     worst_language: str
     seconds: float
     """Fitting and predicting with one seed, on average."""
     signature: str
-    baselines: dict[Inputs, Number] = field(default_factory=dict)
+    baselines: dict[Inputs, Estimate] = field(default_factory=dict)
     """The same mean with one modality alone."""
-    floor: Number | None = None
+    floor: Estimate | None = None
     """That of tf-idf, where it was run too."""
 
     @property
@@ -65,24 +65,24 @@ class Row:
         return (self.plugin, self.preset, str(self.mean), self.mean.interval, worst, *baselines, self.verdict, spent)
 
 
-def rows_of(contents: Mapping[Entry, Content]) -> list[Row]:
+def rows_of(contents: Mapping[Entry, Content]) -> list[BenchmarkRow]:
     """A row per plugin that was run on all its inputs, best first. Scores are of the data set's first task."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, BenchmarkRow] = {}
     # Baselines last: without a run on all inputs there is no row for them, and none may be taken for the model.
     for entry, content in sorted(contents.items(), key=lambda pair: pair[0].is_baseline):
         task = content.tasks[0]
-        mean = content.number(task, MACRO, METRIC)
+        mean = content.estimate(task, MACRO, METRIC)
         if entry.is_baseline:
             if entry.plugin in rows:
                 rows[entry.plugin].baselines[entry.inputs] = mean
             continue
         facts = content.record.seeds.values()
-        rows[entry.plugin] = Row(
+        rows[entry.plugin] = BenchmarkRow(
             plugin=content.record.plan.plugin.name,
             preset=content.record.plan.preset,
             task=task,
             mean=mean,
-            worst=content.number(task, WORST, METRIC),
+            worst=content.estimate(task, WORST, METRIC),
             worst_language=content.worst_text(task),
             seconds=sum(one["seconds"] for one in facts) / len(facts),
             signature=content.record.plan.signature,
@@ -93,7 +93,7 @@ def rows_of(contents: Mapping[Entry, Content]) -> list[Row]:
     return sorted(rows.values(), key=lambda row: -row.mean.value)
 
 
-def markdown(rows: Sequence[Row], failures: Mapping[str, str], command: str) -> str:
+def markdown(rows: Sequence[BenchmarkRow], failures: Mapping[str, str], command: str) -> str:
     """The page of a benchmark: command, table, signatures, and what failed."""
     title = f"# {plain(rows[0].task)}, top-1" if rows else "# Nothing was run"
     lines = [title, "", *code_block(f"$ {one_line(command)}", "console"), ""]
@@ -103,13 +103,13 @@ def markdown(rows: Sequence[Row], failures: Mapping[str, str], command: str) -> 
     return "\n".join(lines)
 
 
-def table_lines(rows: Sequence[Row]) -> list[str]:
+def table_lines(rows: Sequence[BenchmarkRow]) -> list[str]:
     """The table as Markdown."""
     ruler = ["---", "---", *["---:"] * 5, "---", "---:"]
     return [_line(HEADINGS), f"|{'|'.join(ruler)}|", *(_line(row.cells()) for row in rows)]
 
 
-def terminal(rows: Sequence[Row]) -> Table:
+def terminal(rows: Sequence[BenchmarkRow]) -> Table:
     """The table as a person sees it in a terminal."""
     from rich.table import Table
 
@@ -129,7 +129,7 @@ def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(map(plain, cells)) + " |"
 
 
-def html(rows: Sequence[Row], failures: Mapping[str, str]) -> str:
+def html(rows: Sequence[BenchmarkRow], failures: Mapping[str, str]) -> str:
     """The table as HTML, for a notebook."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in HEADINGS)
     body = "".join(f"<tr>{''.join(f'<td>{escape(one_line(cell))}</td>' for cell in row.cells())}</tr>" for row in rows)

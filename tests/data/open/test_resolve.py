@@ -1,4 +1,4 @@
-"""What is typed after --dataset: options that don't fit are named with what to type instead."""
+"""Names after --dataset, and errors for options that don't fit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmeval.errors import UserError
 from mmeval.plugin.manager import Manager
 from tests.archives import fashion_products, food
 
-ONLY = "only a table has it; write --dataset table:PATH."
+ONLY = "only tables have this option; write --dataset table:PATH."
 
 
 @pytest.fixture(autouse=True)
@@ -22,12 +22,15 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("request_fields", "message"),
     [
-        ({"name": "emoji14", "source": Path("x")}, "--source x: emoji14 is made of packages; leave --source out."),
+        (
+            {"name": "emoji14", "source": Path("x")},
+            "--source x: emoji14 is generated from installed packages; leave --source out.",
+        ),
         (
             {"name": "emoji14", "allow_mismatch": True},
-            "--allow-mismatch: emoji14 is made of packages; leave the option out.",
+            "--allow-mismatch: emoji14 is generated from installed packages; leave the option out.",
         ),
         ({"name": "food101", "columns": "text=title"}, f"--columns text=title: {ONLY}"),
         ({"name": "food101", "language": "en"}, f"--language en: {ONLY}"),
@@ -45,15 +48,15 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
-def test_an_option_that_does_not_fit_is_named(asked: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_options_that_do_not_fit_are_refused(request_fields: dict[str, Any], message: str, tmp_path: Path) -> None:
     """Before anything is prepared."""
     with pytest.raises(UserError) as caught:
-        open_data(DatasetRequest(**asked), Manager())
-    assert str(caught.value) == said
+        open_data(DatasetRequest(**request_fields), Manager())
+    assert str(caught.value) == message
     assert not (tmp_path / "home" / "stores").exists()
 
 
-def test_a_file_of_ones_own_is_told_how_it_is_written(tmp_path: Path) -> None:
+def test_the_path_of_a_table_needs_the_prefix(tmp_path: Path) -> None:
     path = tmp_path / "shop.csv"
     path.write_text("text,label\n")
     with pytest.raises(UserError) as caught:
@@ -66,7 +69,7 @@ def test_a_file_of_ones_own_is_told_how_it_is_written(tmp_path: Path) -> None:
     [("food101:title-masked", food.write, "unknown"), ("fashion-product-images", fashion_products.write, None)],
 )
 def test_a_data_set_comes_with_its_licence(name: str, make: Any, licence: str | None, tmp_path: Path) -> None:
-    """Which says whether its images may stand in a report."""
+    """Which decides whether reports may show its images."""
     found = open_data(DatasetRequest(name, source=make(tmp_path / "archive"), allow_mismatch=True), Manager())
     assert found.store.name == f"{name}-mismatched"
     assert found.spec.full_name == name
@@ -74,8 +77,8 @@ def test_a_data_set_comes_with_its_licence(name: str, make: Any, licence: str | 
     assert licence is None or found.licence == licence
 
 
-def test_the_default_form_may_be_called_by_its_name() -> None:
-    """`food101:title` is what papers call it; under a name of its own its scores would be set beside nobody's."""
+def test_the_default_variant_may_be_named() -> None:
+    """`food101:title` must be the same data set as `food101`, so that scores can be compared."""
     manager = Manager()
     assert resolve_spec("food101:title", manager) == resolve_spec("food101", manager)
     assert resolve_spec("food101:title-masked", manager).full_name == "food101:title-masked"

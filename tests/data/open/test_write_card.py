@@ -1,4 +1,4 @@
-"""A card made of the data: read back, it says of the data just what is there."""
+"""A generated data card agrees with the data when it is read back."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Given:
             yield Example(str(number), "text", language, split, labels)
 
 
-def made(source: Given, summary: str = "a summary", **spec: Any) -> Dataset:
-    found = DatasetSpec("given", summary, None, lambda: source, **spec)
-    return Dataset(found, prepare(found), "unknown")
+def prepared(source: Given, summary: str = "a summary", **spec: Any) -> Dataset:
+    dataset_spec = DatasetSpec(name="given", summary=summary, card=None, source=lambda: source, **spec)
+    return Dataset(dataset_spec, prepare(dataset_spec), "unknown")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -69,19 +69,19 @@ def made(source: Given, summary: str = "a summary", **spec: Any) -> Dataset:
         max_size=20,
     ),
 )
-def test_the_card_of_any_data_says_what_is_there(
+def test_the_card_of_any_data_agrees_with_it(
     tmp_path_factory: pytest.TempPathFactory,
     tasks: dict[str, list[str]],
     rows: list[tuple[str, str, int]],
 ) -> None:
-    """Whatever classes are called: `no` is Norwegian, not false, and `1e3` a size of shoes."""
+    """Also with names that YAML could misread: `no` (Norwegian) and `1e3`."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("card")
         patch.setenv("MMEVAL_HOME", str(folder))
-        data = made(Given(tasks, rows))
+        data = prepared(Given(tasks, rows))
         path = folder / "card.md"
         text = card_of(data)
-        assert not ACTIVE.search(text), "D7: nothing in it acts where it is shown"
+        assert not ACTIVE.search(text), "D7: no active characters"
         assert not re.search("<(?!!--)", text.split("---\n")[-1])
         path.write_text(text, encoding="utf-8")
         card = read_card(path)
@@ -90,8 +90,8 @@ def test_the_card_of_any_data_says_what_is_there(
         assert (card.images, card.rejected, card.fingerprint) == (0, 0, data.store.fingerprint)
 
 
-def test_the_hub_finds_what_it_looks_for(store: Store, colours: Callable[..., DatasetSpec]) -> None:
-    """The header is what fills the Hub's search."""
+def test_the_header_has_the_fields_of_the_hub(store: Store, colours: Callable[..., DatasetSpec]) -> None:
+    """The Hub's search uses them."""
     text = card_of(Dataset(colours(), store, "cc0-1.0"))
     header = yaml.safe_load(text.split("---\n")[1])
     assert {key: value for key, value in header.items() if key != "mmeval"} == {
@@ -106,7 +106,7 @@ def test_the_hub_finds_what_it_looks_for(store: Store, colours: Callable[..., Da
     assert header["mmeval"]["per_language"]["test"] == {"de": 14, "en": 14, "ja": 14}
 
 
-def test_its_prose_has_tables(store: Store, colours: Callable[..., DatasetSpec]) -> None:
+def test_the_prose_has_tables(store: Store, colours: Callable[..., DatasetSpec]) -> None:
     body = card_of(Dataset(colours(), store, "mit")).split("---\n", 2)[2].splitlines()
     assert body[:4] == ["", "# colours", "", "squares"]
     assert "| language | train | validation | test | without image | without text |" in body
@@ -116,30 +116,30 @@ def test_its_prose_has_tables(store: Store, colours: Callable[..., DatasetSpec])
     assert "| shade | 2 | dark (68) | light (62) | 2 |" in body
 
 
-def test_a_table_is_not_broken_by_a_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_special_characters_in_a_class_do_not_break_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
-    text = card_of(made(Given({"t": ["a|b\nc"]}, [("de", "train", 0)])))
+    text = card_of(prepared(Given({"t": ["a|b\nc"]}, [("de", "train", 0)])))
     assert "| t | 1 | a\\|b c (1) | a\\|b c (1) | 0 |\n" in text
 
 
-def test_d7_no_class_is_markup_in_the_prose_of_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_d7_classes_are_escaped_in_the_prose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
     summary = "<img src=x>\u202e [x](http://x)"
-    text = card_of(made(Given({"<b>": ["<script>", "\u202egnp"]}, [("de", "train", 0)]), summary))
+    text = card_of(prepared(Given({"<b>": ["<script>", "\u202egnp"]}, [("de", "train", 0)]), summary))
     body = text.split("---\n")[-1]
     assert "| &lt;b&gt; | 2 | &lt;script&gt; (1) | \\\\u202egnp (0) | 0 |\n" in body
     assert "\n&lt;img src=x&gt;\\\\u202e \\[x\\](http://x)\n" in body
 
 
-def test_in_what_it_is_allow_mismatch_is_listed(
+def test_accepted_mismatches_are_listed(
     colours: Callable[..., DatasetSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who reads the card must not take the data for the published one."""
+    """Readers must not take the data for the published data."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "home"))
     spec = colours(images=45)
     text = card_of(Dataset(spec, prepare(spec, released=False), "mit"))
     assert "pretty_name: colours-mismatched\n" in text
-    listed = "In what it differs from the published data:\n\n- images: the card says 45, the data has 44\n"
+    listed = "Differences from the published data:\n\n- images: the card says 45, the data has 44\n"
     assert text.endswith(listed)
     path = tmp_path / "card.md"
     path.write_text(text, encoding="utf-8")

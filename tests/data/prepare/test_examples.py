@@ -1,4 +1,4 @@
-"""The second half of preparing: examples to rows, what can't be used beside them with its reason."""
+"""Preparation of examples: rows of the Store, and rejected rows with their reasons."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import simplejpeg
 
 from mmeval import DatasetSpec, Example, Task
 from mmeval.api.source import Rejected
-from mmeval.data.prepare.examples import LONGEST_TEXT, Written, write_examples, write_rejected
+from mmeval.data.prepare.examples import LONGEST_TEXT, WrittenExamples, write_examples, write_rejected
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.store import REJECTED
 from mmeval.errors import DataError
@@ -44,7 +44,7 @@ class Given:
 
 
 class NoImages:
-    """Of a data set without images, but for one that is bad."""
+    """Prepared images: one good and one rejected."""
 
     rejected = {"bad.jpg": "the image has no bytes"}  # noqa: RUF012
 
@@ -52,7 +52,7 @@ class NoImages:
         return {"good.jpg": 0}
 
 
-def write(folder: Path, *examples: Example | Rejected) -> Written:
+def write(folder: Path, *examples: Example | Rejected) -> WrittenExamples:
     folder.mkdir(exist_ok=True)
     images: Any = NoImages()
     return write_examples(folder, Given(lambda: iter(examples)), images, "given")
@@ -65,45 +65,44 @@ def table(folder: Path) -> pa.Table:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"id": "0"}, 'the id "0" stands for another example already'),
-        ({"language": "all"}, 'the language "all" is a word of the score table'),
-        ({"language": "gap"}, 'the language "gap" is a word of the score table'),
-        ({"labels": {"t": "mauve"}}, '"mauve" is no class of t'),
-        ({"labels": {"v": "a"}}, '"a" is no class of v'),
+        ({"id": "0"}, 'the id "0" belongs to another example'),
+        ({"language": "all"}, 'the language "all" is a reserved word of the score table'),
+        ({"language": "gap"}, 'the language "gap" is a reserved word of the score table'),
+        ({"labels": {"t": "mauve"}}, '"mauve" is not a class of t'),
+        ({"labels": {"v": "a"}}, '"a" is not a class of v'),
         ({"image": "bad.jpg"}, "bad.jpg: the image has no bytes"),
         ({"text": "Schuhe \ud83d"}, "its text holds half a character (a lone surrogate)"),
         ({"cluster": "\udcff"}, "its cluster holds half a character (a lone surrogate)"),
         ({"slices": {"s": "\udcff"}}, "its s holds half a character (a lone surrogate)"),
     ],
 )
-def test_a_bad_row_is_rejected_with_its_place_and_reason(fields: dict[str, Any], reason: str, tmp_path: Path) -> None:
-    """One bad row in a million must neither stop the work nor be lost silently."""
+def test_unusable_rows_are_rejected_with_place_and_reason(fields: dict[str, Any], reason: str, tmp_path: Path) -> None:
     written = write(tmp_path, replace(GOOD, id="0"), replace(GOOD, **fields), replace(GOOD, id="2", image="good.jpg"))
     assert written.rejected == [Rejected("shop.csv, row 1", reason, fields.get("id", "1"))]
     assert (written.count, table(tmp_path)["id"].to_pylist()) == (2, ["0", "2"])
     assert written.splits == {"train": 2}
 
 
-def test_what_is_rejected_can_be_written_whatever_it_holds(tmp_path: Path) -> None:
-    """A file's name that is no UTF-8 is just what is wrong with it."""
+def test_rejected_rows_with_invalid_texts_can_be_written(tmp_path: Path) -> None:
+    """A file name that is not UTF-8 may be the reason for the rejection."""
     write_rejected(tmp_path / REJECTED, [Rejected("b\udcff.csv, row 1", 'no class: "\ud83d"', "Größe")])
     assert pq.read_table(tmp_path / REJECTED).to_pylist() == [
         {"where": "b\\udcff.csv, row 1", "id": "Größe", "reason": 'no class: "\\ud83d"'}
     ]
 
 
-def test_nothing_rejected_is_an_empty_table(tmp_path: Path) -> None:
+def test_without_rejected_rows_the_table_is_empty(tmp_path: Path) -> None:
     write_rejected(tmp_path / REJECTED, [])
     assert pq.read_table(tmp_path / REJECTED).schema.names == ["where", "id", "reason"]
 
 
-def test_what_the_source_rejects_stands_where_it_was_found(tmp_path: Path) -> None:
-    aside = Rejected("shop.csv, row 2", "lacks its price", "x")
-    assert write(tmp_path, aside, GOOD).rejected == [aside]
+def test_rows_rejected_by_the_source_are_kept(tmp_path: Path) -> None:
+    rejected = Rejected("shop.csv, row 2", "lacks its price", "x")
+    assert write(tmp_path, rejected, GOOD).rejected == [rejected]
 
 
-def test_labels_that_are_no_class_are_counted_and_the_example_is_kept(tmp_path: Path) -> None:
-    """Of several tasks one may be unknown: fashiongen has a subcategory that is not among the classes."""
+def test_examples_with_unknown_labels_are_kept_and_the_labels_counted(tmp_path: Path) -> None:
+    """The label of one task may be unknown: fashiongen has a subcategory that is not among the classes."""
     odd = [replace(GOOD, id=str(n), labels={"u": "c"}, unknown_labels={"t": "CULOTTES"}) for n in range(3)]
     written = write(tmp_path, *odd, replace(GOOD, id="9", unknown_labels={"t": "CULOTTES", "u": "x"}, labels={}))
     assert written.unknown == {"t": Counter({"CULOTTES": 4}), "u": Counter({"x": 1})}
@@ -111,12 +110,12 @@ def test_labels_that_are_no_class_are_counted_and_the_example_is_kept(tmp_path: 
     assert table(tmp_path)["label:u"].to_pylist() == [0, 0, 0, -1]
 
 
-def test_unknown_labels_of_rows_rejected_do_not_count(tmp_path: Path) -> None:
+def test_unknown_labels_of_rejected_rows_do_not_count(tmp_path: Path) -> None:
     written = write(tmp_path, GOOD, replace(GOOD, unknown_labels={"t": "X"}))
     assert (len(written.rejected), written.unknown) == (1, {})
 
 
-def test_all_that_is_known_of_an_example_has_its_column(tmp_path: Path) -> None:
+def test_every_field_of_an_example_has_a_column(tmp_path: Path) -> None:
     one = replace(GOOD, metadata={"price": "7"}, attributes={"brand": "Aigle"}, image="good.jpg", cluster="c")
     written = write(tmp_path, one, replace(one, id="2", attributes={"brand": "Birki"}, cluster="", image=None))
     assert written.attributes == {"brand": {"Aigle", "Birki"}}
@@ -134,39 +133,39 @@ def test_all_that_is_known_of_an_example_has_its_column(tmp_path: Path) -> None:
         "metadata:price": "7",
         "attribute:brand": "Aigle",
     }
-    assert (second["cluster"], second["image"]) == ("2", -1), "alone in its cluster"
+    assert (second["cluster"], second["image"]) == ("2", -1), "by default, an example is its own cluster"
 
 
 @pytest.mark.parametrize(
-    ("examples", "said"),
+    ("examples", "message"),
     [
         ([], "The source has no examples."),
-        ([Rejected("row 1", "bad")], "All rows of the source were rejected, as row 1: bad."),
+        ([Rejected("row 1", "bad")], "All rows of the source were rejected, for example row 1: bad."),
         (
             [replace(GOOD, labels={"t": "z"}), replace(GOOD, labels={"t": "y"})],
-            'All rows of the source were rejected, as shop.csv, row 1: "z" is no class of t.',
+            'All rows of the source were rejected, for example shop.csv, row 1: "z" is not a class of t.',
         ),
         (
             [GOOD, replace(GOOD, id="2", slices={"s": "x", "u": "y"})],
-            "Example 2 has the slices ['s', 'u'], others have ['s'].",
+            "Example 2 has the slices ['s', 'u'], but others have ['s'].",
         ),
-        ([GOOD, replace(GOOD, id="2", metadata={"m": ""})], "Example 2 has the metadata ['m'], others have []."),
+        ([GOOD, replace(GOOD, id="2", metadata={"m": ""})], "Example 2 has the metadata ['m'], but others have []."),
         (
             [replace(GOOD, image="none.jpg")],
             'Example 1 names the image "none.jpg", which the source does not have.',
         ),
-        ([GOOD, replace(GOOD, id="2", slices={"s": 3})], "Example 2: its s must be a text, it is 3."),
-        ([replace(GOOD, text=None)], "Example 1: its text must be a text, it is None."),
+        ([GOOD, replace(GOOD, id="2", slices={"s": 3})], "Example 2: its s must be a text, but is 3."),
+        ([replace(GOOD, text=None)], "Example 1: its text must be a text, but is None."),
     ],
 )
-def test_a_source_that_contradicts_itself_is_named(examples: list[Any], said: str, tmp_path: Path) -> None:
+def test_an_inconsistent_source_is_refused(examples: list[Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         write(tmp_path, *examples)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
 
 
-def test_a_hundred_thousand_examples_stream(tmp_path: Path) -> None:
-    """Nothing holds all rows: a data set need not fit into memory."""
+def test_examples_are_streamed(tmp_path: Path) -> None:
+    """A data set need not fit into memory."""
     alive: weakref.WeakSet[Example] = weakref.WeakSet()
     most = 0
 
@@ -187,15 +186,15 @@ def test_a_hundred_thousand_examples_stream(tmp_path: Path) -> None:
     images: Any = NoImages()
     written = write_examples(tmp_path, Given(make), images, "given")
     assert written.count == 100_000
-    assert most <= 2, "of 200 looked at"
+    assert most <= 2, "of 200 tracked examples"
     assert pa.total_allocated_bytes() - pa_before < 1_000_000
     found = table(tmp_path)
     assert found.num_rows == 100_000
     assert max(map(len, found["id"].chunks)) == 4096
 
 
-def test_a_image_that_is_none_takes_its_examples_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text file, no bytes, a web page: each of the examples that share it is rejected, none is shown without it."""
+def test_examples_of_a_rejected_image_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of being kept without an image."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
     good = simplejpeg.encode_jpeg(np.zeros((8, 8, 3), np.uint8))
     images = {"good": good, "text": b"hello", "none": b"", "page": b"<html></html>"}
@@ -209,14 +208,14 @@ def test_a_image_that_is_none_takes_its_examples_with_it(tmp_path: Path, monkeyp
                 for language in ("de", "en"):
                     yield Example(f"{key}/{language}", "", language, "train", {"t": "a"}, key, where=f"row {key}")
 
-    spec = DatasetSpec("given", "-", None, lambda: WithImages(lambda: iter(())))
+    spec = DatasetSpec(name="given", summary="-", card=None, source=lambda: WithImages(lambda: iter(())))
     store = prepare(spec)
     assert store.examples["id"].to_pylist() == ["good/de", "good/en"]
     rows = pq.read_table(store.folder / REJECTED).to_pylist()
     assert [(row["where"], row["id"], row["reason"]) for row in rows] == [
         (f"row {key}", f"{key}/{language}", f"{key}: {reason}")
         for key, reason in {
-            "text": "not an image in a format that is known",
+            "text": "not an image in a supported format",
             "none": "the image has no bytes",
             "page": "a web page, not an image",
         }.items()
@@ -225,8 +224,8 @@ def test_a_image_that_is_none_takes_its_examples_with_it(tmp_path: Path, monkeyp
     assert store.rejected_count == 6
 
 
-def test_texts_longer_than_the_bound_are_cut_and_counted(tmp_path: Path) -> None:
-    """D10: with one text of 10 MB a TF-IDF run on 120 rows took 3.8 GB."""
+def test_long_texts_are_cut_and_counted(tmp_path: Path) -> None:
+    """D10: with one text of 10 MB, a TF-IDF run on 120 rows needed 3.8 GB."""
     long = "ab" * LONGEST_TEXT
     example = replace(GOOD, text=long, metadata={"m": long}, attributes={"a": long})
     written = write(tmp_path, example, replace(example, id="2", text=long[:LONGEST_TEXT], metadata={"m": "x"}))
@@ -237,8 +236,8 @@ def test_texts_longer_than_the_bound_are_cut_and_counted(tmp_path: Path) -> None
     assert written.attributes == {"a": {long[:LONGEST_TEXT]}}
 
 
-def test_a_text_as_long_as_the_bound_is_the_same_data(tmp_path: Path) -> None:
-    """Else known fingerprints would change."""
+def test_a_text_of_the_longest_length_is_not_changed(tmp_path: Path) -> None:
+    """Otherwise published fingerprints would change."""
     fits = replace(GOOD, text="a" * LONGEST_TEXT)
     whole, cut = write(tmp_path / "a", fits), write(tmp_path / "b", replace(fits, text="a" * LONGEST_TEXT + "b"))
     assert (whole.cut, cut.cut) == (0, 1)

@@ -1,4 +1,4 @@
-"""Every kind of image that a shop has: made fit, kept as it is, or refused in a few words."""
+"""Conversion of images: converted, kept as they are, or rejected with a short reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, features
 
 from mmeval.data.images import decode
-from mmeval.data.prepare.image import MOST_BYTES, RULE, Stored, stored
+from mmeval.data.prepare.image import MAX_BYTES, RULE, StoredImage, convert
 from mmeval.errors import DataError
 
 SHORT = "the image is cut short before its first line"
@@ -41,7 +41,7 @@ AVIF = [pytest.param("AVIF", marks=pytest.mark.skipif(not features.check("avif")
 
 
 def photo(height: int = 60, width: int = 80, noise: float = 0) -> NDArray[np.uint8]:
-    """Smooth, and another colour in each corner."""
+    """Return a smooth image with a different colour in each corner."""
     y, x = np.mgrid[0:height, 0:width] / np.array([height, width])[:, None, None]
     pixels = np.stack([255 * x, 255 * y, 200 * (1 - x) * (1 - y)], -1)
     pixels += np.random.default_rng(0).normal(0, noise, pixels.shape) if noise else 0
@@ -62,7 +62,7 @@ def exif(orientation: int) -> Image.Exif:
 
 
 def pixels_of(data: bytes) -> NDArray[np.int64]:
-    """As the Store's readers see it, which is what Pillow sees."""
+    """Return the pixels as readers of the Store decode them."""
     image = Image.open(io.BytesIO(data))
     assert image.mode in ("RGB", "RGBA")
     assert image.format in ("JPEG", "MPO", "PNG")
@@ -76,25 +76,25 @@ def near(data: bytes, pixels: NDArray[np.uint8], most: float) -> bool:
 
 def complaint(image: Any) -> str:
     with pytest.raises(DataError) as caught:
-        stored(image)
+        convert(image)
     return str(caught.value)
 
 
-def outcome(data: bytes) -> Stored | str:
-    """The image, or the few words that say why not: a property test must not care which."""
+def outcome(data: bytes) -> StoredImage | str:
+    """Return the converted image or the reason for rejecting it."""
     try:
-        return stored(data)
+        return convert(data)
     except DataError as error:
-        said = str(error)
-    assert 0 < len(said) < 160
-    assert "\n" not in said
-    return said
+        reason = str(error)
+    assert 0 < len(reason) < 160
+    assert "\n" not in reason
+    return reason
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "JPEG2000", *AVIF])
 @pytest.mark.parametrize("size", [(60, 80), (300, 400)])
-def test_every_format_shows_the_same_image(kind: str, size: tuple[int, int]) -> None:
-    made = stored(file(photo(*size), kind))
+def test_every_format_gives_the_same_image(kind: str, size: tuple[int, int]) -> None:
+    made = convert(file(photo(*size), kind))
     wanted = photo(*size) if size[0] < 256 else np.asarray(Image.fromarray(photo(*size)).resize((341, 256)))
     assert made.repaired == ""
     assert near(made.data, wanted, 8 if kind == "GIF" else 3)
@@ -105,23 +105,23 @@ def test_every_format_shows_the_same_image(kind: str, size: tuple[int, int]) -> 
     [(mode, kind) for mode in ("L", "1", "CMYK", "YCbCr") for kind in ("JPEG", "TIFF")]
     + [(mode, "PNG") for mode in ("L", "LA", "1", "P", "RGBA")],
 )
-def test_every_mode_shows_the_same_image(mode: str, kind: str) -> None:
-    """Grey and CMYK images are in every shop's data; a model wants RGB."""
+def test_every_mode_gives_the_same_image(mode: str, kind: str) -> None:
+    """Shops have grey and CMYK images; models need RGB."""
     image = Image.fromarray(photo()).convert(mode)
-    assert near(stored(file(image, kind)).data, np.asarray(image.convert("RGB")), {"1": 60, "P": 25}.get(mode, 4))
+    assert near(convert(file(image, kind)).data, np.asarray(image.convert("RGB")), {"1": 60, "P": 25}.get(mode, 4))
 
 
-def test_sixteen_bits_keep_their_greys() -> None:
-    """Pillow would clip them to white."""
+def test_16_bit_images_keep_their_greys() -> None:
+    """Pillow alone would clip them to white."""
     grey = np.repeat(photo()[:, :, :1], 3, axis=2)
     deep = Image.fromarray(grey[:, :, 0].astype(np.uint16) * 257)
     for kind in ("PNG", "TIFF"):
-        assert near(stored(file(deep, kind)).data, grey, 2)
+        assert near(convert(file(deep, kind)).data, grey, 2)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_what_is_transparent_is_white(mode: str) -> None:
-    """Cut-out products: black holes in some formats and white ones in others would tell the shops apart."""
+def test_transparent_pixels_become_white(mode: str) -> None:
+    """Otherwise the background of cut-out products would depend on the format, and so on the shop."""
     image = Image.fromarray(np.zeros((40, 40, 3), np.uint8)).convert("RGBA")
     image.putalpha(Image.fromarray(np.repeat(np.array([0, 255], np.uint8), 20)[None].repeat(40, axis=0)))
     if mode == "P":
@@ -131,13 +131,13 @@ def test_what_is_transparent_is_white(mode: str) -> None:
         data = file(palette, "PNG", transparency=bytes([0, 255]))
     else:
         data = file(image.convert(mode), "PNG")
-    found = pixels_of(stored(data).data)
+    found = pixels_of(convert(data).data)
     assert found[:, :16].min() > 250
     assert found[:, 24:].max() < 5
 
 
 def test_inverted_cmyk_and_ycck_of_photoshop_have_their_colours() -> None:
-    """Adobe's JPEGs hold the inks inverted, and often as YCCK."""
+    """Adobe writes inverted inks, often as YCCK."""
     cmyk = Image.fromarray(photo()).convert("CMYK")
     plain = file(cmyk)
     marker = plain.index(b"Adobe") + 11
@@ -150,38 +150,39 @@ def test_inverted_cmyk_and_ycck_of_photoshop_have_their_colours() -> None:
     ycck[ycck.index(b"Adobe") + 11] = 2
     assert simplejpeg.decode_jpeg_header(bytes(ycck))[2] == "YCCK"
     for data in (plain, bytes(ycck)):
-        assert near(stored(data).data, np.asarray(cmyk.convert("RGB")), 4)
+        assert near(convert(data).data, np.asarray(cmyk.convert("RGB")), 4)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", TURNED)
-def test_a_image_is_turned_as_its_exif_says(kind: str, orientation: int) -> None:
-    """A phone's portrait lies on its side in the file."""
+def test_images_are_rotated_by_their_exif_orientation(kind: str, orientation: int) -> None:
     data = file(Image.fromarray(np.ascontiguousarray(TURNED[orientation](photo()))), kind, exif=exif(orientation))
-    made = stored(data)
+    made = convert(data)
     assert near(made.data, photo(), 4)
-    assert ORIENTATION not in Image.open(io.BytesIO(made.data)).getexif() or made.data == data, "or it is turned twice"
+    assert ORIENTATION not in Image.open(io.BytesIO(made.data)).getexif() or made.data == data, (
+        "otherwise it would be rotated twice"
+    )
 
 
-def test_a_grey_image_on_its_side_is_turned_too() -> None:
+def test_grey_images_are_rotated() -> None:
     lying = np.ascontiguousarray(TURNED[6](photo()))
     data = file(Image.fromarray(lying).convert("L"), exif=exif(6))
-    assert near(stored(data).data, np.asarray(Image.fromarray(photo()).convert("L").convert("RGB")), 4)
+    assert near(convert(data).data, np.asarray(Image.fromarray(photo()).convert("L").convert("RGB")), 4)
 
 
-def test_what_xmp_says_of_the_orientation_counts_for_small_images_as_for_large_ones() -> None:
+def test_the_orientation_in_xmp_is_used_for_small_and_large_images() -> None:
     xmp = b'http://ns.adobe.com/xap/1.0/\x00<x tiff:Orientation="3"/>'
     for size in ((60, 80), (300, 400)):
         plain = file(photo(*size))
         data = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp + plain[2:]
-        found = pixels_of(stored(data).data)
+        found = pixels_of(convert(data).data)
         assert found[0, 0, 0] > 200, "the right edge, which is red"
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 255])
-def test_an_orientation_that_is_none_changes_nothing(orientation: int) -> None:
+def test_an_invalid_orientation_is_ignored(orientation: int) -> None:
     data = file(photo(), exif=exif(orientation))
-    assert stored(data).data == data
+    assert convert(data).data == data
 
 
 @pytest.mark.parametrize(
@@ -198,24 +199,24 @@ def test_an_orientation_that_is_none_changes_nothing(orientation: int) -> None:
     ],
     ids=["JPEG", "progressive", "4:4:4", "strip", "PNG", "opaque RGBA", "upright", "one pixel"],
 )
-def test_a_image_that_needs_nothing_is_kept_byte_by_byte(data: bytes) -> None:
-    """Else each preparation of prepared images loses quality."""
-    made = stored(data)
+def test_an_image_that_needs_no_conversion_is_kept_byte_by_byte(data: bytes) -> None:
+    """Preparing prepared images must not lose quality."""
+    made = convert(data)
     assert made == (data, hashlib.sha256(data).hexdigest(), "")
-    assert stored(made.data) == made
+    assert convert(made.data) == made
 
 
-def test_what_is_made_is_fit_and_is_not_made_again() -> None:
-    made = stored(file(photo(300, 400), "WEBP"))
-    assert stored(made.data).data == made.data
+def test_a_converted_image_needs_no_further_conversion() -> None:
+    made = convert(file(photo(300, 400), "WEBP"))
+    assert convert(made.data).data == made.data
 
 
-def test_many_metadata_are_left_out() -> None:
-    """A thumbnail of 100 x 100 pixels may carry a megabyte of Photoshop's history."""
+def test_large_metadata_are_removed() -> None:
+    """A thumbnail may have a megabyte of Photoshop metadata."""
     plain = file(photo())
     comment = b"\xff\xfe" + struct.pack(">H", 60_002) + bytes(60_000)
-    data = plain[:2] + comment * (MOST_BYTES // 60_000 + 1) + plain[2:]
-    assert len(stored(data).data) < 20_000
+    data = plain[:2] + comment * (MAX_BYTES // 60_000 + 1) + plain[2:]
+    assert len(convert(data).data) < 20_000
 
 
 @settings(max_examples=40, deadline=None)
@@ -224,10 +225,10 @@ def test_many_metadata_are_left_out() -> None:
 @example(5000, 3)
 @example(256, 1025)
 @example(545, 263)
-def test_a_image_is_made_smaller_as_pillow_does_and_never_larger(height: int, width: int) -> None:
-    """The shorter side is 256, the longer one 1024 at most; antialiased, so that no pattern moires."""
+def test_images_are_reduced_like_in_pillow_and_never_enlarged(height: int, width: int) -> None:
+    """The shorter side becomes at most 256 pixels, the longer one at most 1024."""
     pixels = photo(height, width, noise=8)
-    made = pixels_of(stored(pixels).data)
+    made = pixels_of(convert(pixels).data)
     scale = min(1, 256 / min(height, width), 1024 / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     assert made.shape == (size[1], size[0], 3)
@@ -245,51 +246,51 @@ def test_pixels_are_resized_within_a_level_of_pillow() -> None:
     assert np.abs(ours - np.asarray(Image.fromarray(pixels).resize((256, 341), Image.Resampling.BILINEAR))).max() <= 1
 
 
-def test_moving_images_show_their_first_frame() -> None:
+def test_animated_images_give_their_first_frame() -> None:
     red, blue = (Image.new("RGB", (60, 50), colour) for colour in ("red", "blue"))
     for kind in ("GIF", "WEBP", "TIFF", "PNG", "MPO"):
         data = file(red, kind, save_all=True, append_images=[blue])
-        found = pixels_of(stored(data).data)
+        found = pixels_of(convert(data).data)
         assert (found[..., 0].min() > 240, found[..., 2].max() < 20) == (True, True), kind
 
 
-def test_the_digest_is_of_what_came_and_of_the_rule() -> None:
-    """Two machines whose libjpeg rounds differently have the same data."""
+def test_the_digest_covers_the_source_and_the_rule() -> None:
+    """So that it does not depend on the rounding of a JPEG library."""
     data = file(photo(300, 400))
-    assert stored(data).digest == hashlib.sha256(RULE.encode() + data).hexdigest()
+    assert convert(data).digest == hashlib.sha256(RULE.encode() + data).hexdigest()
     pixels = photo(300, 400)
     known = hashlib.sha256(f"{RULE} (300, 400, 3)".encode() + pixels.tobytes()).hexdigest()
-    assert stored(pixels).digest == stored(np.asfortranarray(pixels)).digest == known
-    assert stored(pixels[:, :, 0]).digest != known
+    assert convert(pixels).digest == convert(np.asfortranarray(pixels)).digest == known
+    assert convert(pixels[:, :, 0]).digest != known
 
 
 @pytest.mark.parametrize("shape", [(50, 70, 3), (50, 70)])
-def test_pixels_are_taken_as_they_are(shape: tuple[int, ...]) -> None:
+def test_pixel_arrays_are_accepted(shape: tuple[int, ...]) -> None:
     pixels = photo(50, 70) if len(shape) == 3 else photo(50, 70)[:, :, 0]
     wanted = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
-    assert near(stored(pixels).data, wanted, 3)
+    assert near(convert(pixels).data, wanted, 3)
     pixels.setflags(write=False)
-    assert near(stored(pixels[::-1]).data, wanted[::-1], 3)
+    assert near(convert(pixels[::-1]).data, wanted[::-1], 3)
 
 
 PIXELS = "pixels must be uint8 [H, W, 3] or [H, W], they are"
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "reason"),
     [
         (b"", "the image has no bytes"),
-        (b"not an image", "not an image in a format that is known"),
-        ("Gr\xfc\xdfe".encode("utf-16"), "not an image in a format that is known"),
+        (b"not an image", "not an image in a supported format"),
+        ("Gr\xfc\xdfe".encode("utf-16"), "not an image in a supported format"),
         (
             b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>',
             "an XML document, such as a server's error page, not an image",
         ),
         (b"\xef\xbb\xbf<?xml version='1.0'?><Error/>", "an XML document, such as a server's error page, not an image"),
-        (b'<?xml version="1.0"?><svg xmlns="x"/>', "an SVG drawing, not an image in a format that is read"),
+        (b'<?xml version="1.0"?><svg xmlns="x"/>', "an SVG drawing, which is not a supported image format"),
         (b"\n <!DOCTYPE html><html><title>404</title>", "a web page, not an image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing, not an image in a format that is read"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in a format that is known"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing, which is not a supported image format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in a supported format"),
         (file(photo(), "PNG")[:500], "the image is cut short"),
         (file(photo())[:300], SHORT),
         (np.zeros((9, 9, 4), np.uint8), f"{PIXELS} uint8 [9, 9, 4]"),
@@ -301,13 +302,13 @@ PIXELS = "pixels must be uint8 [H, W, 3] or [H, W], they are"
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_is_no_image_is_refused_in_a_few_words(image: Any, said: str) -> None:
-    """The words stand beside the row in rejected.parquet. EPS would start Ghostscript on whatever a shop sends."""
-    assert complaint(image) == said
+def test_invalid_images_are_rejected_with_a_reason(image: Any, reason: str) -> None:
+    """The reason is written to rejected.parquet. EPS is not read because it would start Ghostscript."""
+    assert complaint(image) == reason
 
 
 def png(width: int, height: int) -> bytes:
-    """A whole PNG of white bits, however large: a decompression bomb is a few kilobytes."""
+    """Return a valid PNG of white bits, a few kilobytes whatever its size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -321,24 +322,24 @@ def png(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "said"),
+    ("width", "height", "reason"),
     [
         (9000, 8000, "the image has 9,000 x 8,000 pixels, a decompression bomb"),
-        (12000, 10000, "the image has 12,000 x 10,000 pixels, a decompression bomb"),  # of which Pillow warns
-        (30000, 20000, "the image is a decompression bomb"),  # which Pillow refuses
+        (12000, 10000, "the image has 12,000 x 10,000 pixels, a decompression bomb"),  # Pillow warns
+        (30000, 20000, "the image is a decompression bomb"),  # Pillow refuses
     ],
 )
-def test_a_decompression_bomb_is_refused_before_it_goes_off(width: int, height: int, said: str) -> None:
-    assert complaint(png(width, height)) == said
+def test_decompression_bombs_are_rejected_before_decoding(width: int, height: int, reason: str) -> None:
+    assert complaint(png(width, height)) == reason
     jpeg = bytearray(file(photo()))
     at = jpeg.index(b"\xff\xc0") + 5
     jpeg[at : at + 4] = struct.pack(">HH", height, width)
-    assert complaint(bytes(jpeg)) == said
+    assert complaint(bytes(jpeg)) == reason
 
 
-def test_a_large_image_that_is_no_bomb_is_made_small() -> None:
-    assert Image.open(io.BytesIO(stored(png(3600, 3000)).data)).size == (307, 256)
-    assert Image.open(io.BytesIO(stored(file(photo(1500, 2000))).data)).size == (341, 256)
+def test_large_images_are_reduced() -> None:
+    assert Image.open(io.BytesIO(convert(png(3600, 3000)).data)).size == (307, 256)
+    assert Image.open(io.BytesIO(convert(file(photo(1500, 2000))).data)).size == (341, 256)
 
 
 @cache
@@ -351,27 +352,27 @@ def whole(kind: str, large: bool) -> bytes:
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(["plain", "progressive", "grey", "CMYK", "exif"]), st.booleans(), st.floats(0, 1))
-def test_a_jpeg_that_is_cut_short_is_mended_or_refused(kind: str, large: bool, share: float) -> None:
-    """A download that broke off: at whichever byte, never an exception of a library's own, nor a warning."""
+def test_truncated_jpegs_are_repaired_or_rejected(kind: str, large: bool, share: float) -> None:
+    """At any byte, without a library's own exception or warning."""
     data = whole(kind, large)
     cut = data[: int(share * len(data))]
     size = {True: (341, 256), False: (80, 60)}[large]
     made = outcome(cut)
     if isinstance(made, str):
-        assert kind == "progressive" or b"\xff\xda" not in cut[:-40], "there is something to be seen"
+        assert kind == "progressive" or b"\xff\xda" not in cut[:-40], "a part of the image could be decoded"
         return
     assert Image.open(io.BytesIO(made.data)).size == (size if kind != "exif" else size[::-1])
     assert made.repaired == ("" if cut == data else "cut short: its end is grey")
 
 
-def test_of_a_image_cut_short_the_beginning_is_kept() -> None:
-    """It is said so, and Pillow's switch for the whole process stays off."""
+def test_the_beginning_of_a_truncated_jpeg_is_kept() -> None:
+    """Without Pillow's switch for the whole process."""
     pixels = photo(300, 400, noise=8)
     for options in ({}, {"exif": exif(3)}):
         data = file(pixels, **options)
-        made = stored(data[: len(data) // 2])
+        made = convert(data[: len(data) // 2])
         assert made.repaired == "cut short: its end is grey"
-        found, upright = pixels_of(made.data), pixels_of(stored(data).data)
+        found, upright = pixels_of(made.data), pixels_of(convert(data).data)
         if options:
             found, upright = found[::-1, ::-1], upright[::-1, ::-1]
         assert np.abs(found[:100] - upright[:100]).mean() < 3
@@ -379,19 +380,19 @@ def test_of_a_image_cut_short_the_beginning_is_kept() -> None:
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-def test_a_jpeg_with_a_hole_is_said_to_be_damaged() -> None:
-    """Its colours may be wrong from there on; the count of such images is shown."""
+def test_a_corrupt_jpeg_counts_as_repaired() -> None:
+    """Its colours may be wrong; the number of such images is shown."""
     for options in ({}, {"restart_marker_blocks": 4}):
         data = bytearray(file(photo(300, 400, noise=8), **options))
         data[len(data) // 2 : len(data) // 2 + 400] = np.random.default_rng(1).bytes(400)
-        assert stored(bytes(data)).repaired == "damaged: a part of it is wrong"
+        assert convert(bytes(data)).repaired == "damaged: a part of it is wrong"
 
 
-def test_bytes_too_many_are_no_damage() -> None:
-    """Cameras and shops add them; every program shows such an image."""
+def test_extra_bytes_are_no_damage() -> None:
+    """Cameras and shops add them."""
     data = file(photo())
     for longer in (data + b"\0\0", data + b"thumbnail", data[:-2] + b"\0\0\0" + data[-2:]):
-        made = stored(longer)
+        made = convert(longer)
         assert made.repaired == ""
         assert near(made.data, photo(), 4)
 
@@ -400,7 +401,7 @@ def test_bytes_too_many_are_no_damage() -> None:
 @given(
     st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\0", b"BM"])
 )
-def test_random_bytes_are_no_image(data: bytes, head: bytes) -> None:
+def test_random_bytes_raise_no_other_errors(data: bytes, head: bytes) -> None:
     assert outcome(head + data)
 
 
@@ -410,13 +411,13 @@ def test_random_bytes_are_no_image(data: bytes, head: bytes) -> None:
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4),
     st.booleans(),
 )
-def test_damaged_images_are_mended_or_refused(kind: str, changes: list[tuple[float, int]], at_front: bool) -> None:
-    """Of damaged EXIF, TIFF tags, palettes: Pillow has a warning or an exception for each."""
+def test_damaged_images_are_repaired_or_rejected(kind: str, changes: list[tuple[float, int]], at_front: bool) -> None:
+    """Damaged EXIF data, TIFF tags and palettes raise many kinds of warnings and exceptions in Pillow."""
     data = bytearray(damaged_of(kind))
     for place, value in changes:
         data[int(place * (min(300, len(data)) if at_front else len(data)))] = value
     made = outcome(bytes(data))
-    # As the Store reads it: a damaged EXIF block, which Pillow warns of, is nobody's concern any more.
+    # Decoded as readers of the Store do it, which ignores damaged EXIF data.
     assert isinstance(made, str) or len(decode(made.data))
 
 
@@ -427,32 +428,32 @@ def damaged_of(kind: str) -> bytes:
     return file(photo(), kind, **({"exif": made} if kind in ("JPEG", "PNG", "WEBP", "TIFF") else {}))
 
 
-def test_pillows_warnings_are_heard_by_nobody_and_the_filters_stay() -> None:
-    """In threads too, where `warnings.catch_warnings` alone would lose the user's own filters."""
+def test_pillows_warnings_are_suppressed_and_the_filters_restored() -> None:
+    """Also in threads, where `warnings.catch_warnings` alone would lose the user's filters."""
     data, before = png(9500, 9500), list(warnings.filters)
-    heard: list[str] = []
+    reasons: list[str] = []
 
     def work() -> None:
-        heard.extend(complaint(data) for _ in range(20))
+        reasons.extend(complaint(data) for _ in range(20))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert heard == ["the image has 9,500 x 9,500 pixels, a decompression bomb"] * 80
+    assert reasons == ["the image has 9,500 x 9,500 pixels, a decompression bomb"] * 80
     assert warnings.filters == before
 
 
-def test_what_pillow_logs_does_not_reach_the_terminal() -> None:
-    """It logs errors of bad TIFFs, which Python prints where no handler takes them."""
+def test_pillows_log_does_not_reach_the_terminal() -> None:
+    """Python prints log records that no handler takes."""
     assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("PIL").handlers)
 
 
-def test_bytes_behind_the_end_of_a_jpeg_are_no_harm() -> None:
-    """Cameras and shops append things; to decode such images by another library took twice as long."""
+def test_bytes_after_the_end_of_a_jpeg_are_accepted() -> None:
+    """By the fast decoder: Pillow took twice as long."""
     small, large = file(photo()), file(photo(600, 800))
-    assert stored(small + b"added").data == small + b"added"
-    kept = stored(large + b"added")
+    assert convert(small + b"added").data == small + b"added"
+    kept = convert(large + b"added")
     assert kept.repaired == ""
-    assert (decode(kept.data) == decode(stored(large).data)).all()
+    assert (decode(kept.data) == decode(convert(large).data)).all()

@@ -1,4 +1,4 @@
-"""The first half of preparing: images in shards, which a killed process leaves whole; the next one goes on."""
+"""Preparation of images in shards, which continues after a kill."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 from mmeval import Task
+from mmeval.data.prepare import images as module
 from mmeval.data.prepare.images import PreparedImages, prepare_images
-from mmeval.data.prepare.prepare import images as module
 from mmeval.data.store import IMAGES_INFO
 from mmeval.errors import DataError
 from mmeval.files import disk_full
@@ -33,9 +33,9 @@ KILLED = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from mmeval.data.prepare.prepare import images as module
-from mmeval.data.prepare.prepare import shard
-from tests.data.test_images import Given
+from mmeval.data.prepare import images as module
+from mmeval.data.prepare import shard
+from tests.data.prepare.test_images import Given
 
 folder = Path(sys.argv[2])
 module.SHARD, shard.TASK = 10, 4
@@ -58,7 +58,7 @@ def png(number: int) -> bytes:
 
 
 class Given:
-    """Numbered images, read by functions; each tenth is a text and each seventh is not there."""
+    """Numbered images, read by functions; every tenth is a text, and every seventh is missing."""
 
     identity = {"given": "1"}  # noqa: RUF012
     tasks = (Task("t", ("a",)),)
@@ -105,8 +105,8 @@ def images(count: int) -> list[int]:
     return [number for number in range(count) if number % 10 != 3 and number % 7 != 5]
 
 
-def test_images_keep_their_order_and_bad_ones_their_reason(tmp_path: Path) -> None:
-    """Threads finish as they like; a row of the Store must be the same image on every machine."""
+def test_images_keep_their_order_and_rejected_ones_have_a_reason(tmp_path: Path) -> None:
+    """Whatever order the threads finish in."""
 
     def slower_first(number: int) -> None:
         time.sleep(0.002 * (3 - number % 4))
@@ -115,14 +115,14 @@ def test_images_keep_their_order_and_bad_ones_their_reason(tmp_path: Path) -> No
     assert list(made.rows()) == [f"k{number}" for number in images(45)]
     assert list(made.rows().values()) == list(range(made.count)) == list(range(len(images(45))))
     assert made.rejected == {
-        **{f"k{number}": "the image's file is not there" for number in range(5, 45, 7) if number % 10 != 3},
-        **{f"k{number}": "not an image in a format that is known" for number in range(3, 45, 10)},
+        **{f"k{number}": "the image's file is missing" for number in range(5, 45, 7) if number % 10 != 3},
+        **{f"k{number}": "not an image in a supported format" for number in range(3, 45, 10)},
     }
     assert sorted(content(tmp_path / "p")) == [*(f"images-0000{number}.arrow" for number in range(5)), IMAGES_INFO]
 
 
-def test_it_does_not_depend_on_shards_or_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The digest is part of the fingerprint, by which two people know that they have the same data."""
+def test_the_digest_does_not_depend_on_shards_or_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is part of the fingerprint."""
     digests = {prepare_images(Given(45), tmp_path / "small", "given").digest}
     monkeypatch.setattr(module, "SHARD", 8192)
     monkeypatch.setattr("mmeval.data.prepare.shard.cores", lambda: 7)
@@ -130,40 +130,40 @@ def test_it_does_not_depend_on_shards_or_threads(tmp_path: Path, monkeypatch: py
     assert len(digests) == 1
 
 
-def test_what_is_prepared_is_not_read_again(tmp_path: Path) -> None:
+def test_prepared_images_are_not_read_again(tmp_path: Path) -> None:
     first = prepare_images(Given(12), tmp_path / "p", "given")
     again = Given(12)
     assert prepare_images(again, tmp_path / "p", "given") == first
     assert again.called == []
 
 
-def test_a_killed_process_goes_on_with_the_shard_it_was_at(tmp_path: Path) -> None:
-    """Hours of decoding are kept; and what is left of it in the end is byte by byte what it would have been."""
-    root = Path(__file__).parents[2]
+def test_after_a_kill_preparation_continues_with_the_incomplete_shard(tmp_path: Path) -> None:
+    """And the result is the same, byte by byte."""
+    root = Path(__file__).parents[3]
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(root), str(tmp_path)])
     until = time.monotonic() + 60
-    begun = tmp_path / "images.unfinished"
-    # Images are made ahead of the shard that is being written: the second one is not whole at once.
+    begun = tmp_path / "pictures.unfinished"
+    # Images are converted ahead of the shard that is being written, so the second shard is complete a little later.
     while not (tmp_path / "in the middle").exists() or len(list(begun.iterdir())) < 6:
         assert time.monotonic() < until
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait(60)
-    left = {path.name for path in (tmp_path / "images.unfinished").iterdir()}
+    left = {path.name for path in (tmp_path / "pictures.unfinished").iterdir()}
     assert {name for name in left if not name.startswith(".")} == {
         f"images-0000{number}.{kind}" for number in (0, 1) for kind in ("arrow", "json")
     }
-    assert len(left) == 6, "and a part of the third shard, with its lock"
+    assert len(left) == 6, "and a part of the third shard with its lock"
     again = Given(45)
     prepare_images(again, tmp_path / "pictures", "given")
     assert min(again.called) == 20
     prepare_images(Given(45), tmp_path / "at once", "given")
     assert content(tmp_path / "pictures") == content(tmp_path / "at once")
-    assert not (tmp_path / "images.unfinished").exists()
+    assert not (tmp_path / "pictures.unfinished").exists()
 
 
 @pytest.mark.parametrize("stop", [0, 9, 10, 44])
-def test_it_goes_on_from_any_place(stop: int, tmp_path: Path) -> None:
+def test_preparation_continues_after_an_interruption_anywhere(stop: int, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         prepare_images(Given(45, stop_at(stop, KeyboardInterrupt())), tmp_path / "p", "given")
     again = Given(45)
@@ -175,8 +175,10 @@ def test_it_goes_on_from_any_place(stop: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when", ["before the list is written", "after", "while it clears up"])
 @pytest.mark.parametrize("count", [0, 20])
-def test_it_goes_on_from_its_last_steps(when: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also of a source without images, and of one whose last shard is full."""
+def test_preparation_continues_after_an_interruption_of_its_last_steps(
+    when: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a source without images, and for one whose last shard is full."""
     with monkeypatch.context() as patch:
         if when == "before the list is written":
             patch.setattr(module, "_sum_up", stop)
@@ -216,24 +218,27 @@ def stopped_unlink(unlink: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("other", [Given(45, shift=1), Given(15), Given(0)], ids=["other keys", "fewer", "none"])
-def test_a_source_that_changed_in_between_is_refused_once(other: Given, tmp_path: Path) -> None:
-    """Half of the old and half of the new would be nobody's data."""
+def test_a_source_that_changed_after_an_interruption_is_refused_once(other: Given, tmp_path: Path) -> None:
+    """Old and new images must not be mixed."""
     with pytest.raises(KeyboardInterrupt):
         prepare_images(Given(45, stop_at(27, KeyboardInterrupt())), tmp_path / "p", "given")
     with pytest.raises(DataError) as caught:
         prepare_images(other, tmp_path / "p", "given")
-    assert str(caught.value) == "given changed since its preparation began; that is removed now: run again."
+    assert (
+        str(caught.value)
+        == "given has changed since its preparation began; the unfinished files are removed: run again."
+    )
     assert prepare_images(other, tmp_path / "p", "given").count == len(images(other.size))
 
 
-def test_no_images_at_all_are_no_mistake(tmp_path: Path) -> None:
+def test_a_source_may_have_no_images(tmp_path: Path) -> None:
     """A data set of texts."""
     made = prepare_images(Given(0), tmp_path / "p", "given")
     assert (made.count, made.rows(), made.rejected) == (0, {}, {})
 
 
-def test_images_may_all_be_bad(tmp_path: Path) -> None:
-    """The examples decide what follows from that."""
+def test_all_images_may_be_rejected(tmp_path: Path) -> None:
+    """The preparation of the examples then decides."""
 
     class AllBad(Given):
         def images(self) -> Iterator[tuple[str, ImageData]]:
@@ -243,20 +248,20 @@ def test_images_may_all_be_bad(tmp_path: Path) -> None:
     assert (made.count, set(made.rejected.values())) == (0, {"the image has no bytes"})
 
 
-def test_a_name_that_is_no_text_is_rejected(tmp_path: Path) -> None:
-    """Linux takes any bytes for a file's name; what Python makes of those can't be written."""
+def test_a_name_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
+    """Linux allows any bytes in a file name."""
 
     class Named(Given):
         def images(self) -> Iterator[tuple[str, ImageData]]:
             yield from (("b\udcff.png", png(1)), ("Gr\xfc\xdfe.png", png(2)))
 
     made = prepare_images(Named(2), tmp_path / "p", "given")
-    assert made.rejected == {"b\udcff.png": "its name is no valid text"}
+    assert made.rejected == {"b\udcff.png": "its name is not valid UTF-8"}
     assert list(made.rows()) == ["Gr\xfc\xdfe.png"]
 
 
-def test_an_error_of_the_source_stops_everything_and_hangs_nothing(tmp_path: Path) -> None:
-    """A bug of a plugin is no bad image: it is shown, after the shards before it were kept."""
+def test_an_error_of_the_source_stops_the_preparation(tmp_path: Path) -> None:
+    """A bug of a plugin is not a bad image; complete shards are kept, and all threads end."""
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
         prepare_images(Given(45, lambda number: 1 / (27 - number)), tmp_path / "p", "given")
@@ -266,11 +271,11 @@ def test_an_error_of_the_source_stops_everything_and_hangs_nothing(tmp_path: Pat
     assert min(again.called) == 20
 
 
-def test_a_full_disk_keeps_the_shards_that_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_complete_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
 
     class Full:
-        """Takes two shards, and no byte of a third."""
+        """Accepts two shards, and no byte of a third."""
 
         def __new__(cls, path: str, mode: str) -> Any:
             written.append(path)
@@ -290,8 +295,8 @@ def test_a_full_disk_keeps_the_shards_that_are_whole(tmp_path: Path, monkeypatch
     assert min(again.called) == 20
 
 
-def test_pixels_are_not_held_for_a_whole_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """8,192 images of 256 x 256 pixels are 1.6 GB; a source may give them one by one."""
+def test_pixels_of_a_shard_are_not_all_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8,192 images of 256 x 256 pixels are 1.6 GB."""
     monkeypatch.setattr(module, "SHARD", 8192)
     monkeypatch.setattr("mmeval.data.prepare.shard.cores", lambda: 2)
     alive, most = [0], [0]
@@ -314,7 +319,7 @@ def test_pixels_are_not_held_for_a_whole_shard(tmp_path: Path, monkeypatch: pyte
     assert most[0] < 400
 
 
-def test_a_folder_of_images_without_its_list_is_named(tmp_path: Path) -> None:
+def test_a_folder_of_images_without_its_list_is_refused(tmp_path: Path) -> None:
     made = prepare_images(Given(12), tmp_path / "p", "given")
     (made.folder / IMAGES_INFO).unlink()
     with pytest.raises(DataError) as caught:
@@ -322,8 +327,10 @@ def test_a_folder_of_images_without_its_list_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path / 'p'} lacks its {IMAGES_INFO}; remove the folder and run again."
 
 
-def test_the_bar_ends_with_how_many_are_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of all shards, those of an earlier attempt among them."""
+def test_the_progress_bar_ends_with_the_number_of_rejected_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Including those of an earlier attempt."""
     with pytest.raises(KeyboardInterrupt):
         prepare_images(Given(45, stop_at(27, KeyboardInterrupt())), tmp_path / "p", "given")
     capsys.readouterr()

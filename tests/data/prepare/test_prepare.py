@@ -1,4 +1,4 @@
-"""Preparing: all or nothing, once, held against the card, and told apart by content."""
+"""Preparation of Stores: atomic, once, compared with the card, and identified by content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mmeval.data.prepare.prepare import prepare, store_folder
 from mmeval.data.store import INFO, Store
 from mmeval.errors import DataError
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+CONFTEST = Path(__file__).parents[2] / "conftest.py"
 PROCESS = """
 import runpy, sys, time
 from pathlib import Path
@@ -43,20 +43,21 @@ class Slow(shared["ColourSource"]):
 
 
 (signals / f"{name} starts").touch()
-print(prepare(DatasetSpec("colours", "-", card, lambda: Slow({"train": 24, "validation": 6, "test": 14}))).fingerprint)
+source = lambda: Slow({"train": 24, "validation": 6, "test": 14})
+print(prepare(DatasetSpec(name="colours", summary="-", card=card, source=source)).fingerprint)
 """
 
 
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder in which nothing is prepared yet."""
+    """An empty home folder."""
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / "fresh"))
     return tmp_path / "fresh"
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Starts processes that prepare the small data set and stop half-way until the file `go` is there."""
+    """Start processes that prepare the small data set and wait half-way for the file `go`."""
     running = []
 
     def launch(name: str) -> subprocess.Popen[str]:
@@ -78,7 +79,7 @@ def wait_for(path: Path) -> None:
 
 
 def changed(spec: DatasetSpec, **fields: Any) -> DatasetSpec:
-    """The same data set, but for fields of its third example."""
+    """Return the spec of a data set whose third example has other fields."""
     source = spec.source()
 
     class Changed(type(source)):
@@ -89,15 +90,14 @@ def changed(spec: DatasetSpec, **fields: Any) -> DatasetSpec:
     def make() -> Source:
         return Changed(source.per_split)
 
-    return replace(spec, source=make)
+    return spec.model_copy(update={"source": make})
 
 
 def inside(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
 
 
-def test_what_is_prepared_is_not_prepared_again(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
-    """Else every run begins with minutes of work."""
+def test_a_prepared_store_is_not_prepared_again(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
     first = prepare(colours())
     times = {path: path.stat().st_mtime_ns for path in first.folder.iterdir()}
     assert prepare(colours()).folder == first.folder
@@ -105,7 +105,7 @@ def test_what_is_prepared_is_not_prepared_again(fresh: Path, colours: Callable[.
 
 
 @pytest.mark.parametrize(
-    ("card", "said"),
+    ("card", "message"),
     [
         ({"train": 71}, "examples in train: the card says 71, the data has 72"),
         (
@@ -114,34 +114,33 @@ def test_what_is_prepared_is_not_prepared_again(fresh: Path, colours: Callable[.
         ),
     ],
 )
-def test_a_card_that_lies_leaves_no_store(
-    fresh: Path, colours: Callable[..., DatasetSpec], card: dict[str, int], said: str
+def test_a_mismatch_with_the_card_leaves_no_store(
+    fresh: Path, colours: Callable[..., DatasetSpec], card: dict[str, int], message: str
 ) -> None:
-    """Else scores are published of data that is not what the card describes."""
     with pytest.raises(DataError) as caught:
         prepare(colours(**card))
-    assert str(caught.value) == f"colours is not as its data card says (colours.md): {said}."
-    assert inside(fresh / "stores" / "colours") == {"pictures"}, "which need not be prepared again"
+    assert str(caught.value) == f"colours differs from its data card (colours.md): {message}."
+    assert inside(fresh / "stores" / "colours") == {"pictures"}, "the images are kept"
     assert prepare(colours()).image_count == 44
 
 
-def test_a_label_that_is_no_class_is_rejected_and_counted(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+def test_an_unknown_label_is_rejected_and_counted(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
     with pytest.raises(DataError) as caught:
         prepare(changed(colours(), labels={"colour": "mauve"}))
     (kept,) = (fresh / "stores" / "colours").glob("*.rejected.parquet")
     assert str(caught.value) == (
-        "colours is not as its data card says (colours.md): examples in train: the card says 72, the data has 71; rows "
-        'rejected: the card allows 0, there are 1; rejected were train0/ja: "mauve" is no class of colour '
+        "colours differs from its data card (colours.md): examples in train: the card says 72, the data has 71; rows "
+        'rejected: the card allows 0, there are 1; rejected rows: train0/ja: "mauve" is not a class of colour '
         f"(all in {kept})."
     )
     rows = pq.read_table(kept).to_pylist()
-    assert rows == [{"where": "train0/ja", "id": "train0/ja", "reason": '"mauve" is no class of colour'}]
+    assert rows == [{"where": "train0/ja", "id": "train0/ja", "reason": '"mauve" is not a class of colour'}]
 
 
 def test_the_same_data_has_the_same_fingerprint_everywhere(
     tmp_path: Path, colours: Callable[..., DatasetSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two people may compare their scores if, and only if, they have the same data."""
+    """Scores are comparable only on the same data."""
     found = []
     for home in ("one", "other"):
         monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / home))
@@ -164,7 +163,7 @@ def test_the_same_data_has_the_same_fingerprint_everywhere(
         {"slices": {"number": "odd"}},
     ],
 )
-def test_other_data_has_another_fingerprint(
+def test_different_data_has_a_different_fingerprint(
     fresh: Path, store: Store, colours: Callable[..., DatasetSpec], fields: dict[str, Any]
 ) -> None:
     assert store.folder.is_relative_to(fresh)
@@ -173,7 +172,7 @@ def test_other_data_has_another_fingerprint(
     assert prepare(spec).fingerprint != store.fingerprint
 
 
-def test_another_image_makes_another_fingerprint(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+def test_a_different_image_gives_a_different_fingerprint(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
     spec = colours()
     source = spec.source()
 
@@ -184,12 +183,12 @@ def test_another_image_makes_another_fingerprint(fresh: Path, colours: Callable[
 
     plain = prepare(spec)
     (fresh / "stores").rename(fresh / "elsewhere")
-    repainted = replace(spec, source=lambda: Repainted(source.per_split))
+    repainted = spec.model_copy(update={"source": lambda: Repainted(source.per_split)})
     assert prepare(repainted).fingerprint != plain.fingerprint
 
 
-def test_another_identity_is_another_store(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
-    """A new version of a package must not be served with the images of the old one."""
+def test_a_different_identity_gives_a_different_store(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+    """A new version of a package must not use the Store of the old one."""
     spec = colours()
     one, other = spec.source(), spec.source()
     other.identity["colours"] = "2"
@@ -197,10 +196,10 @@ def test_another_identity_is_another_store(fresh: Path, colours: Callable[..., D
     assert store_folder(spec, one) == store_folder(spec, spec.source())
 
 
-def test_two_processes_at_once_make_one_store(
+def test_two_processes_build_one_store(
     fresh: Path, tmp_path: Path, colours: Callable[..., DatasetSpec], start: Callable[[str], subprocess.Popen[str]]
 ) -> None:
-    """Ten jobs of a cluster start together on a new machine; one prepares, the others wait."""
+    """One builds, the other waits."""
     spec = colours()
     one = start("one")
     wait_for(tmp_path / "one is half-way")
@@ -217,10 +216,10 @@ def test_two_processes_at_once_make_one_store(
     assert inside(fresh / "stores" / "colours") == {store.folder.name, "pictures"}
 
 
-def test_a_killed_process_leaves_nothing_that_is_taken_for_a_store(
+def test_a_killed_process_leaves_no_incomplete_store(
     fresh: Path, tmp_path: Path, colours: Callable[..., DatasetSpec], start: Callable[[str], subprocess.Popen[str]]
 ) -> None:
-    """The machine runs out of memory, or the job out of time: the next call begins anew and clears up."""
+    """The next call removes its files and builds the Store."""
     spec = colours()
     process = start("one")
     wait_for(tmp_path / "one is half-way")
@@ -241,7 +240,7 @@ IMAGE = simplejpeg.encode_jpeg(np.zeros((8, 8, 3), np.uint8))
 
 
 class Odd:
-    """A source of two images and two examples, to be corrupted."""
+    """A source of two images and two examples, which tests corrupt."""
 
     identity = {"odd": "1"}  # noqa: RUF012
     tasks = (Task("t", ("a", "b")),)
@@ -259,9 +258,9 @@ class Odd:
 
 
 @pytest.mark.parametrize(
-    ("corrupted", "said"),
+    ("corrupted", "message"),
     [
-        ({"images": [("x", IMAGE), ("x", IMAGE), ("y", IMAGE)]}, 'odd: the image "x" comes twice.'),
+        ({"images": [("x", IMAGE), ("x", IMAGE), ("y", IMAGE)]}, 'odd: the image "x" occurs twice.'),
         (
             {"examples": lambda good: [replace(good[0], image="z")]},
             'Example x names the image "z", which the source does not have.',
@@ -269,39 +268,36 @@ class Odd:
         ({"examples": lambda good: []}, "The source has no examples."),
         (
             {"examples": lambda good: [good[0], replace(good[1], slices={})]},
-            "Example y has the slices [], others have ['s'].",
+            "Example y has the slices [], but others have ['s'].",
         ),
         (
             {"examples": lambda good: [replace(good[0], labels={"t": "c"})]},
-            'All rows of the source were rejected, as x: "c" is no class of t.',
+            'All rows of the source were rejected, for example x: "c" is not a class of t.',
         ),
     ],
 )
-def test_a_source_that_contradicts_itself_is_refused(corrupted: dict[str, Any], said: str, fresh: Path) -> None:
-    """Silently, each of these would put a wrong image or a lost column under somebody's scores."""
-    spec = DatasetSpec("odd", "odd", Path("no-card.md"), lambda: Odd(**corrupted))
+def test_an_inconsistent_source_is_refused(corrupted: dict[str, Any], message: str, fresh: Path) -> None:
+    spec = DatasetSpec(name="odd", summary="odd", card=Path("no-card.md"), source=lambda: Odd(**corrupted))
     with pytest.raises(DataError) as caught:
         prepare(spec)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
     assert not store_folder(spec, Odd()).exists()
 
 
-def test_d4_what_a_killed_process_left_of_the_data_set_is_removed(
-    fresh: Path, colours: Callable[..., DatasetSpec]
-) -> None:
-    """Also of another state of it, which nobody may ever prepare again."""
+def test_d4_partial_files_of_killed_processes_are_removed(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+    """Also those of another version of the data set."""
     folder = prepare(colours()).folder
     (left := folder.with_name(".0123456789abcdef.a1b2c3d4.partial")).mkdir()
     (left / "examples-00000.arrow").write_text("half")
     prepare(colours())
-    assert left.exists(), "nothing is swept where nothing is written"
+    assert left.exists(), "opening a Store removes nothing"
     shutil.rmtree(folder)
     prepare(colours())
     assert not left.exists()
 
 
-def test_a_folder_that_is_no_store_is_named_before_the_work_begins(fresh: Path) -> None:
-    spec = DatasetSpec("odd", "odd", Path("no-card.md"), Odd)
+def test_a_folder_that_is_no_store_is_refused_before_the_preparation(fresh: Path) -> None:
+    spec = DatasetSpec(name="odd", summary="odd", card=Path("no-card.md"), source=Odd)
     folder = store_folder(spec, Odd())
     folder.mkdir(parents=True)
     (folder / "something").write_text("")
@@ -311,10 +307,9 @@ def test_a_folder_that_is_no_store_is_named_before_the_work_begins(fresh: Path) 
 
 
 @pytest.mark.parametrize("allowed", [0, 1])
-def test_more_bad_rows_than_the_card_allows_are_an_error(
+def test_more_rejected_rows_than_the_card_allows_are_an_error(
     allowed: int, fresh: Path, colours: Callable[..., DatasetSpec]
 ) -> None:
-    """One bad row of a million is life; a tenth of them is another data set."""
     spec = changed(colours(train=71), labels={"colour": "mauve"})
     assert spec.card
     spec.card.write_text(spec.card.read_text().replace("  images:", f"  rejected: {allowed}\n  images:"))
@@ -325,23 +320,21 @@ def test_more_bad_rows_than_the_card_allows_are_an_error(
             prepare(spec)
 
 
-def test_what_is_allow_mismatch_is_taken_with_its_own_counts(
+def test_accepted_mismatches_are_recorded(
     fresh: Path, colours: Callable[..., DatasetSpec], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Somebody else's export in the published format; nobody may take its scores for those of the release."""
+    """So that the scores are not taken for those of the release."""
     spec = changed(colours(train=71), labels={"colour": "mauve"})
     store = prepare(spec, released=False)
     said = "rows rejected: the card allows 0, there are 1"
     assert (store.name, store.released, store.split_sizes["train"]) == ("colours-mismatched", False, 71)
     assert store.info["differences"] == [said]
-    assert f"Not as the card says: {said}\n" in capsys.readouterr().err
+    assert f"Differs from the card: {said}\n" in capsys.readouterr().err
     assert store.folder != store_folder(spec, spec.source())
 
 
-def test_opening_what_was_checked_reads_the_description_and_not_the_data(
-    fresh: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever its size: 40 MB are on disk, and a few kilobytes of them are read."""
+def test_opening_a_checked_store_does_not_read_the_data(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 MB are on disk, and less than 1 MB is read."""
     io = Path("/proc/self/io")
     if not io.exists():
         pytest.skip("only Linux counts what a process reads")
@@ -351,14 +344,14 @@ def test_opening_what_was_checked_reads_the_description_and_not_the_data(
             for number in range(20_000):
                 yield Example(str(number), "text " * 400, "de", "train", {"t": "a"}, "x", slices={"s": "1"})
 
-    spec = DatasetSpec("big", "-", None, Big)
+    spec = DatasetSpec(name="big", summary="-", card=None, source=Big)
     folder = prepare(spec).folder
 
     def read() -> int:
         return int(io.read_text().split()[1])
 
     assert sum(path.stat().st_size for path in folder.iterdir()) > 40_000_000
-    monkeypatch.setattr("mmeval.data.store_digests.LARGE", 1)
+    monkeypatch.setattr("mmeval.data.checksums.LARGE", 1)
     monkeypatch.setattr("mmeval.integrity.SETTLED_NS", -1)
     _ = Store(folder).examples, Store(folder).images
     monkeypatch.setattr("mmeval.integrity._digests", {})  # as another process begins
@@ -370,7 +363,7 @@ def test_opening_what_was_checked_reads_the_description_and_not_the_data(
     assert read() - before < 1_000_000
 
 
-def test_a_store_of_an_older_version_is_prepared_again_with_one_line(
+def test_a_store_of_an_older_version_is_prepared_again_with_a_note(
     colours: Callable[..., DatasetSpec], fresh: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     older = fresh / "stores" / "colours" / "0123456789abcdef"
@@ -378,6 +371,7 @@ def test_a_store_of_an_older_version_is_prepared_again_with_one_line(
     (older / INFO).write_text('{"schema": 2, "name": "colours"}')
     prepare(colours())
     said = (
-        f"colours is prepared again: {older.name} in {older.parent} is of an older version of mmeval and may be removed"
+        f"colours is prepared again: {older.name} in {older.parent} was written by an older version of mmeval and can "
+        "be removed"
     )
     assert capsys.readouterr().err.splitlines().count(said) == 1

@@ -1,4 +1,4 @@
-"""Files on disk: tables by their ending, and damage that shows late is a sentence as well."""
+"""Files on disk: tables are read by their suffix, and damage is a data error even while streaming."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmeval.data.reading.files import kind, open_file, read_image, read_table
+from mmeval.data.reading.files import open_file, read_image, read_table, table_suffix
 from mmeval.data.reading.row import Row
 from mmeval.errors import DataError
 
@@ -41,40 +41,40 @@ def complaint(path: Path) -> str:
 @pytest.mark.parametrize(
     "name", ["t.csv", "t.TSV", "t.jsonl", "t.json", "t.ndjson", "t.parquet", "t.csv.gz", "t.tsv.gz", "t.2024.jsonl.gz"]
 )
-def test_a_table_is_read_by_its_ending(tmp_path: Path, name: str) -> None:
+def test_a_table_is_read_by_its_suffix(tmp_path: Path, name: str) -> None:
     rows = list(read_table(write(tmp_path, name.lower()).rename(tmp_path / name), name, required=["a"]))
     assert rows == [Row(1, CELLS[0]), Row(2, CELLS[1])]
 
 
 @pytest.mark.parametrize("name", ["t.xlsx", "t", "t.gz", "csv", "t.csv.zip"])
-def test_what_is_no_table_says_what_is(tmp_path: Path, name: str) -> None:
-    assert kind(Path(name)) == ""
+def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
+    assert table_suffix(Path(name)) == ""
     assert complaint(tmp_path / name) == (
-        f"{tmp_path / name} is no table; those end in .csv, .tsv, .jsonl (also .gz) or .parquet."
+        f"{tmp_path / name} is not a table; tables end in .csv, .tsv, .jsonl (also .gz) or .parquet."
     )
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl.gz", "t.parquet"])
-def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
     assert complaint(tmp_path / name) == f"There is no file {tmp_path / name}."
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
-def test_a_folder_is_no_file(tmp_path: Path, name: str) -> None:
+def test_a_folder_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     assert complaint(tmp_path / name) == f"{tmp_path / name} is a folder, not a file."
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet"])
-def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, name: str) -> None:
+def test_an_unreadable_file_is_refused(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name)
     path.chmod(0)
     assert complaint(path) == f"{path} may not be read; change its permissions."
 
 
-def test_a_gzipped_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
-    """Also after whole rows came out of it."""
+def test_a_truncated_gzip_file_is_reported(tmp_path: Path) -> None:
+    """Even after some rows were read."""
     path = tmp_path / "t.jsonl.gz"
     lines = "".join(json.dumps({"a": os.urandom(20).hex()}) + "\n" for _ in range(2000))
     path.write_bytes(gzip.compress(lines.encode())[:-2000])
@@ -88,27 +88,27 @@ def test_a_gzipped_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "reason"),
     [
         (b"", "it is empty"),
         (b"a,b\n1,2\n", "Not a gzipped file (b'a,')"),
         (gzip.compress(b"a\n1\n", mtime=0)[:-8] + b"\0" * 8, "CRC check failed 0x0 != 0x"),
     ],
 )
-def test_other_damage_of_a_gzipped_file_is_named(tmp_path: Path, data: bytes, said: str) -> None:
+def test_other_gzip_damage_is_reported(tmp_path: Path, data: bytes, reason: str) -> None:
     path = tmp_path / "t.csv.gz"
     path.write_bytes(data)
-    assert complaint(path).startswith(f"{path} is damaged ({said}")
+    assert complaint(path).startswith(f"{path} is damaged ({reason}")
     assert complaint(path).endswith("; fetch it again.")
 
 
-def test_another_file_that_is_missing_is_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_errors_of_the_caller_pass_through(tmp_path: Path) -> None:
     path = write(tmp_path, "t.csv")
     with pytest.raises(FileNotFoundError, match="other"), open_file(path):
         (tmp_path / "other").read_bytes()
 
 
-def test_a_image_is_read_up_to_a_limit(tmp_path: Path) -> None:
+def test_an_image_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.jpg"
     path.write_bytes(b"x" * 2000)
     assert read_image(path) == b"x" * 2000

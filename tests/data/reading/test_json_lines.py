@@ -1,4 +1,4 @@
-"""JSON Lines: what was written comes back, and a line that is no record is rejected with its row."""
+"""JSON Lines: records are read back as written, and unusable lines are rejected with their row number."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ def complaint(data: bytes) -> str:
 
 
 def reason(line: str, **options: Any) -> str:
-    [one] = read(line, **options)
-    assert isinstance(one, Rejected)
-    assert one.where == "t.jsonl, row 1"
-    return one.reason
+    [rejected] = read(line, **options)
+    assert isinstance(rejected, Rejected)
+    assert rejected.where == "t.jsonl, row 1"
+    return rejected.reason
 
 
 @settings(deadline=None)  # the first call warms up
 @given(st.lists(st.dictionaries(TEXTS, VALUES, max_size=4), max_size=6), st.booleans(), st.booleans())
-def test_what_the_json_module_writes_comes_back(records: list[dict[str, Any]], ascii_only: bool, bom: bool) -> None:
+def test_records_are_read_back_as_written(records: list[dict[str, Any]], ascii_only: bool, bom: bool) -> None:
     data = "".join(json.dumps(record, ensure_ascii=ascii_only) + "\n" for record in records).encode()
     read_back = read((b"\xef\xbb\xbf" if bom else b"") + data)
     assert read_back == [Row(number, record) for number, record in enumerate(records, 1)]
 
 
-def test_blank_lines_are_passed_over_and_counted() -> None:
+def test_blank_lines_are_skipped_but_count_as_rows() -> None:
     assert read('\n{"a": 1}\n  \n{"a": 2}') == [Row(2, {"a": 1}), Row(4, {"a": 2})]
 
 
-def test_lines_that_are_no_record_are_rejected_and_the_rest_is_read() -> None:
+def test_unusable_lines_are_rejected_and_the_others_read() -> None:
     first, second, third, last = read('{"a": 1\n[1]\n{"b": 1}\n{"a": 1}\n', required=["a"])
     assert first == Rejected("t.jsonl, row 1", "not JSON (Expecting ',' delimiter: line 2 column 1 (char 8))")
-    assert second == Rejected("t.jsonl, row 2", "no JSON object")
+    assert second == Rejected("t.jsonl, row 2", "not a JSON object")
     assert third == Rejected("t.jsonl, row 3", "lacks a")
     assert last == Row(4, {"a": 1})
 
@@ -63,33 +63,33 @@ def test_several_missing_keys_are_named() -> None:
 
 
 @pytest.mark.parametrize("line", [r'{"a": "\u0000"}', r'{"a": [{"b": "x\u0000"}]}', r'{"\u0000": 1}'])
-def test_nul_bytes_are_rejected_however_deep(line: str) -> None:
+def test_nul_bytes_are_rejected_at_any_depth(line: str) -> None:
     assert reason(line) == "holds a NUL byte"
 
 
 @pytest.mark.parametrize("line", [r'{"a": "\ud83d"}', r'{"a": [{"b": "x\uDE00"}]}'])
-def test_half_a_character_is_rejected_for_no_table_can_keep_it(line: str) -> None:
+def test_lone_surrogates_are_rejected(line: str) -> None:
     assert reason(line) == "holds half a character (a lone surrogate)"
 
 
 @pytest.mark.parametrize(("line", "value"), [(r'{"a": "\ud83d\ude00"}', "😀"), (r'{"a": "\\u0000"}', r"\u0000")])
-def test_what_only_looks_like_that_is_kept(line: str, value: str) -> None:
+def test_surrogate_pairs_and_escaped_escapes_are_kept(line: str, value: str) -> None:
     assert read(line) == [Row(1, {"a": value})]
 
 
-def test_a_number_or_a_nesting_beyond_reason_is_rejected() -> None:
+def test_huge_numbers_and_deep_nesting_are_rejected() -> None:
     assert reason('{"a": ' + "1" * 5000 + "}").startswith("not JSON (Exceeds the limit (4300 digits)")
     assert reason('{"a": ' + "[" * 200_000 + "]" * 200_000 + "}").startswith("not JSON (maximum recursion depth")
 
 
-def test_a_wrong_encoding_is_named_with_its_byte_and_row() -> None:
+def test_a_wrong_encoding_is_reported_with_byte_and_row() -> None:
     assert complaint('{"a": "ä"}\n{"a": "'.encode() + b'\xe4"}\n') == (
         "t.jsonl is not UTF-8 (byte 0xe4 in row 2); convert it to UTF-8."
     )
     assert complaint('{"a": 1}\n'.encode("utf-16")) == "t.jsonl is not UTF-8 (byte 0xff in row 1); convert it to UTF-8."
 
 
-def test_a_line_without_end_is_not_read_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_beyond_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_lines, "LONGEST_LINE", 1000)
     assert complaint(b'{"a": 1}\n"' + b"x" * 2000) == (
         "t.jsonl, row 2 is longer than 1,000 bytes: not a JSON Lines file."

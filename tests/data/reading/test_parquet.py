@@ -1,4 +1,4 @@
-"""Parquet: what was written comes back, class labels by name, and damage is named with its row."""
+"""Parquet: records are read back as written, class labels as names, and damage is reported with its row."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def complaint(path: Path, **options: Any) -> str:
 
 @settings(deadline=None)  # the first call warms up
 @given(RECORDS)
-def test_what_pyarrow_writes_comes_back(
+def test_records_are_read_back_as_written(
     tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, Any]]
 ) -> None:
     path = write(tmp_path_factory.mktemp("table") / "t.parquet", pa.Table.from_pylist(records, schema=SCHEMA))
@@ -58,13 +58,13 @@ def test_what_pyarrow_writes_comes_back(
     assert parquet_columns(path, "t.parquet") == SCHEMA.names
 
 
-def test_rows_are_numbered_through_batches_and_row_groups(tmp_path: Path) -> None:
+def test_row_numbers_continue_across_batches_and_row_groups(tmp_path: Path) -> None:
     path = write(tmp_path / "t.parquet", pa.table({"a": range(1000)}), row_group_size=300)
     assert [row.number for row in read_parquet(path, "t.parquet")] == list(range(1, 1001))
 
 
-def test_images_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
-    """Their bytes are overwritten, and nothing notices."""
+def test_columns_that_are_not_selected_are_not_read(tmp_path: Path) -> None:
+    """The bytes of the other column are overwritten, without effect."""
     table = pa.table({"a": ["x"] * 3, "image": [bytes(range(256)) * 40] * 3})
     path = write(tmp_path / "t.parquet", table, compression="none", use_dictionary=False)
     start = pq.read_metadata(path).row_group(0).column(1).data_page_offset
@@ -76,8 +76,8 @@ def test_images_that_are_not_asked_for_are_not_read(tmp_path: Path) -> None:
     assert complaint(path).startswith("t.parquet can't be read after row 0 (")
 
 
-def test_class_labels_of_datasets_come_as_their_names(tmp_path: Path) -> None:
-    """Numbers in the place of names would make classes called 0 and 1."""
+def test_class_labels_are_read_as_names(tmp_path: Path) -> None:
+    """Indices would become classes called 0 and 1."""
     from datasets import ClassLabel, Dataset, Features, Value
 
     features = Features({"text": Value("string"), "label": ClassLabel(names=["cat", "dog"])})
@@ -92,26 +92,26 @@ def labelled(path: Path, values: list[int]) -> Path:
     return write(path, table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}))
 
 
-def test_a_class_label_that_has_no_name_is_an_error_and_minus_one_is_none(tmp_path: Path) -> None:
+def test_a_label_without_a_name_is_an_error_and_minus_one_is_none(tmp_path: Path) -> None:
     assert [row.cells for row in read_parquet(labelled(tmp_path / "a.parquet", [-1]), "t.parquet")] == [{"label": None}]
     assert complaint(labelled(tmp_path / "b.parquet", [0, 2])) == (
-        "t.parquet, row 2: label is 2, but it has only 2 names of classes."
+        "t.parquet, row 2: label is 2, but it has only 2 class names."
     )
 
 
 @pytest.mark.parametrize("note", [b"no JSON", b"{}", b'{"info": {"features": {"a": null}}}', b"[]"])
-def test_a_note_of_another_kind_is_no_class_label(note: bytes) -> None:
+def test_other_metadata_declares_no_class_labels(note: bytes) -> None:
     assert class_names(pa.schema([("a", pa.int64())], metadata={b"huggingface": note})) == {}
 
 
-def test_a_missing_column_and_one_that_comes_twice_are_named(tmp_path: Path) -> None:
+def test_missing_and_duplicate_columns_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "t.parquet", pa.table({"a": [1], "b": [2]}))
     assert complaint(path, required=["a", "c"]) == "t.parquet lacks the column c; it has a, b."
     twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
     assert complaint(write(tmp_path / "u.parquet", twice)) == "t.parquet has the column a twice."
 
 
-def test_a_file_that_is_cut_short_empty_or_missing_is_named(tmp_path: Path) -> None:
+def test_truncated_empty_and_missing_files_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "t.parquet", pa.table({"a": [1]}))
     path.write_bytes(path.read_bytes()[:-9])
     assert complaint(path) == (
@@ -130,33 +130,33 @@ def test_a_file_that_is_cut_short_empty_or_missing_is_named(tmp_path: Path) -> N
         parquet_columns(path, "t.parquet")
 
 
-def test_damage_further_down_is_named_with_the_last_good_row(tmp_path: Path) -> None:
+def test_later_damage_is_reported_with_the_last_good_row(tmp_path: Path) -> None:
     table = pa.table({"a": [str(number) * 50 for number in range(1000)]})
     path = write(tmp_path / "t.parquet", table, row_group_size=500, compression="none", use_dictionary=False)
     start = pq.read_metadata(path).row_group(1).column(0).data_page_offset
     data = bytearray(path.read_bytes())
     data[start : start + 40] = b"\xff" * 40
     path.write_bytes(data)
-    said = complaint(path)
-    assert said.startswith("t.parquet can't be read after row ")
-    assert said.endswith("; fetch or write it again.")
-    assert 0 < int(said.split("after row ")[1].split()[0]) <= 500
+    message = complaint(path)
+    assert message.startswith("t.parquet can't be read after row ")
+    assert message.endswith("; fetch or write it again.")
+    assert 0 < int(message.split("after row ")[1].split()[0]) <= 500
 
 
-def test_text_that_is_not_utf_8_is_named_with_byte_row_and_column(tmp_path: Path) -> None:
-    """pyarrow writes and reads it without a word; Python can't make a text of it."""
+def test_invalid_utf_8_is_reported_with_byte_row_and_column(tmp_path: Path) -> None:
+    """pyarrow writes and reads such bytes; only the conversion to Python fails."""
     good = pa.array(["ä"] * 300)
     bad = pa.array([b"caf\xe9"]).view(pa.string())
     path = write(tmp_path / "t.parquet", pa.table({"n": range(301), "name": pa.chunked_array([good, bad])}))
     assert complaint(path) == "t.parquet is not UTF-8 (byte 0xe9 in row 301, column name); write it again as UTF-8."
 
 
-def test_a_value_that_python_has_no_type_for_is_named(tmp_path: Path) -> None:
+def test_a_value_without_a_python_type_is_reported(tmp_path: Path) -> None:
     dates = pa.array([0, 2**40], pa.int64()).cast(pa.timestamp("s"))
     path = write(tmp_path / "t.parquet", pa.table({"day": dates}), coerce_timestamps=None)
-    said = complaint(path)
-    assert said.startswith("t.parquet, row 2: day can't be read (")
-    assert said.endswith("); write it as text.")
+    message = complaint(path)
+    assert message.startswith("t.parquet, row 2: day can't be read (")
+    assert message.endswith("); write it as text.")
 
 
 def test_a_huge_cell_is_read(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_huge_cell_is_read(tmp_path: Path) -> None:
     assert len(row.cells["a"]) == 20_000_000
 
 
-def test_memory_holds_a_batch_not_the_file(tmp_path: Path) -> None:
+def test_memory_is_bounded_by_a_batch(tmp_path: Path) -> None:
     path = write(tmp_path / "t.parquet", pa.table({"image": [b"x" * 10_000] * 2000}), row_group_size=100)
     before = pa.total_allocated_bytes()
     rows = read_parquet(path, "t.parquet")
@@ -175,23 +175,23 @@ def test_memory_holds_a_batch_not_the_file(tmp_path: Path) -> None:
     rows.close()
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    """300 MB of zeros in some kilobytes, which the footer says."""
+def test_a_decompression_bomb_is_refused_before_reading(tmp_path: Path) -> None:
+    """300 MB of zeros in a few kilobytes; the footer declares both sizes."""
     table = pa.table({"text": [bytes(3_000_000)] * 100})
     path = write(tmp_path / "t.parquet", table, compression="zstd", use_dictionary=False)
     assert path.stat().st_size < 1_000_000
-    said = complaint(path)
-    assert said.startswith("t.parquet: text declares 300,")
-    assert said.endswith(", which no data is; write it again with smaller row groups.")
+    message = complaint(path)
+    assert message.startswith("t.parquet: text declares 300,")
+    assert message.endswith(", as decompression bombs do; write the file again with smaller row groups.")
 
 
-def test_what_packs_well_and_is_small_is_read(tmp_path: Path) -> None:
-    """A column of one value."""
+def test_a_small_column_that_compresses_well_is_read(tmp_path: Path) -> None:
+    """A column that repeats a single value."""
     path = write(tmp_path / "t.parquet", pa.table({"text": ["same " * 1000] * 1000}), compression="zstd")
     assert sum(1 for _ in read_parquet(path, "t.parquet")) == 1000
 
 
-def test_more_rows_than_any_table_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "MOST_ROWS", 2)
     path = write(tmp_path / "t.parquet", pa.table({"text": ["a"] * 3}))
     assert complaint(path) == "t.parquet declares 3 rows, more than 2; split it."

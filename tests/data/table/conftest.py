@@ -1,4 +1,4 @@
-"""Each test has a home of its own: what is kept of one table must not be seen by another's."""
+"""A separate home folder for each test, so that saved tables don't leak between tests."""
 
 from __future__ import annotations
 

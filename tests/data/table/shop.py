@@ -1,4 +1,4 @@
-"""Small catalogues as shops and tools write them."""
+"""Small catalogues in the formats of shops and tools."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def products(count: int = 40) -> list[dict[str, str]]:
 
 
 def texts(count: int = 40) -> list[dict[str, str]]:
-    """Rows of a text and a class, and no more."""
+    """Return rows with a text and a class."""
     return [{"text": f"{CLASSES[number % 4]} {number}", "label": CLASSES[number % 4]} for number in range(count)]
 
 
@@ -70,16 +70,16 @@ def shop(folder: Path, count: int = 40) -> Path:
 
 
 def source(path: Path, columns: str = "", **options: str) -> TableSource:
-    """What is read from a table."""
+    """Return the source of a table."""
     return TableSource(TableOptions(source=str(path), columns=parse_columns(columns), **options), path)
 
 
 def read(path: Path, columns: str = "", **options: str) -> tuple[list[Example], list[Rejected]]:
-    """Examples, and what is rejected."""
-    every = list(source(path, columns, **options).examples())
-    return [one for one in every if isinstance(one, Example)], [one for one in every if isinstance(one, Rejected)]
+    """Return the examples and the rejected rows of a table."""
+    rows = list(source(path, columns, **options).examples())
+    return [row for row in rows if isinstance(row, Example)], [row for row in rows if isinstance(row, Rejected)]
 
 
 def split_by_id(examples: Sequence[Example]) -> dict[str, str]:
-    """Split by id."""
-    return {one.id: one.split for one in examples}
+    """Return the split of each example by its id."""
+    return {example.id: example.split for example in examples}

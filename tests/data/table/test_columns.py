@@ -1,4 +1,4 @@
-"""Columns are told by what was said, then by their names; nothing else is guessed."""
+"""Columns are resolved from the options, then from their names; nothing else is guessed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmeval.data.table.columns import guessed, resolve
+from mmeval.data.table.columns import inferred_columns, resolve
 from mmeval.data.table.options import parse_columns
 from mmeval.errors import UserError
 from tests.data.table.shop import products, source, texts, write
@@ -28,20 +28,20 @@ from tests.data.table.shop import products, source, texts, write
     ],
 )
 def test_usual_names_are_enough(names: list[str], expected: str) -> None:
-    """Else everybody must type --columns for a table that any person understands."""
+    """Common names need no --columns."""
     assert str(resolve(parse_columns(""), names, "shop.csv")) == expected
 
 
-def test_what_is_said_goes_before_names_and_can_be_nothing() -> None:
-    """Else a wrong guess can't be put right."""
+def test_given_columns_override_names_and_may_be_empty() -> None:
+    """So that a wrong inference can be corrected."""
     names = ["image", "title", "name", "label", "category", "id"]
     found = resolve(parse_columns("image=,label=category,text=name"), names, "shop.csv")
     assert str(found) == "text=name,label=category,id=id"
-    assert str(guessed(parse_columns("image=,label=category,text=name"), found)) == "id=id"
+    assert str(inferred_columns(parse_columns("image=,label=category,text=name"), found)) == "id=id"
 
 
-def test_the_language_of_every_row_stands_before_a_column_that_is_called_so() -> None:
-    """Else --language is silently not used."""
+def test_no_language_column_is_inferred_if_a_language_is_given() -> None:
+    """Otherwise --language would have no effect."""
     assert not resolve(parse_columns(""), ["text", "label", "lang"], "shop.csv", fixed_language=True).language
 
 
@@ -57,13 +57,13 @@ def test_the_language_of_every_row_stands_before_a_column_that_is_called_so() ->
         (
             "",
             ["Titel", "Kategorie"],
-            "shop.csv: which columns hold texts or images and the class? Say it: "
+            "shop.csv: which columns hold texts or images and the class? Name them: "
             "--columns text=NAME,image=NAME,label=NAME. Its columns are Titel, Kategorie.",
         ),
         (
             "",
             ["", "title", "price"],
-            "shop.csv: which columns hold the class? Say it: --columns label=NAME. "
+            "shop.csv: which columns hold the class? Name them: --columns label=NAME. "
             "Its columns are (without a name), title, price.",
         ),
     ],
@@ -74,17 +74,17 @@ def test_mistakes_name_the_option_and_the_columns(said: str, names: list[str], m
     assert str(error.value) == message
 
 
-def test_a_note_says_what_nobody_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inferred_values_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Else a wrong guess is found out by wrong scores."""
     source(write(tmp_path / "shop.csv", products(4)), "label=season,image=").announce()
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "Columns of shop.csv, told by their names: text=title,language=lang,id=sku (--columns says otherwise)"
+        "Columns of shop.csv, inferred from their names: text=title,language=lang,id=sku (change them with --columns)"
     )
     source(write(tmp_path / "shop.csv", texts(), delimiter=";"), "text=text,label=label").announce()
     assert capsys.readouterr().err.splitlines() == [
-        "shop.csv is separated by semicolons, as its header line is",
-        "Languages of shop.csv: none is said, so all is und (--language de, --columns language=COLUMN)",
+        "shop.csv is separated by semicolons, like its header line",
+        "Languages of shop.csv: unknown (und); set them with --language de or --columns language=COLUMN",
     ]
 
 
@@ -95,6 +95,6 @@ def test_files_of_one_folder_must_have_the_same_columns(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         source(tmp_path)
     assert str(error.value) == (
-        'b.csv has no column "text", which is text as a.csv has it; '
+        'b.csv has no column "text", the text column of a.csv; '
         "name one file, or a folder whose files have the same columns."
     )

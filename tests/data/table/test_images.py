@@ -1,4 +1,4 @@
-"""A cell names an image as a path, an address on disk, bytes, or not at all."""
+"""Images in cells: paths, addresses whose files are on disk, bytes, or none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mmeval.data.table.images import Finder, Reference
+from mmeval.data.table.images import ImageFinder, ImageReference
 from mmeval.errors import DataError
 
 DATA = b"\xff\xd8 an image"
@@ -25,8 +25,8 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def find(folder: Path, cell: Any, of_table: str = "", **options: bool) -> Reference | None:
-    return Finder(folder, **options).find(cell, str(folder / of_table))
+def find(folder: Path, cell: Any, of_table: str = "", **options: bool) -> ImageReference | None:
+    return ImageFinder(folder, **options).find(cell, str(folder / of_table))
 
 
 def refusal(folder: Path, cell: Any, **options: bool) -> str:
@@ -51,20 +51,20 @@ def refusal(folder: Path, cell: Any, **options: bool) -> str:
         ("s3://bucket/some/where/a.jpg", "a.jpg"),
     ],
 )
-def test_a_image_is_found_and_has_one_key(cell: object, key: str, folder: Path) -> None:
-    """Else it is missing, or the same one stands in two splits."""
+def test_an_image_is_found_and_has_one_key(cell: object, key: str, folder: Path) -> None:
+    """Two keys for one image could put it into two splits."""
     found = find(folder, cell)
     assert found is not None
     assert (found.key, found.read()) == (key, DATA)
 
 
 @pytest.mark.parametrize("cell", [None, "", "  ", b"", [], [None], float("nan"), {"bytes": None, "path": None}])
-def test_no_image_is_no_mistake(cell: object, folder: Path) -> None:
+def test_empty_cells_have_no_image(cell: object, folder: Path) -> None:
     assert find(folder, cell) is None
 
 
-def test_paths_start_beside_their_table_then_at_the_top(folder: Path) -> None:
-    """Else an ImageFolder's metadata.csv, or a table in data/, finds none of its images."""
+def test_relative_paths_start_at_the_table_and_then_at_the_folder(folder: Path) -> None:
+    """As an ImageFolder's metadata.csv and tables in data/ need."""
     assert find(folder, "a.jpg", "train") == find(folder, "train/a.jpg")
     assert find(folder, "photos/b.jpg", "train") == find(folder, "photos/b.jpg")
     assert find(folder, "a.jpg", "train", beside=False) == find(folder, "a.jpg")
@@ -76,43 +76,43 @@ def test_paths_start_beside_their_table_then_at_the_top(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("no.jpg", "the image's file no.jpg is not there"),
-        ("photos", "the image's file photos is not there"),
-        ("x" * 5000, f"the image's file {'x' * 5000} is not there"),
-        ("a\0.jpg", "the image's file a\0.jpg is not there"),
+        ("no.jpg", "the image's file no.jpg is missing"),
+        ("photos", "the image's file photos is missing"),
+        ("x" * 5000, f"the image's file {'x' * 5000} is missing"),
+        ("a\0.jpg", "the image's file a\0.jpg is missing"),
         (7, "the image is a int, neither a path nor bytes"),
         ({"url": "a.jpg"}, "the image is an object with url, not bytes and path"),
         (
             "https://cdn.example/q/no.jpg",
             "the image https://cdn.example/q/no.jpg is not on disk (as no.jpg in the folder of images)",
         ),
-        ("ftp://a/b.jpg", "the image's address ftp://a/b.jpg is of a kind that is not known"),
+        ("ftp://a/b.jpg", "the image's address ftp://a/b.jpg has an unknown scheme"),
         ("https://a/", "the image's address https://a/ names no file"),
         ("https://[a/b.jpg", "the image's address https://[a/b.jpg can't be read"),
         ("https://a/%2e%2e/secret.jpg", "the image's address https://a/%2e%2e/secret.jpg names no file"),
         ("https://../secret.jpg", "the image's address https://../secret.jpg names no file"),
     ],
 )
-def test_what_can_not_be_had_is_said_in_a_few_words(cell: object, reason: str, folder: Path) -> None:
+def test_an_image_that_cannot_be_found_is_rejected_with_the_reason(cell: object, reason: str, folder: Path) -> None:
     assert refusal(folder, cell) == reason
 
 
 @pytest.mark.parametrize("cell", ["../secret.jpg", "/etc/passwd", "photos\\..\\..\\secret.jpg", "a/../../secret.jpg"])
-def test_a_table_from_elsewhere_reads_nothing_of_this_machine(cell: str, folder: Path) -> None:
-    """Else whoever writes a Hub data set has files of its users' machines in reports."""
+def test_a_table_of_a_stranger_reads_no_files_outside_its_folder(cell: str, folder: Path) -> None:
+    """A Hub data set could otherwise put private files of its users into reports."""
     assert refusal(folder, cell, inside=True) == f"the image's path {cell} leaves the folder of the table"
-    with pytest.raises(DataError, match=r"~/a\.jpg is not there"):
+    with pytest.raises(DataError, match=r"~/a\.jpg is missing"):
         find(folder, "~/a.jpg", inside=True)
 
 
-def test_a_finder_that_looks_again_sees_what_changed(folder: Path) -> None:
-    """Else an image that was changed is not prepared anew."""
-    finder = Finder(folder)
+def test_a_second_search_notices_changes(folder: Path) -> None:
+    """A changed image must be prepared anew."""
+    finder = ImageFinder(folder)
     for cell in ("a.jpg", "photos/b.jpg"):
         finder.find(cell, str(folder))
-    again = Finder(folder)
-    again.again(finder.names())
+    again = ImageFinder(folder)
+    again.search(finder.names())
     assert list(again.stamps(times=True)) == list(finder.stamps(times=True))
     (folder / "a.jpg").unlink()
-    again.again(finder.names())
+    again.search(finder.names())
     assert next(again.stamps(times=True)) == "a.jpg"

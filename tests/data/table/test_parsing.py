@@ -1,4 +1,4 @@
-"""What a row's cells say, and for which reasons a row is rejected."""
+"""Parsing of cells, and the reasons for rejecting a row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def row(folder: Path, cells: dict[str, Any], columns: str = "", **options: str) 
     [("de", "de"), ("en_US", "en"), ("PT-br", "pt"), ("zh-Hant-TW", "zh"), (" sk ", "sk"), (None, "und"), ("", "und")],
 )
 def test_languages_are_codes_without_countries(said: str | None, language: str, tmp_path: Path) -> None:
-    """Else one language is two rows of the result."""
+    """Otherwise one language would have two rows in the results."""
     found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
     assert isinstance(found, Example)
     assert found.language == language
@@ -41,11 +41,11 @@ def test_unknown_languages_are_rejected_with_the_reason(said: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("said", ["all", "ALL", "gap", "macro", "worst", "Allar"])
-def test_words_of_the_score_table_are_no_languages_of_a_row(said: str, tmp_path: Path) -> None:
+def test_reserved_words_of_the_score_table_are_rejected_as_languages(said: str, tmp_path: Path) -> None:
     """``all`` and ``gap`` are ISO 639-3; the scores of such a language would be mixed with those of all languages."""
     found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
     assert found == (
-        f'the language "{said}" is a word of the score table; write a code for local use instead, such as qaa'
+        f'the language "{said}" is a reserved word of the score table; write a code for local use instead, such as qaa'
     )
     kept = row(tmp_path, {"text": "x", "label": "a", "lang": "qaa"})
     assert isinstance(kept, Example)
@@ -65,8 +65,7 @@ def test_names_and_country_codes_are_corrected_with_one_line(
     assert err.count(f"Languages of shop.jsonl: corrected {said} -> {language} (") == 1
 
 
-def test_a_language_of_every_row(tmp_path: Path) -> None:
-    """It is that of rows whose column says nothing, too."""
+def test_the_language_option_applies_to_rows_without_a_language(tmp_path: Path) -> None:
     path = write(tmp_path / "shop.csv", texts())
     assert {one.language for one in read(path, language="de_AT")[0]} == {"de"}
     assert {one.language for one in read(path)[0]} == {"und"}
@@ -75,7 +74,7 @@ def test_a_language_of_every_row(tmp_path: Path) -> None:
     assert found.language == "fr"
     with pytest.raises(UserError) as error:
         read(path, language="all")
-    assert str(error.value).startswith('--language all: the language "all" is a word of the score table;')
+    assert str(error.value).startswith('--language all: the language "all" is a reserved word of the score table;')
     assert {one.language for one in read(path, language="German")[0]} == {"de"}
 
 
@@ -89,12 +88,12 @@ def test_a_language_of_every_row(tmp_path: Path) -> None:
         ({"text": {"de": "x"}, "label": "a"}, "text holds an object, not a text"),
     ],
 )
-def test_why_a_row_is_rejected(cells: dict[str, Any], reason: str, tmp_path: Path) -> None:
+def test_unusable_rows_are_rejected_with_the_reason(cells: dict[str, Any], reason: str, tmp_path: Path) -> None:
     assert row(tmp_path, cells) == reason
 
 
-def test_numbers_and_lists_are_texts_as_a_person_writes_them(tmp_path: Path) -> None:
-    """Else pandas, which writes 1 as 1.0 where one cell is empty, makes another class of it."""
+def test_numbers_and_lists_become_texts(tmp_path: Path) -> None:
+    """pandas writes 1 as 1.0 if a cell of the column is empty, which must not become another class."""
     found = row(tmp_path, {"text": ["a", None, " b "], "label": 1.0, "lang": "de", "n": [7]}, "id=n,text=text")
     assert isinstance(found, Example)
     assert (found.text, found.labels, found.id) == ("a b", {"label": "1"}, "7")
@@ -103,7 +102,7 @@ def test_numbers_and_lists_are_texts_as_a_person_writes_them(tmp_path: Path) -> 
     assert (found.text, found.labels, found.language) == ("2.5", {"label": "True"}, "und")
 
 
-def test_a_task_may_lack_labels(tmp_path: Path) -> None:
+def test_labels_of_some_tasks_may_be_missing(tmp_path: Path) -> None:
     rows = [
         {
             "text": f"x{number}",
@@ -120,15 +119,15 @@ def test_a_task_may_lack_labels(tmp_path: Path) -> None:
     assert (examples[0].slices, examples[0].metadata) == ({"brand": "none"}, {"price": "9"})
 
 
-def test_a_word_that_is_no_split_stops_rather_than_losing_a_split(tmp_path: Path) -> None:
-    """Else all rows of "heldout" are rejected, and a test split is carved of the others."""
+def test_an_unknown_split_is_an_error(tmp_path: Path) -> None:
+    """Rejecting all rows of "heldout" would silently lose the test split."""
     rows = [one | {"split": "train" if number % 2 else "heldout"} for number, one in enumerate(texts())]
     path = write(tmp_path / "shop.csv", rows)
     with pytest.raises(UserError) as error:
         read(path)
     assert str(error.value) == (
         'shop.csv, row 1: the split "heldout" is none of train, validation and test (or val, dev, eval); '
-        "write one of them, or --columns split= to have splits carved."
+        "write one of them, or create new splits with --columns split=."
     )
     assert len(read(path, "split=")[0]) == 40
     rows[3]["split"], rows[4]["split"] = "", "test"

@@ -1,4 +1,4 @@
-"""A data set on the Hub is a table, with no more said than its name."""
+"""A data set on the Hub can be used as a table by its name alone."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ def refusal(name: str) -> str:
     return str(error.value)
 
 
-def test_parquet_with_splits_in_its_names(server: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_splits_are_read_from_parquet_file_names(server: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
     found = opened("hub:owner/embedded")
     assert (found.store.name, found.licence) == ("owner-embedded", "mit")
     assert found.store.split_sizes == {"train": 36, "validation": 4, "test": 20}
     assert found.store.info["identity"]["revision"] == server.commit("owner/embedded")
     said = capsys.readouterr().err
-    assert "Columns of hub:owner/embedded, told by their names: image=image,text=text,label=label (" in said
-    assert "Splits of hub:owner/embedded: as told, with a validation split carved off train" in said
+    assert "Columns of hub:owner/embedded, inferred from their names: image=image,text=text,label=label (" in said
+    assert "Splits of hub:owner/embedded: as in the table, with a validation split taken from train" in said
 
 
 @pytest.mark.parametrize("header", ["license: mit\nmore: &a [*a]", "[" * 3000, "license: [mit", "license", "- mit"])
-def test_a_licence_that_is_not_said_plainly_is_unknown(header: str, tmp_path: Path) -> None:
-    """D9: the card is a stranger's; it is read for nothing else."""
+def test_an_unreadable_licence_is_unknown(header: str, tmp_path: Path) -> None:
+    """D9: the card is untrusted."""
     card = tmp_path / "README.md"
     card.write_text(f"---\n{header}\n---\n")
     assert _licence(card) == "unknown"
 
 
-def test_a_file_or_folder_of_a_repository(server: HubServer) -> None:
-    """Else a repository of several tables, as of one a language, can't be used at all."""
+def test_a_file_or_folder_of_a_repository_can_be_named(server: HubServer) -> None:
+    """Repositories may hold several tables, for example one per language."""
     assert refusal("hub:owner/photos") == (
-        "hub:owner/photos holds tables of several kinds (.csv, .tsv); name one file, or a folder of one kind."
+        "hub:owner/photos holds tables of several formats (.csv, .tsv); name one file, or a folder of one format."
     )
     found = opened("hub:owner/photos/shop.csv")
     assert (found.store.name, found.store.image_count, found.licence) == ("owner-photos-shop.csv", 40, "unknown")
@@ -69,19 +69,19 @@ def test_a_file_or_folder_of_a_repository(server: HubServer) -> None:
     assert refusal("hub:owner/photos/no.csv") == "There is no file or folder hub:owner/photos/no.csv."
 
 
-def test_what_was_fetched_is_used_without_a_network(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else nothing runs on a train, or on a cluster's nodes."""
+def test_downloaded_files_are_used_without_a_network(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the nodes of many clusters."""
     before = opened("hub:owner/photos/shop.csv")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert opened("hub:owner/photos/shop.csv").store.folder == before.store.folder
 
 
-def test_a_private_repository_is_a_sentence(server: HubServer) -> None:
+def test_a_private_repository_is_reported(server: HubServer) -> None:
     server.private = {"owner/embedded"}
     assert refusal("hub:owner/embedded").startswith("The data set owner/embedded can't be fetched from the Hub: ")
 
 
 @pytest.mark.parametrize("name", ["hub:owner", "hub:owner/../secret/x"])
-def test_a_name_has_an_owner(name: str) -> None:
+def test_a_name_without_an_owner_is_refused(name: str) -> None:
     expected = f"{name}: write hub:OWNER/NAME, or hub:OWNER/NAME/FOLDER for a part of it."
     assert refusal(name) == expected

@@ -1,4 +1,4 @@
-"""Tables by what a user types: a path, a toml file, a name that was given once."""
+"""Tables named on the command line: a path, a toml file, or a saved name."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def refusal(asked: DatasetRequest) -> str:
     return str(error.value)
 
 
-def test_a_saved_table_is_known_by_its_name_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else all options are typed again at every command."""
+def test_a_saved_table_can_be_named_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options need not be repeated at every command."""
     monkeypatch.chdir(tmp_path)
     shop(Path("here"))
     asked = DatasetRequest("table:here/shop.csv", columns="label=season")
@@ -38,7 +38,7 @@ def test_a_saved_table_is_known_by_its_name_from_any_folder(tmp_path: Path, monk
     assert [task.name for task in again.store.tasks] == ["season"]
 
 
-def test_a_saved_table_says_every_column_for_its_owner_to_change(tmp_path: Path) -> None:
+def test_a_saved_table_lists_every_column(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     save_table(DatasetRequest(f"table:{shop(tmp_path)}"), path, Manager())
     assert path.read_text() == (
@@ -48,8 +48,8 @@ def test_a_saved_table_says_every_column_for_its_owner_to_change(tmp_path: Path)
     )
 
 
-def test_what_is_typed_beside_a_file_changes_nothing_of_its_name(tmp_path: Path) -> None:
-    """Else a trial with another column silently becomes what the name means."""
+def test_options_beside_a_toml_file_do_not_change_the_saved_name(tmp_path: Path) -> None:
+    """A trial with another column must not change the meaning of the name."""
     path = tmp_path / "my.toml"
     save_table(DatasetRequest(f"table:{shop(tmp_path)}"), path, Manager())
     trial = open_data(DatasetRequest(str(path), columns="label=season"), Manager())
@@ -58,39 +58,39 @@ def test_what_is_typed_beside_a_file_changes_nothing_of_its_name(tmp_path: Path)
     assert [task.name for task in open_data(DatasetRequest("my"), Manager()).store.tasks] == ["category"]
 
 
-def test_a_name_that_moves_to_another_table_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_moves_to_another_table_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for folder in ("a", "b"):
         save_table(DatasetRequest(f"table:{shop(tmp_path / folder)}"), tmp_path / folder / "my.toml", Manager())
         open_data(DatasetRequest(str(tmp_path / folder / "my.toml")), Manager())
-    said = f"my is the name of {tmp_path}/b/shop.csv now; it was that of {tmp_path}/a/shop.csv."
+    said = f"my now names {tmp_path}/b/shop.csv; before, it named {tmp_path}/a/shop.csv."
     assert said in capsys.readouterr().err.splitlines()
 
 
-def test_a_folder_with_a_dataset_toml_is_what_that_says(tmp_path: Path) -> None:
+def test_a_folder_with_a_dataset_toml_uses_its_options(tmp_path: Path) -> None:
     shop(tmp_path)
     (tmp_path / "dataset.toml").write_text('source = "shop.csv"\nname = "ours"\n[columns]\nlabel = "season"\n')
     found = open_data(DatasetRequest(f"table:{tmp_path}"), Manager())
     assert (found.store.name, found.store.tasks[0].name) == ("ours", "season")
 
 
-def test_a_path_of_ones_own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No shell expands the ~ of table:~/shop.csv."""
+def test_a_path_may_start_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shells don't expand the ~ of table:~/shop.csv."""
     monkeypatch.setenv("HOME", str(tmp_path))
     shop(tmp_path)
     assert open_data(DatasetRequest("table:~/shop.csv"), Manager()).store.name == "shop"
 
 
-def test_names_of_mmeval_can_not_be_taken(tmp_path: Path) -> None:
-    """Else results of one's own emoji14 are published as those of the data set."""
+def test_names_of_plugins_are_refused(tmp_path: Path) -> None:
+    """Results of a user's own "emoji14" could be taken for those of the data set."""
     path = shop(tmp_path).rename(tmp_path / "emoji14.csv")
-    taken = 'a data set of mmeval is called "emoji14" already; save the table as my-emoji14.toml.'
+    taken = 'a data set of mmeval already has the name "emoji14"; save the table as my-emoji14.toml.'
     assert refusal(DatasetRequest(f"table:{path}")) == f"table:{path}: {taken}"
     with pytest.raises(UserError) as error:
         save_table(DatasetRequest(f"table:{tmp_path}"), tmp_path / "emoji14.toml", Manager())
     assert str(error.value) == f"{tmp_path / 'emoji14.toml'}: {taken}"
 
 
-def test_mistakes_in_what_is_typed(tmp_path: Path) -> None:
+def test_wrong_options_are_refused(tmp_path: Path) -> None:
     path = shop(tmp_path)
     assert (
         refusal(DatasetRequest("table:"))

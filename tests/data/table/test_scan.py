@@ -1,4 +1,4 @@
-"""Splits are carved by what rows hold, not by where they stand; what belongs together stays together."""
+"""Splits depend on the content of rows, not on their order; rows that belong together stay in one split."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmeval.data.table.images import Reference
-from mmeval.data.table.parsing import Parsed
+from mmeval.data.table.images import ImageReference
+from mmeval.data.table.parsing import ParsedRow
 from mmeval.data.table.scan import Scan
 from mmeval.errors import DataError
 from tests.data.table.shop import jpeg, products, read, shop, source, split_by_id, texts, write
@@ -20,14 +20,14 @@ FEW = st.integers(0, 25)
 SHARING = st.lists(st.tuples(FEW, FEW, FEW, st.integers(0, 3)), min_size=60, max_size=120)
 
 
-def parsed(number: int, id_: int = 0, image: int = 0, group: int = 0, label: int = 0, split: str = "") -> Parsed:
+def parsed(number: int, id_: int = 0, image: int = 0, group: int = 0, label: int = 0, split: str = "") -> ParsedRow:
     """A row; 0 is no id, image or group."""
-    return Parsed(
+    return ParsedRow(
         id=f"i{id_}" if id_ else "",
         text=f"text {number}",
         language="de",
         labels={"label": f"c{label}"},
-        image=Reference(f"p{image}", "p", image) if image else None,
+        image=ImageReference(f"p{image}", "p", image) if image else None,
         split=split,
         group=f"g{group}" if group else "",
         slices={},
@@ -36,22 +36,24 @@ def parsed(number: int, id_: int = 0, image: int = 0, group: int = 0, label: int
     )
 
 
-def scanned(rows: list[Parsed]) -> dict[str, str]:
+def scanned(rows: list[ParsedRow]) -> dict[str, str]:
     """Split by the text of a row, which is its own."""
     scan = Scan(rows, ["label"], "shop.csv")
     return {row.text: split for row, split in zip(rows, scan.splits(), strict=True)}
 
 
-def spread(shared: list[tuple[int, int, int, int]]) -> list[Parsed]:
-    """Rows that share as drawn, and 60 that share nothing, so that there is something to carve."""
+def spread(shared: list[tuple[int, int, int, int]]) -> list[ParsedRow]:
+    """Rows that share values as drawn, and 60 that share nothing, so that every split gets some."""
     lone = [parsed(1000 + number, label=number % 4) for number in range(60)]
     return [*(parsed(number, *one) for number, one in enumerate(shared)), *lone]
 
 
 @settings(max_examples=30, deadline=None)
 @given(SHARING, st.randoms(use_true_random=False))
-def test_another_order_of_rows_is_the_same_split(shared: list[tuple[int, int, int, int]], draw: random.Random) -> None:
-    """Else a table that is exported again moves test rows into training."""
+def test_the_order_of_rows_does_not_change_the_splits(
+    shared: list[tuple[int, int, int, int]], draw: random.Random
+) -> None:
+    """A table that is exported again must not move test rows into training."""
     rows = spread(shared)
     before = scanned(rows)
     draw.shuffle(rows)
@@ -60,8 +62,8 @@ def test_another_order_of_rows_is_the_same_split(shared: list[tuple[int, int, in
 
 @settings(max_examples=30, deadline=None)
 @given(SHARING)
-def test_rows_that_share_anything_stand_in_one_split(shared: list[tuple[int, int, int, int]]) -> None:
-    """Else a model is tested on products that it was trained on."""
+def test_rows_that_share_a_value_are_in_one_split(shared: list[tuple[int, int, int, int]]) -> None:
+    """A model must not be tested on products that it was trained on."""
     rows = spread(shared)
     splits, by_key = scanned(rows), defaultdict(set)
     for row in rows:
@@ -70,8 +72,8 @@ def test_rows_that_share_anything_stand_in_one_split(shared: list[tuple[int, int
     assert all(len(found) == 1 for found in by_key.values())
 
 
-def test_the_same_photo_under_two_names_stands_in_one_split(tmp_path: Path) -> None:
-    """Else a shop that copies photos tests on what it trained on."""
+def test_the_same_photo_under_two_names_is_in_one_split(tmp_path: Path) -> None:
+    """Shops copy photos under new names."""
     rows = []
     for number in range(80):
         (tmp_path / f"{number}.jpg").write_bytes(jpeg(number // 2))
@@ -82,8 +84,8 @@ def test_the_same_photo_under_two_names_stands_in_one_split(tmp_path: Path) -> N
     assert {one.split for one in examples} == {"train", "validation", "test"}
 
 
-def test_every_class_has_its_share_and_rare_ones_have_it_together(tmp_path: Path) -> None:
-    """Else a catalogue of many small classes is never tested on them, or has no validation split at all."""
+def test_splits_are_stratified_and_rare_classes_together(tmp_path: Path) -> None:
+    """A catalogue of many small classes would otherwise lack them in test, or lack validation altogether."""
     rows = [{"text": f"t{number}", "label": f"c{number // 5}"} for number in range(200)]
     counts = Counter(one.split for one in read(write(tmp_path / "rare.csv", rows))[0])
     assert counts == {"train": 160, "validation": 20, "test": 20}
@@ -96,8 +98,8 @@ def test_every_class_has_its_share_and_rare_ones_have_it_together(tmp_path: Path
     assert per_class["one", "train"] == 1, "what is alone can only be learnt from"
 
 
-def test_rows_of_one_id_are_told_apart_by_language_then_by_number(tmp_path: Path) -> None:
-    """Else all but one language of each product are rejected."""
+def test_rows_with_the_same_id_get_the_language_and_the_row_number(tmp_path: Path) -> None:
+    """All languages of a product share its id."""
     rows = [*products(20), products(1)[0]]
     examples, aside = read(write(tmp_path / "a.csv", [{**row, "photo": ""} for row in rows]))
     assert not aside
@@ -105,34 +107,35 @@ def test_rows_of_one_id_are_told_apart_by_language_then_by_number(tmp_path: Path
     assert examples[-1].id == "S0/de/60"
 
 
-def told(counts: dict[str, int]) -> list[Parsed]:
+def told(counts: dict[str, int]) -> list[ParsedRow]:
     rows = [split for split, count in counts.items() for _ in range(count)]
     return [parsed(number, label=number % 2, split=split) for number, split in enumerate(rows)]
 
 
-def test_told_splits_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_splits_of_the_table_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     rows = told({"train": 20, "validation": 4, "test": 3})
     assert list(scanned(rows).values()) == [row.split for row in rows]
-    assert capsys.readouterr().err == "Splits of shop.csv: as told, 20 train, 4 validation, 3 test\n"
+    assert capsys.readouterr().err == "Splits of shop.csv: as in the table, 20 train, 4 validation, 3 test\n"
 
 
-def test_without_validation_it_is_carved_off_train_and_never_of_what_test_shares(
+def test_a_missing_validation_split_is_taken_from_train_without_groups_of_test(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Else a model is chosen on products of the test split."""
+    """A model must not be selected on products of the test split."""
     rows = told({"train": 100, "test": 20})
     rows[0] = rows[0]._replace(id="same")
     rows[-1] = rows[-1]._replace(id="same")
     assert Counter(scanned(rows).values()) == {"train": 90, "validation": 10, "test": 20}
     assert capsys.readouterr().err == (
-        "Splits of shop.csv: as told, with a validation split carved off train: 90 train, 10 validation, 20 test\n"
+        "Splits of shop.csv: as in the table, with a validation split taken from train: "
+        "90 train, 10 validation, 20 test\n"
     )
 
 
-def test_train_alone_is_carved(capsys: pytest.CaptureFixture[str]) -> None:
-    """A Hub data set often has a "train" that is all there is."""
+def test_a_table_with_only_train_is_split(capsys: pytest.CaptureFixture[str]) -> None:
+    """Many Hub data sets have only a split "train"."""
     assert Counter(scanned(told({"train": 100})).values()) == {"train": 80, "validation": 10, "test": 10}
-    assert capsys.readouterr().err == "Splits of shop.csv: carved, 80 train, 10 validation, 10 test\n"
+    assert capsys.readouterr().err == "Splits of shop.csv: created, 80 train, 10 validation, 10 test\n"
 
 
 @pytest.mark.parametrize(
@@ -140,68 +143,67 @@ def test_train_alone_is_carved(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (
             {"train": 20, "validation": 20},
-            "shop.csv has train and validation but no test rows; --columns split= has all splits carved instead.",
+            "shop.csv has train and validation but no test rows; create new splits with --columns split=.",
         ),
         (
             {"validation": 9, "test": 9},
-            "shop.csv has test and validation but no train rows; --columns split= has all splits carved instead.",
+            "shop.csv has test and validation but no train rows; create new splits with --columns split=.",
         ),
         (
             {"train": 9, "": 9, "test": 9},
-            "shop.csv: the names of some files tell a split, those of others don't; rename them, or say "
-            "--columns split= to have all splits carved.",
+            "shop.csv: the names of some files tell a split, those of others don't; rename them, or create "
+            "new splits with --columns split=.",
         ),
         (
             {"": 3},
-            "shop.csv is too small to be carved into train, validation, test: its 3 rows are 3 groups that share "
-            "an id, an image or a text, and validation gets none; add rows, or a column that says the split.",
+            "shop.csv is too small to be split into train, validation, test: its 3 rows are 3 groups that share "
+            "an id, an image or a text, and validation gets none; add rows, or a column of splits.",
         ),
     ],
 )
-def test_splits_that_can_not_be_had(counts: dict[str, int], message: str) -> None:
+def test_unusable_splits_are_refused(counts: dict[str, int], message: str) -> None:
     with pytest.raises(DataError) as error:
         scanned(told(counts))
     assert str(error.value) == message
 
 
-def test_a_placeholder_that_ties_a_tenth_of_the_rows_together_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """Else nobody learns why a split has the wrong size."""
+def test_a_group_of_a_tenth_of_the_rows_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    """A placeholder image explains why a split has an unexpected size."""
     scanned([parsed(number, image=1 if number < 30 else 0, label=number % 2) for number in range(200)])
     said, _ = capsys.readouterr().err.splitlines()
     assert said == (
-        "30 of 200 rows share an id, an image, a group or a text, so all are in one split; "
-        "the image p1 alone stands in 30"
+        "30 of 200 rows share an id, an image, a group or a text, so all are in one split; 30 of them have the image p1"
     )
 
 
-def test_labels_that_can_not_be_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_label_columns_with_too_few_or_too_many_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.csv", [one | {"season": "", "brand": "x"} for one in texts()])
     for column, has in (("season", "no class at all"), ("brand", 'only the class "x"')):
         with pytest.raises(DataError) as error:
             read(path, f"label=label+{column}")
-        assert str(error.value) == f"a.csv: {column} has {has}; a task needs two, so name another column as label."
+        assert str(error.value) == f"a.csv: {column} has {has}; a task needs two, so choose another label column."
     capsys.readouterr()
     assert len(source(path, "text=label,label=text").tasks[0].classes) == 40
-    assert "text has 40 classes in 40 rows; --columns label= names another column" in capsys.readouterr().err
+    assert "text has 40 classes in 40 rows; choose another column with --columns label=" in capsys.readouterr().err
 
 
-def test_where_no_row_can_be_used_one_says_why(tmp_path: Path) -> None:
-    """Else forgetting --images is a riddle."""
+def test_a_table_without_usable_rows_is_refused_with_a_reason(tmp_path: Path) -> None:
+    """The message helps a user who forgot --images."""
     shop(tmp_path)
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
     with pytest.raises(DataError) as error:
         read(tmp_path / "shop.csv")
     assert str(error.value) == (
-        "None of the 120 rows of shop.csv can be used, as shop.csv, row 1: the image's file photos/0.jpg is not "
-        "there; --images names the folder that images' paths start from."
+        "None of the 120 rows of shop.csv can be used, for example shop.csv, row 1: the image's file photos/0.jpg "
+        "is missing; set the folder that image paths start from with --images."
     )
 
 
-def test_a_missing_photo_sets_its_rows_aside_and_no_others(tmp_path: Path) -> None:
+def test_only_rows_of_a_missing_photo_are_rejected(tmp_path: Path) -> None:
     shop(tmp_path)
     before = split_by_id(read(tmp_path / "shop.csv")[0])
     (tmp_path / "photos" / "7.jpg").unlink()
     examples, aside = read(tmp_path / "shop.csv")
-    assert {one.reason for one in aside} == {"the image's file photos/7.jpg is not there"}
+    assert {one.reason for one in aside} == {"the image's file photos/7.jpg is missing"}
     assert {one.id for one in aside} == {"S7"}
     assert before.keys() - split_by_id(examples).keys() == {"S7/de", "S7/en", "S7/sk"}

@@ -1,4 +1,4 @@
-"""A table as a source: its tasks and images, and an identity that changes when content does."""
+"""A table as a source: tasks, images, and an identity that changes with the content."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parquet(path: Path, start: int, stop: int) -> Path:
     return path
 
 
-def test_a_shop_is_prepared_whole(tmp_path: Path) -> None:
+def test_a_shop_is_prepared_completely(tmp_path: Path) -> None:
     found = source(shop(tmp_path))
     store = prepare(table_spec(found.options, found), found)
     assert (store.image_count, store.languages, store.rejected_count) == (40, ("de", "en", "sk"), 0)
@@ -55,8 +55,8 @@ def test_a_shop_is_prepared_whole(tmp_path: Path) -> None:
     assert counted.tasks[0].not_in_train == 0
 
 
-def test_parquet_of_datasets_has_its_classes_by_name_and_each_image_once(tmp_path: Path) -> None:
-    """Else classes are called 0 and 1 in every report."""
+def test_parquet_of_datasets_gives_class_names_and_each_image_once(tmp_path: Path) -> None:
+    """Otherwise reports would show classes 0 and 1."""
     parquet(tmp_path / "data" / "train-00000-of-00002.parquet", 0, 30)
     parquet(tmp_path / "data" / "train-00001-of-00002.parquet", 20, 50)
     parquet(tmp_path / "data" / "test-00000-of-00001.parquet", 50, 70)
@@ -93,10 +93,10 @@ def test_images_alone_and_texts_alone_are_data_sets(tmp_path: Path) -> None:
     assert not list(source(path, "image=").images())
 
 
-def test_nothing_changed_is_the_same_identity_and_reads_no_table(
+def test_an_unchanged_table_has_the_same_identity_and_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else every `mmeval data show` reads gigabytes of embedded images to find that nothing changed."""
+    """`mmeval data show` must not read gigabytes of embedded images every time."""
     path = shop(tmp_path)
     before = source(path).identity
     monkeypatch.setattr(TableSource, "_rows", lambda _: pytest.fail("the table was read"))
@@ -104,8 +104,8 @@ def test_nothing_changed_is_the_same_identity_and_reads_no_table(
 
 
 @pytest.mark.parametrize("change", ["row", "image", "gone", "come", "columns", "language"])
-def test_any_change_is_another_identity(change: str, tmp_path: Path) -> None:
-    """Else results are of data that is no longer there."""
+def test_any_change_gives_another_identity(change: str, tmp_path: Path) -> None:
+    """Results must not be those of data that no longer exists."""
     path, columns, language = shop(tmp_path), "", ""
     photo = tmp_path / "photos" / "3.jpg"
     if change == "come":
@@ -132,7 +132,7 @@ def test_any_change_is_another_identity(change: str, tmp_path: Path) -> None:
     assert source(path, columns, **({"language": language} if language else {})).identity == after
 
 
-def test_d4_what_a_killed_process_left_of_another_table_is_removed(tmp_path: Path) -> None:
+def test_d4_partial_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     left = home() / "tables" / "pictures" / ".0123456789abcdef.json.a1b2c3d4.partial"
     left.parent.mkdir(parents=True)
     left.write_text("[")
@@ -140,17 +140,17 @@ def test_d4_what_a_killed_process_left_of_another_table_is_removed(tmp_path: Pat
     assert [path.suffix for path in left.parent.iterdir()] == [".json"]
 
 
-def test_images_of_another_folder(tmp_path: Path) -> None:
+def test_images_may_be_in_another_folder(tmp_path: Path) -> None:
     path = shop(tmp_path / "shop")
     (tmp_path / "shop" / "photos").rename(tmp_path / "photos")
     assert len(read(path, images=str(tmp_path))[0]) == 120
     with pytest.raises(DataError) as error:
         source(path, images=str(tmp_path / "no"))
-    assert str(error.value) == f"The folder of images {tmp_path / 'no'} is not there; --images names another."
+    assert str(error.value) == f"There is no folder of images {tmp_path / 'no'}; set another one with --images."
 
 
-def test_a_table_of_the_hub_is_told_by_its_commit_not_by_when_it_came(tmp_path: Path) -> None:
-    """Else the same commit on another machine, or fetched again, is another data set."""
+def test_a_hub_table_is_identified_by_its_commit_not_by_file_times(tmp_path: Path) -> None:
+    """The same commit is the same data set on another machine or after another download."""
     path = shop(tmp_path)
     options = TableOptions(source="hub:owner/shop")
     before = TableSource(options, tmp_path, "c0ffee", tmp_path).identity
@@ -172,13 +172,13 @@ def test_ten_thousand_rows_are_read_in_order_and_counted_once(tmp_path: Path) ->
     assert len({one.id for one in examples}) == 10_000
 
 
-def test_text_of_excel_with_a_byte_order_mark(tmp_path: Path) -> None:
-    """Else the first column is called "\\ufefftext" and is not found."""
+def test_a_byte_order_mark_of_excel_is_ignored(tmp_path: Path) -> None:
+    """Otherwise the first column would have the name "\\ufefftext"."""
     assert len(read(write(tmp_path / "a.csv", texts(), encoding="utf-8-sig"))[0]) == 40
 
 
 def test_a_text_of_ten_megabytes_is_cut_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """D10: models that count n-grams took 3.8 GB for it."""
+    """D10: models that count n-grams needed 3.8 GB for such a text."""
     path = tmp_path / "shop.jsonl"
     rows = [{"text": f"text {number}", "label": "ab"[number % 2]} for number in range(120)]
     rows[60]["text"] = "word " * 2_000_000
@@ -187,7 +187,7 @@ def test_a_text_of_ten_megabytes_is_cut_with_a_note(tmp_path: Path, capsys: pyte
     store = prepare(table_spec(found.options, found), found)
     assert store.cut_count == 1
     assert max(map(len, store.examples["text"].to_pylist())) == 32_768
-    assert "Cut after 32,768 characters: 1 text" in capsys.readouterr().err.splitlines()
+    assert "Cut to 32,768 characters: 1 text" in capsys.readouterr().err.splitlines()
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
@@ -207,17 +207,19 @@ def test_a_table_in_another_encoding_is_read_with_the_option(ending: str, encodi
     assert {one.labels["label"] for one in examples} == {"žlutý kůň", "łódź"}
 
 
-def test_another_encoding_is_another_identity(tmp_path: Path) -> None:
+def test_another_encoding_gives_another_identity(tmp_path: Path) -> None:
     path = write(tmp_path / "shop.csv", texts())
     assert source(path, encoding="cp1250").identity != source(path).identity
 
 
-def test_an_unknown_or_wrong_encoding_is_one_sentence(tmp_path: Path) -> None:
+def test_an_unknown_or_wrong_encoding_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "shop.csv", [{"text": "á ř ť", "label": "a"}, {"text": "ť", "label": "b"}])
     for name in ("cp9999", "rot13", "idna", "undefined", "unicode_escape"):
         with pytest.raises(UserError) as error:
             read(path, encoding=name)
-        assert str(error.value) == f"--encoding {name}: there is no such encoding; cp1250, cp1252 or utf-16 are."
+        assert (
+            str(error.value) == f"--encoding {name}: there is no such encoding; examples are cp1250, cp1252 and utf-16."
+        )
     with pytest.raises(UserError) as error:
         read(path, encoding="ascii")
     assert "shop.csv is not ASCII (byte 0xc3 in line 2)" in str(error.value)
@@ -227,33 +229,34 @@ def test_an_unknown_or_wrong_encoding_is_one_sentence(tmp_path: Path) -> None:
     assert str(error.value) == "--encoding cp1250: shop.parquet is Parquet, which is always UTF-8; leave it out."
 
 
-def test_texts_in_the_language_column_are_said_to_be_no_languages(tmp_path: Path) -> None:
-    """Else the few rows that are left have one class, and the label column is attributed."""
+def test_a_language_column_of_other_texts_is_refused(tmp_path: Path) -> None:
+    """Otherwise the few remaining rows have one class, and the message would blame the label column."""
     titles = [*(f"Red panda {number}" for number in range(20)), "fox", "cat"]
     shelves = [*("animals", "plants") * 10, "animals", "animals"]
     rows = [{"title": title, "shelf": shelf, "text": "x"} for title, shelf in zip(titles, shelves, strict=True)]
     with pytest.raises(UserError) as error:
         read(write(tmp_path / "shop.csv", rows), "label=shelf,language=title")
     assert str(error.value) == (
-        "shop.csv: the column title holds no languages in 20 of 22 rows, for example shop.csv, row 1: the language "
-        '"Red panda 0" is neither an ISO 639 code such as de or pt-BR nor a known name. --columns language= names '
-        "another column, --language says it of all rows."
+        "shop.csv: the column title does not hold languages in 20 of 22 rows, for example shop.csv, row 1: the "
+        'language "Red panda 0" is neither an ISO 639 code such as de or pt-BR nor a known name. Choose another column '
+        "with --columns language=, or set the language of all rows with --language."
     )
 
 
-def test_a_class_that_is_left_alone_names_the_rows_that_were_rejected(tmp_path: Path) -> None:
+def test_a_single_remaining_class_is_reported_with_the_rejected_rows(tmp_path: Path) -> None:
     rows = [{"text": f"x{number}", "label": "a", "language": "de"} for number in range(20)]
     rows += [{"text": "y", "label": "b", "language": "Zz"}]
     with pytest.raises(UserError) as error:
         read(write(tmp_path / "shop.csv", rows))
-    assert 'label has only the class "a" in the 20 rows that can be used (1 can\'t, as shop.csv, row 21: ' in str(
-        error.value
+    assert (
+        'label has only the class "a" in the 20 rows that can be used (1 can\'t, for example shop.csv, row 21: '
+        in str(error.value)
     )
 
 
-def test_a_language_column_that_is_not_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_ignored_language_column_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "shop.csv", [one | {"language": "de"} for one in texts()])
     for columns, said in (("", True), ("language=language", False)):
         source(path, columns, language="es").announce()
-        line = "Languages of shop.csv: --language says it of all rows, so the column language is not read\n"
+        line = "Languages of shop.csv: --language sets them for all rows; the column language is not read\n"
         assert (line in capsys.readouterr().err) is said

@@ -1,4 +1,4 @@
-"""Image encoders of timm: the model's own features, on images prepared as it was published."""
+"""Image encoders of timm: the model's own features, with its published preprocessing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmeval import UserError
 from mmeval.data.store import Store
-from mmeval.engine.embeddings import embeddings
+from mmeval.engine.embeddings import image_embeddings
 from mmeval.errors import MissingExtraError, MissingWeightsError
 from mmeval.nn import ImageEncoder, image_encoder
 from tests.hub import hub, tiny
@@ -28,7 +28,7 @@ def pixels(encoder: ImageEncoder, count: int = 2) -> Tensor:
     return torch.randint(0, 256, size, dtype=torch.uint8, generator=seeded)
 
 
-def drawn(name: str) -> Any:
+def random_encoder(name: str) -> Any:
     torch.manual_seed(0)
     encoder: Any = image_encoder(f"timm:{name}{'&' if '?' in name else '?'}weights=random").eval()
     tiny.moved(encoder)
@@ -36,7 +36,7 @@ def drawn(name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "ahead", "kind"),
+    ("name", "prefix_tokens", "layout"),
     [
         ("resnet18?size=64", 0, "NCHW"),
         (f"{VIT}?size=32", 1, "tokens"),
@@ -46,49 +46,49 @@ def drawn(name: str) -> Any:
         ("convnext_atto?size=64", 0, "NCHW"),
     ],
 )
-def test_tokens_and_pooled_are_the_models_own(name: str, ahead: int, kind: str) -> None:
-    """Without class and register tokens; a grid row by row, wherever the model keeps its channels."""
-    encoder = drawn(name)
+def test_tokens_and_pooled_match_the_model(name: str, prefix_tokens: int, layout: str) -> None:
+    """Tokens exclude class and register tokens; grids are flattened row by row in either memory layout."""
+    encoder = random_encoder(name)
     images = pixels(encoder)
     with torch.no_grad():
         states = encoder.model.forward_features(encoder.input.normalise(images))
         pooled = encoder.model(encoder.input.normalise(images))
         encoded = encoder.encode(images)
-    if kind == "NCHW":
+    if layout == "NCHW":
         states = states.permute(0, 2, 3, 1)
-    if kind != "tokens":
+    if layout != "tokens":
         states = states.flatten(1, 2)
-    torch.testing.assert_close(encoded.tokens, states[:, ahead:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(encoded.tokens, states[:, prefix_tokens:], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(encoded.pooled, pooled, rtol=1e-5, atol=1e-5)
     assert encoded.mask.shape == encoded.tokens.shape[:2]
     assert encoded.mask.all()
     assert encoder.width == pooled.shape[1] == states.shape[2]
 
 
-def test_pooled_is_the_average_of_a_resnet_and_the_class_token_of_a_vit() -> None:
-    resnet, vit = drawn("resnet18?size=64"), drawn(f"{VIT}?size=32")
+def test_pooled_is_a_resnets_average_and_a_vits_class_token() -> None:
+    resnet, vit = random_encoder("resnet18?size=64"), random_encoder(f"{VIT}?size=32")
     encoded = resnet.encode(pixels(resnet))
     torch.testing.assert_close(encoded.pooled, encoded.tokens.mean(1), rtol=1e-5, atol=1e-5)
     states = vit.model.forward_features(vit.input.normalise(pixels(vit)))
     torch.testing.assert_close(vit.encode(pixels(vit)).pooled, states[:, 0], rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_declared_is_what_was_published() -> None:
-    resnet, vit = drawn("resnet18.a1_in1k").input, drawn(VIT).input
+def test_declared_input_is_the_published_one() -> None:
+    resnet, vit = random_encoder("resnet18.a1_in1k").input, random_encoder(VIT).input
     assert (resnet.height, resnet.interpolation, resnet.crop) == (224, "bicubic", 0.95)
     assert resnet.mean == (0.485, 0.456, 0.406)
     assert (vit.mean, vit.std, vit.crop) == ((0.5,) * 3, (0.5,) * 3, 0.9)
 
 
-def test_a_model_that_squashes_images_is_given_them_squashed(tmp_path: Path) -> None:
-    found = json.loads((tiny.folder("timm_model") / "config.json").read_text())["pretrained_cfg"]
-    folder = tiny.copy("timm_model", tmp_path / "squash", pretrained_cfg={**found, "crop_mode": "squash"})
+def test_crop_mode_squash_stretches_the_image(tmp_path: Path) -> None:
+    config = json.loads((tiny.folder("timm_model") / "config.json").read_text())["pretrained_cfg"]
+    folder = tiny.copy("timm_model", tmp_path / "squash", pretrained_cfg={**config, "crop_mode": "squash"})
     assert image_encoder(f"local:{folder}").input.crop == 0.0
 
 
-def test_a_head_that_widens_is_left_out_and_waits_for_no_gradient() -> None:
-    """Tokens and pooled must be as wide; what makes the wider one is in no output."""
-    encoder = drawn("mobilenetv3_small_050?size=64")
+def test_unused_wider_head_is_frozen() -> None:
+    """Tokens and pooled must have the same width, so the layer that widens the pooled vector is not used."""
+    encoder = random_encoder("mobilenetv3_small_050?size=64")
     encoded = encoder.encode(pixels(encoder))
     torch.testing.assert_close(encoded.pooled, encoded.tokens.mean(1))
     encoded.pooled.square().sum().backward()
@@ -98,10 +98,10 @@ def test_a_head_that_widens_is_left_out_and_waits_for_no_gradient() -> None:
 
 @pytest.mark.parametrize(("name", "blocks"), [("resnet18", 1 + 8), (VIT, 1 + 12), ("convnext_atto", 1 + 12)])
 def test_blocks_are_the_stem_then_the_layers(name: str, blocks: int) -> None:
-    encoder = drawn(name)
+    encoder = random_encoder(name)
     inside = [p for block in encoder.blocks() for p in block.parameters()]
     assert len(encoder.blocks()) == blocks
-    assert len({id(p) for p in inside}) == len(inside)  # each in one only
+    assert len({id(p) for p in inside}) == len(inside)  # each parameter is in one block only
     order = [id(p) for p in encoder.parameters()]
     assert id(inside[0]) == order[0] or name == VIT
     if name == VIT:
@@ -109,57 +109,56 @@ def test_blocks_are_the_stem_then_the_layers(name: str, blocks: int) -> None:
         assert {id(encoder.model.cls_token), id(encoder.model.pos_embed)} < stem
 
 
-def test_by_name_it_comes_from_the_hub_and_from_a_folder_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_hub_and_folder_give_the_same_encoder(capsys: pytest.CaptureFixture[str]) -> None:
     folder = tiny.folder("timm_model")
     with hub({"timm/resnet18.a1_in1k": folder}):
         named = image_encoder("timm:resnet18.a1_in1k", frozen=True)
-        with pytest.raises(MissingWeightsError, match="could not be had: the Hub has no model"):
+        with pytest.raises(MissingWeightsError, match="could not be loaded: the Hub has no model"):
             image_encoder("timm:resnet34.a1_in1k")
     local = image_encoder(f"local:{folder}", frozen=True)
     assert named.published
     assert not local.published
-    assert named.fixed() == set(named.state_dict())
+    assert named.restorable_state() == set(named.state_dict())
     for key, value in local.state_dict().items():
         assert torch.equal(named.state_dict()[key], value)
     images = pixels(named)
     assert torch.equal(named.encode(images).pooled, local.encode(images).pooled)
-    said = capsys.readouterr()
-    assert said.out + said.err == ""
+    assert capsys.readouterr() == ("", "")
 
 
-def test_frozen_it_is_asked_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frozen_encoder_runs_once_per_image(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.arange(3)
     name = f"local:{tiny.folder('timm_model')}?size=64"
-    first = embeddings(image_encoder(name, frozen=True, tokens=True), store, rows, torch.device("cpu"))
+    first = image_embeddings(image_encoder(name, frozen=True, tokens=True), store, rows, torch.device("cpu"))
     again = image_encoder(name, frozen=True, tokens=True)
     monkeypatch.setattr(type(again), "encode", lambda *_: pytest.fail("encoded again"))
-    found = embeddings(again, store, rows, torch.device("cpu"))
+    found = image_embeddings(again, store, rows, torch.device("cpu"))
     assert np.array_equal(found.gather(rows), first.gather(rows))
     tokens, mask = found.gather_tokens(rows)
     assert tokens.shape == (3, 4, 512)
     assert mask.all()
 
 
-def test_random_weights_are_drawn_and_not_called_published() -> None:
-    one, other = (image_encoder("timm:resnet18?weights=random&size=64") for _ in range(2))
-    assert one.identity() != other.identity()
-    assert not one.published
-    assert one.fixed() == set()
+def test_random_weights_differ_and_are_not_published() -> None:
+    first, second = (image_encoder("timm:resnet18?weights=random&size=64") for _ in range(2))
+    assert first.identity() != second.identity()
+    assert not first.published
+    assert first.restorable_state() == set()
 
 
-def test_without_a_network_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_raises_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(MissingWeightsError) as error:
         image_encoder("timm:resnet152.a1_in1k")
     assert str(error.value) == (
-        "The weights of timm:resnet152.a1_in1k could not be had: HF_HUB_OFFLINE is set, and this machine has no copy. "
-        "Fetch them where there is a network, or give a folder that holds them: local:PATH."
+        "The weights of timm:resnet152.a1_in1k could not be loaded: HF_HUB_OFFLINE is set, and this machine has no "
+        "copy. Download them on a machine with a network, or name a folder that holds them: local:PATH."
     )
 
 
-def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingExtraError, match='The image encoder timm:resnet18 needs the package "timm"'):
         image_encoder("timm:resnet18")
@@ -172,10 +171,10 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pyte
         ("timm:resnet", '"timm:resnet": timm says: Unknown model (resnet).'),
         ("timm:resnet18.best", '"timm:resnet18.best": timm says: Invalid pretrained tag (best) for resnet18.'),
         ("timm:resnet18?revision=1", 'this encoder has no option "revision"; it has size, weights.'),
-        (f"timm:{VIT}?weights=random&size=8", "it takes no images of 8 pixels"),
+        (f"timm:{VIT}?weights=random&size=8", "it does not accept images of 8 pixels"),
     ],
 )
-def test_what_it_cannot_do_is_said(name: str, sentence: str) -> None:
+def test_unsupported_names_raise_user_error(name: str, sentence: str) -> None:
     with pytest.raises(UserError) as error:
         image_encoder(name)
     assert sentence in str(error.value)

@@ -1,4 +1,4 @@
-"""A torch model of images that has nothing to train, as a published one used as it is."""
+"""A torch model of images without trainable parameters, like a published model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plain model of texts that keeps every rule: naive Bayes on hashed character n-grams, NumPy alone."""
+"""A sound plain model of texts: naive Bayes on hashed character n-grams in NumPy."""
 
 from __future__ import annotations
 

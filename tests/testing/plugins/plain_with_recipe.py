@@ -1,4 +1,4 @@
-"""A plain model whose options are those of torch models, as one with a training loop of its own would have."""
+"""A plain model with the options of torch models, as for a model with its own training loop."""
 
 from __future__ import annotations
 

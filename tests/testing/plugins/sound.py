@@ -1,4 +1,4 @@
-"""A torch model that keeps every rule, as small as that can be had; the broken ones change one thing of it."""
+"""A small sound torch model; each broken one changes one thing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Presets whose weights are nowhere on the machine: one small enough to be trained a step, one that isn't."""
+"""Presets without their weights: one small enough for a training step, one too large."""
 
 from __future__ import annotations
 

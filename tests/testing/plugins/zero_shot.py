@@ -1,4 +1,4 @@
-"""A plain model without ``fit``: every class is as likely as any other."""
+"""A plain model without ``fit``, which gives all classes the same probability."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Encoders from the library transformers."""
+"""Encoders of the library transformers."""

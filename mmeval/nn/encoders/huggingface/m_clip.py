@@ -1,7 +1,7 @@
-"""M-CLIP's text towers (Carlsson et al. 2022, LREC): many languages, taught to be where CLIP puts the English text.
+"""M-CLIP's multilingual text towers (Carlsson et al. 2022, LREC), trained to match CLIP's embedding of English.
 
-The package that publishes them doesn't run with today's ``transformers``. Its format is simple: ``config.json`` names
-the base model, and ``pytorch_model.bin`` has its weights (``transformer.*``) and those of one linear layer
+The package that publishes them does not run with current ``transformers``, so this module reads its format:
+``config.json`` names the base model, and ``pytorch_model.bin`` has its weights (``transformer.*``) and a linear layer
 (``LinearTransformation.*``).
 """
 
@@ -22,8 +22,8 @@ from mmeval.nn.encoders.architectures import M_CLIP
 from mmeval.nn.encoders.huggingface import pretrained
 from mmeval.nn.encoders.huggingface.text import HubText
 from mmeval.nn.encoders.huggingface.tokenizer import PublishedTokenizer
-from mmeval.nn.encoders.name import Named
-from mmeval.nn.encoders.weights import Source, fetching, source
+from mmeval.nn.encoders.name import EncoderName
+from mmeval.nn.encoders.weights import WeightsSource, fetching, weights_source
 
 CONFIG, WEIGHTS = "config.json", "pytorch_model.bin"
 TOKENIZER = (
@@ -34,141 +34,143 @@ TOKENIZER = (
     "vocab.txt",
 )
 BASE, LINEAR = "transformer.", "LinearTransformation."
-HEAD = 64
+HEAD_WIDTH = 64
 """Width of an attention head in XLM-R and BERT, base and large."""
-SMALLEST = 3
+SHORTEST = 3
+"""Tokens at least: a text stands between two special tokens."""
 
 
-def text(named: Named, frozen: bool) -> TextEncoder:  # noqa: ARG001 - made alike either way
-    """``m-clip:OWNER/NAME`` or a folder (``m-clip:./PATH``), with the options ``length`` and ``weights``.
+def build_text(name: EncoderName, frozen: bool) -> TextEncoder:  # noqa: ARG001 - built alike either way
+    """Build ``m-clip:OWNER/NAME``, or ``m-clip:./PATH`` of a folder, with the options ``length`` and ``weights``.
 
-    ``length`` is 512 unless it is given: M-CLIP cuts nothing.
+    ``length`` is 512 by default, because M-CLIP does not truncate texts.
     """
-    pretrained.transformers(f"The text encoder {named.full}")
-    found = _source(named)
-    base, projection, tokenizer = _drawn(found) if found.random else _read(found)
-    length = named.number("length", base.config.max_position_embeddings - base.first_position, 512)
-    if length < SMALLEST:
-        raise UserError(f'"{named.full}": length={length} leaves no room for a text.')
+    pretrained.transformers(f"The text encoder {name.full}")
+    source = _source(name)
+    base, projection, tokenizer = _build_random(source) if source.random else _load(source)
+    length = name.integer("length", base.config.max_position_embeddings - base.first_position, 512)
+    if length < SHORTEST:
+        raise UserError(f'"{name.full}": length={length} leaves no room for a text.')
     read = TextInput(length, type(tokenizer).__name__)
-    encoder = MClipText(named.full, base.model, projection, PublishedTokenizer(tokenizer, length), read)
-    encoder.published = found.published
+    encoder = MClipText(name.full, base.model, projection, PublishedTokenizer(tokenizer, length), read)
+    encoder.published = source.published
     return encoder
 
 
 class MClipText(HubText):
-    """A BERT or XLM-R, its states brought into CLIP's space by one linear layer; ``pooled`` is their mean.
+    """A BERT or XLM-R whose states a linear layer projects into CLIP's space; ``pooled`` is their mean.
 
-    M-CLIP takes the mean first, which for a linear layer is the same. Nothing is normalised.
+    M-CLIP takes the mean first, which is equivalent because the layer is linear. Nothing is normalised to length 1.
     """
 
     def __init__(
         self, name: str, model: nn.Module, projection: nn.Linear, tokenizer: PublishedTokenizer, read: TextInput
     ) -> None:
-        """``projection``: hidden width -> width of CLIP's space, with bias."""
+        """``projection`` maps the hidden width to the width of CLIP's space."""
         super().__init__(name, model, tokenizer, read)
         self.projection, self.width = projection, projection.out_features
 
     def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
-        """Ids -> projected states ``[B, T, D]``; ``pooled`` is their mean over the mask."""
+        """Encode ids into projected states ``[B, T, D]``; ``pooled`` is their mean over the mask."""
         encoded = super().encode(ids, mask)
         return Encoded(self.projection(encoded.tokens), mask, self.projection(encoded.pooled))
 
 
-class _Base:
-    """A base model with its weights, newly drawn without a ``state``, and from where on it counts positions."""
+class _BaseModel:
+    """The BERT or XLM-R of a config, with the weights of ``state`` or with random ones, and its first position."""
 
     def __init__(self, config: Any, state: Mapping[str, Tensor] | None) -> None:  # noqa: ANN401 - transformers' own
         import transformers
 
-        kind = transformers.XLMRobertaModel if config.model_type == "xlm-roberta" else transformers.BertModel
-        self.config, self.model = config, kind(config, add_pooling_layer=False)
+        model_class = transformers.XLMRobertaModel if config.model_type == "xlm-roberta" else transformers.BertModel
+        self.config, self.model = config, model_class(config, add_pooling_layer=False)
         if state is not None:
             wanted = self.model.state_dict()
-            # Its pooler isn't used, and older versions saved the numbers of positions too.
+            # Checkpoints also hold the unused pooler and, from older versions, position ids.
             self.model.load_state_dict({name: value for name, value in state.items() if name in wanted})
         self.model.eval()  # type: ignore[no-untyped-call]
         self.first_position = config.pad_token_id + 1 if config.model_type == "xlm-roberta" else 0
 
 
-def _source(named: Named) -> Source:
-    if named.rest.startswith((".", "/", "~")):
-        named.only("length")
-        folder = Path(named.rest).expanduser()
+def _source(name: EncoderName) -> WeightsSource:
+    if name.argument.startswith((".", "/", "~")):
+        name.check_options("length")
+        folder = Path(name.argument).expanduser()
         if not folder.is_dir():
-            raise UserError(f'"{named.full}": there is no folder {folder}.')
-        return Source(named.full, str(folder), None, local=True, random=False)
-    found = source(named, "length")
-    if found.random and found.where not in M_CLIP:
-        raise UserError(
-            f'"{named.full}": its sizes are not known without its weights; those of {", ".join(M_CLIP)} are.'
-        )
-    return found
+            raise UserError(f'"{name.full}": there is no folder {folder}.')
+        return WeightsSource(name.full, str(folder), None, local=True, random=False)
+    source = weights_source(name, "length")
+    if source.random and source.location not in M_CLIP:
+        raise UserError(f'"{name.full}": weights=random is supported for {", ".join(M_CLIP)} only.')
+    return source
 
 
-def _drawn(found: Source) -> tuple[_Base, nn.Linear, Any]:
-    """Base model, linear layer and a stand-in for the tokenizer, of the published sizes."""
-    architecture, width = M_CLIP[found.where]
-    base = _Base(architecture.config(), None)
+def _build_random(source: WeightsSource) -> tuple[_BaseModel, nn.Linear, Any]:
+    """Return base model and linear layer of the published sizes with random weights, and the stand-in tokenizer."""
+    architecture, width = M_CLIP[source.location]
+    base = _BaseModel(architecture.config(), None)
     tokenizer = stand_in.tokenizer(architecture.words, architecture.vocabulary)
     return base, nn.Linear(base.config.hidden_size, width), tokenizer
 
 
-def _read(found: Source) -> tuple[_Base, nn.Linear, Any]:
-    """The same as published.
+def _load(source: WeightsSource) -> tuple[_BaseModel, nn.Linear, Any]:
+    """Return base model, linear layer and tokenizer as published.
 
     Raises:
-        MissingWeightsError: they can't be had, or aren't those of M-CLIP.
+        MissingWeightsError: they can't be loaded, or are not M-CLIP's.
     """
-    folder = _folder(found)
-    base, projection = _built(found, folder)
-    return base, projection, _tokenizer(found, folder, base.config.model_type)
+    folder = _folder(source)
+    base, projection = _load_weights(source, folder)
+    return base, projection, _load_tokenizer(source, folder, base.config.model_type)
 
 
-def _folder(found: Source) -> Path:
-    """Where the files are, fetched if need be.
+def _folder(source: WeightsSource) -> Path:
+    """Return the folder of the model's files, downloading them if necessary.
 
     Raises:
-        MissingWeightsError: they can't be had.
+        MissingWeightsError: they can't be downloaded.
     """
-    if found.local:
-        return Path(found.where)
+    if source.local:
+        return Path(source.location)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    wanted = [CONFIG, WEIGHTS, *TOKENIZER]
-    with fetching(found):
+    files = [CONFIG, WEIGHTS, *TOKENIZER]
+    with fetching(source):
         try:
-            here = Path(snapshot_download(found.where, revision=found.revision, local_files_only=True))
+            folder = Path(snapshot_download(source.location, revision=source.revision, local_files_only=True))
         except LocalEntryNotFoundError:
-            here = Path()
-        if not (here / WEIGHTS).is_file():
-            here = Path(snapshot_download(found.where, revision=found.revision, allow_patterns=wanted))
-    return here
+            folder = Path()
+        if not (folder / WEIGHTS).is_file():
+            folder = Path(snapshot_download(source.location, revision=source.revision, allow_patterns=files))
+    return folder
 
 
-def _built(found: Source, folder: Path) -> tuple[_Base, nn.Linear]:
-    """Base model and linear layer, their sizes as the weights have them.
+def _load_weights(source: WeightsSource, folder: Path) -> tuple[_BaseModel, nn.Linear]:
+    """Return base model and linear layer; their sizes follow from the shapes of the weights.
 
     Raises:
-        MissingWeightsError: the folder doesn't hold what M-CLIP publishes.
+        MissingWeightsError: the folder does not hold the files that M-CLIP publishes.
     """
     try:
-        said = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         state = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
         base = {name.removeprefix(BASE): value.float() for name, value in state.items() if name.startswith(BASE)}
         linear = {name.removeprefix(LINEAR): value.float() for name, value in state.items() if name.startswith(LINEAR)}
-        made = _Base(_configuration(str(said["modelBase"]), base), base)
+        model = _BaseModel(_configuration(str(config["modelBase"]), base), base)
         projection = nn.Linear(linear["weight"].shape[1], linear["weight"].shape[0])
         projection.load_state_dict(linear)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = f"{found.where} does not hold what M-CLIP publishes ({type(error).__name__}: {error})."
-        raise MissingWeightsError(found.name, " ".join(reason.split())[:300]) from error
-    return made, projection
+        reason = f"{source.location} does not hold the files that M-CLIP publishes ({type(error).__name__}: {error})."
+        raise MissingWeightsError(source.name, " ".join(reason.split())[:300]) from error
+    return model, projection
 
 
 def _configuration(base: str, state: Mapping[str, Tensor]) -> Any:  # noqa: ANN401
-    """Sizes by the shapes of the weights, the rest as XLM-R and BERT have it: no other repository is asked."""
+    """Return a config with sizes from the weights and the rest as in XLM-R or BERT.
+
+    The repository of the base model is not used.
+    """
     import transformers
 
     words, width = state["embeddings.word_embeddings.weight"].shape
@@ -177,23 +179,23 @@ def _configuration(base: str, state: Mapping[str, Tensor]) -> Any:  # noqa: ANN4
         "vocab_size": words,
         "hidden_size": width,
         "num_hidden_layers": len(layers),
-        "num_attention_heads": max(1, width // HEAD),
+        "num_attention_heads": max(1, width // HEAD_WIDTH),
         "intermediate_size": len(state["encoder.layer.0.intermediate.dense.weight"]),
         "max_position_embeddings": len(state["embeddings.position_embeddings.weight"]),
         "type_vocab_size": len(state["embeddings.token_type_embeddings.weight"]),
     }
     if "xlm" in base.lower():
-        # XLM-R's own; the class's defaults are another model's.
+        # XLM-R's values; the defaults of the config class differ.
         return transformers.XLMRobertaConfig(**sizes, layer_norm_eps=1e-5, pad_token_id=1)
     return transformers.BertConfig(**sizes, layer_norm_eps=1e-12, pad_token_id=0)
 
 
-def _tokenizer(found: Source, folder: Path, kind: str) -> Any:  # noqa: ANN401
+def _load_tokenizer(source: WeightsSource, folder: Path, kind: str) -> Any:  # noqa: ANN401
     import transformers
 
-    made = transformers.XLMRobertaTokenizer if kind == "xlm-roberta" else transformers.BertTokenizer
-    with fetching(found._replace(local=True, where=str(folder))):
+    tokenizer_class = transformers.XLMRobertaTokenizer if kind == "xlm-roberta" else transformers.BertTokenizer
+    with fetching(source._replace(local=True, location=str(folder))):
         try:
-            return made.from_pretrained(folder)
+            return tokenizer_class.from_pretrained(folder)
         except (ValueError, ImportError) as error:
-            raise UserError(f'"{found.name}": it comes without a tokenizer that transformers can read.') from error
+            raise UserError(f'"{source.name}": it comes without a tokenizer that transformers can read.') from error

@@ -1,1 +1,1 @@
-"""Encoders from the library open_clip."""
+"""Encoders of the library open_clip."""

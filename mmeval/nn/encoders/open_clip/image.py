@@ -1,4 +1,4 @@
-"""Image towers of ``open_clip``: its own vision transformer, CLIP's ResNet, and those of timm."""
+"""Image towers of ``open_clip``: its vision transformer, CLIP's ResNet, and models of timm."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from mmeval.errors import UserError
 from mmeval.files import digest
 from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput
-from mmeval.nn.encoders.parts import place
+from mmeval.nn.encoders.parts import block_of
 
 
 def image_tower(name: str, visual: nn.Module, width: int, hidden: bool) -> OpenClipImage:
-    """The encoder over one image tower.
+    """Return the encoder for an image tower.
 
     Args:
-        name: the encoder's.
-        visual: ``model.visual``; it is changed.
-        width: of the joint space.
-        hidden: whether states before the projection are wanted.
+        name: the encoder's name.
+        visual: ``model.visual``, which is changed in place.
+        width: the width of the joint space.
+        hidden: whether to return the states before the projection (``space=hidden``).
 
     Raises:
-        UserError: it is no tower that we know, or images are to be resized as we can't.
+        UserError: the class of the tower, or its way to resize images, is not supported.
     """
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.timm_model import TimmModel
@@ -35,36 +35,36 @@ def image_tower(name: str, visual: nn.Module, width: int, hidden: bool) -> OpenC
     known: dict[type[nn.Module], Callable[[str, nn.Module, int, bool], OpenClipImage]]
     known = {VisionTransformer: VitTower, ModifiedResNet: ResNetTower, TimmModel: TimmTower}
     if type(visual) not in known:
-        raise UserError(f'"{name}": {type(visual).__name__} is no image tower that mmeval knows.')
+        raise UserError(f'"{name}": {type(visual).__name__} is no image tower that mmeval supports.')
     return known[type(visual)](name, visual, width, hidden)
 
 
-def _input(name: str, prepared: dict[str, Any]) -> ImageInput:
-    """What ``open_clip`` keeps beside a tower about its images, in our words."""
-    size, mode = prepared["size"], prepared["resize_mode"]
+def _input(name: str, config: dict[str, Any]) -> ImageInput:
+    """Return the image input for ``preprocess_cfg`` of open_clip."""
+    size, mode = config["size"], config["resize_mode"]
     height, width = (size, size) if isinstance(size, int) else size
     if mode not in ("shortest", "squash"):
         raise UserError(
-            f'"{name}" wants images resized by "{mode}", which mmeval can\'t; it can by shortest or squash.'
+            f'"{name}" needs images resized by "{mode}", which mmeval does not support; shortest and squash are.'
         )
-    mean, std = ((float(r), float(g), float(b)) for r, g, b in (prepared["mean"], prepared["std"]))
+    mean, std = ((float(r), float(g), float(b)) for r, g, b in (config["mean"], config["std"]))
     crop = 1.0 if mode == "shortest" else 0.0
-    return ImageInput(height, width, prepared["interpolation"], mean, std, crop)
+    return ImageInput(height, width, config["interpolation"], mean, std, crop)
 
 
 class OpenClipImage(ImageEncoder):
-    """An image tower; tokens are without the class token, nothing is normalised to length 1."""
+    """Base of image towers; tokens exclude the class token, and nothing is normalised to length 1."""
 
     input: ImageInput
     logit_scale: float
-    """What cosines are multiplied by, as trained."""
+    """Factor of the cosines, as trained."""
     logit_bias: float | None
-    """What is then added (SigLIP)."""
+    """Added to the scaled cosines (SigLIP); None without a bias."""
     architecture: str = ""
-    """The model's configuration, as JSON: activation and heads are in no weight."""
+    """The model's configuration as JSON; it is part of the digest because weights show neither activation nor heads."""
 
     def __init__(self, name: str, visual: nn.Module, width: int, hidden: bool) -> None:
-        """Take ``visual``; see :func:`image_tower`."""
+        """Wrap ``visual``; the arguments are those of :func:`image_tower`."""
         super().__init__()
         self.name, self.width, self.hidden = name, width, hidden
         self.visual: Any = visual
@@ -74,33 +74,33 @@ class OpenClipImage(ImageEncoder):
 
     @abstractmethod
     def _unproject(self) -> int:
-        """Take the projection away; the width of what is left."""
+        """Remove the projection; returns the width of the states before it."""
 
     @abstractmethod
     def _states(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens and pooled."""
+        """Return tokens and pooled vectors of normalised images."""
 
     def encode(self, images: Tensor) -> Encoded:
-        """uint8 ``[B, 3, H, W]`` -> tokens and pooled, both in the joint space unless ``space=hidden``."""
+        """Encode images into tokens and pooled vectors, both in the joint space unless ``space=hidden``."""
         tokens, pooled = self._states(self.input.normalise(images, next(self.visual.parameters()).dtype))
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), pooled)
+        return Encoded.unpadded(tokens, pooled)
 
     def _digest(self) -> str:
         return digest(super()._digest(), self.architecture)
 
     def _stem(self, *names: str) -> nn.Module:
-        has = [n for n, _ in self.visual.named_parameters() if n.split(".")[0] in names]
-        return place(self.visual, has).within(self.visual)
+        parameters = [n for n, _ in self.visual.named_parameters() if n.split(".")[0] in names]
+        return block_of(self.visual, parameters).within(self.visual)
 
 
 class VitTower(OpenClipImage):
-    """Vision transformer; ``pooled`` is of the class token, of the mean, or of CoCa's contrastive query.
+    """A vision transformer; ``pooled`` comes from the class token, the mean, or CoCa's contrastive query.
 
-    Its tokens are the patches; those of CoCa its 255 queries for captions.
+    Tokens are the patches, or CoCa's 255 caption queries.
     """
 
     def __init__(self, name: str, visual: nn.Module, width: int, hidden: bool) -> None:
-        """As the base."""
+        """Wrap ``visual``; the arguments are those of :func:`image_tower`."""
         super().__init__(name, visual, width, hidden)
         self.visual.output_tokens = True
 
@@ -109,12 +109,12 @@ class VitTower(OpenClipImage):
         return int(self.visual.ln_post.weight.shape[0])
 
     def blocks(self) -> Sequence[nn.Module]:
-        """Embeddings, then each layer."""
+        """Return the embeddings, then each layer."""
         stem = self._stem("conv1", "class_embedding", "positional_embedding", "ln_pre")
         return (stem, *self.visual.transformer.resblocks)
 
-    def checkpoint(self) -> None:
-        """Turn gradient checkpointing on."""
+    def enable_gradient_checkpointing(self) -> None:
+        """Turn on gradient checkpointing."""
         self.visual.set_grad_checkpointing(True)
 
     def _states(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,7 +126,7 @@ class VitTower(OpenClipImage):
 
 
 class ResNetTower(OpenClipImage):
-    """CLIP's ResNet; its attention pooling is asked for each place, of which the mean alone is ``pooled``."""
+    """CLIP's ResNet; its attention pooling, queried at each position, gives the tokens, and at the mean ``pooled``."""
 
     def _unproject(self) -> int:
         width = int(self.visual.attnpool.c_proj.in_features)
@@ -134,7 +134,7 @@ class ResNetTower(OpenClipImage):
         return width
 
     def blocks(self) -> Sequence[nn.Module]:
-        """The stem, then each bottleneck."""
+        """Return the stem, then each bottleneck."""
         stages = (self.visual.layer1, self.visual.layer2, self.visual.layer3, self.visual.layer4)
         return (self._stem("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"), *(b for stage in stages for b in stage))
 
@@ -151,20 +151,20 @@ class ResNetTower(OpenClipImage):
 
 
 class TimmTower(OpenClipImage):
-    """A trunk of timm: SigLIP, ConvNeXt, EVA, MobileCLIP, PE.
+    """A model of timm: SigLIP, ConvNeXt, EVA, MobileCLIP, PE.
 
-    Where attention pools (SigLIP) and nothing projects, the joint space is that of the states, and tokens are these.
+    SigLIP pools by attention and has no projection, so its joint space is that of its states, and these are its tokens.
     """
 
     def __init__(self, name: str, visual: nn.Module, width: int, hidden: bool) -> None:
-        """As the base.
+        """Wrap ``visual``; the arguments are those of :func:`image_tower`.
 
         Raises:
-            UserError: pooling is in the head that open_clip adds; tokens can't be told from it.
+            UserError: open_clip added a pooling head, which can't be applied to single tokens.
         """
         super().__init__(name, visual, width, hidden)
         if hasattr(self.visual.head, "pool"):
-            raise UserError(f'"{name}": its image tower pools in a way that mmeval can\'t take apart.')
+            raise UserError(f'"{name}": its image tower has a pooling head, which mmeval does not support.')
 
     def _unproject(self) -> int:
         self.visual.trunk.reset_classifier(0)
@@ -172,21 +172,21 @@ class TimmTower(OpenClipImage):
         return int(self.visual.trunk.num_features)
 
     def blocks(self) -> Sequence[nn.Module]:
-        """The stem, then each stage or layer, as timm groups them."""
+        """Return the stem, then each stage or layer, as timm groups them."""
         from timm.models import group_parameters
 
         trunk = self.visual.trunk
         groups = group_parameters(trunk, trunk.group_matcher(coarse=False))
-        # Norm and pooling come last, in a group without a number.
+        # The last norm and pooling form a group whose names have no number.
         layers = [names for _, names in sorted(groups.items()) if _numbered(names)]
         first = groups[min(groups)]
-        return tuple(place(trunk, names).within(trunk) for names in ([] if first in layers else [first]) + layers)
+        return tuple(block_of(trunk, names).within(trunk) for names in ([] if first in layers else [first]) + layers)
 
-    def checkpoint(self) -> None:
+    def enable_gradient_checkpointing(self) -> None:
         """Turn gradient checkpointing on.
 
         Raises:
-            NotImplementedError: this trunk has none.
+            NotImplementedError: this model does not support it.
         """
         try:
             self.visual.trunk.set_grad_checkpointing(True)
@@ -202,10 +202,10 @@ class TimmTower(OpenClipImage):
             return head(trunk.get_classifier()(trunk.fc_norm(tokens))), pooled
         channels_last = getattr(trunk, "output_fmt", "NCHW") == "NHWC"
         flat = states.flatten(1, 2) if channels_last else states.flatten(2).transpose(1, 2)  # [B, N, C]
-        # Each place as if it were the whole image: the mean of one is itself; norm and projection follow.
-        alone = flat.flatten(0, 1)
-        alone = alone[:, None, None] if channels_last else alone[:, :, None, None]
-        return head(trunk.forward_head(alone)).unflatten(0, flat.shape[:2]), pooled
+        # Each position is pooled as an image of one position, whose mean is itself; norm and projection follow.
+        single = flat.flatten(0, 1)
+        single = single[:, None, None] if channels_last else single[:, :, None, None]
+        return head(trunk.forward_head(single)).unflatten(0, flat.shape[:2]), pooled
 
 
 def _numbered(names: Sequence[str]) -> bool:

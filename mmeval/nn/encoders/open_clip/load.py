@@ -1,4 +1,4 @@
-"""The two towers of the models of ``open_clip``: CLIP, SigLIP, CoCa, multilingual text towers."""
+"""Loading of ``open_clip`` models, whose two towers become separate encoders: CLIP, SigLIP, CoCa and others."""
 
 from __future__ import annotations
 
@@ -21,210 +21,225 @@ from mmeval.nn.encoder import ImageEncoder, TextEncoder
 from mmeval.nn.encoders import stand_in
 from mmeval.nn.encoders.architectures import TOKENIZERS, TRANSFORMERS
 from mmeval.nn.encoders.huggingface import pretrained
-from mmeval.nn.encoders.name import Named
+from mmeval.nn.encoders.name import EncoderName
 from mmeval.nn.encoders.open_clip.image import OpenClipImage, image_tower
 from mmeval.nn.encoders.open_clip.text import OpenClipText, text_tower
-from mmeval.nn.encoders.weights import Source, fetching, why
+from mmeval.nn.encoders.weights import WeightsSource, failure_reason, fetching
 
 HUB, FOLDER, CONFIG = "hf-hub:", "local-dir:", "open_clip_config.json"
-PREPARED = ("mean", "std", "interpolation", "resize_mode")
-"""What a tag says of how images were prepared; their size is the model's."""
+PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+"""Preprocessing that belongs to a tag; the image size belongs to the model."""
 LISTING = "python -c 'import open_clip; print(open_clip.list_models())'"
 
 
-def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made alike either way
-    """The image tower of ``open_clip:MODEL/TAG``, with the options ``space`` and ``weights``.
+def build_image(name: EncoderName, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - built alike either way
+    """Build the image tower of ``open_clip:MODEL/TAG``, with the options ``space`` and ``weights``.
 
     Raises:
-        UserError: no such model, weights or option, weights that don't fit the model, or a way to resize images
-            that isn't ours.
-        MissingWeightsError: the weights could not be had.
-        MissingExtraError: the package isn't installed.
+        UserError: the model, its weights or an option do not exist, the weights do not fit the model, or its way to
+            resize images is not supported.
+        MissingWeightsError: the weights could not be loaded.
+        MissingExtraError: the package is not installed.
     """
-    found = _spec(named)
-    half = _half(found, "visual")
-    made = image_tower(named.full, half.module, half.width, found.hidden)
-    _sign(made, half, found)
-    return made
+    spec = _parse(name)
+    tower = _load_tower(spec, "visual")
+    encoder = image_tower(name.full, tower.module, tower.width, spec.hidden)
+    _set_facts(encoder, tower, spec)
+    return encoder
 
 
-def text(named: Named, frozen: bool) -> TextEncoder:  # noqa: ARG001 - made alike either way
-    """The text tower of the same, with the same options and errors."""
-    open_clip, found = _library(named), _spec(named)
-    half = _half(found, "text")
-    if standing_in := _stand_in(found):
-        made = text_tower(named.full, half.module, standing_in, half.width, found.hidden)
-        made.input = replace(made.input, tokenizer=type(standing_in.tokenizer).__name__)
+def build_text(name: EncoderName, frozen: bool) -> TextEncoder:  # noqa: ARG001 - built alike either way
+    """Build the text tower of ``open_clip:MODEL/TAG``; options and errors are those of :func:`build_image`."""
+    open_clip, spec = _library(name), _parse(name)
+    tower = _load_tower(spec, "text")
+    if substitute := _stand_in_tokenizer(spec):
+        encoder = text_tower(name.full, tower.module, substitute, tower.width, spec.hidden)
+        encoder.input = replace(encoder.input, tokenizer=type(substitute.tokenizer).__name__)
     else:
-        with fetching(found.source), _hushed():
-            tokenizer = open_clip.get_tokenizer(found.model)
-        made = text_tower(named.full, half.module, tokenizer, half.width, found.hidden)
-    _sign(made, half, found)
-    return made
+        with fetching(spec.source), _without_logging():
+            tokenizer = open_clip.get_tokenizer(spec.model)
+        encoder = text_tower(name.full, tower.module, tokenizer, tower.width, spec.hidden)
+    _set_facts(encoder, tower, spec)
+    return encoder
 
 
 @dataclass(frozen=True)
 class _Spec:
+    """A parsed name."""
+
     model: str
-    """As ``open_clip.create_model`` takes it."""
+    """The first argument of ``open_clip.create_model``."""
     tag: str | None
     hidden: bool
-    source: Source
+    """Whether encoders return the states before the projection."""
+    source: WeightsSource
 
 
 @dataclass(frozen=True)
-class _Half:
+class _Tower:
+    """One tower of a model, and facts of the model."""
+
     module: nn.Module
     width: int
-    """Of the joint space."""
+    """The width of the joint space."""
     scale: float
     bias: float | None
     architecture: str
-    """Its configuration, as JSON."""
+    """The model's configuration as JSON."""
 
 
-_waiting: dict[tuple[str, str | None, str], _Half] = {}
-"""The other half of the published model that was read last, so that its encoder needn't read it again."""
+_other_tower: dict[tuple[str, str | None, str], _Tower] = {}
+"""The unused tower of the published model that was loaded last, so that its encoder need not load the model again."""
 
 
-def _sign(made: OpenClipImage | OpenClipText, half: _Half, found: _Spec) -> None:
-    made.logit_scale, made.logit_bias, made.architecture = half.scale, half.bias, half.architecture
-    made.published = found.source.published
+def _set_facts(encoder: OpenClipImage | OpenClipText, tower: _Tower, spec: _Spec) -> None:
+    encoder.logit_scale, encoder.logit_bias, encoder.architecture = tower.scale, tower.bias, tower.architecture
+    encoder.published = spec.source.published
 
 
-def _spec(named: Named) -> _Spec:
-    """What a name means.
+def _parse(name: EncoderName) -> _Spec:
+    """Return the model, weights and options that a name describes.
 
     Raises:
-        UserError: as in :func:`image`.
+        UserError: as in :func:`build_image`.
     """
-    named.only("space", "weights")
-    hidden = named.choice("space", "joint", "hidden") == "hidden"
-    random = named.choice("weights", "pretrained", "random") == "random"
-    rest = named.rest
-    if not rest:
-        raise UserError(f'"{named.full}": write open_clip:MODEL/TAG.')
-    if rest.startswith(HUB):
-        return _Spec(rest, None, hidden, Source(named.full, rest.removeprefix(HUB), None, False, random))
-    folder = Path(rest.removeprefix(FOLDER)).expanduser()
-    if named.kind == "local" or rest.startswith(FOLDER) or (folder / CONFIG).is_file():
+    name.check_options("space", "weights")
+    hidden = name.choice("space", "joint", "hidden") == "hidden"
+    random, argument = name.has_random_weights, name.argument
+    if not argument:
+        raise UserError(f'"{name.full}": write open_clip:MODEL/TAG.')
+    if argument.startswith(HUB):
+        return _Spec(argument, None, hidden, WeightsSource(name.full, argument.removeprefix(HUB), None, False, random))
+    folder = Path(argument.removeprefix(FOLDER)).expanduser()
+    if name.kind == "local" or argument.startswith(FOLDER) or (folder / CONFIG).is_file():
         if not (folder / CONFIG).is_file():
-            raise UserError(f'"{named.full}": there is no {CONFIG} in {folder}.')
-        return _Spec(f"{FOLDER}{folder}", None, hidden, Source(named.full, str(folder), None, True, random))
-    model, _, tag = rest.partition("/")
-    _check(named, model, tag)
-    return _Spec(model, tag or None, hidden, Source(named.full, model, None, False, random or not tag))
+            raise UserError(f'"{name.full}": there is no {CONFIG} in {folder}.')
+        return _Spec(f"{FOLDER}{folder}", None, hidden, WeightsSource(name.full, str(folder), None, True, random))
+    model, _, tag = argument.partition("/")
+    _check_weights(name, model, tag)
+    return _Spec(model, tag or None, hidden, WeightsSource(name.full, model, None, False, random or not tag))
 
 
-def _check(named: Named, model: str, tag: str) -> None:
-    """Refuse a model or weights that don't exist, and weights that were trained with the other activation."""
-    open_clip = _library(named)
+def _check_weights(name: EncoderName, model: str, tag: str) -> None:
+    """Check that model and weights exist, and that the weights were trained with the model's activation.
+
+    Raises:
+        UserError: the model or its weights do not exist, or the weights were trained with the other activation.
+    """
+    open_clip = _library(name)
     if model not in open_clip.list_models():
         raise UnknownNameError("model of open_clip", model, open_clip.list_models(), LISTING)
     if not tag:
         return
-    trained = open_clip.get_pretrained_cfg(model, tag)
-    if not trained:
+    weights_config = open_clip.get_pretrained_cfg(model, tag)
+    if not weights_config:
         tags = open_clip.list_pretrained_tags_by_model(model)
-        has = f"it has {', '.join(tags)}" if tags else "it has none"
-        raise UserError(f'"{named.full}": {model} has no weights named "{tag}"; {has}.')
-    quick, quicker = (bool(cfg.get("quick_gelu")) for cfg in (trained, open_clip.get_model_config(model)))
-    other = model.removesuffix("-quickgelu") + ("-quickgelu" if quick else "")
-    # open_clip only warns, and the embeddings are quietly worse.
-    if quick != quicker and other != model and open_clip.get_pretrained_cfg(other, tag):
-        theirs, its = ("QuickGELU", "GELU") if quick else ("GELU", "QuickGELU")
+        names = f"it has {', '.join(tags)}" if tags else "it has none"
+        raise UserError(f'"{name.full}": {model} has no weights named "{tag}"; {names}.')
+    trained_quick = bool(weights_config.get("quick_gelu"))
+    model_quick = bool(open_clip.get_model_config(model).get("quick_gelu"))
+    other = model.removesuffix("-quickgelu") + ("-quickgelu" if trained_quick else "")
+    # open_clip only warns, and the embeddings are silently worse.
+    if trained_quick != model_quick and other != model and open_clip.get_pretrained_cfg(other, tag):
+        trained, own = ("QuickGELU", "GELU") if trained_quick else ("GELU", "QuickGELU")
         raise UserError(
-            f'"{named.full}": these weights were trained with {theirs}, and {model} has {its}; '
+            f'"{name.full}": these weights were trained with {trained}, and {model} has {own}; '
             f"write open_clip:{other}/{tag}."
         )
 
 
-def _half(found: _Spec, tower: str) -> _Half:
-    """One tower alone, so that no encoder holds or learns what it doesn't use."""
-    waited = _waiting.pop((found.model, found.tag, tower), None)
-    _waiting.clear()
-    if waited and found.source.published:
-        return waited
-    open_clip = _library(found.source)
-    with fetching(found.source), _hushed(), torch.random.fork_rng(devices=[], enabled=not found.source.random):
+def _load_tower(spec: _Spec, tower: str) -> _Tower:
+    """Return one tower (``visual`` or ``text``) of a model, so that an encoder holds no weights of the other."""
+    loaded = _other_tower.pop((spec.model, spec.tag, tower), None)
+    _other_tower.clear()
+    if loaded and spec.source.published:
+        return loaded
+    open_clip = _library(spec.source)
+    with fetching(spec.source), _without_logging(), torch.random.fork_rng(devices=[], enabled=not spec.source.random):
         try:
-            config = open_clip.get_model_config(found.model)
+            config = open_clip.get_model_config(spec.model)
             with tempfile.TemporaryDirectory() as folder:
                 model = open_clip.create_model(
-                    found.model,
-                    None if found.source.random else found.tag,  # it would fetch the weights even if they aren't loaded
-                    load_weights=not found.source.random,
-                    require_pretrained=not found.source.random,
+                    spec.model,
+                    None if spec.source.random else spec.tag,  # open_clip downloads even weights that it does not load
+                    load_weights=not spec.source.random,
+                    require_pretrained=not spec.source.random,
                     pretrained_text=False,  # the checkpoint holds both towers
                     force_custom_text=True,  # the text tower as a module of its own
-                    device=torch.get_default_device(),  # the meta device, where a model is only counted
-                    **(_without_hub(found, config, Path(folder)) if found.source.random else {}),
+                    device=torch.get_default_device(),  # the meta device, where only parameters are counted
+                    **(_without_hub(spec, config, Path(folder)) if spec.source.random else {}),
                 )
         except (RuntimeError, ValueError, KeyError) as error:
-            raise MissingWeightsError(found.source.name, _why(error, found.source)) from error
+            raise MissingWeightsError(spec.source.name, _reason(error, spec.source)) from error
     bias, scale = pretrained.scaling(model)
     architecture = json.dumps(config, sort_keys=True)
-    halves = {
-        name: _Half(getattr(model, name), config["embed_dim"], scale, bias, architecture) for name in ("visual", "text")
+    towers = {
+        name: _Tower(getattr(model, name), config["embed_dim"], scale, bias, architecture)
+        for name in ("visual", "text")
     }
-    if found.source.published:
-        (other,) = halves.keys() - {tower}
-        _waiting[found.model, found.tag, other] = halves[other]
-    return halves[tower]
+    if spec.source.published:
+        (other,) = towers.keys() - {tower}
+        _other_tower[spec.model, spec.tag, other] = towers[other]
+    return towers[tower]
 
 
-def _without_hub(found: _Spec, config: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - open_clip's
-    """Arguments that spare ``create_model`` the Hub: the text tower's config, and how the tag's images were read."""
-    changed: dict[str, Any] = {}
-    if found.tag:
-        published = _library(found.source).get_pretrained_cfg(found.model, found.tag)
-        changed["force_preprocess_cfg"] = {key: published[key] for key in PREPARED if published.get(key) is not None}
+def _without_hub(spec: _Spec, config: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401 - open_clip's
+    """Return arguments by which ``create_model`` needs no Hub: the text tower's config, and the tag's preprocessing."""
+    arguments: dict[str, Any] = {}
+    if spec.tag:
+        published = _library(spec.source).get_pretrained_cfg(spec.model, spec.tag)
+        arguments["force_preprocess_cfg"] = {
+            key: published[key] for key in PREPROCESSING if published.get(key) is not None
+        }
     text = (config or {}).get("text_cfg", {})
     if architecture := TRANSFORMERS.get(text.get("hf_model_name", "")):
         architecture.config().save_pretrained(folder)
-        changed["text_cfg"] = {**text, "hf_model_name": str(folder), "hf_model_pretrained": False}
-    return changed
+        arguments["text_cfg"] = {**text, "hf_model_name": str(folder), "hf_model_pretrained": False}
+    return arguments
 
 
-def _stand_in(found: _Spec) -> Any:  # noqa: ANN401 - open_clip's tokenizer
-    """A stand-in for the tokenizer of a model of random weights whose own is on the Hub; None where it is shipped."""
-    open_clip = _library(found.source)
-    text = (open_clip.get_model_config(found.model) or {}).get("text_cfg", {})
+def _stand_in_tokenizer(spec: _Spec) -> Any:  # noqa: ANN401 - open_clip's tokenizer
+    """Return a stand-in if the model has random weights and its tokenizer is on the Hub; else None."""
+    open_clip = _library(spec.source)
+    text = (open_clip.get_model_config(spec.model) or {}).get("text_cfg", {})
     words, size = TOKENIZERS.get(text.get("hf_tokenizer_name", ""), (None, 0))
-    if not found.source.random or found.source.local or words is None:
+    if not spec.source.random or spec.source.local or words is None:
         return None
-    with fetching(found.source), _hushed(), tempfile.TemporaryDirectory() as folder:
-        made = open_clip.tokenizer.HFTokenizer(
-            str(stand_in.written(Path(folder), words, size)),
+    with fetching(spec.source), _without_logging(), tempfile.TemporaryDirectory() as folder:
+        tokenizer = open_clip.tokenizer.HFTokenizer(
+            str(stand_in.save_tokenizer(Path(folder), words, size)),
             context_length=text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH),
             **text.get("tokenizer_kwargs", {}),
         )
-    made.tokenizer = stand_in.tokenizer(words, size)
-    return made
+    tokenizer.tokenizer = stand_in.tokenizer(words, size)
+    return tokenizer
 
 
-def _why(error: Exception, found: Source) -> str:
+def _reason(error: Exception, source: WeightsSource) -> str:
+    """Return why the weights can't be loaded: a reason of the Hub's client, or open_clip's own error."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, client_errors()):
         cause = cause.__cause__ or cause.__context__
-    return why(error, found) if cause or found.local else f"open_clip can't read them ({str(error).splitlines()[0]})."
+    if cause or source.local:
+        return failure_reason(error, source)
+    return f"open_clip can't read them ({str(error).splitlines()[0]})."
 
 
-def _library(of: Named | Source) -> Any:  # noqa: ANN401 - a module
+def _library(encoder: EncoderName | WeightsSource) -> Any:  # noqa: ANN401 - a module
     try:
         import open_clip
     except ImportError:
-        name = of.full if isinstance(of, Named) else of.name
+        name = encoder.full if isinstance(encoder, EncoderName) else encoder.name
         raise MissingExtraError(f"The encoder {name}", "open-clip-torch", "models") from None
     return open_clip
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """open_clip logs by the root logger, which would then stay set up to print on the terminal."""
-    root, silent = logging.getLogger(), logging.NullHandler()
+def _without_logging() -> Iterator[None]:
+    """Suppress logs and warnings: open_clip logs by the root logger, which would go on printing to the terminal."""
+    root, handler = logging.getLogger(), logging.NullHandler()
     before = root.manager.disable
-    root.addHandler(silent)
+    root.addHandler(handler)
     logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
@@ -232,4 +247,4 @@ def _hushed() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-        root.removeHandler(silent)
+        root.removeHandler(handler)

@@ -1,1 +1,1 @@
-"""Encoders whose weights come in a Python package."""
+"""Encoders whose weights are part of a Python package."""

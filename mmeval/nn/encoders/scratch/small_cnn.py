@@ -1,25 +1,24 @@
-"""A small convolutional image encoder that trains from nothing."""
+"""A small convolutional image encoder, without pretrained weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 from mmeval.nn.encoder import Encoded, ImageEncoder, ImageInput
-from mmeval.nn.encoders.name import Named
+from mmeval.nn.encoders.name import EncoderName
 
 
-def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made alike either way
-    """``small-cnn[:SIZE]``."""
-    named.only()
-    return SmallCNN(named.pixels(64))
+def build_image(name: EncoderName, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - built alike either way
+    """Build ``small-cnn[:SIZE]``."""
+    name.check_options()
+    return SmallCNN(name.image_size(64))
 
 
 class SmallCNN(ImageEncoder):
-    """Four stride-2 convolutions with group norm: uint8 ``[B, 3, S, S]`` -> ``(S / 16)^2`` tokens of 256.
+    """Four convolutions of stride 2 with group norm, which give ``(S / 16)^2`` tokens of 256 features.
 
     Group norm (Wu and He 2018, arXiv 1803.08494) keeps an example's embedding independent of its batch.
     """
@@ -37,11 +36,11 @@ class SmallCNN(ImageEncoder):
         )
 
     def blocks(self) -> Sequence[nn.Module]:
-        """The four convolutions."""
+        """Return the four convolutions."""
         return tuple(self.stages)
 
     def encode(self, images: Tensor) -> Encoded:
-        """Pixels -> :class:`Encoded`, pooled by the mean over positions."""
+        """Encode images ``[B, 3, S, S]``; ``pooled`` is the mean over positions."""
         maps = self.stages(self.input.normalise(images, next(self.parameters()).dtype))  # [B, 256, S/16, S/16]
         tokens = maps.flatten(2).transpose(1, 2)
-        return Encoded(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device), tokens.mean(1))
+        return Encoded.unpadded(tokens, tokens.mean(1))

@@ -1,1 +1,1 @@
-"""Encoders from the library sentence-transformers."""
+"""Encoders of the library sentence-transformers."""

@@ -1,4 +1,4 @@
-"""Models of ``sentence-transformers``: texts, and the two towers of its CLIP and SigLIP."""
+"""Loading of ``sentence-transformers`` models: text encoders, and the two towers of CLIP and SigLIP."""
 
 from __future__ import annotations
 
@@ -18,123 +18,119 @@ from mmeval.nn.encoder import ImageEncoder, TextEncoder
 from mmeval.nn.encoders import stand_in
 from mmeval.nn.encoders.architectures import SENTENCE_TRANSFORMERS, Architecture
 from mmeval.nn.encoders.huggingface import pretrained
-from mmeval.nn.encoders.name import Named
-from mmeval.nn.encoders.sentence_transformers.models import KINDS, SentenceImage, SentenceText, SentenceTower
-from mmeval.nn.encoders.weights import Source, fetching
+from mmeval.nn.encoders.name import EncoderName
+from mmeval.nn.encoders.sentence_transformers.models import TWO_TOWERS, SentenceImage, SentenceText, SentenceTower
+from mmeval.nn.encoders.weights import WeightsSource, fetching
 
 
-def image(named: Named, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - made alike either way
-    """The image tower of ``st:OWNER/NAME``, or of a folder; on the Hub with the option ``revision``.
+def build_image(name: EncoderName, frozen: bool) -> ImageEncoder:  # noqa: ARG001 - built alike either way
+    """Build the image tower of ``st:OWNER/NAME`` (options ``revision`` and ``weights``), or of a folder.
 
     Raises:
-        UserError: it takes no images, or as we can't give them; another option.
-        MissingWeightsError: the weights could not be had.
-        MissingExtraError: the package isn't installed.
+        UserError: the model takes no images, its preprocessing is not supported, or it lacks an option of the name.
+        MissingWeightsError: the weights could not be loaded.
+        MissingExtraError: the package is not installed.
     """
-    found = _source(named)
-    if architecture := _drawn(found):
+    source = _source(name)
+    if architecture := _random_architecture(source):
         if architecture.images is None:
-            raise UserError(f'"{found.name}": it takes no images.')
-        return SentenceImage(found.name, [_clip(found, architecture)])
-    model = _load(found)
-    if _kind(model) not in KINDS:
-        raise UserError(f'"{found.name}": it has no image tower of CLIP or SigLIP; for images alone take hf: or timm:.')
-    made = SentenceImage(found.name, list(model))
-    made.published = found.published
-    return made
+            raise UserError(f'"{source.name}": it takes no images.')
+        return SentenceImage(source.name, [_random_clip(source, architecture)])
+    model = _load(source)
+    if _model_type(model) not in TWO_TOWERS:
+        raise UserError(
+            f'"{source.name}": it has no image tower of CLIP or SigLIP; for images alone take hf: or timm:.'
+        )
+    encoder = SentenceImage(source.name, list(model))
+    encoder.published = source.published
+    return encoder
 
 
-def text(named: Named, frozen: bool) -> TextEncoder:  # noqa: ARG001 - made alike either way
-    """The text encoder of the same; its option ``prompt`` names one of the model's own prompts, or ``none``.
+def build_text(name: EncoderName, frozen: bool) -> TextEncoder:  # noqa: ARG001 - built alike either way
+    """Build the text encoder of ``st:OWNER/NAME``; the option ``prompt`` names one of the model's prompts, or ``none``.
 
-    Without it the model's default prompt is put before each text, if it has one. Errors as in :func:`image`.
+    By default the model's default prompt, if any, is put before each text. Errors are those of :func:`build_image`.
     """
-    found = _source(named, "prompt")
-    if architecture := _drawn(found):
+    source = _source(name, "prompt")
+    if architecture := _random_architecture(source):
         if architecture.images is None:
-            return SentenceText(found.name, _parts(found, architecture))
-        return SentenceTower(found.name, [_clip(found, architecture)])
-    model = _load(found)
-    prompt = _prompt(named, model)
-    if _kind(model) in KINDS:
-        made: TextEncoder = SentenceTower(found.name, list(model), prompt)
+            return SentenceText(source.name, _random_modules(source, architecture))
+        return SentenceTower(source.name, [_random_clip(source, architecture)])
+    model = _load(source)
+    prompt = _prompt(name, model)
+    if _model_type(model) in TWO_TOWERS:
+        encoder: TextEncoder = SentenceTower(source.name, list(model), prompt)
     elif type(model[0]).__name__ != "Transformer" or model[0].module_output_name != "token_embeddings":
-        raise UserError(
-            f'"{found.name}" is no model that mmeval can take apart; of st: it reads transformers and CLIP.'
-        )
+        raise UserError(f'"{source.name}" is no model that mmeval supports; of st: it supports transformers and CLIP.')
     else:
-        made = SentenceText(found.name, list(model), prompt)
-    made.published = found.published
-    return made
+        encoder = SentenceText(source.name, list(model), prompt)
+    encoder.published = source.published
+    return encoder
 
 
-def _kind(model: Any) -> str:  # noqa: ANN401 - sentence_transformers' own class
-    """What a model that takes texts and images is called by transformers; empty where it doesn't."""
-    two = type(model[0]).__name__ in ("Transformer", "CLIPModel") and {"text", "image"} <= set(model.modalities)
-    return str(model[0].model.config.model_type) if two else ""
+def _model_type(model: Any) -> str:  # noqa: ANN401 - sentence_transformers' own class
+    """Return transformers' ``model_type`` of a model that takes texts and images; empty for other models."""
+    multimodal = type(model[0]).__name__ in ("Transformer", "CLIPModel") and {"text", "image"} <= set(model.modalities)
+    return str(model[0].model.config.model_type) if multimodal else ""
 
 
-def _prompt(named: Named, model: Any) -> str:  # noqa: ANN401 - sentence_transformers' own class
-    wanted = named.options.get("prompt", model.default_prompt_name or "none")
-    if wanted == "none":
+def _prompt(name: EncoderName, model: Any) -> str:  # noqa: ANN401 - sentence_transformers' own class
+    prompt = name.options.get("prompt", model.default_prompt_name or "none")
+    if prompt == "none":
         return ""
-    if wanted not in model.prompts:
-        has = ", ".join(f"{one}" for one, written in model.prompts.items() if written) or "none"
-        raise UserError(f'"{named.full}": the model has no prompt "{wanted}"; it has {has}.')
-    return str(model.prompts[wanted])
+    if prompt not in model.prompts:
+        names = ", ".join(key for key, text in model.prompts.items() if text) or "none"
+        raise UserError(f'"{name.full}": the model has no prompt "{prompt}"; it has {names}.')
+    return str(model.prompts[prompt])
 
 
-def _source(named: Named, *options: str) -> Source:
-    local = named.kind == "local" or (bool(named.rest) and Path(named.rest).expanduser().is_dir())
-    named.only(*options, *([] if local else ["revision", "weights"]))
-    if not named.rest:
-        raise UserError(f'"{named.full}": write st:OWNER/NAME.')
-    where = str(Path(named.rest).expanduser()) if local else named.rest
-    random = named.choice("weights", "pretrained", "random") == "random"
-    return Source(named.full, where, named.options.get("revision"), local, random)
+def _source(name: EncoderName, *options: str) -> WeightsSource:
+    local = name.kind == "local" or (bool(name.argument) and Path(name.argument).expanduser().is_dir())
+    name.check_options(*options, *([] if local else ["revision", "weights"]))
+    if not name.argument:
+        raise UserError(f'"{name.full}": write st:OWNER/NAME.')
+    location = str(Path(name.argument).expanduser()) if local else name.argument
+    return WeightsSource(name.full, location, name.options.get("revision"), local, name.has_random_weights)
 
 
-def _drawn(found: Source) -> Architecture | None:
-    """The sizes of a model whose weights are to be random; None where they are to be the published ones.
+def _random_architecture(source: WeightsSource) -> Architecture | None:
+    """Return the architecture of a model that is to have random weights; None for published weights.
 
     Raises:
-        UserError: its sizes are not known here.
+        UserError: mmeval does not know its architecture.
     """
-    if not found.random:
+    if not source.random:
         return None
-    if found.where not in SENTENCE_TRANSFORMERS:
-        raise UserError(
-            f'"{found.name}": its sizes are not known without its weights; those of '
-            f"{', '.join(SENTENCE_TRANSFORMERS)} are."
-        )
-    return SENTENCE_TRANSFORMERS[found.where]
+    if source.location not in SENTENCE_TRANSFORMERS:
+        raise UserError(f'"{source.name}": weights=random is supported for {", ".join(SENTENCE_TRANSFORMERS)} only.')
+    return SENTENCE_TRANSFORMERS[source.location]
 
 
-def _clip(found: Source, architecture: Architecture) -> Any:  # noqa: ANN401
-    """What the towers read of the first module of a CLIP: model, tokenizer, preprocessing."""
-    model = pretrained.transformers(f"The encoder {found.name}").AutoModel.from_config(architecture.config()).eval()
+def _random_clip(source: WeightsSource, architecture: Architecture) -> Any:  # noqa: ANN401
+    """Return a substitute for CLIP's first module with random weights: model, tokenizer and preprocessing."""
+    model = pretrained.transformers(f"The encoder {source.name}").AutoModel.from_config(architecture.config()).eval()
     tokenizer = stand_in.tokenizer(architecture.words, architecture.vocabulary)
     return SimpleNamespace(model=model, tokenizer=tokenizer, max_seq_length=None, images=architecture.images)
 
 
-def _parts(found: Source, architecture: Architecture) -> list[nn.Module]:
-    """The modules of a model of texts, with random weights, as the library itself would load them."""
+def _random_modules(source: WeightsSource, architecture: Architecture) -> list[nn.Module]:
+    """Return the modules of a text model with random weights, as the library would load them."""
     try:
         from sentence_transformers.sentence_transformer import modules as models
     except ImportError:
-        raise MissingExtraError(f"The encoder {found.name}", "sentence-transformers", "models") from None
-    auto = pretrained.transformers(f"The encoder {found.name}").AutoModel
+        raise MissingExtraError(f"The encoder {source.name}", "sentence-transformers", "models") from None
+    auto = pretrained.transformers(f"The encoder {source.name}").AutoModel
 
-    class Drawn(models.Transformer):  # type: ignore[misc, unused-ignore]
-        """Its own first module, but that no weights are looked for."""
+    class RandomTransformer(models.Transformer):  # type: ignore[misc, unused-ignore]
+        """The library's first module, without loading weights."""
 
         def _load_model(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
             return auto.from_config(architecture.config(), dtype=torch.float32).eval()
 
-    with fetching(found), _hushed(), tempfile.TemporaryDirectory() as folder:
+    with fetching(source), _without_logging(), tempfile.TemporaryDirectory() as folder:
         architecture.config().save_pretrained(folder)
-        stand_in.written(Path(folder), architecture.words, architecture.vocabulary)
-        first = Drawn(folder)
+        stand_in.save_tokenizer(Path(folder), architecture.words, architecture.vocabulary)
+        first = RandomTransformer(folder)
     first.processor = stand_in.tokenizer(architecture.words, architecture.vocabulary)
     parts: list[nn.Module] = [first]
     for name, options in architecture.modules:
@@ -145,24 +141,26 @@ def _parts(found: Source, architecture: Architecture) -> list[nn.Module]:
     return parts
 
 
-def _load(found: Source) -> Any:  # noqa: ANN401 - sentence_transformers' own class
+def _load(source: WeightsSource) -> Any:  # noqa: ANN401 - sentence_transformers' own class
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:
-        raise MissingExtraError(f"The encoder {found.name}", "sentence-transformers", "models") from None
-    with fetching(found), _hushed(), torch.random.fork_rng(devices=[]):
+        raise MissingExtraError(f"The encoder {source.name}", "sentence-transformers", "models") from None
+    with fetching(source), _without_logging(), torch.random.fork_rng(devices=[]):
         try:
-            own = SentenceTransformer(found.where, device="cpu", revision=found.revision, trust_remote_code=False)
-            return own.float()
+            model = SentenceTransformer(
+                source.location, device="cpu", revision=source.revision, trust_remote_code=False
+            )
+            return model.float()
         except (ValueError, KeyError, AttributeError) as error:
             if "trust_remote_code" in str(error):
-                raise UserError(f'"{found.name}": {pretrained.OWN_CODE}.') from error
-            first = str(error).strip().splitlines()[0].rstrip(".")
-            raise UserError(f'"{found.name}": sentence-transformers can\'t load it ({first}).') from error
+                raise UserError(f'"{source.name}": {pretrained.OWN_CODE}.') from error
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise UserError(f'"{source.name}": sentence-transformers can\'t load it ({reason}).') from error
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
+def _without_logging() -> Iterator[None]:
     logger = logging.getLogger("sentence_transformers")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""CLIP and SigLIP as ``sentence-transformers`` holds them: each tower by itself, and what the model does after it."""
+"""Encoders for modules of ``sentence-transformers``: text models, and the towers of CLIP and SigLIP."""
 
 from __future__ import annotations
 
@@ -13,98 +13,94 @@ from mmeval.nn.encoders.huggingface import pretrained
 from mmeval.nn.encoders.huggingface.image import HubImage
 from mmeval.nn.encoders.huggingface.text import TextTower
 from mmeval.nn.encoders.huggingface.tokenizer import PublishedTokenizer
-from mmeval.nn.encoders.parts import by_layers
+from mmeval.nn.encoders.parts import blocks_by_layer
+from mmeval.nn.encoders.tokens import replace_surrogates
 
-AFTER = ("Dense", "LayerNorm")
-"""Modules behind the pooling that are applied to each token too, so that tokens stay as wide as ``pooled``."""
-KINDS = ("clip", "metaclip_2", "siglip")
-"""The ``model_type`` of those that we take apart."""
+AFTER_POOLING = ("Dense", "LayerNorm")
+"""Modules after the pooling that are applied to each token too, so that tokens are as wide as ``pooled``."""
+TWO_TOWERS = ("clip", "metaclip_2", "siglip")
+"""Values of ``model_type`` of the supported models with two towers."""
 
 
 class SentenceText(TextEncoder):
-    """A transformer, its pooling, and what follows; ``pooled`` is what the model's own ``encode`` gives.
+    """A transformer, its pooling, and further modules; ``pooled`` is the result of the model's own ``encode``.
 
-    What follows (``Dense``) is applied to each token as well: where it is linear, the mean of the tokens is still the
-    pooled vector of mean pooling. Scaling to length 1 is not.
+    ``Dense`` and ``LayerNorm`` after the pooling are applied to each token too. If they are linear, the mean of the
+    tokens still equals the pooled vector of mean pooling. Normalisation to length 1 is not applied to tokens.
     """
 
     def __init__(self, name: str, parts: Sequence[nn.Module], prompt: str = "") -> None:
         """``parts`` are the modules of a ``SentenceTransformer``; ``prompt`` is put before each text."""
         super().__init__()
         first: Any = parts[0]
-        pretrained.without_pooler(first.model)
+        pretrained.remove_pooler(first.model)
         self.name = name
         self.parts = nn.ModuleList(parts)
-        self.width = dimension(parts)
+        self.width = _output_width(parts)
         length = first.max_seq_length or first.tokenizer.model_max_length
         self.input = TextInput(int(length), type(first.tokenizer).__name__, prefix=prompt)
-        # Some leave their prompt out of the pooling (Instructor).
-        self._left_out = len(first.tokenizer(prompt, add_special_tokens=False).input_ids) if prompt else 0
-        # Tokenizers are set to cut and pad by their first call, which would not be safe in several threads.
+        # Some models (Instructor) exclude the prompt from the pooling.
+        self._prompt_tokens = len(first.tokenizer(prompt, add_special_tokens=False).input_ids) if prompt else 0
+        # The first call sets a tokenizer's truncation and padding, which is not thread-safe.
         self.tokenize(["a"])
 
     def blocks(self) -> Sequence[nn.Module]:
-        """Embeddings, then each layer."""
+        """Return the embeddings, then each layer."""
         model: Any = self.parts[0]
-        return tuple(part.within(model.model) for part in by_layers(model.model))
+        return tuple(paths.within(model.model) for paths in blocks_by_layer(model.model))
 
-    def checkpoint(self) -> None:
-        """Turn gradient checkpointing on.
+    def enable_gradient_checkpointing(self) -> None:
+        """Turn on gradient checkpointing.
 
         Raises:
-            NotImplementedError: this transformer has none.
+            NotImplementedError: this transformer does not support it.
         """
         part: Any = self.parts[0]
-        pretrained.checkpointed(part.model)
+        pretrained.enable_gradient_checkpointing(part.model)
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Texts -> ids ``[B, T]`` and mask, as the model's own preprocessing makes them."""
+        """Return ids ``[B, T]`` and mask of texts, from the model's own preprocessing."""
         part: Any = self.parts[0]
-        made = part.preprocess([self.input.prefix + whole(text) for text in texts])
-        return made["input_ids"], made["attention_mask"].bool()
+        features = part.preprocess([self.input.prefix + replace_surrogates(text) for text in texts])
+        return features["input_ids"], features["attention_mask"].bool()
 
     def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
-        """Ids -> tokens and pooled."""
+        """Encode ids into tokens and pooled vectors."""
         features: dict[str, Any] = {"input_ids": ids, "attention_mask": mask.long(), "modality": "text"}
-        if self._left_out:
-            features["prompt_length"] = self._left_out + 1  # the first special token too
+        if self._prompt_tokens:
+            features["prompt_length"] = self._prompt_tokens + 1  # the first special token too
         for part in self.parts:
             features = part(features)
         tokens = features["token_embeddings"]
-        return Encoded(behind(self.parts, tokens), mask, features["sentence_embedding"])
+        return Encoded(_apply_to_tokens(self.parts, tokens), mask, features["sentence_embedding"])
 
     def _digest(self) -> str:
         return digest(super()._digest(), *(repr(part) for part in self.parts[1:]))  # pooling has no weights
 
 
-def behind(parts: Iterable[nn.Module], tokens: Tensor) -> Tensor:
-    """Tokens ``[B, T, D]`` after what stands behind the pooling; a token's share of each way of pooling is itself."""
+def _apply_to_tokens(parts: Iterable[nn.Module], tokens: Tensor) -> Tensor:
+    """Apply the modules after the pooling to tokens ``[B, T, D]``; pooling a single token returns the token."""
     for module in parts:
         part: Any = module
         if type(part).__name__ == "Pooling":
             tokens = tokens.repeat(1, 1, part.pooling_output_dimension // part.embedding_dimension)
-        elif type(part).__name__ in AFTER and getattr(part, "module_input_name", "") != "token_embeddings":
+        elif type(part).__name__ in AFTER_POOLING and getattr(part, "module_input_name", "") != "token_embeddings":
             tokens = part({"sentence_embedding": tokens})["sentence_embedding"]
     return tokens
 
 
-def dimension(parts: Sequence[nn.Module]) -> int:
-    """The width of what the last part that has one gives."""
-    asked = (getattr(part, "get_embedding_dimension", None) for part in reversed(parts))
-    return int(next(ask for ask in asked if ask is not None)())
-
-
-def whole(text: str) -> str:
-    """``text`` without halves of surrogate pairs, which tokenizers refuse."""
-    return text.encode("utf-8", "replace").decode()
+def _output_width(parts: Sequence[nn.Module]) -> int:
+    """Return the output width of the last module that declares one."""
+    getters = (getattr(part, "get_embedding_dimension", None) for part in reversed(parts))
+    return int(next(getter for getter in getters if getter is not None)())
 
 
 class SentenceTower(TextTower):
-    """The text half, tokens projected as ``pooled`` is.
+    """The text tower of CLIP or SigLIP; tokens are projected like ``pooled``.
 
-    SigLIP was trained on 64 tokens without a mask, and pools the last of them, padding or not. sentence-transformers
-    pads to the longest text of a batch and passes a mask, so that a text's embedding changes with its neighbours; here
-    it is as in training. The mask still says where the text stands.
+    SigLIP was trained on 64 tokens without a mask, and pools the last one, even if it is padding. sentence-transformers
+    pads to the longest text of a batch and passes a mask, so that a text's embedding depends on its neighbours; this
+    class does as in training. The mask of the tokens still marks the text.
     """
 
     def __init__(self, name: str, parts: Sequence[nn.Module], prompt: str = "") -> None:
@@ -122,43 +118,44 @@ class SentenceTower(TextTower):
         self.rest = nn.ModuleList(parts[1:])
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Texts -> ids ``[B, T]`` and mask."""
-        return super().tokenize([whole(text) for text in texts])
+        """Return ids ``[B, T]`` and mask ``[B, T]`` of texts."""
+        return super().tokenize([replace_surrogates(text) for text in texts])
 
     def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
-        """Ids -> tokens and pooled, in the joint space."""
-        return _finished(super().encode(ids, mask), self.rest)
+        """Encode ids into tokens and pooled vectors in the joint space."""
+        return _apply_rest(super().encode(ids, mask), self.rest)
 
     def _digest(self) -> str:
         return digest(super()._digest(), *map(repr, self.rest))
 
 
 class SentenceImage(HubImage):
-    """The image half; tokens are the patches, normed and projected where CLIP's class token is."""
+    """The image tower of CLIP or SigLIP; CLIP's patches are normed and projected like its class token."""
 
     def __init__(self, name: str, parts: Sequence[nn.Module]) -> None:
         """``parts`` are the modules of a ``SentenceTransformer``.
 
         Raises:
-            UserError: its images are prepared as we can't.
+            UserError: its preprocessing is not supported.
         """
         first: Any = parts[0]
         scaling = pretrained.scaling(first.model)
-        read = getattr(first, "images", None) or pretrained.declared(first.processor.image_processor)
+        read = getattr(first, "images", None) or pretrained.image_input(first.processor.image_processor)
         super().__init__(name, first.model, read)
         self.logit_bias, self.logit_scale = scaling
         self.rest = nn.ModuleList(parts[1:])
 
     def encode(self, images: Tensor) -> Encoded:
-        """uint8 ``[B, 3, H, W]`` -> tokens and pooled, in the joint space; SigLIP's tokens are its last states."""
-        return _finished(super().encode(images), self.rest)
+        """Encode images into tokens and pooled vectors in the joint space; SigLIP's tokens are its last states."""
+        return _apply_rest(super().encode(images), self.rest)
 
     def _digest(self) -> str:
         return digest(super()._digest(), *map(repr, self.rest))
 
 
-def _finished(encoded: Encoded, parts: Iterable[nn.Module]) -> Encoded:
+def _apply_rest(encoded: Encoded, parts: Iterable[nn.Module]) -> Encoded:
+    """Apply the modules that follow a tower to its pooled vectors and tokens."""
     features = {"sentence_embedding": encoded.pooled}
     for part in parts:
         features = part(features)
-    return Encoded(behind(parts, encoded.tokens), encoded.mask, features["sentence_embedding"])
+    return Encoded(_apply_to_tokens(parts, encoded.tokens), encoded.mask, features["sentence_embedding"])

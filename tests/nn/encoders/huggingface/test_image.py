@@ -1,4 +1,4 @@
-"""Image encoders of transformers: each gives what its own model gives, on images prepared as it was published."""
+"""Image encoders of transformers: the model's own outputs, with its published preprocessing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from mmeval import UserError
 from mmeval.data.images import decode_batch
 from mmeval.data.store import Store
-from mmeval.engine.embeddings import embeddings
+from mmeval.engine.embeddings import image_embeddings
 from mmeval.errors import MissingExtraError, MissingWeightsError
 from mmeval.nn import ImageEncoder, image_encoder
 from tests.hub import hub, tiny
@@ -43,7 +43,7 @@ def pixels(encoder: ImageEncoder, count: int = 3) -> Tensor:
 
 
 @pytest.mark.parametrize("family", ALONE)
-def test_tokens_are_the_models_own_without_class_and_registers(family: str) -> None:
+def test_tokens_match_the_model_without_class_and_register_tokens(family: str) -> None:
     encoder, model = local(family), published(family)
     images = pixels(encoder)
     with torch.no_grad():
@@ -52,8 +52,8 @@ def test_tokens_are_the_models_own_without_class_and_registers(family: str) -> N
     if family == "resnet":
         expected, pooled = states.flatten(2).transpose(1, 2), states.mean((2, 3))
     else:
-        ahead = {"vit": 1, "dinov2": 4, "swin": 0}[family]
-        expected, pooled = states[:, ahead:], states[:, 0] if ahead else states.mean(1)
+        prefix = {"vit": 1, "dinov2": 4, "swin": 0}[family]
+        expected, pooled = states[:, prefix:], states[:, 0] if prefix else states.mean(1)
     assert encoded.mask.all()
     torch.testing.assert_close(encoded.tokens, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(encoded.pooled, pooled, rtol=1e-5, atol=1e-5)
@@ -61,8 +61,8 @@ def test_tokens_are_the_models_own_without_class_and_registers(family: str) -> N
 
 
 @pytest.mark.parametrize("family", TOWERS)
-def test_image_features_are_the_models_own(family: str) -> None:
-    """Of transformers 5 they are an object, not a tensor."""
+def test_image_features_match_the_model(family: str) -> None:
+    """transformers 5 returns them in an object instead of a tensor."""
     encoder, model = local(family), published(family)
     images = pixels(encoder)
     with torch.no_grad():
@@ -77,38 +77,38 @@ def test_image_features_are_the_models_own(family: str) -> None:
             torch.testing.assert_close(encoded.tokens, model.visual_projection(patches), rtol=1e-5, atol=1e-5)
 
 
-def test_a_model_that_gives_features_as_a_tensor_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As transformers before 5 did."""
+def test_features_returned_as_a_tensor_are_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers before 5 returned a tensor."""
     encoder: Any = local("clip")
     images = pixels(encoder)
     expected = encoder.encode(images).pooled
-    own = encoder.model.get_image_features
-    monkeypatch.setattr(encoder.model, "get_image_features", lambda **read: own(**read).pooler_output)
+    original = encoder.model.get_image_features
+    monkeypatch.setattr(encoder.model, "get_image_features", lambda **inputs: original(**inputs).pooler_output)
     encoded = encoder.encode(images)
     assert encoded.tokens.shape == (3, 1, encoder.width)
     assert torch.equal(encoded.pooled, expected)
 
 
 @pytest.mark.parametrize("family", ["vit", "dinov2", "resnet", "clip", "siglip"])
-def test_images_are_prepared_as_the_published_processor_prepares_them(family: str) -> None:
-    """Size, crop, interpolation, mean and std; what is left is the rounding of pixels."""
+def test_preprocessing_matches_the_published_processor(family: str) -> None:
+    """Size, crop, interpolation, mean and std are equal up to the rounding of pixels."""
     import transformers
 
-    prepare = transformers.AutoImageProcessor.from_pretrained(tiny.folder(family), backend="pil")
+    processor = transformers.AutoImageProcessor.from_pretrained(tiny.folder(family), backend="pil")
     encoder = local(family)
-    smooth = np.add.outer(np.arange(90), np.arange(90)) % 90 * 2
-    image = Image.fromarray(np.stack([smooth, smooth[::-1], smooth // 2], 2).astype(np.uint8))
+    gradient = np.add.outer(np.arange(90), np.arange(90)) % 90 * 2
+    image = Image.fromarray(np.stack([gradient, gradient[::-1], gradient // 2], 2).astype(np.uint8))
     file = io.BytesIO()
     image.save(file, "PNG")
     read = encoder.input
     images = decode_batch([file.getvalue()], (read.height, read.width), read.interpolation, read.crop)
-    expected = prepare(image, return_tensors="pt")["pixel_values"]
+    expected = processor(image, return_tensors="pt")["pixel_values"]
     assert expected.shape == images.shape
     step = 1 / 255 / min(read.std)
     torch.testing.assert_close(read.normalise(images), expected, rtol=0, atol=1.01 * step)
 
 
-def test_what_is_declared_of_images_is_what_was_published() -> None:
+def test_declared_input_is_the_published_one() -> None:
     vit, dino, resnet, clip = (local(family).input for family in ("vit", "dinov2", "resnet", "clip"))
     assert (vit.interpolation, vit.crop, vit.mean) == ("bilinear", 0.0, (0.5, 0.5, 0.5))
     assert (dino.interpolation, dino.crop) == ("bicubic", 32 / 36)
@@ -120,12 +120,12 @@ def test_what_is_declared_of_images_is_what_was_published() -> None:
 @pytest.mark.parametrize(
     ("published", "expected"),
     [
-        ({"size": 48}, (48, 0.0, 0.5)),  # a bare number, as older files have it
+        ({"size": 48}, (48, 0.0, 0.5)),  # a plain number, as in older files
         ({"size": {"height": 48, "width": 48}, "do_normalize": False}, (48, 0.0, 0.0)),
         ({"size": {"height": 48, "width": 48}, "rescale_factor": 1 / 127.5}, (48, 0.0, 0.25)),
     ],
 )
-def test_other_ways_of_publishing_it_are_read(
+def test_other_forms_of_preprocessor_config_are_read(
     tmp_path: Path, published: dict[str, Any], expected: tuple[Any, ...]
 ) -> None:
     folder = tiny.copy("vit", tmp_path / "vit")
@@ -136,7 +136,7 @@ def test_other_ways_of_publishing_it_are_read(
 
 
 @pytest.mark.parametrize("family", ["vit", "clip", "siglip", "dinov2", "resnet"])
-def test_another_size_is_taken_where_the_model_can(family: str) -> None:
+def test_option_size_changes_the_image_size(family: str) -> None:
     encoder = local(family, "?size=96")
     encoded = encoder.encode(pixels(encoder))
     assert encoded.tokens.shape == (3, 12 * 12, encoder.width)
@@ -144,50 +144,49 @@ def test_another_size_is_taken_where_the_model_can(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ALONE + TOWERS)
-def test_all_of_it_gets_a_gradient_and_the_half_that_reads_texts_is_not_there(family: str) -> None:
+def test_every_parameter_is_used(family: str) -> None:
     encoder = local(family)
     encoded = encoder.encode(pixels(encoder))
     (encoded.pooled.square().sum() + encoded.tokens.square().sum()).backward()
     assert [name for name, p in encoder.named_parameters() if p.requires_grad and p.grad is None] == []
-    still = [name for name, p in encoder.named_parameters() if not p.requires_grad]
-    assert still == (["model.embeddings.mask_token"] if family == "dinov2" else [])
+    frozen = [name for name, p in encoder.named_parameters() if not p.requires_grad]
+    assert frozen == (["model.embeddings.mask_token"] if family == "dinov2" else [])
 
 
 @pytest.mark.parametrize("family", ["vit", "resnet", "clip"])
-def test_frozen_it_is_asked_once(family: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the cache gives is what the encoder gave, tokens too; another with the same weights finds it."""
+def test_frozen_encoder_runs_once_per_image(family: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cached vectors and tokens equal the encoder's output, and another encoder with the same weights reads them."""
     rows = np.arange(5)
     first = image_encoder(f"local:{tiny.folder(family)}", frozen=True, tokens=True)
-    embeddings(first, store, rows, torch.device("cpu"))
+    image_embeddings(first, store, rows, torch.device("cpu"))
     again = image_encoder(f"local:{tiny.folder(family)}", frozen=True, tokens=True)
     read = first.input
     images = decode_batch([store.image(row) for row in rows], (read.height, read.width), read.interpolation, read.crop)
     expected = first.encode(images)
     monkeypatch.setattr(type(again), "encode", lambda *_: pytest.fail("encoded again"))
-    found = embeddings(again, store, rows, torch.device("cpu"))
+    found = image_embeddings(again, store, rows, torch.device("cpu"))
     torch.testing.assert_close(torch.from_numpy(found.gather(rows)), expected.pooled, rtol=1e-4, atol=1e-5)
     tokens, mask = found.gather_tokens(rows)
     assert mask.all()
     torch.testing.assert_close(tokens, expected.tokens, rtol=1e-2, atol=1e-2)
 
 
-def test_by_name_it_comes_from_the_hub_and_need_not_be_saved(capsys: pytest.CaptureFixture[str]) -> None:
+def test_published_encoder_need_not_be_saved(capsys: pytest.CaptureFixture[str]) -> None:
     with hub({"some/vit": tiny.folder("vit"), "some/clip": tiny.folder("clip")}) as server:
         for name in ("vit", "clip"):
             encoder = image_encoder(f"hf:some/{name}", frozen=True)
             assert encoder.published
-            assert encoder.fixed() == set(encoder.state_dict())
+            assert encoder.restorable_state() == set(encoder.state_dict())
             for key, value in local(name).state_dict().items():
                 assert torch.equal(encoder.state_dict()[key], value)
         assert image_encoder(f"hf:some/vit?revision={server.commit('some/vit')}").published
         assert not image_encoder("hf:some/vit?weights=random").published
-        with pytest.raises(MissingWeightsError, match="could not be had: the Hub has no model some/none"):
+        with pytest.raises(MissingWeightsError, match="could not be loaded: the Hub has no model some/none"):
             image_encoder("hf:some/none")
-    said = capsys.readouterr()
-    assert said.out + said.err == ""
+    assert capsys.readouterr() == ("", "")
 
 
-def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match='The image encoder hf:a/b needs the package "transformers"'):
         image_encoder("hf:a/b")
@@ -198,18 +197,18 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch: pyte
     [
         ("vit", "?size=60", "size=60; write a multiple of its patches of 8 pixels"),
         ("vit", "?pool=cls", 'this encoder has no option "pool"; it has size, weights'),
-        ("bert", "", "bert reads no images of a fixed size"),
+        ("bert", "", "bert takes no images of a fixed size"),
         ("resnet", "?size=0", "size=0; write a whole number from 1 to 2048"),
     ],
 )
-def test_what_it_cannot_do_is_said(family: str, options: str, sentence: str) -> None:
+def test_unsupported_names_raise_user_error(family: str, options: str, sentence: str) -> None:
     with pytest.raises(UserError) as error:
         image_encoder(f"local:{tiny.folder(family)}{options}")
     assert sentence in str(error.value)
 
 
-def test_a_folder_that_does_not_say_how_images_are_prepared_is_refused(tmp_path: Path) -> None:
-    """Guessed, every figure would be a little wrong."""
+def test_folder_without_preprocessor_config_is_refused(tmp_path: Path) -> None:
+    """A guessed preprocessing would silently change all scores."""
     folder = tiny.copy("vit", tmp_path / "vit")
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises((UserError, MissingWeightsError), match=r"preprocessor_config\.json"):

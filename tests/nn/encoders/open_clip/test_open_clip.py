@@ -1,6 +1,6 @@
-"""Towers of open_clip: the same numbers as its own and as transformers', one tower per encoder, no traps left open.
+"""Towers of open_clip: outputs equal those of open_clip and transformers, and each encoder has one tower.
 
-All models are tiny, with random weights, written into a folder as open_clip reads them.
+All models are tiny, with random weights, in folders that open_clip can load.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import nn
 from mmeval import Tuning, UserError
 from mmeval.errors import MissingWeightsError
 from mmeval.nn import Encoder, ImageEncoder, TextEncoder, image_encoder, text_encoder
-from mmeval.nn.encoders.open_clip import load as open_clip_towers
-from mmeval.nn.tuning import rates
+from mmeval.nn.encoders.open_clip import load as loading
+from mmeval.nn.tuning import lr_multipliers
 
 VISION = {"image_size": 32, "layers": 2, "width": 32, "head_width": 8, "patch_size": 8}
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 4, "layers": 2}
@@ -61,7 +61,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "text_cfg": {"hf_model_name": "", "hf_tokenizer_name": "beside", "hf_pooler_type": "mean_pooler"},
     },
 }
-# A model that reads padding and pools the last position, as all of SigLIP do.
+# A model that attends to padding and pools the last position, as all SigLIP models do.
 MODELS["siglip"] |= {
     "init_logit_bias": -10,
     "text_cfg": {
@@ -104,11 +104,11 @@ def write_tokenizer(folder: Path, pad: str, length: int) -> None:
     ).save_pretrained(folder)
 
 
-def write_model(folder: Path, config: dict[str, Any], **prepared: str) -> Any:
-    """A folder with configuration and random weights; returns open_clip's own model of it."""
+def write_model(folder: Path, config: dict[str, Any], **preprocessing: Any) -> Any:
+    """Write configuration and random weights into a folder; returns open_clip's model."""
     folder.mkdir(exist_ok=True)
-    written = {"model_cfg": config, "preprocess_cfg": prepared}
-    (folder / "open_clip_config.json").write_text(json.dumps(written), "utf-8")
+    content = {"model_cfg": config, "preprocess_cfg": preprocessing}
+    (folder / "open_clip_config.json").write_text(json.dumps(content), "utf-8")
     torch.manual_seed(1)
     logging.disable(logging.CRITICAL)
     try:
@@ -126,7 +126,7 @@ def write_model(folder: Path, config: dict[str, Any], **prepared: str) -> Any:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
     from transformers import XLMRobertaConfig
 
-    root, made = tmp_path_factory.mktemp("open_clip"), {}
+    root, models = tmp_path_factory.mktemp("open_clip"), {}
     for name, config in MODELS.items():
         folder = root / name
         folder.mkdir()
@@ -137,13 +137,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, An
             XLMRobertaConfig(vocab_size=40, max_position_embeddings=130, **size).save_pretrained(folder)
             write_tokenizer(folder, "<pad>", 128)
             config = config | {"text_cfg": config["text_cfg"] | {"hf_model_name": str(folder)}}
-        made[name] = folder, write_model(folder, config)
-    return made
+        models[name] = folder, write_model(folder, config)
+    return models
 
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waiting for a network that tests must not use."""
+    """Set the Hub's client offline, so that it does not retry."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
@@ -155,13 +155,13 @@ def texts_of(folder: Path, options: str = "", **how: Any) -> TextEncoder:
     return text_encoder(f"open_clip:local-dir:{folder}{options}", **how).eval()
 
 
-def images(encoder: ImageEncoder, count: int = 2) -> torch.Tensor:
+def random_images(encoder: ImageEncoder, count: int = 2) -> torch.Tensor:
     shape = (count, 3, encoder.input.height, encoder.input.width)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def hf_clip(reference: Any) -> Any:
-    """``transformers``' CLIP with the weights of open_clip's."""
+    """Return CLIP of ``transformers`` with the weights of an open_clip model."""
     from transformers import CLIPConfig, CLIPModel
 
     size = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -205,30 +205,30 @@ def hf_clip(reference: Any) -> Any:
     return model
 
 
-def test_clip_is_the_clip_of_transformers(models: dict[str, tuple[Path, Any]]) -> None:
-    """Else a result with these weights can't be compared with anyone's."""
+def test_clip_matches_transformers(models: dict[str, tuple[Path, Any]]) -> None:
+    """Otherwise results with these weights could not be compared with published ones."""
     folder, own = models["clip"]
     reference = hf_clip(own)
     images, texts = images_of(folder), texts_of(folder)
-    pixels, (ids, mask) = images(images), texts.tokenize(["a red dress", "shoes"])
+    pixels, (ids, mask) = random_images(images), texts.tokenize(["a red dress", "shoes"])
     with torch.no_grad():
-        seen = reference.get_image_features(pixel_values=images.input.normalise(pixels))
-        read = reference.get_text_features(input_ids=ids)
-        torch.testing.assert_close(images.encode(pixels).pooled, seen.pooler_output, rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(texts.encode(ids, mask).pooled, read.pooler_output, rtol=1e-5, atol=1e-5)
+        image_features = reference.get_image_features(pixel_values=images.input.normalise(pixels))
+        text_features = reference.get_text_features(input_ids=ids)
+        torch.testing.assert_close(images.encode(pixels).pooled, image_features.pooler_output, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(texts.encode(ids, mask).pooled, text_features.pooler_output, rtol=1e-5, atol=1e-5)
     assert images.logit_scale == pytest.approx(1 / 0.07, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", IMAGE_TOWERS)
-def test_an_image_tower_gives_open_clips_own_features(models: dict[str, tuple[Path, Any]], name: str) -> None:
-    """Also not normalised: the zero-shot recipe adds embeddings before it scales them to length 1."""
+def test_image_features_match_open_clip(models: dict[str, tuple[Path, Any]], name: str) -> None:
+    """Features are not normalised: the zero-shot recipe adds embeddings before it scales them to length 1."""
     folder, reference = models[name]
     encoder = images_of(folder)
-    pixels = images(encoder)
-    how = {"normalize": False} if name == "coca" else {}
+    pixels = random_images(encoder)
+    options = {"normalize": False} if name == "coca" else {}
     with torch.no_grad():
         encoded = encoder.encode(pixels)
-        expected = reference.encode_image(encoder.input.normalise(pixels), **how)
+        expected = reference.encode_image(encoder.input.normalise(pixels), **options)
     torch.testing.assert_close(encoded.pooled, expected, rtol=1e-5, atol=1e-5)
     assert encoded.tokens.shape == (2, PLACES[name], encoder.width)
     assert encoded.pooled.shape == (2, encoder.width)
@@ -236,14 +236,14 @@ def test_an_image_tower_gives_open_clips_own_features(models: dict[str, tuple[Pa
 
 
 @pytest.mark.parametrize("name", TEXT_TOWERS)
-def test_a_text_tower_gives_open_clips_own_features(models: dict[str, tuple[Path, Any]], name: str) -> None:
+def test_text_features_match_open_clip(models: dict[str, tuple[Path, Any]], name: str) -> None:
     folder, reference = models[name]
     encoder = texts_of(folder)
     ids, mask = encoder.tokenize(["red dress", "big blue shoe of leather"])
-    how = {"normalize": False} if name == "coca" else {}
+    options = {"normalize": False} if name == "coca" else {}
     with torch.no_grad():
         encoded = encoder.encode(ids, mask)
-        expected = reference.encode_text(ids, **how)
+        expected = reference.encode_text(ids, **options)
     torch.testing.assert_close(encoded.pooled, expected, rtol=0, atol=0)
     assert encoded.tokens.shape == (*ids.shape, encoder.width)
     assert encoded.pooled.shape == (2, encoder.width)
@@ -252,22 +252,22 @@ def test_a_text_tower_gives_open_clips_own_features(models: dict[str, tuple[Path
 @pytest.mark.parametrize("space", ["joint", "hidden"])
 @pytest.mark.parametrize("name", MODELS)
 def test_every_parameter_of_a_tower_is_used(models: dict[str, tuple[Path, Any]], name: str, space: str) -> None:
-    """One that isn't gets no gradient, and training over several devices stops; also none of the other tower's."""
+    """An unused parameter gets no gradient, which stops training on several devices; the other tower must be gone."""
     folder, _ = models[name]
     images, texts = images_of(folder, f"?space={space}").train(), texts_of(folder, f"?space={space}").train()
-    encoded = [images.encode(images(images)), texts.encode(*texts.tokenize(["red dress", "shoe"]))]
-    sum(one.pooled.square().sum() for one in encoded).backward()
-    for encoder, one in zip((images, texts), encoded, strict=True):
+    encoded = [images.encode(random_images(images)), texts.encode(*texts.tokenize(["red dress", "shoe"]))]
+    sum(output.pooled.square().sum() for output in encoded).backward()
+    for encoder, output in zip((images, texts), encoded, strict=True):
         assert not [name for name, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
-        assert one.tokens.shape[-1] == one.pooled.shape[-1] == encoder.width
+        assert output.tokens.shape[-1] == output.pooled.shape[-1] == encoder.width
 
 
-def test_tokens_lie_where_the_pooled_vector_lies(models: dict[str, tuple[Path, Any]]) -> None:
-    """CMA-CLIP's attention mixes both: a token without norm or projection would mean something else."""
+def test_tokens_lie_in_the_space_of_the_pooled_vector(models: dict[str, tuple[Path, Any]]) -> None:
+    """CMA-CLIP's attention mixes both, so tokens need the same norm and projection."""
     folder, reference = models["clip"]
     images, texts = images_of(folder), texts_of(folder)
     with torch.no_grad():
-        pixels = images(images)
+        pixels = random_images(images)
         visual = reference.visual
         states = visual.transformer(visual._embeds(images.input.normalise(pixels)))
         torch.testing.assert_close(images.encode(pixels).tokens, visual.ln_post(states)[:, 1:] @ visual.proj)
@@ -279,7 +279,7 @@ def test_tokens_lie_where_the_pooled_vector_lies(models: dict[str, tuple[Path, A
 
 
 def test_clip_pools_the_end_of_text(models: dict[str, tuple[Path, Any]]) -> None:
-    """It looks to the left only: at its start it has read nothing, and every text would be the same."""
+    """Its attention is causal: at the start of a text, all texts have the same state."""
     encoder = texts_of(models["clip"][0])
     ids, mask = encoder.tokenize(["red dress", "a big blue shoe!"])
     encoded = encoder.encode(ids, mask)
@@ -292,18 +292,20 @@ def test_clip_pools_the_end_of_text(models: dict[str, tuple[Path, Any]]) -> None
 
 
 @pytest.mark.parametrize("name", TEXT_TOWERS)
-def test_a_text_is_encoded_alike_beside_any_other(models: dict[str, tuple[Path, Any]], name: str) -> None:
-    """SigLIP pools a padded position: padded to the longest of a batch, a text changes with its neighbours."""
+def test_encoding_does_not_depend_on_the_batch(models: dict[str, tuple[Path, Any]], name: str) -> None:
+    """SigLIP pools a padded position, so the amount of padding must not depend on the batch."""
     encoder = texts_of(models[name][0])
     with torch.no_grad():
         alone = encoder.encode(*encoder.tokenize(["red dress"]))
-        beside = encoder.encode(*encoder.tokenize(["red dress", "big blue shoe of leather for men and women"]))
-    torch.testing.assert_close(alone.pooled[0], beside.pooled[0], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(alone.tokens[0][alone.mask[0]], beside.tokens[0][beside.mask[0]], rtol=1e-5, atol=1e-5)
+        together = encoder.encode(*encoder.tokenize(["red dress", "big blue shoe of leather for men and women"]))
+    torch.testing.assert_close(alone.pooled[0], together.pooled[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        alone.tokens[0][alone.mask[0]], together.tokens[0][together.mask[0]], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_siglip_reads_64_positions_and_pools_the_last(models: dict[str, tuple[Path, Any]]) -> None:
-    """As it was trained, without a mask; ours only tells where the text stands, here up to the first end of text."""
+    """As in training, it attends to padding; the returned mask only marks the text, up to the first end of text."""
     encoder = texts_of(models["siglip"][0])
     ids, mask = encoder.tokenize(["Red, DRESS!", "shoe"])
     assert (encoder.input.length, encoder.input.padding, encoder.input.masked) == (64, "length", False)
@@ -316,16 +318,16 @@ def test_siglip_reads_64_positions_and_pools_the_last(models: dict[str, tuple[Pa
     torch.testing.assert_close(encoder.tokenize(["red dress"])[0][0], ids[0])  # canonicalised
 
 
-def test_a_text_of_which_nothing_is_left_still_has_a_token(models: dict[str, tuple[Path, Any]]) -> None:
-    """Attention over nothing is not a number."""
+def test_text_without_tokens_has_one_unmasked_token(models: dict[str, tuple[Path, Any]]) -> None:
+    """Attention over no token gives NaN."""
     encoder = texts_of(models["siglip"][0])
     assert encoder.tokenize(["..."])[1].any(1).all()
     for name in TEXT_TOWERS:
-        odd = texts_of(models[name][0])
-        assert odd.encode(*odd.tokenize(["", "\ud83d", "Красное платье 🍎"])).pooled.isfinite().all()
+        other = texts_of(models[name][0])
+        assert other.encode(*other.tokenize(["", "\ud83d", "Красное платье 🍎"])).pooled.isfinite().all()
 
 
-def test_what_is_beyond_the_length_is_cut_and_the_end_of_text_stays(models: dict[str, tuple[Path, Any]]) -> None:
+def test_truncated_text_keeps_its_end_token(models: dict[str, tuple[Path, Any]]) -> None:
     encoder = texts_of(models["clip"][0])
     ids, mask = encoder.tokenize(["red " * 50, "red " * 500])
     assert ids.shape == (2, 16)
@@ -334,11 +336,11 @@ def test_what_is_beyond_the_length_is_cut_and_the_end_of_text_stays(models: dict
     torch.testing.assert_close(ids[0], ids[1])
 
 
-def test_xlm_r_is_a_masked_mean_and_a_projection(models: dict[str, tuple[Path, Any]]) -> None:
+def test_xlm_r_is_pooled_by_masked_mean_and_projected(models: dict[str, tuple[Path, Any]]) -> None:
     folder, reference = models["xlmr"]
     encoder = texts_of(folder)
     ids, mask = encoder.tokenize(["red dress", "big blue shoe of leather"])
-    assert ids.shape == (2, 7)  # not 77: it is told where padding stands
+    assert ids.shape == (2, 7)  # not 77, because the model gets the mask
     with torch.no_grad():
         states = reference.text.transformer(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         mean = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
@@ -350,11 +352,11 @@ def test_xlm_r_is_a_masked_mean_and_a_projection(models: dict[str, tuple[Path, A
         torch.testing.assert_close(encoder.encode(ids, mask).pooled, full, rtol=1e-5, atol=1e-5)
 
 
-def test_coca_gives_the_queries_for_captions_as_tokens(models: dict[str, tuple[Path, Any]]) -> None:
-    """Query 0 is the contrastive one; the other 255 are what a decoder reads."""
+def test_coca_returns_caption_queries_as_tokens(models: dict[str, tuple[Path, Any]]) -> None:
+    """Query 0 is the contrastive one; a decoder reads the other 255."""
     folder, reference = models["coca"]
     images, texts = images_of(folder, "?space=hidden"), texts_of(folder)
-    pixels = images(images)
+    pixels = random_images(images)
     with torch.no_grad():
         _, queries = reference.visual(images.input.normalise(pixels))
         encoded = images.encode(pixels)
@@ -365,13 +367,13 @@ def test_coca_gives_the_queries_for_captions_as_tokens(models: dict[str, tuple[P
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_depth_goes_from_the_embeddings_to_the_top(models: dict[str, tuple[Path, Any]], name: str) -> None:
-    """Else layer-wise rates and frozen layers reach the wrong ones: the lowest learns least, the projection most."""
+def test_blocks_are_ordered_from_the_embeddings_to_the_top(models: dict[str, tuple[Path, Any]], name: str) -> None:
+    """Layer-wise decay and frozen layers need it: embeddings have the lowest rate, projections the highest."""
     folder, _ = models[name]
-    how = Tuning(layer_decay=0.5)
-    for encoder in (images_of(folder, tuning=how), texts_of(folder, tuning=how)):
-        of = rates(encoder)
-        factors = {n: of[p] for n, p in encoder.named_parameters()}
+    tuning = Tuning(layer_decay=0.5)
+    for encoder in (images_of(folder, tuning=tuning), texts_of(folder, tuning=tuning)):
+        multipliers = lr_multipliers(encoder)
+        factors = {n: multipliers[p] for n, p in encoder.named_parameters()}
         lowest = min(factors.values())
         assert lowest == 0.5 ** len(encoder.blocks())
         assert all(
@@ -386,39 +388,39 @@ def test_depth_goes_from_the_embeddings_to_the_top(models: dict[str, tuple[Path,
 
 
 @pytest.mark.parametrize("name", ["clip", "xlmr", "convnext"])
-def test_less_memory_gives_the_same_gradients(models: dict[str, tuple[Path, Any]], name: str) -> None:
-    def gradients(tuning: Tuning) -> list[torch.Tensor]:
-        found = []
+def test_gradient_checkpointing_gives_the_same_gradients(models: dict[str, tuple[Path, Any]], name: str) -> None:
+    def gradients_with(tuning: Tuning) -> list[torch.Tensor]:
+        gradients = []
         for encoder in (images_of(models[name][0], tuning=tuning), texts_of(models[name][0], tuning=tuning)):
             encoder.train()
             for module in encoder.modules():
                 if isinstance(module, nn.Dropout):
                     module.p = 0.0
-            fed = [images(encoder)] if isinstance(encoder, ImageEncoder) else encoder.tokenize(["red dress"])
-            encoder.encode(*fed).pooled.sum().backward()
-            found += [p.grad for p in encoder.parameters()]
-        return found
+            inputs = [random_images(encoder)] if isinstance(encoder, ImageEncoder) else encoder.tokenize(["red dress"])
+            encoder.encode(*inputs).pooled.sum().backward()
+            gradients += [p.grad for p in encoder.parameters()]
+        return gradients
 
-    for own, other in zip(gradients(Tuning()), gradients(Tuning(checkpointing=True)), strict=True):
+    for own, other in zip(gradients_with(Tuning()), gradients_with(Tuning(checkpointing=True)), strict=True):
         torch.testing.assert_close(own, other)
 
 
-def test_where_memory_cant_be_saved_a_sentence_says_so(models: dict[str, tuple[Path, Any]]) -> None:
+def test_unsupported_gradient_checkpointing_raises_user_error(models: dict[str, tuple[Path, Any]]) -> None:
     with pytest.raises(UserError, match="has no gradient checkpointing"):
         images_of(models["resnet"][0], tuning=Tuning(checkpointing=True))
 
 
-def test_adapters_and_frozen_layers_fit_both_towers(models: dict[str, tuple[Path, Any]]) -> None:
+def test_adapters_and_frozen_layers_work_in_both_towers(models: dict[str, tuple[Path, Any]]) -> None:
     pytest.importorskip("peft", reason="adapters come from peft")
-    how = Tuning(lora_rank=2, frozen_layers=2)
-    for encoder in (images_of(models["clip"][0], tuning=how), texts_of(models["clip"][0], tuning=how)):
-        learns = [n for n, p in encoder.named_parameters() if p.requires_grad]
-        assert learns
-        assert all("lora" in n and "resblocks.1." in n for n in learns)
+    tuning = Tuning(lora_rank=2, frozen_layers=2)
+    for encoder in (images_of(models["clip"][0], tuning=tuning), texts_of(models["clip"][0], tuning=tuning)):
+        trainable = [n for n, p in encoder.named_parameters() if p.requires_grad]
+        assert trainable
+        assert all("lora" in n and "resblocks.1." in n for n in trainable)
 
 
-def test_images_are_prepared_as_the_checkpoint_says(tmp_path: Path, models: dict[str, tuple[Path, Any]]) -> None:
-    """A wrong crop, mean or interpolation costs points that nothing else shows."""
+def test_image_input_follows_the_checkpoint(tmp_path: Path, models: dict[str, tuple[Path, Any]]) -> None:
+    """A wrong crop, mean or interpolation lowers scores without any error."""
     read = images_of(models["clip"][0]).input
     assert (read.height, read.width, read.interpolation, read.crop) == (32, 32, "bicubic", 1.0)
     assert read.mean == pytest.approx((0.48145466, 0.4578275, 0.40821073))
@@ -426,54 +428,54 @@ def test_images_are_prepared_as_the_checkpoint_says(tmp_path: Path, models: dict
     read = images_of(tmp_path).input
     assert (read.interpolation, read.mean, read.std, read.crop) == ("bilinear", (0.5,) * 3, (0.5,) * 3, 0.0)
     write_model(tmp_path, MODELS["clip"], resize_mode="longest")
-    with pytest.raises(UserError, match='wants images resized by "longest", which mmeval can\'t'):
+    with pytest.raises(UserError, match='needs images resized by "longest", which mmeval does not support'):
         images_of(tmp_path)
 
 
-def test_an_architecture_that_no_weight_shows_is_part_of_the_identity(tmp_path: Path) -> None:
-    """QuickGELU and GELU have the same weights: the cache must not give the one's embeddings for the other."""
-    found = set()
+def test_activation_is_part_of_the_identity(tmp_path: Path) -> None:
+    """Models with QuickGELU and GELU may have equal weights, but must not share cached embeddings."""
+    identities = set()
     for quick in (True, False):
         write_model(tmp_path, MODELS["clip"] | {"quick_gelu": quick})
-        found |= {images_of(tmp_path).identity(), texts_of(tmp_path).identity()}
-    assert len(found) == 4
+        identities |= {images_of(tmp_path).identity(), texts_of(tmp_path).identity()}
+    assert len(identities) == 4
 
 
 @pytest.mark.parametrize(
-    ("name", "theirs", "its", "right"),
+    ("name", "trained", "own", "suggestion"),
     [
         ("ViT-B-32/openai", "QuickGELU", "GELU", "ViT-B-32-quickgelu/openai"),
         ("ViT-B-16/dfn2b", "QuickGELU", "GELU", "ViT-B-16-quickgelu/dfn2b"),
         ("RN50/openai", "QuickGELU", "GELU", "RN50-quickgelu/openai"),
     ],
 )
-def test_weights_of_the_other_activation_are_refused(name: str, theirs: str, its: str, right: str) -> None:
-    """open_clip warns and goes on; the embeddings are then a little wrong, which nobody sees."""
+def test_weights_of_the_other_activation_are_refused(name: str, trained: str, own: str, suggestion: str) -> None:
+    """open_clip only warns, and the embeddings are silently a little wrong."""
     with pytest.raises(UserError) as error:
         image_encoder(f"open_clip:{name}")
     assert str(error.value) == (
-        f'"open_clip:{name}": these weights were trained with {theirs}, and {name.split("/")[0]} has {its}; '
-        f"write open_clip:{right}."
+        f'"open_clip:{name}": these weights were trained with {trained}, and {name.split("/")[0]} has {own}; '
+        f"write open_clip:{suggestion}."
     )
 
 
 @pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize("make", [image_encoder, text_encoder])
+@pytest.mark.parametrize("build", [image_encoder, text_encoder])
 @pytest.mark.parametrize(
     "name", ["ViT-B-32-quickgelu/openai", "ViT-B-32/laion2b_s34b_b79k", "hf-hub:someone/some-model"]
 )
-def test_weights_that_cant_be_had_are_a_sentence(make: Any, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_unavailable_weights_raise_one_sentence(build: Any, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(MissingWeightsError) as error:
-        make(f"open_clip:{name}")
+        build(f"open_clip:{name}")
     assert str(error.value) == (
-        f"The weights of open_clip:{name} could not be had: HF_HUB_OFFLINE is set, and this machine has no copy. "
-        "Fetch them where there is a network, or give a folder that holds them: local:PATH."
+        f"The weights of open_clip:{name} could not be loaded: HF_HUB_OFFLINE is set, and this machine has no copy. "
+        "Download them on a machine with a network, or name a folder that holds them: local:PATH."
     )
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("", "write open_clip:MODEL/TAG"),
         ("ViT-B-23/openai", 'No model of open_clip is named "ViT-B-23". Did you mean "ViT-B-32"?'),
@@ -483,27 +485,27 @@ def test_weights_that_cant_be_had_are_a_sentence(make: Any, name: str, capfd: py
         ("ViT-B-32?space=other", "write joint or hidden"),
     ],
 )
-def test_a_mistake_in_the_name_is_a_sentence(name: str, said: str) -> None:
-    for make in (image_encoder, text_encoder):
+def test_invalid_names_raise_user_error(name: str, message: str) -> None:
+    for build in (image_encoder, text_encoder):
         with pytest.raises(UserError) as error:
-            make(f"open_clip:{name}")
-        assert said in str(error.value)
+            build(f"open_clip:{name}")
+        assert message in str(error.value)
 
 
-def test_a_folder_without_weights_is_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_folder_without_weights_raises_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_model(tmp_path, MODELS["clip"])
     (tmp_path / "open_clip_pytorch_model.bin").unlink()
-    with pytest.raises(MissingWeightsError, match="does not hold all that is needed"):
+    with pytest.raises(MissingWeightsError, match="can't be loaded"):
         images_of(tmp_path)
     random = images_of(tmp_path, "?weights=random")
     assert not random.published
     assert capfd.readouterr() == ("", "")
 
 
-def test_loading_is_quiet_and_moves_no_draw(
+def test_loading_is_quiet_and_keeps_the_random_state(
     models: dict[str, tuple[Path, Any]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Noise on the terminal is no result; and a head must start alike whether weights were read or waited."""
+    """A head must start with the same weights whether the tower was loaded or taken from the other encoder's model."""
     before, root = torch.random.get_rng_state(), list(logging.getLogger().handlers)
     images_of(models["clip"][0])
     texts_of(models["xlmr"][0])
@@ -513,31 +515,31 @@ def test_loading_is_quiet_and_moves_no_draw(
     assert capfd.readouterr() == ("", "")
 
 
-def test_published_weights_are_read_once_for_both_towers(
+def test_published_weights_are_loaded_once_for_both_towers(
     models: dict[str, tuple[Path, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls, load = [], open_clip.create_model
+    calls, original = [], open_clip.create_model
 
-    def create_model(name: str, tag: str, **how: Any) -> Any:
+    def create_model(name: str, tag: str, **options: Any) -> Any:
         calls.append((name, tag))
-        return load(f"local-dir:{models['clip'][0]}", **how)
+        return original(f"local-dir:{models['clip'][0]}", **options)
 
     monkeypatch.setattr(open_clip, "create_model", create_model)
     name = "open_clip:ViT-B-32-quickgelu/openai"
     image, text = image_encoder(name), text_encoder(name)
     assert calls == [("ViT-B-32-quickgelu", "openai")]
-    assert not open_clip_towers._waiting
+    assert not loading._other_tower
     assert image.published
     assert text.published
     again = text_encoder(name)
     assert len(calls) == 2
     assert {id(p) for p in again.parameters()}.isdisjoint(id(p) for p in text.parameters())
-    open_clip_towers._waiting.clear()
+    loading._other_tower.clear()
 
 
-def test_a_folder_is_found_by_local_too(models: dict[str, tuple[Path, Any]]) -> None:
+def test_local_names_load_open_clip_folders(models: dict[str, tuple[Path, Any]]) -> None:
     folder = models["clip"][0]
-    made: list[Encoder] = [image_encoder(f"local:{folder}"), text_encoder(f"local:{folder}?space=hidden")]
-    assert [one.width for one in made] == [24, 32]
-    assert not any(one.published for one in made)
-    assert made[0].name == f"local:{folder}"
+    encoders: list[Encoder] = [image_encoder(f"local:{folder}"), text_encoder(f"local:{folder}?space=hidden")]
+    assert [encoder.width for encoder in encoders] == [24, 32]
+    assert not any(encoder.published for encoder in encoders)
+    assert encoders[0].name == f"local:{folder}"

@@ -1,4 +1,4 @@
-"""Images as pixels, patches or one convolution: the tokens that Perceiver IO's image models read."""
+"""Pixels, patches and the convolution stem, the image inputs of Perceiver IO."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def random_images(size: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("name", "patch"), [("pixels:16", 1), ("patches:16x4", 4)])
-def test_patches_are_cut_as_in_the_reference(name: str, patch: int) -> None:
-    """Another order of pixels within a patch would make weights of elsewhere useless."""
+def test_patches_match_the_reference(name: str, patch: int) -> None:
+    """Another order of pixels within a patch would make published weights useless."""
     from transformers.models.perceiver.modeling_perceiver import space_to_depth
 
     encoder = image_encoder(name)
@@ -30,8 +30,8 @@ def test_patches_are_cut_as_in_the_reference(name: str, patch: int) -> None:
     assert encoded.mask.shape == (2, (16 // patch) ** 2)
 
 
-def test_the_convolution_is_the_references() -> None:
-    """Up to its last row and column, which the reference's pooling drops."""
+def test_convolution_matches_the_reference() -> None:
+    """The last row and column are excluded, because the reference's pooling drops them."""
     from transformers.models.perceiver.modeling_perceiver import Conv2DDownsample
 
     torch.manual_seed(0)
@@ -48,17 +48,17 @@ def test_the_convolution_is_the_references() -> None:
 
 
 @pytest.mark.parametrize("name", ["pixels:16", "patches:16x4", "conv:16x8"])
-def test_a_batch_without_images_has_tokens_that_are_masked(name: str) -> None:
-    """A table without a single image must not stop a run."""
-    nothing = torch.zeros(3, dtype=torch.bool)
-    encoded = image_encoder(name)(Batch(nothing, nothing, ("en",) * 3, {}, torch.arange(3)))
+def test_batch_without_images_has_masked_tokens(name: str) -> None:
+    """A data set without a single image must not stop a run."""
+    absent = torch.zeros(3, dtype=torch.bool)
+    encoded = image_encoder(name)(Batch(absent, absent, ("en",) * 3, {}, torch.arange(3)))
     assert not encoded.mask.any()
     assert encoded.tokens.shape[2] == encoded.pooled.shape[1] == image_encoder(name).width
     assert encoded.pooled.abs().sum() == 0
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("patches:30x4", "SIZE must be a multiple of 4 up to 1024."),
         ("pixels:2000", "SIZE must be a multiple of 1 up to 1024."),
@@ -68,12 +68,12 @@ def test_a_batch_without_images_has_tokens_that_are_masked(name: str) -> None:
         ("pixels:8?weights=random", 'this encoder has no option "weights"; it has none.'),
     ],
 )
-def test_a_size_that_does_not_fit_is_refused(name: str, says: str) -> None:
-    with pytest.raises(UserError, match=says.replace("?", r"\?")):
+def test_invalid_sizes_raise_user_error(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
         image_encoder(name)
 
 
-def test_a_convolution_that_learned_nothing_can_not_be_frozen() -> None:
-    with pytest.raises(UserError, match="starts from nothing: frozen, it would say nothing"):
+def test_untrained_convolution_cannot_be_frozen() -> None:
+    with pytest.raises(UserError, match="has no pretrained weights, so it can't be frozen"):
         image_encoder("conv:16x8", frozen=True)
     assert image_encoder("patches:16x4", frozen=True).frozen

@@ -1,6 +1,6 @@
-"""Models of sentence-transformers: what its own ``encode`` gives, but for SigLIP, where that depends on the batch.
+"""Encoders of sentence-transformers match its own ``encode``, except for SigLIP, where that depends on the batch.
 
-All models are tiny, with random weights, saved as the library itself saves them.
+All models are tiny, with random weights, and saved by the library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 from mmeval import Tuning, UserError
 from mmeval.errors import MissingWeightsError
 from mmeval.nn import Encoded, ImageEncoder, TextEncoder, image_encoder, text_encoder
-from mmeval.nn.tuning import rates
+from mmeval.nn.tuning import lr_multipliers
 
 WORDS = ["query", ":", "red", "dress", "big", "blue", "shoe", "of", "leather", "for", "men", "and", "women"]
 TEXTS = ["red dress", "big blue shoe of leather for men and women", "shoe"]
@@ -94,19 +94,19 @@ def siglip(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("st")
-    made = {"bert": root / "bert", "clip": root / "clip", "siglip": root / "siglip"}
+    folders = {"bert": root / "bert", "clip": root / "clip", "siglip": root / "siglip"}
     with quiet():
-        bert(made["bert"])
-        clip(made["clip"])
-        siglip(made["siglip"])
+        bert(folders["bert"])
+        clip(folders["clip"])
+        siglip(folders["siglip"])
         for name in ("linear", "tanh", "both", "e5"):
-            made[name] = root / name
-            written(name, made["bert"]).save(str(made[name]))
-    return made
+            folders[name] = root / name
+            sentence_model(name, folders["bert"]).save(str(folders[name]))
+    return folders
 
 
-def written(name: str, folder: Path) -> Any:
-    """A model in one of the forms that are published."""
+def sentence_model(name: str, folder: Path) -> Any:
+    """Return a text model with one of the published combinations of modules."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 
@@ -150,8 +150,8 @@ def pixels(count: int = 2) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["bert", "linear", "tanh", "both", "e5", "clip"])
-def test_a_text_gets_the_vector_that_the_library_gives_it(folders: dict[str, Path], name: str) -> None:
-    """Prompt, pooling, dense layers and scaling included."""
+def test_text_vectors_match_the_library(folders: dict[str, Path], name: str) -> None:
+    """This covers prompt, pooling, dense layers and normalisation."""
     encoder, model = texts_of(folders[name]), loaded(folders[name])
     made = encoded(encoder, *TEXTS)
     torch.testing.assert_close(made.pooled, torch.from_numpy(model.encode(TEXTS)), rtol=1e-5, atol=1e-5)
@@ -167,21 +167,21 @@ def test_a_text_gets_the_vector_that_the_library_gives_it(folders: dict[str, Pat
 
 
 @pytest.mark.parametrize("name", ["bert", "linear"])
-def test_the_mean_of_the_tokens_is_the_pooled_vector(folders: dict[str, Path], name: str) -> None:
-    """A linear layer behind the pooling is applied to tokens too: else they would be of another width and space."""
+def test_pooled_vector_is_the_mean_of_the_tokens(folders: dict[str, Path], name: str) -> None:
+    """A linear layer after the pooling is applied to tokens too, so that they share the space of the pooled vector."""
     made = encoded(texts_of(folders[name]), *TEXTS)
     weights = made.mask[:, :, None].float()
     torch.testing.assert_close((made.tokens * weights).sum(1) / weights.sum(1), made.pooled, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", TOWERS)
-def test_a_image_gets_the_vector_that_the_library_gives_it(folders: dict[str, Path], name: str) -> None:
+def test_image_vectors_match_the_library(folders: dict[str, Path], name: str) -> None:
     encoder, model = images_of(folders[name]), loaded(folders[name])
     images = pixels()
-    images = [Image.fromarray(np.ascontiguousarray(one.permute(1, 2, 0).numpy())) for one in images]
+    as_pillow = [Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())) for image in images]
     with torch.no_grad():
         made = encoder.encode(images)
-    torch.testing.assert_close(made.pooled, torch.from_numpy(model.encode(images)), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(made.pooled, torch.from_numpy(model.encode(as_pillow)), rtol=1e-5, atol=1e-5)
     assert made.tokens.shape == (2, 16, encoder.width)  # without the class token
     read = encoder.input
     assert (read.height, read.width, read.interpolation) == (32, 32, "bicubic")
@@ -189,7 +189,7 @@ def test_a_image_gets_the_vector_that_the_library_gives_it(folders: dict[str, Pa
 
 
 def test_siglip_reads_64_positions_without_a_mask(folders: dict[str, Path]) -> None:
-    """As it was trained. The library pads to the longest text, so that neighbours move a text's vector."""
+    """As in training. The library pads to the longest text, so that a text's vector depends on its batch."""
     from transformers import AutoModel
 
     encoder = texts_of(folders["siglip"])
@@ -204,21 +204,23 @@ def test_siglip_reads_64_positions_without_a_mask(folders: dict[str, Path]) -> N
     torch.testing.assert_close(encoder.encode(ids, torch.ones_like(mask)).pooled, expected)
     assert encoder.logit_bias == pytest.approx(reference.logit_bias.item())
     model = loaded(folders["siglip"])
-    moved = np.abs(model.encode(TEXTS[:2])[0] - model.encode(TEXTS[:1])[0]).max()
-    assert moved > 0.01  # the trap is still there
+    difference = np.abs(model.encode(TEXTS[:2])[0] - model.encode(TEXTS[:1])[0]).max()
+    assert difference > 0.01  # the library still behaves so
 
 
 @pytest.mark.parametrize("name", ["bert", "linear", *TOWERS])
-def test_a_text_is_encoded_alike_beside_any_other(folders: dict[str, Path], name: str) -> None:
+def test_encoding_does_not_depend_on_the_batch(folders: dict[str, Path], name: str) -> None:
     encoder = texts_of(folders[name])
-    alone, beside = encoded(encoder, TEXTS[0]), encoded(encoder, *TEXTS)
-    torch.testing.assert_close(alone.pooled[0], beside.pooled[0], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(alone.tokens[0][alone.mask[0]], beside.tokens[0][beside.mask[0]], rtol=1e-5, atol=1e-5)
+    alone, together = encoded(encoder, TEXTS[0]), encoded(encoder, *TEXTS)
+    torch.testing.assert_close(alone.pooled[0], together.pooled[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        alone.tokens[0][alone.mask[0]], together.tokens[0][together.mask[0]], rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["bert", "linear", "both", "e5", *TOWERS])
 def test_every_parameter_is_used(folders: dict[str, Path], name: str) -> None:
-    """BERT's pooler and the other tower aren't: left in, they would never get a gradient."""
+    """BERT's pooler and the other tower are removed, because they would never get a gradient."""
     encoder = texts_of(folders[name]).train()
     encoder.encode(*encoder.tokenize(TEXTS)).pooled.square().mul(torch.rand(encoder.width)).sum().backward()
     assert not [n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
@@ -229,20 +231,21 @@ def test_every_parameter_is_used(folders: dict[str, Path], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["bert", *TOWERS])
-def test_depth_goes_from_the_embeddings_to_the_top(folders: dict[str, Path], name: str) -> None:
-    how = Tuning(layer_decay=0.5)
-    made = [texts_of(folders[name], tuning=how)] + ([images_of(folders[name], tuning=how)] if name in TOWERS else [])
-    for encoder in made:
+def test_blocks_are_ordered_from_the_embeddings_to_the_top(folders: dict[str, Path], name: str) -> None:
+    tuning = Tuning(layer_decay=0.5)
+    encoders = [texts_of(folders[name], tuning=tuning)]
+    encoders += [images_of(folders[name], tuning=tuning)] if name in TOWERS else []
+    for encoder in encoders:
         assert len(encoder.blocks()) == 3
-        of = rates(encoder)
-        low = {n for n, p in encoder.named_parameters() if of[p] == 0.125}
+        multipliers = lr_multipliers(encoder)
+        low = {n for n, p in encoder.named_parameters() if multipliers[p] == 0.125}
         assert low
         assert all("embeddings" in n or "pre_layrnorm" in n for n in low)
         inside = {id(p) for block in encoder.blocks() for p in block.parameters()}
         assert inside <= {id(p) for p in encoder.parameters()}
 
 
-def test_what_is_too_long_is_cut(folders: dict[str, Path]) -> None:
+def test_long_texts_are_truncated(folders: dict[str, Path]) -> None:
     for name, length in (("bert", 32), ("clip", 16), ("siglip", 64)):
         encoder = texts_of(folders[name])
         ids, mask = encoder.tokenize(["red " * 200, "shoe"])
@@ -250,18 +253,18 @@ def test_what_is_too_long_is_cut(folders: dict[str, Path]) -> None:
         assert ids.shape == mask.shape == (2, length)
 
 
-def test_pooling_has_no_weights_but_is_part_of_the_identity(folders: dict[str, Path], tmp_path: Path) -> None:
-    """Else the cache gives means to who asks for the first token."""
+def test_pooling_is_part_of_the_identity(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Pooling has no weights, but models with different pooling must not share cached embeddings."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-    found = set()
+    identities = set()
     for mode in ("mean", "cls"):
         with quiet():
             modules = [Transformer(str(folders["bert"])), Pooling(32, mode)]
             SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path))
-        found.add(texts_of(tmp_path).identity())
-    assert len(found) == 2
+        identities.add(texts_of(tmp_path).identity())
+    assert len(identities) == 2
 
 
 def test_odd_texts_have_finite_vectors(folders: dict[str, Path]) -> None:
@@ -269,7 +272,9 @@ def test_odd_texts_have_finite_vectors(folders: dict[str, Path]) -> None:
         assert encoded(texts_of(folders[name]), "", "\ud83d", "Красное платье 🍎").pooled.isfinite().all()
 
 
-def test_loading_is_quiet_and_moves_no_draw(folders: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_is_quiet_and_keeps_the_random_state(
+    folders: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
     before = torch.random.get_rng_state()
     texts_of(folders["bert"])
     images_of(folders["clip"])
@@ -277,18 +282,18 @@ def test_loading_is_quiet_and_moves_no_draw(folders: dict[str, Path], capfd: pyt
     assert capfd.readouterr() == ("", "")
 
 
-def test_weights_that_cant_be_had_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_weights_raise_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    for make in (image_encoder, text_encoder):
+    for build in (image_encoder, text_encoder):
         with pytest.raises(MissingWeightsError) as error:
-            make("st:someone/some-model")
+            build("st:someone/some-model")
         assert str(error.value) == (
-            "The weights of st:someone/some-model could not be had: HF_HUB_OFFLINE is set, and this machine has no "
-            "copy. Fetch them where there is a network, or give a folder that holds them: local:PATH."
+            "The weights of st:someone/some-model could not be loaded: HF_HUB_OFFLINE is set, and this machine has no "
+            "copy. Download them on a machine with a network, or name a folder that holds them: local:PATH."
         )
 
 
-def test_a_mistake_in_the_name_is_a_sentence(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_invalid_names_raise_user_error(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="it has no image tower of CLIP or SigLIP"):
         images_of(folders["bert"])
     with pytest.raises(UserError, match='the model has no prompt "title"; it has query, passage'):

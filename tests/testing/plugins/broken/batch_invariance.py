@@ -1,4 +1,4 @@
-"""Centred on the mean of the batch, in prediction too."""
+"""Subtracts the mean of the batch, in prediction too."""
 
 from __future__ import annotations
 

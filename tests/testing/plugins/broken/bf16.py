@@ -1,4 +1,4 @@
-"""The logarithm of one minus almost one, which bf16 rounds to one."""
+"""Computes log(1 - x) with an x that bf16 rounds to 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Goes through NumPy, which has no bfloat16."""
+"""Converts to NumPy, which has no bfloat16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Declares texts alone, and looks whether there is an image."""
+"""Declares only texts, but checks whether there is an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An option that JSON turns into something else."""
+"""An option that JSON changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trusts an example more if a person gave its label."""
+"""Uses the label source of an example."""
 
 from __future__ import annotations
 

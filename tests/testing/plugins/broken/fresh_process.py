@@ -1,4 +1,4 @@
-"""Needs what training has put into a variable of the module."""
+"""Needs a module variable that training sets."""
 
 from __future__ import annotations
 

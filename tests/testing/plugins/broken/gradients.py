@@ -1,4 +1,4 @@
-"""A layer that nothing goes through."""
+"""A layer that is never used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A learning rate at which nothing moves."""
+"""A learning rate too small to change parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is fitted, and knows no more than before."""
+"""Fitting changes nothing."""
 
 from __future__ import annotations
 

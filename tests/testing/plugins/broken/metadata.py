@@ -1,4 +1,4 @@
-"""Lacks the line in which its neighbours state the version of the plugin API."""
+"""Does not state the version of the plugin API."""
 
 from __future__ import annotations
 

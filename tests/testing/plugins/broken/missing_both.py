@@ -1,4 +1,4 @@
-"""The mean over what an example has: of nothing, that is zero over zero."""
+"""Averages the available inputs, which is 0 / 0 without any."""
 
 from __future__ import annotations
 

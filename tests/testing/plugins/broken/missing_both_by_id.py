@@ -1,4 +1,4 @@
-"""Guesses by the id where there is nothing to see."""
+"""Predicts from the id if there are no inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes it that what has a text has an image."""
+"""Assumes that every text has an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes it that what has an image has a text."""
+"""Assumes that every image has a text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Was written for two tasks."""
+"""Works only with two tasks."""
 
 from __future__ import annotations
 

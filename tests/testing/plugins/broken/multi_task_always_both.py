@@ -1,4 +1,4 @@
-"""Predicts two tasks, however many it was built for."""
+"""Always predicts two tasks."""
 
 from __future__ import annotations
 

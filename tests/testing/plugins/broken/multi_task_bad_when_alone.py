@@ -1,4 +1,4 @@
-"""Of one task alone it predicts no probabilities."""
+"""Predicts invalid probabilities for a single task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks whether there is a newer model, and doesn't mind if nobody answers."""
+"""Looks for a newer model, and ignores errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can't predict unless a name can be looked up."""
+"""Needs a host name look-up to predict."""
 
 from __future__ import annotations
 

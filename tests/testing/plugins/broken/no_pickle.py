@@ -1,4 +1,4 @@
-"""Keeps its vocabulary as a pickle, beside counts that are none."""
+"""Saves its vocabulary as a pickle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps its vocabulary as an array of Python objects, which NumPy pickles."""
+"""Saves its vocabulary as an array of Python objects, which NumPy pickles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saves by `torch.save`, under a name of its own."""
+"""Saves with `torch.save` under an unusual file name."""
 
 from __future__ import annotations
 

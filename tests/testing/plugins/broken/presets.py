@@ -1,4 +1,4 @@
-"""A second preset, which can't be built."""
+"""A second preset that can't be built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A preset whose encoder is to learn, and gets no gradient: seen only where its weights are drawn at random."""
+"""A preset with a trainable encoder that gets no gradient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A preset whose first loss is no number."""
+"""A preset whose first loss is NaN."""
 
 from __future__ import annotations
 

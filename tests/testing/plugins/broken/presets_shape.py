@@ -1,4 +1,4 @@
-"""A preset that builds and can't be run: its encoder is wider than the layer behind it."""
+"""A preset that can't run: its encoder is wider than the next layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights drawn by NumPy's global generator, which the training seed doesn't reach."""
+"""Initialises weights with NumPy's global generator, which the training seed does not set."""
 
 from __future__ import annotations
 

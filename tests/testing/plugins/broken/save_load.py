@@ -1,4 +1,4 @@
-"""Writes its counts while it learns, into the folder for scratch files, and nothing when it is saved."""
+"""Writes its counts into the scratch folder during training, and nothing when saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learns something that isn't saved with the weights."""
+"""Has trained state that is not saved with the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls layers by the names of tasks, which may hold a dot."""
+"""Names layers after tasks, whose names may contain a dot."""
 
 from __future__ import annotations
 

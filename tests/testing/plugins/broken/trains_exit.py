@@ -1,4 +1,4 @@
-"""Ends the process when it is asked."""
+"""Ends the process in prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Predicts NaN, though only outside of training."""
+"""Predicts NaN outside of training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One logit too few."""
+"""Gives one logit too few."""
 
 from __future__ import annotations
 

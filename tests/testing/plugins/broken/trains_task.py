@@ -1,4 +1,4 @@
-"""Forgets all tasks but the first."""
+"""Gives logits only of the first task."""
 
 from __future__ import annotations
 

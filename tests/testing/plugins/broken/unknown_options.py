@@ -1,4 +1,4 @@
-"""A group of options takes what it doesn't know."""
+"""A group of options that accepts unknown ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options may be changed after they were recorded."""
+"""Options that can be changed after a run has recorded them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Has a table of languages, which ends somewhere."""
+"""Has a fixed table of languages."""
 
 from __future__ import annotations
 

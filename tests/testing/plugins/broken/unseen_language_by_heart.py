@@ -1,4 +1,4 @@
-"""Knows the languages of the training split and no others."""
+"""Knows only the languages of the training split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plugin under examination: loaded, trained once, and asked in many ways."""
+"""A plugin under test: loaded, trained once, and shared by the checks."""
 
 from __future__ import annotations
 
@@ -34,38 +34,44 @@ from mmeval.runs.attribution import attributed
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.request import Request, configured, make_plan
 from mmeval.runs.train import context_of, load_model, run_seed
+from mmeval.testing.check import CheckFailed, NotApplicable
 from mmeval.testing.data import contract_data
-from mmeval.testing.outcome import Broken, NotApplicable
 
 Probabilities = dict[str, NDArray[np.float32]]
 TOLERANCE = 1e-4
-"""How far two probabilities may lie apart that should be the same: rounding of float32, not more."""
+"""Largest difference of two probabilities that should be equal: float32 rounding."""
 
 
-class Subject:
-    """One plugin with one configuration. What is costly (a training) is done once, when a check first needs it."""
+class PluginUnderTest:
+    """A model plugin with one configuration; it is trained once, when a check first needs a trained model."""
 
     def __init__(
         self, plugin: str, preset: str | None = None, changes: Sequence[str] = (), device: str = "cpu"
     ) -> None:
-        """Load the plugin that a user calls ``plugin``; its models are built and trained on ``device``.
+        """Load the plugin.
+
+        Args:
+            plugin: name of the plugin, or path of a Python file.
+            preset: name of the preset, by default the plugin's default preset.
+            changes: option changes in the form of ``--set``.
+            device: device that the models are built and trained on.
 
         Raises:
-            UserError: it can't be loaded, has no such preset or option, or there is no such device.
+            UserError: the plugin can't be loaded, has no such preset or option, or there is no such device.
         """
-        self.plugin, self.device = plugin, resolve_device(device)
+        self.name, self.device = plugin, resolve_device(device)
         self.spec = Manager().model(plugin)
         self.request = Request(
             plugin=plugin, dataset=DatasetRequest("shapes"), preset=preset, changes=tuple(changes), device=device
         )
         self.preset, self.config = configured(self.spec, self.request)
         if isinstance(self.config, TorchConfig):
-            # The contract is about what happens, not about how well: one pass over the data is enough.
+            # The checks do not measure accuracy: one epoch is enough.
             short = ("recipe.epochs=1", "recipe.precision=fp32")
             self.config = configure(
                 self.spec.config, self.spec.name, self.spec.presets[self.preset], (*changes, *short)
             )
-        # DatasetRequest before any rule, so that a cache folder that can't be written isn't attributed on the plugin.
+        # Before any check, so that a cache folder that can't be written is not blamed on the plugin.
         with lock(home() / "locks" / "contract.lock"):
             pass
         self.folder, remove = scratch_folder("mmeval-contract-")
@@ -73,70 +79,70 @@ class Subject:
 
     @cached_property
     def store(self) -> Store:
-        """The contract's data, prepared."""
+        """The prepared data set of the checks."""
         return prepare(contract_data(self.folder))
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan of the training."""
+        """The plan of the training run."""
         return make_plan(self.request, self.spec, self.preset, self.config, self.store)
 
     def examples(self, split: str) -> Examples:
-        """A split, as the plugin's inputs are shown."""
+        """Return a split, with the inputs that the plugin declares."""
         return Examples(self.store, split, self.plan.protocol.inputs)
 
     @cached_property
-    def test(self) -> Examples:
-        """The test split."""
+    def test_split(self) -> Examples:
+        """The examples of the test split."""
         return self.examples("test")
 
     @property
     def torch_config(self) -> TorchConfig:
-        """The config of a torch model.
+        """The config of the torch model.
 
         Raises:
-            NotApplicable: it is a plain model.
+            NotApplicable: the model is not a torch model.
         """
         if not isinstance(self.config, TorchConfig):
             raise NotApplicable("not a torch model")
         return self.config
 
     def context(self, tasks: int | None = None) -> ModelContext:
-        """What a model is told when it is built; ``tasks`` takes only the first so many."""
+        """Return the context for building a model with the first ``tasks`` tasks, by default all."""
         return dataclasses.replace(context_of(self.examples("train")), tasks=self.store.tasks[:tasks])
 
     def build(self, tasks: int | None = None, seed: int = 0) -> Model:
-        """An untrained model."""
+        """Return an untrained model with the first ``tasks`` tasks, by default all."""
         torch.manual_seed(seed)
         with attributed(self.spec, "when it was built"):
             return as_model(self.spec.build(self.config, self.context(tasks)))
 
     def torch_model(self) -> TorchModel:
-        """An untrained torch model.
+        """Return an untrained torch model.
 
         Raises:
-            NotApplicable: it is a plain model.
+            NotApplicable: the model is not a torch model.
         """
         _ = self.torch_config
-        built = self.build()
-        if not isinstance(built, TorchRunner):
+        model = self.build()
+        if not isinstance(model, TorchRunner):
             raise NotApplicable("not a torch model")
-        return built.model.to(self.device)
+        return model.model.to(self.device)
 
     @property
     def run_folder(self) -> RunFolder:
-        """The run folder of the training."""
+        """The run folder of the training run."""
         return RunFolder(self.folder / "run")
 
     @cached_property
     def trained(self) -> Model:
-        """A model that was trained, saved and loaded as a run does it."""
+        """A model that was trained, saved and loaded in the way of a run."""
         run_seed(self.run_folder, self.plan, self.spec, self.config, self.store, 0, str(self.device))
         return load_model(self.run_folder, 0, self.spec)
 
     @cached_property
-    def twin(self) -> Model:
-        """A model that was trained with the same seed, neither saved nor loaded; untrained if it doesn't learn."""
+    def in_memory(self) -> Model:
+        """A model trained with the same seed, without saving and loading; untrained if the model has no training."""
         model = self.build()
         with contextlib.suppress(NotApplicable):
             self.fit(model, self.examples("train"), self.examples("validation"))
@@ -144,25 +150,34 @@ class Subject:
 
     @cached_property
     def expected(self) -> Probabilities:
-        """What the trained model says of the test split."""
-        return self.predict(self.trained, self.test)
+        """Probabilities of the trained model for the test split."""
+        return self.predict(self.trained, self.test_split)
 
     def fit(self, model: Model, train: Examples, validation: Examples) -> None:
-        """Train a model as a run does.
+        """Train a model in the way of a run.
 
         Raises:
-            NotApplicable: it doesn't learn.
+            NotApplicable: the model has no training.
         """
         if not isinstance(model, TrainableModel):
-            raise NotApplicable("a model that isn't trained")
+            raise NotApplicable("a model without training")
         with attributed(self.spec, "while it was trained"):
             model.fit(train, validation, self.fit_context("fit"))
 
     def predict(self, model: Model, examples: Examples, tasks: Sequence[Task] = ()) -> Probabilities:
-        """Probabilities of all examples for the ``tasks`` that the model was built for, by default all.
+        """Return the probabilities of all examples for the tasks that the model was built for.
+
+        Args:
+            model: a model of the plugin.
+            examples: the examples to predict.
+            tasks: the model's tasks, by default all tasks of the data set.
+
+        Returns:
+            Per task an array ``[examples, classes]``.
 
         Raises:
-            PluginError: they are not as they must be.
+            PluginError: the probabilities are invalid, or prediction fails.
+            CheckFailed: the number of predictions differs from the number of examples.
         """
         tasks, blocks, rows = tasks or self.store.tasks, [], 0
         with attributed(self.spec, "while it predicted"):
@@ -170,39 +185,42 @@ class Subject:
                 rows += check_block(block, tasks, rows)
                 blocks.append(block)
         if rows != len(examples):
-            raise Broken(f"it predicted {rows} of {len(examples)} examples")
+            raise CheckFailed(f"it predicted {rows} of {len(examples)} examples")
         return {task.name: np.concatenate([block[task.name] for block in blocks]) for task in tasks}
 
     def fit_context(self, name: str) -> FitContext:
-        """What a model is told besides the examples; ``name`` is that of its scratch folder."""
+        """Return the fit context of a model, with a scratch folder called ``name``."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         return FitContext(0, str(self.device), folder)
 
 
-def altered(examples: Examples, columns: Mapping[str, Sequence[Any]], name: str | None = None) -> Examples:
-    """The same examples with other values in some columns, under another split name if one is given.
+def with_columns(examples: Examples, columns: Mapping[str, Sequence[Any]], name: str | None = None) -> Examples:
+    """Return a copy of the examples with other values in some columns.
 
-    Columns are those of a Store: ``text``, ``image`` (rows, -1 for none), ``id``, ``slice:market``.
+    Args:
+        examples: the examples.
+        columns: new values by column of the Store: ``text``, ``image`` (rows, -1 for none), ``id``, ``slice:market``.
+        name: name of the split, by default unchanged.
     """
     table = examples.table
     for column, values in columns.items():
-        at = table.schema.get_field_index(column)
-        table = table.set_column(at, column, pa.array(list(values), table.schema.field(at).type))
+        position = table.schema.get_field_index(column)
+        table = table.set_column(position, column, pa.array(list(values), table.schema.field(position).type))
     return Examples.of_table(examples.store, table, name or examples.split, examples.inputs)
 
 
-def same(has: Mapping[str, NDArray[np.float32]], expected: Probabilities, when: str) -> None:
-    """Compare two predictions.
+def assert_same(actual: Mapping[str, NDArray[np.float32]], expected: Probabilities, when: str) -> None:
+    """Compare two sets of probabilities; ``when`` says in the message under which circumstance they differ.
 
     Raises:
-        Broken: they differ by more than rounding.
+        CheckFailed: they differ by more than rounding.
     """
     for task, values in expected.items():
-        difference = np.abs(has[task] - values)
+        difference = np.abs(actual[task] - values)
         if not np.max(difference) <= TOLERANCE:
-            moved = int((np.max(difference, axis=1) > TOLERANCE).sum())
-            raise Broken(
-                f"probabilities of {task} differ {when}: {moved} of {len(values)} examples, by up to "
+            changed = int((np.max(difference, axis=1) > TOLERANCE).sum())
+            raise CheckFailed(
+                f"probabilities of {task} differ {when}: {changed} of {len(values)} examples, by up to "
                 f"{np.max(difference):.2g}"
             )

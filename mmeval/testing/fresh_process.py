@@ -1,4 +1,7 @@
-"""What another process does with a trained model: ``python -m mmeval.testing.fresh PLUGIN INPUTS RUN STORE OUTPUT``."""
+"""Prediction with a saved model in a new process.
+
+Usage: ``python -m mmeval.testing.fresh_process PLUGIN INPUTS RUN STORE OUTPUT``.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,11 @@ from mmeval.runs.train import load_model
 
 
 def main(plugin: str, inputs: str, run: str, store: str, output: str) -> None:
-    """Load the model of a run folder, predict the test split, write ``OUTPUT-N.npy`` for task number N."""
+    """Load the model of a run folder, predict the test split, and write ``OUTPUT-N.npy`` for task number N."""
     model = load_model(RunFolder(Path(run)), 0, Manager().model(plugin))
     examples = Examples(Store(Path(store)), "test", Inputs(inputs))
     blocks = list(model.predict(examples, FitContext(0, "cpu", Path(run))))
-    tasks = examples.store.tasks
-    for number, task in enumerate(tasks):
+    for number, task in enumerate(examples.store.tasks):
         np.save(f"{output}-{number}.npy", np.concatenate([block[task.name] for block in blocks]), allow_pickle=False)
 
 

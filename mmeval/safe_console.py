@@ -1,4 +1,4 @@
-"""The rich console behind :mod:`mmeval.console`: text can't act on it, and only a terminal wraps it."""
+"""The rich console behind :mod:`mmeval.console`: it escapes control characters, and wraps only in a terminal."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rich.segment import Segment
 from mmeval.escaping import ACTIVE, visible
 
 WIDEST = 10_000
-"""Columns where there is no terminal: a program, a file or a pager breaks lines as it likes."""
+"""Width in columns without a terminal: a program, a file or a pager wraps lines itself."""
 
 
-class Screen(Console):
-    """A console on standard output or standard error."""
+class SafeConsole(Console):
+    """A console on standard output or standard error that escapes control characters in all text."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        """``stderr``: for all that is not a result."""
+        """Open the console; with ``stderr`` on standard error, for everything that is not a result."""
         stream = sys.stderr if stderr else sys.stdout
         terminal = stream is not None and stream.isatty()
         super().__init__(stderr=stderr, highlight=False, emoji=False, width=None if terminal else WIDEST)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The segments of ``renderable``, their text made visible: the last gate before the terminal."""
+        """Yield the segments of ``renderable`` with control characters escaped, also where a caller forgot to."""
         for segment in super().render(renderable, options):
             if segment.control or not ACTIVE.search(segment.text):
                 yield segment
