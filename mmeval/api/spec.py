@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
@@ -244,7 +242,7 @@ class MetricSpec(Spec):
     """The name in Scores; of a metric with its own entry point, what a user types after ``--metric``."""
     summary: str
     """One line."""
-    per_example: Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]]
+    per_example: Callable[[Any, Any], Any]
     """(labels ``[n]``, probabilities ``[n, classes]``) -> value of each example ``[n]``."""
     higher_is_better: bool = True
     """Whether the worst language is the one with the lowest value (True) or the highest."""

@@ -18,7 +18,7 @@ mmeval run --plugin my-model --dataset emoji14 --limit 600 --device cpu --output
 """
 
 
-@pytest.mark.slow  # trains a model, and runs the contract
+@pytest.mark.slow  # trains a model, and runs the contract once
 def test_five_commands_lead_from_plugins_new_to_a_finished_run(shell: Callable[..., str], tmp_path: Path) -> None:
     output = shell(FIVE_COMMANDS, tmp_path)
     assert "20 of 21 passed, 1 not applicable" in output
@@ -27,4 +27,4 @@ def test_five_commands_lead_from_plugins_new_to_a_finished_run(shell: Callable[.
     installed = shell("python -c 'import mmeval, sys; print(mmeval.__file__.startswith(sys.prefix))'", tmp_path)
     assert installed == "True\n", "mmeval was imported from the checkout"
     tests = shell("cd my-model\npython -m pytest -q -k 'metadata or options'", tmp_path)
-    assert "3 passed" in tests, "the contract was checked above; the tutorial runs all tests of such a package"
+    assert "3 passed" in tests, "the whole contract was checked above; the tutorial runs all tests of such a package"

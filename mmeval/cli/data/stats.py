@@ -57,7 +57,7 @@ def _print(stats: Stats, name: str) -> None:
     missing += [f"{sum(row.without_text for row in stats.languages):,}", ""]
     table.add_row("all", *sums, *missing, str(first.classes), style="bold")
     screen.print(table)
-    legend = f"length: median number of characters of non-empty texts; classes: of the task {first.task}"
+    legend = f"length: median characters of non-empty texts; classes: of the task {first.task}"
     screen.print(cell(legend, "dim"))
     screen.print()
     lines = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
