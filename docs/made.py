@@ -1,6 +1,6 @@
-"""What the pages of this folder are made from.
+"""Generator of the pages' blocks that come from code, with cog.
 
-``python docs/made.py`` makes them anew with cog; a test runs ``python docs/made.py --check``.
+``python docs/made.py`` updates the pages; a test runs ``python docs/made.py --check``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mmeval.plugin.manager import Manager
 HERE = Path(__file__).parent
 PLUGINS = HERE.parent / "plugins"
 OPEN = re.compile(r"unverified|differences|leave(s)? open|is not|doesn't|is ours", re.IGNORECASE)
-"""Headings of a model card under which stands what a paper does not say, or what was done otherwise."""
+"""Headings of the sections of a model card that describe a paper's open questions and our differences from it."""
 KINDS = {"images": IMAGE, "texts": TEXT}
 PUBLIC = ("mmeval", "mmeval.data.reading", "mmeval.nn", "mmeval.testing")
 TRAINING_PATH = (
@@ -36,24 +36,24 @@ TRAINING_PATH = (
     ("mmeval/engine/runner.py", "TorchRunner.fit", "chooses the precision"),
     ("mmeval/engine/fit.py", "fit", "the training loop: steps, validation, checkpoint"),
 )
-"""At most five files; a test compares the page with the code."""
+"""File, function and purpose of each step from the command to the training step: at most five files."""
 HIDDEN_BASES = {"Spec", "StrEnum", "_Frozen"}
 
 
 def include(path: str, language: str = "python") -> str:
-    """A file of this folder as a code block."""
+    """Return a file of this folder as a code block."""
     return f"```{language}\n{(HERE / path).read_text(encoding='utf-8').rstrip()}\n```"
 
 
 def public(module: str) -> str:
-    """Every name that ``module`` promises: signature, docstring, fields and methods."""
+    """Return an entry for each name in ``__all__`` of ``module``: signature, docstring, fields and methods."""
     loaded = griffe.load(module, search_paths=[str(HERE.parent)], docstring_parser="google")
     names = [name for name in __import__(module, fromlist=["__all__"]).__all__ if name != "__version__"]
     return "\n\n".join(_entry(f"{module}.{name}", _target(loaded, name)) for name in names)
 
 
 def hook_reference() -> str:
-    """Every hook with its exact arguments."""
+    """Return an entry for each hook, with its exact arguments."""
     loaded = griffe.load(hooks.__name__, search_paths=[str(HERE.parent)], docstring_parser="google")
     names = [name for name, value in vars(hooks).items() if hasattr(value, f"{hooks.PROJECT}_spec")]
     return "\n\n".join(
@@ -62,18 +62,18 @@ def hook_reference() -> str:
 
 
 def groups() -> str:
-    """The groups of entry points."""
-    return "\n".join(f"- `{group}`: a {kind}" for kind, group in GROUPS.items())
+    """Return the groups of entry points as a list."""
+    return "\n".join(f"- `{group}`: a {kind.replace('dataset', 'data set')}" for kind, group in GROUPS.items())
 
 
 def checks() -> str:
-    """The contract as a table."""
+    """Return the rules of the contract as a table."""
     rows = [f"| `{check.name}` | {check.rule} | {check.consequence} |" for check in mmeval.testing.CHECKS.values()]
     return "\n".join(["| check | rule | if broken |", "|---|---|---|", *rows])
 
 
 def training_path() -> str:
-    """The files that lead from the command to the training step, with the lines at which their functions begin."""
+    """Return :data:`TRAINING_PATH` as a list with links to the lines at which the functions begin."""
     return "\n".join(
         f"{number}. [`{path}:{line}`](../{path}#L{line}) `{function}`: {purpose}"
         for number, (path, function, purpose) in enumerate(TRAINING_PATH, 1)
@@ -82,30 +82,30 @@ def training_path() -> str:
 
 
 def _line_of(path: str, function: str) -> int:
-    """The line at which a function or method (``Class.method``) is defined."""
+    """Return the line at which a function or method (``Class.method``) is defined."""
     node: ast.AST = ast.parse((HERE.parent / path).read_text(encoding="utf-8"))
     for name in function.split("."):
-        node = next(one for one in ast.iter_child_nodes(node) if getattr(one, "name", None) == name)
+        node = next(child for child in ast.iter_child_nodes(node) if getattr(child, "name", None) == name)
     assert isinstance(node, ast.FunctionDef)
     return node.lineno
 
 
 def models() -> str:
-    """Every model that mmeval ships: what its plugin declares, and what its model card says is open."""
+    """Return a section for each included model: its spec, and the open questions in its model card."""
     manager = Manager()
-    names = [one.name for one in installed("model") if one.distribution == "mmeval-multilingual"]
+    names = [plugin.name for plugin in installed("model") if plugin.distribution == "mmeval-multilingual"]
     return "\n\n".join(_model(manager.model(name)) for name in names)
 
 
 def encoder_kinds() -> str:
-    """The kinds of encoders, as ``build`` knows them."""
+    """Return the forms of encoder names for images and for texts, as a list."""
     return "\n".join(
-        f"- {what}: {', '.join(f'`{text}`' for text, _ in kinds.values())}" for what, kinds in KINDS.items()
+        f"- {modality}: {', '.join(f'`{text}`' for text, _ in kinds.values())}" for modality, kinds in KINDS.items()
     )
 
 
 def kept_architectures() -> str:
-    """The models of the Hub whose sizes are kept, by kind of encoder."""
+    """Return the models of the Hub whose architectures mmeval includes, by kind of encoder, as a list."""
     from mmeval.nn.encoders.architectures import M_CLIP, SENTENCE_TRANSFORMERS, TRANSFORMERS
 
     kinds = {"hf": TRANSFORMERS, "st": SENTENCE_TRANSFORMERS, "m-clip": M_CLIP}
@@ -132,38 +132,41 @@ def _model(spec: ModelSpec) -> str:
 
 def _open_questions(card: Path) -> list[str]:
     sections = re.split(r"^## ", card.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
-    found = []
+    parts: list[str] = []
     for section in sections:
         heading, _, body = section.partition("\n")
         if OPEN.search(heading):
             # Links of the card are relative to its own folder.
             moved = re.sub(r"\]\((?!https?:|#)([^)]+)\)", rf"](../plugins/{card.parent.name}/\1)", body.strip())
-            found += ["", f"### {heading.strip()}", "", moved]
-    return found
+            parts += ["", f"### {heading.strip()}", "", moved]
+    return parts
 
 
 def _target(module: griffe.Object, name: str) -> griffe.Object:
-    found = module[name]
-    return found.final_target if found.is_alias else found
+    member = module[name]
+    return member.final_target if member.is_alias else member
 
 
-def _entry(name: str, found: griffe.Object) -> str:
+def _entry(name: str, documented: griffe.Object) -> str:
     lines = [f"### `{name}`", ""]
-    if found.is_class:
-        bases = [str(base) for base in found.bases if str(base) not in HIDDEN_BASES]
-        lines += [f"```python\nclass {found.name}{'(' + ', '.join(bases) + ')' if bases else ''}\n```", ""]
-    elif found.is_function:
-        lines += [f"```python\n{_signature(found)}\n```", ""]
-    elif found.value is not None:
-        lines += [f"```python\n{found.name} = {found.value}\n```" if len(str(found.value)) < 60 else "", ""]
-    lines.append(_described(found))
-    if found.is_class:
-        lines += ["", *_members(found)]
+    if documented.is_class:
+        bases = [str(base) for base in documented.bases if str(base) not in HIDDEN_BASES]
+        lines += [f"```python\nclass {documented.name}{'(' + ', '.join(bases) + ')' if bases else ''}\n```", ""]
+    elif documented.is_function:
+        lines += [f"```python\n{_signature(documented)}\n```", ""]
+    elif documented.value is not None:
+        lines += [
+            f"```python\n{documented.name} = {documented.value}\n```" if len(str(documented.value)) < 60 else "",
+            "",
+        ]
+    lines.append(_described(documented))
+    if documented.is_class:
+        lines += ["", *_members(documented)]
     return "\n".join(lines).rstrip()
 
 
-def _members(found: griffe.Object) -> Iterator[str]:
-    for name, member in found.members.items():
+def _members(documented: griffe.Object) -> Iterator[str]:
+    for name, member in documented.members.items():
         if name.startswith("_") and name not in ("__call__", "__len__") and not _is_documented_init(member):
             continue
         if member.is_attribute and "property" in member.labels:
@@ -199,19 +202,19 @@ def _parameters(function: griffe.Object) -> Iterator[str]:
         yield typed + (f" = {parameter.default}" if parameter.default is not None and not many else "")
 
 
-def _described(found: griffe.Object) -> str:
-    if found.docstring is None:
+def _described(documented: griffe.Object) -> str:
+    if documented.docstring is None:
         return ""
     parts = []
-    for section in found.docstring.parse("google", warnings=False):
+    for section in documented.docstring.parse("google", warnings=False):
         if section.kind is griffe.DocstringSectionKind.text:
             parts.append(_prose(section.value))
         elif section.kind is griffe.DocstringSectionKind.parameters:
-            parts.append("\n".join(f"- `{one.name}`: {_line(one.description)}" for one in section.value))
+            parts.append("\n".join(f"- `{item.name}`: {_line(item.description)}" for item in section.value))
         elif section.kind is griffe.DocstringSectionKind.returns:
-            parts.append("Returns: " + " ".join(_line(one.description) for one in section.value))
+            parts.append("Returns: " + " ".join(_line(item.description) for item in section.value))
         elif section.kind is griffe.DocstringSectionKind.raises:
-            parts.append("\n".join(f"Raises `{one.annotation}`: {_line(one.description)}" for one in section.value))
+            parts.append("\n".join(f"Raises `{item.annotation}`: {_line(item.description)}" for item in section.value))
     return "\n\n".join(parts)
 
 
@@ -224,10 +227,10 @@ def _line(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Docstrings write code between double backticks, and blocks of it after two colons; Markdown does neither."""
+    """Convert a docstring's reStructuredText to Markdown: double backticks, roles, and code blocks after ``::``."""
     text = re.sub(r":(?:class|func|meth|data):`([^`]+)`", r"`\1`", text.replace("``", "`"))
     block = re.compile(r"^::\n\n((?:    .*\n|\n)+)", re.MULTILINE)
-    return block.sub(lambda found: f"```python\n{_dedent(found[1])}```\n\n", text + "\n").strip()
+    return block.sub(lambda match: f"```python\n{_dedent(match[1])}```\n\n", text + "\n").strip()
 
 
 def _dedent(block: str) -> str:
@@ -235,11 +238,11 @@ def _dedent(block: str) -> str:
 
 
 def main(*options: str) -> int:
-    """Make the pages anew; with ``--check`` only say whether they would change."""
+    """Update the pages; with ``--check`` only compare them. Return the exit status."""
     pages = [str(page) for page in sorted(HERE.glob("*.md"))]
-    how = ["--check", "--diff"] if "--check" in options else ["-r"]
-    # Types end in ]]], cog's own marker.
-    result: int = Cog().main(["cog", *how, "-I", str(HERE), "--markers={{{cog }}} {{{end}}}", *pages])
+    mode = ["--check", "--diff"] if "--check" in options else ["-r"]
+    # cog's default markers end in ]]], which types in the text contain as well.
+    result: int = Cog().main(["cog", *mode, "-I", str(HERE), "--markers={{{cog }}} {{{end}}}", *pages])
     return result
 
 

@@ -1,4 +1,4 @@
-"""A gated multimodal unit (Arevalo et al. 2017): a learned gate decides, per feature, between image and text."""
+"""Gated multimodal unit (Arevalo et al. 2017): a learned gate per feature weighs image against text."""
 
 import mmeval
 
@@ -15,7 +15,7 @@ class GatedConfig(mmeval.TorchConfig):
 
 
 def build(config: GatedConfig, context: mmeval.ModelContext) -> object:
-    """Make an untrained model; torch is imported here, so that `mmeval plugins` stays fast."""
+    """Build an untrained model; torch is imported here, so that `mmeval plugins` stays fast."""
     import torch
     from mmeval.nn import ClassPrior, Heads, Output, TorchModel, image_encoder, text_encoder
     from torch import nn
@@ -42,7 +42,7 @@ def build(config: GatedConfig, context: mmeval.ModelContext) -> object:
 
 @mmeval.hookimpl
 def register_models(register):
-    """Offer the model to mmeval."""
+    """Register the model with mmeval."""
     register(
         mmeval.ModelSpec(
             name="gated-fusion",

@@ -1,4 +1,4 @@
-"""TF-IDF of character n-grams beside frozen image features, and a logistic regression per task (scikit-learn)."""
+"""TF-IDF of character n-grams and frozen image features, with a logistic regression per task (scikit-learn)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +16,13 @@ class TfidfConfig(mmeval.ModelConfig):
     image_encoder: str = "efficientnet-lite0:128"
     """Image encoder, by name."""
     image_weight: float = Field(default=1.0, gt=0)
-    """Weight of the image features, of length 1 per example as the text's are."""
+    """Weight of the image features; image and text features each have length 1 per example."""
     c: float = Field(default=10.0, gt=0)
     """Inverse strength of the regularisation."""
 
 
 class TfidfFusion:
-    """The plain level: fit, predict, save, load."""
+    """A plain model with the methods fit, predict, save and load."""
 
     def __init__(self, config: TfidfConfig, context: mmeval.ModelContext) -> None:
         self.config, self.context = config, context
@@ -43,7 +43,7 @@ class TfidfFusion:
     def features(self, examples: mmeval.Examples, device: str) -> object:
         from scipy.sparse import csr_matrix, hstack
 
-        image = mmeval.embed_images(examples, self.config.image_encoder, device)  # [n, D], zeros where there is none
+        image = mmeval.embed_images(examples, self.config.image_encoder, device)  # [n, D], zeros for missing images
         image *= self.config.image_weight / np.maximum(np.linalg.norm(image, axis=1, keepdims=True), 1e-9)
         return hstack([self.parts["text"].transform(examples.texts), csr_matrix(image)], format="csr")
 
@@ -69,7 +69,7 @@ class TfidfFusion:
 
 @mmeval.hookimpl
 def register_models(register):
-    """Offer the model to mmeval."""
+    """Register the model with mmeval."""
     register(
         mmeval.ModelSpec(
             name="tfidf-fusion",

@@ -50,7 +50,7 @@ def test_models_data_set_and_metric_run_together(model: str, command: Callable[.
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_plugins_and_core_data_sets_use_only_public_names(path: Path) -> None:
-    """What ours need beyond the public names, the plugins of others need as well."""
+    """Our plugins too, so that the public names suffice for others."""
     own_package = f"mmeval.datasets.{path.relative_to(DATASETS).parts[0]}." if path.is_relative_to(DATASETS) else None
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and _is_ours(node.module):
