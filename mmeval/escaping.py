@@ -43,7 +43,10 @@ def markdown(text: str) -> str:
 
 
 def code_span(text: str) -> str:
-    """Return ``text`` as inline code of Markdown; it may contain backticks."""
+    """Return ``text`` as inline code of Markdown, on one line.
+
+    Backticks in ``text`` are safe; line breaks become spaces and control characters become escapes.
+    """
     text = one_line(text)
     fence = "`" * (_longest_run(text) + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""

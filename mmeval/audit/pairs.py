@@ -154,7 +154,11 @@ def _evenly(pairs: Ints, most: int) -> Ints:
 
 
 def write_pairs(path: Path, pairs: list[DuplicatePairs]) -> None:
-    """Write the pairs of images and of texts as one Parquet table."""
+    """Write the pairs of images and of texts as one Parquet table, one row per pair.
+
+    Its columns are the kind, whether the two are exact duplicates, their similarity, and id, split and language of both
+    examples.
+    """
     with atomic_path(path) as temporary, pq.ParquetWriter(str(temporary), SCHEMA) as writer:
         for kind in pairs:
             kind.write(writer)

@@ -68,7 +68,12 @@ class Card:
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
 
     def verified(self, path: str) -> bool:
-        """Return whether the fact at a dotted path is verified."""
+        """Return whether a fact was checked against the real data.
+
+        Args:
+            path: dotted, such as ``rejected`` or ``per_language.test.de``; a path below an unverified one is
+                unverified too.
+        """
         return not any(path == unverified or path.startswith(f"{unverified}.") for unverified in self.unverified)
 
 

@@ -30,7 +30,11 @@ class StoreFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
     protocol = PROTOCOL
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401 - as fsspec declares it
-        """Return name, type and size in bytes of an image."""
+        """Return ``name``, ``type`` and ``size`` (bytes) of the image at an address ``mmeval-store://FOLDER/ROW``.
+
+        Raises:
+            FileNotFoundError: the address names no image of a Store.
+        """
         return {"name": path, "type": "file", "size": len(self.cat_file(path))}
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:  # noqa: ANN401

@@ -28,9 +28,8 @@ def hash_split(members: Sequence[Member], shares: Mapping[str, float], salt: str
     """Assign each member to a split.
 
     The clusters of a stratum are sorted by a salted SHA-256 and cut at the shares, so that the split depends only on
-    the
-    ids: not on the order of the members, the machine or a random generator. A cluster that spans strata belongs to the
-    stratum of most of its members (ties: the first by name).
+    the ids: not on the order of the members, the machine or a random generator. A cluster that spans strata belongs to
+    the stratum of most of its members (ties: the first by name).
 
     Args:
         members: ids must be unique.
@@ -39,6 +38,9 @@ def hash_split(members: Sequence[Member], shares: Mapping[str, float], salt: str
 
     Returns:
         Split name by member id.
+
+    Raises:
+        ValueError: the shares don't sum to 1.
     """
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise ValueError(f"shares must sum to 1, got {dict(shares)}")

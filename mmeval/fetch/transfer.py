@@ -157,7 +157,11 @@ def near(count: int, size: int) -> bool:
 
 
 def _start(headers: Message) -> int:
-    """Return the first byte of the range in a partial response."""
+    """Return the offset at which a partial response (HTTP 206) starts, from its ``Content-Range``.
+
+    Raises:
+        Unavailable: the header is missing or has another form.
+    """
     match = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
     if match is None:
         raise Unavailable("its response does not name the range")

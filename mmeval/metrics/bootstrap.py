@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from mmeval.metrics.counts import Counts
 
+RESAMPLES = 1000
+"""Bootstrap resamples of a run's scores."""
+CONFIDENCE = 0.95
+"""Confidence level of the percentile intervals."""
 BLOCK = 40
 """Resamples that a thread computes at once: it uses about ``8 * BLOCK * examples`` bytes."""
 

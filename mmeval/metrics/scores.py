@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mmeval.api.spec import MetricSpec
 from mmeval.files import atomic_path
-from mmeval.metrics.bootstrap import Outcomes, Statistics, bootstrap_statistics
+from mmeval.metrics.bootstrap import CONFIDENCE, RESAMPLES, Outcomes, Statistics, bootstrap_statistics
 from mmeval.metrics.counts import FROM_COUNTS, grouped_counts
 from mmeval.metrics.per_example import BUILT_IN
 from mmeval.metrics.predictions import Predictions, read_table
@@ -25,7 +25,6 @@ MACRO, WORST, GAP = "macro", "worst", "gap"
 """In the column ``language``: mean over languages, worst language, best minus worst language."""
 MEAN = "mean"
 """In the column ``seed``: the mean over training seeds."""
-RESAMPLES, CONFIDENCE = 1000, 0.95
 METRICS = (*BUILT_IN, *FROM_COUNTS)
 SCORE_ADVICE = "run `mmeval score` on the run folder to recreate it"
 

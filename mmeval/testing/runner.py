@@ -9,11 +9,11 @@ from functools import cached_property
 import torch
 
 from mmeval.errors import UnknownNameError, UserError
-from mmeval.testing import behaviour, declaration, persistence, training
 from mmeval.testing.check import Check, CheckFailed, NotApplicable, Result, Verdict
 from mmeval.testing.plugin_under_test import PluginUnderTest
+from mmeval.testing.rules import behaviour, declaration, persistence, training
+from mmeval.testing.rules.training import training_step
 from mmeval.testing.threads import thread_count, threads_for
-from mmeval.testing.training import training_step
 
 CHECKS: dict[str, Check] = {
     value.name: value

@@ -80,10 +80,14 @@ class ClipClassifier(TorchModel):
         return torch.where((drop & present.all(1))[:, None], kept, present)
 
     def _contrast(self, image: Tensor, text: Tensor, both: Tensor, same: Tensor) -> Tensor:
-        """Return CLIP's symmetric cross-entropy (figure 3) over the rows with image and text (``both``).
+        """Return CLIP's symmetric cross-entropy (Radford et al. 2021, figure 3), a scalar; 0 if no row has both inputs.
 
-        ``same`` is bool ``[B, B]``, True for rows with the same image, such as its names in several languages. They are
-        not each other's negatives.
+        Args:
+            image: unit vectors ``[B, D]``.
+            text: unit vectors ``[B, D]``.
+            both: bool ``[B]``, the rows with image and text, which alone are used.
+            same: bool ``[B, B]``, True for rows with the same image, such as its names in several languages; they are
+                not each other's negatives.
         """
         if not both.any():
             return self.log_scale * 0

@@ -131,10 +131,16 @@ def softmax(logits: Floats) -> Floats:
 
 
 def require_joint(config: ClipConfig, image: int, text: int, what: str) -> None:
-    """Check that the towers have a joint space; ``what`` names the option that needs it.
+    """Check that the image and the text tower have embeddings of the same width, as a joint space needs.
+
+    Args:
+        config: names the encoders in the message.
+        image: the width of the image tower's embeddings.
+        text: the width of the text tower's embeddings.
+        what: the option that needs a joint space, for the message.
 
     Raises:
-        UserError: their embeddings differ in width.
+        UserError: the widths differ.
     """
     if image != text:
         raise UserError(

@@ -86,9 +86,11 @@ class KaleidoBERT(SingleStream):
             self.pretraining = Pretraining(trunk, config, image.width)
 
     def features(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return features ``[B, P, D]`` of the patches, zero where there is no image, and their mask ``[B, P]``.
+        """Return the features ``[B, P, D]`` of the patches, zero for an example without image, and their mask.
 
-        In pre-training on crops, the features of V variants follow: ``[B, P + V, D]``; the mask covers patches only.
+        P is the number of patches over all levels, D the width of the image encoder; the mask is bool ``[B, P]``. In
+        pre-training on crops, the features of V changed images (rotations and grey patches) follow, ``[B, P + V, D]``;
+        the mask still covers the P patches only.
         """
         assert self.image_encoder is not None
         tokens = self.image_encoder(batch).tokens  # [B, P + V, D] of crops, [B, T, D] of a grid

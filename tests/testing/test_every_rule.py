@@ -209,7 +209,7 @@ def test_a_plugin_is_checked_on_the_named_device(plugin: Callable[[str], str]) -
 
 def test_a_safetensors_file_is_not_mistaken_for_a_pickle(tmp_path: Path) -> None:
     """The file begins with the length of its header, and some lengths equal the first bytes of a pickle."""
-    from mmeval.testing.persistence import _is_pickle
+    from mmeval.testing.rules.persistence import _is_pickle
 
     path = tmp_path / "model.safetensors"
     path.write_bytes((0x380).to_bytes(8, "little") + b"{" + b" " * 0x37E + b"}")

@@ -54,8 +54,7 @@ def prepare(spec: DatasetSpec, source: Source | None = None, *, released: bool =
     """Open the Store of a data set, and build it first if necessary.
 
     Two processes may call this at once: one builds, the other waits. A killed process leaves no incomplete Store; the
-        next
-    call continues with the missing images.
+    next call continues with the missing images.
 
     Args:
         spec: the data set.

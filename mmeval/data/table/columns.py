@@ -83,7 +83,7 @@ def require_everywhere(columns: Columns, tables: Sequence[Table]) -> None:
 
 
 def inferred_columns(given: Columns, resolved: Columns) -> Columns:
-    """Return the part of ``resolved`` that was inferred rather than given."""
+    """Return the roles of ``resolved`` that ``given`` leaves open (None); every other role has its default."""
     return Columns(**{role: columns for role, columns in resolved.model_dump().items() if getattr(given, role) is None})
 
 

@@ -18,8 +18,8 @@ def delimiter_of(path: Path, where: str, encoding: str = "") -> str:
     """Return the delimiter of a file; empty if it is not a delimited file.
 
     The file's suffix decides, unless its header line lacks that delimiter and has another one. A table needs two
-    columns,
-    so a header without commas is not separated by commas: Excel writes semicolons in countries with decimal commas.
+    columns, so a header without commas is not separated by commas: Excel writes semicolons in countries with decimal
+    commas.
 
     Raises:
         DataError: the file is missing, or is UTF-16 although no ``encoding`` was given.

@@ -14,7 +14,9 @@ from mmeval.fetch.snapshot import snapshot
 
 TEXTS = ("csv", "tsv", "jsonl", "ndjson")
 TABLES = ("parquet", *TEXTS, *(f"{suffix}.gz" for suffix in TEXTS))
-IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "JPG", "JPEG", "PNG")
+SUFFIXES = ("jpg", "jpeg", "png", "webp", "avif", "gif", "tif", "tiff", "bmp", "jp2")
+IMAGES = (*SUFFIXES, *map(str.upper, SUFFIXES))
+"""The Hub compares names with their case."""
 CARD = "README.md"
 
 

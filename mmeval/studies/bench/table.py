@@ -76,7 +76,14 @@ class BenchmarkRow:
 
 
 def rows_of(contents: Mapping[Entry, Content]) -> list[BenchmarkRow]:
-    """Return a row per plugin whose run on all its inputs is finished, best first; scores are of the first task."""
+    """Return the rows of the benchmark's table, best mean first.
+
+    A plugin has a row if its run on all its inputs is finished; its unimodal baselines fill cells of that row. Scores
+    are of the data set's first task.
+
+    Args:
+        contents: the report content of each finished run.
+    """
     rows: dict[str, BenchmarkRow] = {}
     # Baselines come last, because they only fill cells in the rows of their models.
     for entry, content in sorted(contents.items(), key=lambda pair: pair[0].is_baseline):

@@ -84,7 +84,10 @@ class HubText(TextEncoder):
         return ids.flip(1), mask.flip(1)
 
     def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
-        """Encode ids into last hidden states; ``pooled`` is their mean over the mask, or the first state."""
+        """Encode ids ``[B, T]`` with their mask (True for a token) into the last hidden states ``[B, T, D]``.
+
+        ``pooled`` ``[B, D]`` is their mean over the mask, or the first state (``pooling="cls"``).
+        """
         states: Tensor = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         if self.pooling == "cls":
             return Encoded(states, mask, states[:, 0])
@@ -106,7 +109,7 @@ class TextTower(HubText):
         self.width = getattr(self._projection, "out_features", self.width)
 
     def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
-        """Encode ids into projected states and the model's own text features."""
+        """Encode ids ``[B, T]`` with their mask into projected states ``[B, T, D]`` and text features ``[B, D]``."""
         model: Any = self.model
         options = {"attention_mask": mask.long()} if self.input.masked else {}
         features = model.get_text_features if hasattr(model, "get_text_features") else model

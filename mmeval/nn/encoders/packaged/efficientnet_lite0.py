@@ -17,7 +17,16 @@ MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 def build_image(name: EncoderName, frozen: bool) -> ImageEncoder:
-    """Build ``efficientnet-lite0[:SIZE]``, with the option ``weights``."""
+    """Build the encoder that ``name`` describes: ``efficientnet-lite0[:SIZE][?weights=random]``.
+
+    Args:
+        name: SIZE is the side of the input image in pixels, by default 224.
+        frozen: whether the encoder is not trained.
+
+    Raises:
+        UserError: the name has another option.
+        MissingExtraError: the package with the weights is not installed.
+    """
     name.check_options("weights")
     random = name.has_random_weights
     encoder = EfficientNetLite0Encoder(name.image_size(224), frozen=frozen, random=random)

@@ -159,7 +159,13 @@ def _load() -> E5Model:
 
 
 def _build_bert(model: E5Model, layers: int, frozen: bool) -> torch.nn.Module:
-    """Return a ``BertModel`` with the first ``layers`` layers; frozen models share their weights (470 MB)."""
+    """Return a ``BertModel`` of the first ``layers`` layers of ``model``.
+
+    A frozen model uses the tensors of ``model`` itself (470 MB, once per process), any other a copy.
+
+    Raises:
+        MissingExtraError: transformers is not installed.
+    """
     try:
         from transformers import BertConfig, BertModel
     except ImportError:
