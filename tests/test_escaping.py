@@ -1,4 +1,4 @@
-"""Escaping of untrusted text for terminal, Markdown and JSON (D7)."""
+"""Escaping of untrusted text for terminal, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def controls(text: str) -> list[str]:
 @given(st.characters())
 @example("\u202e")
 @example("\x9b")
-def test_d7_all_control_characters_of_unicode_are_recognized(character: str) -> None:
+def test_all_control_characters_of_unicode_are_recognized(character: str) -> None:
     """The expectation comes from the Unicode database that Python ships."""
     is_control = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") and character not in "\n\t"
     is_control = (
@@ -64,7 +64,7 @@ def test_d7_all_control_characters_of_unicode_are_recognized(character: str) -> 
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_d7_letters_are_kept_and_controls_are_escaped(text: str) -> None:
+def test_letters_are_kept_and_controls_are_escaped(text: str) -> None:
     assert not controls(visible(text))
     assert visible(visible(text)) == visible(text)
     assert not re.search(r"[\n\t\r]", one_line(text))
@@ -73,7 +73,7 @@ def test_d7_letters_are_kept_and_controls_are_escaped(text: str) -> None:
     assert all(character in letters for character in kept), "all other characters are kept in order"
 
 
-def test_d7_right_to_left_text_is_not_escaped() -> None:
+def test_right_to_left_text_is_not_escaped() -> None:
     """Hebrew, Arabic and the joiner that Persian words and emoji need are kept."""
     for text in (HEBREW, "مربع أحمر", "می\u200cخواهم", "👩\u200d💻"):
         assert one_line(text) == markdown(text) == text
@@ -89,7 +89,7 @@ def test_d7_right_to_left_text_is_not_escaped() -> None:
 @example("a\\|b")
 @example("_x_ __y__ *z*")
 @example("<a@b.example>")
-def test_d7_markdown_escapes_all_markup(text: str) -> None:
+def test_markdown_escapes_all_markup(text: str) -> None:
     """Rendered in a heading, a list, a table and a paragraph, the text is unchanged and adds no tag."""
     escaped, expected = markdown(text), html.escape(shown_of(text), quote=False).replace('"', "&quot;")
     assert not controls(escaped)
@@ -105,7 +105,7 @@ def test_d7_markdown_escapes_all_markup(text: str) -> None:
 
 @settings(deadline=None)
 @given(TEXTS, TEXTS)
-def test_d7_text_cannot_end_a_code_block_or_span(text: str, other: str) -> None:
+def test_text_cannot_end_a_code_block_or_span(text: str, other: str) -> None:
     """A command with backticks would otherwise end its block and continue as Markdown."""
     lines = code_block(f"{text}\n{other}", "console")
     page = rendered("\n".join([*lines, "", f"x {code_span(text)} x"]))
@@ -119,7 +119,7 @@ def test_d7_text_cannot_end_a_code_block_or_span(text: str, other: str) -> None:
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_d7_json_has_the_same_content_without_control_characters(text: str) -> None:
+def test_json_has_the_same_content_without_control_characters(text: str) -> None:
     for ascii_only in (False, True):
         written = json_text({"a": [text], text: 1}, ascii_only=ascii_only)
         assert json.loads(written) == {"a": [text], text: 1}
@@ -129,7 +129,7 @@ def test_d7_json_has_the_same_content_without_control_characters(text: str) -> N
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_d7_the_console_escapes_all_text(text: str) -> None:
+def test_the_console_escapes_all_text(text: str) -> None:
     """The console also escapes text that a caller forgot to escape, and the title of a table."""
     from rich.table import Table
     from rich.text import Text
@@ -148,7 +148,7 @@ def test_d7_the_console_escapes_all_text(text: str) -> None:
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_d7_a_cell_prints_exactly_its_text(text: str) -> None:
+def test_a_cell_prints_exactly_its_text(text: str) -> None:
     """A cell has the width of the printed text, so columns are aligned; it has no markup and no emoji codes."""
     assert cell(text).plain == one_line(text)
     file = io.StringIO()
@@ -157,6 +157,6 @@ def test_d7_a_cell_prints_exactly_its_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["\x1b[2Jgone", "\u202egnp.exe", "a\nerror: b", "[red]x[/]", ":smile:"])
-def test_d7_a_note_is_printed_on_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_note_is_printed_on_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     note(text)
     assert capsys.readouterr().err == f"{one_line(text)}\n"

@@ -123,9 +123,7 @@ def test_a_folder_appears_complete_and_removes_leftovers_of_its_name(tmp_path: P
 
 
 @pytest.mark.parametrize("how", ["atomic_path", "atomic_folder"])
-def test_d4_sweep_removes_a_temporary_only_after_its_process_has_died(
-    how: str, writer: Writers, tmp_path: Path
-) -> None:
+def test_sweep_removes_a_temporary_only_after_its_process_has_died(how: str, writer: Writers, tmp_path: Path) -> None:
     process, _ = writer(how, tmp_path / "result")
     assert {partial_of(path.name) for path in tmp_path.iterdir()} == {"result"}
     before = sorted(tmp_path.rglob("*"))
@@ -137,7 +135,7 @@ def test_d4_sweep_removes_a_temporary_only_after_its_process_has_died(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_d4_two_writers_of_one_file_do_not_interfere(writer: Writers, tmp_path: Path) -> None:
+def test_two_writers_of_one_file_do_not_interfere(writer: Writers, tmp_path: Path) -> None:
     process, _ = writer("atomic_path", tmp_path / "result")
     write_text(tmp_path / "result", "whole")
     assert len(list(tmp_path.glob(".result.*"))) == 2, "temporary and lock of the other process"
@@ -146,7 +144,7 @@ def test_d4_two_writers_of_one_file_do_not_interfere(writer: Writers, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
-def test_d4_sweep_removes_only_temporaries_and_descends_only_if_deep(tmp_path: Path) -> None:
+def test_sweep_removes_only_temporaries_and_descends_only_if_deep(tmp_path: Path) -> None:
     """Temporaries of older versions, which had no locks, are removed too."""
     keep = [tmp_path / name for name in ("notes.partial", ".notes", "a.partial.lock", ".partial", "models/[1]/w.txt")]
     gone = [tmp_path / ".run.json.a_8xk2zz.partial", tmp_path / ".x.abcdefgh.partial.lock"]
@@ -164,7 +162,7 @@ def test_d4_sweep_removes_only_temporaries_and_descends_only_if_deep(tmp_path: P
     assert all(path.exists() for path in keep)
 
 
-def test_d4_sweep_ignores_temporaries_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_ignores_temporaries_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder may belong to another user, or the disk may be read-only."""
     left = tmp_path / ".run.json.abcdefgh.partial"
     left.write_text("")
@@ -175,7 +173,7 @@ def test_d4_sweep_ignores_temporaries_that_cannot_be_removed(tmp_path: Path, mon
     assert [path.name for path in tmp_path.iterdir()] == [left.name]
 
 
-def test_d4_a_writer_takes_a_new_name_if_its_lock_was_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_takes_a_new_name_if_its_lock_was_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process may remove the lock file between its creation and its locking."""
     import filelock
 
@@ -195,7 +193,7 @@ def test_d4_a_writer_takes_a_new_name_if_its_lock_was_swept(tmp_path: Path, monk
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
-def test_d4_sweep_does_not_follow_links(tmp_path: Path) -> None:
+def test_sweep_does_not_follow_links(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "precious").write_text("")
@@ -205,7 +203,7 @@ def test_d4_sweep_does_not_follow_links(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "precious").exists()
 
 
-def test_d4_the_next_scratch_folder_removes_those_of_killed_processes(
+def test_the_next_scratch_folder_removes_those_of_killed_processes(
     writer: Writers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))

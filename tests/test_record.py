@@ -107,7 +107,7 @@ def test_an_inconsistent_record_is_refused(change: dict[str, Any], message: str)
 
 @pytest.mark.parametrize("seeds", [(-1,), (2**32,), tuple(range(100_000)), ()])
 def test_training_seeds_are_bounded(seeds: tuple[int, ...]) -> None:
-    """D10: a record claimed a hundred thousand seeds, or the seed -1."""
+    """A record claimed a hundred thousand seeds, or the seed -1."""
     with pytest.raises(ValidationError, match="seeds"):
         Protocol(dataset="d", fingerprint="1" * 64, seeds=seeds)
 

@@ -141,7 +141,7 @@ def hostile(tree: Any, evil: Path) -> Iterator[Any]:
 def test_no_field_of_a_run_folder_makes_code_run(
     scored: RunFolder, evil: Path, marker: Path, file: str, seal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """D1. The seal of run.json is no protection: an attacker can compute a new one."""
+    """The seal of run.json is no protection: an attacker can compute a new one."""
     shutil.copy(evil, scored.path / "evil.py")
     monkeypatch.chdir(scored.path.parent)
     path = scored.path / file
@@ -159,7 +159,7 @@ def test_no_field_of_a_run_folder_makes_code_run(
 def test_a_metric_from_a_file_is_refused_with_the_option_that_allows_it(
     scored: RunFolder, evil: Path, marker: Path, fields: str, command: Command, capsys: Capture
 ) -> None:
-    """D1: the three ways in which a record named a file."""
+    """The three ways in which a record named a file."""
     record = json.loads(scored.record_file.read_text())
     record |= {"metrics": ["x"], "metric_plugins": [], "metric_origins": {}}
     record |= {"metric_plugins": [str(evil)]} if fields == "metric" else {fields: str(evil)}

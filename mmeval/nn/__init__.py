@@ -4,7 +4,7 @@ from mmeval.nn.build import bert, image_encoder, random_weights, text_encoder
 from mmeval.nn.dropout import FeatureDropout
 from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, ImageInput, TextEncoder, TextInput
 from mmeval.nn.encoders.huggingface.bert import BertEncoder
-from mmeval.nn.ensemble import EnsembleHeads, average_log_probabilities, member_losses
+from mmeval.nn.ensemble import EnsembleHeads, average_log_probabilities, ensemble_output, member_losses
 from mmeval.nn.heads import ClassPrior, Heads
 from mmeval.nn.modality_dropout import drop_modality
 from mmeval.nn.model import Output, TorchModel
@@ -46,6 +46,7 @@ __all__ = [
     "bert",
     "corrupt_words",
     "drop_modality",
+    "ensemble_output",
     "image_encoder",
     "masked_cross_entropy",
     "masked_mean",

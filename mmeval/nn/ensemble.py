@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval.api.task import ModelContext
+from mmeval.nn.model import Output
 
 
 class EnsembleLinear(nn.Module):
@@ -117,6 +118,30 @@ def member_losses(
             )
             losses[f"members of {task}"] = loss * members
     return losses
+
+
+def ensemble_output(
+    logits: Mapping[str, Tensor],
+    outputs: Sequence[Mapping[str, Tensor]],
+    present: Tensor,
+    labels: Mapping[str, Tensor],
+    *,
+    label_smoothing: float = 0.0,
+) -> Output:
+    """Return the output of an ensemble: its averaged logits and, with labels and several members, the members' losses.
+
+    Args:
+        logits: the averaged logits ``[B, classes]`` by task, of which nothing is trained if the members have losses.
+        outputs: as for :func:`average_log_probabilities`.
+        present: as for :func:`average_log_probabilities`.
+        labels: as for :func:`member_losses`; empty outside training.
+        label_smoothing: label smoothing of the cross-entropy.
+    """
+    members = sum(len(next(iter(output.values()))) for output in outputs)
+    if members == 1 or not labels:
+        return Output(dict(logits))
+    losses = member_losses(outputs, present, labels, label_smoothing=label_smoothing)
+    return Output({task: x.detach() for task, x in logits.items()}, losses)
 
 
 def _all_members(outputs: Sequence[Mapping[str, Tensor]], present: Tensor) -> tuple[dict[str, Tensor], Tensor]:

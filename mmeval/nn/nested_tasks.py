@@ -24,10 +24,15 @@ class NestedTasks(nn.Module):
     nine groups. The counts are saved with the weights.
     """
 
-    def __init__(self, context: ModelContext) -> None:
-        """Prepare a table of counts for every pair of tasks of which one has more classes than the other."""
+    def __init__(self, context: ModelContext, *, enabled: bool = True) -> None:
+        """Prepare a table of counts for every pair of tasks of which one has more classes than the other.
+
+        Args:
+            context: gives the tasks and their classes.
+            enabled: False for a module that returns all logits unchanged and counts nothing.
+        """
         super().__init__()
-        sizes = {task.name: len(task.classes) for task in context.tasks}
+        sizes = {task.name: len(task.classes) for task in context.tasks} if enabled else {}
         self.pairs = [(fine, coarse) for fine, coarse in permutations(sizes, 2) if sizes[fine] > sizes[coarse] > 1]
         for number, (fine, coarse) in enumerate(self.pairs):
             self.register_buffer(f"counts_{number}", torch.zeros(sizes[fine], sizes[coarse]))

@@ -210,7 +210,7 @@ class ViTSize(NamedTuple):
         return size
 
 
-class PatchEmbedding(nn.Module):
+class ViTEmbedding(nn.Module):
     """Patches of an image behind a class token, plus learned positions, then LayerNorm."""
 
     def __init__(self, size: ViTSize) -> None:
@@ -237,7 +237,7 @@ class ViT(ImageEncoder):
         size = ViTSize.parse(name)
         self.name, self.width = name, size.width
         self.input = image_input or ImageInput(size.side, size.side, "bicubic")
-        self.embedding = PatchEmbedding(size)
+        self.embedding = ViTEmbedding(size)
         self.layers = nn.ModuleList(TransformerLayer(size.width, size.width // size.head) for _ in range(size.layers))
         self.checkpointing = False
 
@@ -295,7 +295,7 @@ class UnimodalDecoder(nn.Module):
         return Encoded(x[:, :-1], mask, x[:, -1])
 
 
-class Tokenizer(Protocol):
+class TextTokenizer(Protocol):
     """Turns texts into ids."""
 
     name: str
@@ -312,7 +312,7 @@ class Tokenizer(Protocol):
 
 
 class Bytes:
-    """Tokenizer of UTF-8 bytes; ids 0, 1 and 2 are padding, begin and end."""
+    """TextTokenizer of UTF-8 bytes; ids 0, 1 and 2 are padding, begin and end."""
 
     name, vocabulary = "UTF-8 bytes", 256 + 3
     padding: Literal["longest", "length"] = "longest"
@@ -326,14 +326,14 @@ class Bytes:
         return ids, ids != 0
 
 
-TOKENIZERS: dict[str, Callable[[], Tokenizer]] = {"bytes": Bytes, "clip-bpe": ClipBpe}
+TOKENIZERS: dict[str, Callable[[], TextTokenizer]] = {"bytes": Bytes, "clip-bpe": ClipBpe}
 """Values of ``text_encoder`` with which CoCa learns its own word embeddings."""
 
 
 class TextDecoder(TextEncoder):
     """Word embeddings and the unimodal decoder, as a text encoder; ``pooled`` is the state of [CLS]."""
 
-    def __init__(self, config: CoCaConfig, tokenizer: Tokenizer, vocabulary: int) -> None:
+    def __init__(self, config: CoCaConfig, tokenizer: TextTokenizer, vocabulary: int) -> None:
         super().__init__()
         self.name, self.width = config.text_encoder, config.width
         self.tokenizer, self.vocabulary = tokenizer, vocabulary

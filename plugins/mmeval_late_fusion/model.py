@@ -16,8 +16,8 @@ from mmeval.nn import (
     TorchModel,
     average_log_probabilities,
     drop_modality,
+    ensemble_output,
     image_encoder,
-    member_losses,
     text_encoder,
 )
 from mmeval_late_fusion.config import LateFusionConfig
@@ -46,7 +46,7 @@ class LateFusion(TorchModel):
             )
             for width in ([sum(widths)] if config.fusion == "concat" else widths)
         )
-        self.nested_tasks = NestedTasks(context) if config.from_finer else None
+        self.nested_tasks = NestedTasks(context, enabled=config.from_finer)
         self.prior = ClassPrior(context)
 
     def forward(self, batch: Batch) -> Output:
@@ -61,15 +61,10 @@ class LateFusion(TorchModel):
         if self.config.fusion == "concat":
             vectors, present = [torch.cat(vectors, 1)], present.any(1, keepdim=True)
         outputs = [head(x) for head, x in zip(self.heads, vectors, strict=True)]
-        logits = average_log_probabilities(outputs, present)
-        if self.nested_tasks is not None:
-            logits = self.nested_tasks(logits, batch.labels)
+        logits = self.nested_tasks(average_log_probabilities(outputs, present), batch.labels)
         logits = self.prior(logits, present.any(1))
-        if len(self.heads) * self.config.members == 1 or not (self.training and batch.labels):
-            return Output(logits)
-        # The members learn from their own losses only: detached, the average trains none of them.
-        losses = member_losses(outputs, present, batch.labels, label_smoothing=self.config.recipe.label_smoothing)
-        return Output({task: x.detach() for task, x in logits.items()}, losses)
+        labels = batch.labels if self.training else {}
+        return ensemble_output(logits, outputs, present, labels, label_smoothing=self.config.recipe.label_smoothing)
 
     def _normalise(self, modality: int, x: Tensor, present: Tensor) -> Tensor:
         """Normalise the vectors ``[B, D]`` of a modality; they are 0 where it is missing."""

@@ -10,18 +10,18 @@ from mmeval_tfidf.config import TfidfConfig
 
 if TYPE_CHECKING:
     from mmeval_tfidf.model import Tfidf
-    from mmeval_tfidf.names import ClassNames
+    from mmeval_tfidf.names import ClassNameRule
 
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
 
 
-def build(config: TfidfConfig, context: ModelContext) -> Tfidf | ClassNames:
+def build(config: TfidfConfig, context: ModelContext) -> Tfidf | ClassNameRule:
     """Build the model of the configured mode."""
     if config.mode == "class-names":
-        from mmeval_tfidf.names import ClassNames
+        from mmeval_tfidf.names import ClassNameRule
 
-        return ClassNames(config, context)
+        return ClassNameRule(config, context)
     from mmeval_tfidf.model import Tfidf
 
     return Tfidf(config, context)

@@ -20,7 +20,7 @@ UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3
 """Characters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 
 
-class ClassNames:
+class ClassNameRule:
     """Gives a text the class whose name it contains as whole words; the longest name wins, then the first class."""
 
     def __init__(self, config: TfidfConfig, context: ModelContext) -> None:

@@ -102,7 +102,7 @@ def test_a_listing_in_a_pipe_has_a_line_per_plugin(
         assert row["summary"] in line
 
 
-def test_d7_control_characters_of_a_plugins_summary_are_escaped(
+def test_control_characters_of_a_plugins_summary_are_escaped(
     command: Command, capsys: Capture, install: Callable[[str, str, str], None]
 ) -> None:
     install("models", "nasty", '"""\\x1b[2J\\u202egnp.exe [red]x[/] \\x9b."""\n')
@@ -113,7 +113,7 @@ def test_d7_control_characters_of_a_plugins_summary_are_escaped(
         assert "\\u202egnp.exe [red]x[/]" in out.replace("\\\\", "\\")
 
 
-def test_d7_control_characters_of_a_commands_summary_are_escaped_in_help(
+def test_control_characters_of_a_commands_summary_are_escaped_in_help(
     command: Command, capsys: Capture, install: Callable[[str, str, str], None]
 ) -> None:
     install("commands", "nasty", '"""\\x1b[2J\\u202egnp [red]x[/]."""\n')
@@ -133,7 +133,7 @@ def test_d7_control_characters_of_a_commands_summary_are_escaped_in_help(
         ["data", "\x1b"],
     ],
 )
-def test_d7_control_characters_of_a_wrong_argument_are_escaped(
+def test_control_characters_of_a_wrong_argument_are_escaped(
     words: list[str], command: Command, capsys: Capture
 ) -> None:
     """A command copied from a web page may contain invisible characters."""

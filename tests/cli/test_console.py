@@ -86,7 +86,7 @@ def test_the_width_of_a_terminal_is_used(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_character_that_the_encoding_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """D6: without it, a run would end in a UnicodeEncodeError."""
+    """Without it, a run would end in a UnicodeEncodeError."""
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
     monkeypatch.setattr(sys, "stderr", io.StringIO())

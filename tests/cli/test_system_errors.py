@@ -1,4 +1,4 @@
-"""Errors of the operating system print one sentence with path and remedy, without a traceback (D6)."""
+"""Errors of the operating system print one sentence with path and remedy, without a traceback."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def sentence(capsys: Capture) -> str:
 
 
 @pytest.mark.parametrize("subcommand", ["score", "report"])
-def test_d6_a_read_only_run_folder_is_reported(
+def test_a_read_only_run_folder_is_reported(
     subcommand: str,
     words: list[object],
     command: Command,
@@ -104,7 +104,7 @@ def test_d6_a_read_only_run_folder_is_reported(
     assert message.endswith("; make it writable, or use a copy that you may write.")
 
 
-def test_d6_a_read_only_home_is_reported_and_scoring_works(
+def test_a_read_only_home_is_reported_and_scoring_works(
     words: list[object],
     command: Command,
     capsys: Capture,
@@ -125,7 +125,7 @@ def test_d6_a_read_only_home_is_reported_and_scoring_works(
     assert message.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {home()}).")
 
 
-def test_d6_a_home_that_is_a_file_is_reported(
+def test_a_home_that_is_a_file_is_reported(
     words: list[object], command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (file := tmp_path / "home").write_text("mine")
@@ -140,7 +140,7 @@ def test_d6_a_home_that_is_a_file_is_reported(
 
 
 @pytest.mark.parametrize("way", ["chattr", "simulated"])
-def test_d6_a_write_protected_report_is_reported(
+def test_a_write_protected_report_is_reported(
     way: str, words: list[object], command: Command, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert command(*words) == 0
@@ -175,7 +175,7 @@ def test_d6_a_write_protected_report_is_reported(
     ("output", "why"),
     [("x" * 300, "the name is too long for the file system"), ("even.py/run", "Not a directory")],
 )
-def test_d6_an_impossible_output_folder_is_reported(
+def test_an_impossible_output_folder_is_reported(
     output: str, why: str, words: list[object], command: Command, capsys: Capture, tmp_path: Path
 ) -> None:
     assert command(*words[:-1], tmp_path / output) in (1, 2)
@@ -185,7 +185,7 @@ def test_d6_an_impossible_output_folder_is_reported(
 
 
 @pytest.mark.parametrize("where", ["--set=text_encoder=", "--plugin=", "--output=", "--dataset=table:"])
-def test_d6_an_argument_that_is_not_valid_text_is_refused(where: str, command: Command, capsys: Capture) -> None:
+def test_an_argument_that_is_not_valid_text_is_refused(where: str, command: Command, capsys: Capture) -> None:
     """The argument would be written into run.json, which is UTF-8, perhaps hours later."""
     assert command("run", f"{where}\udcff\udcfe") == 2
     assert capsys.readouterr().err == (
@@ -201,7 +201,7 @@ ASCII = [
 
 
 @pytest.mark.parametrize("settings", ASCII, ids=["io", "locale"])
-def test_d6_an_ascii_terminal_gets_substitutes(
+def test_an_ascii_terminal_gets_substitutes(
     settings: dict[str, str], words: list[object], command: Command, tmp_path: Path
 ) -> None:
     """Otherwise a run would end in a traceback after its training."""
@@ -217,7 +217,7 @@ def test_d6_an_ascii_terminal_gets_substitutes(
         assert b"even on colours" in done.stdout or b'"name": "embracenet"' in done.stdout
 
 
-def test_d6_each_reason_has_its_remedy(tmp_path: Path) -> None:
+def test_each_reason_has_its_remedy(tmp_path: Path) -> None:
     for number, (why, remedy) in REASONS.items():
         error = OSError(number, os.strerror(number), str(tmp_path / "x"))
         assert system_error_message(error) == f"{tmp_path / 'x'} can't be used: {why}; {remedy}."
@@ -227,7 +227,7 @@ def test_d6_each_reason_has_its_remedy(tmp_path: Path) -> None:
     )
 
 
-def test_d6_the_message_names_the_final_file_not_the_temporary_one(tmp_path: Path) -> None:
+def test_the_message_names_the_final_file_not_the_temporary_one(tmp_path: Path) -> None:
     for suffix in (".partial", ".partial.lock"):
         error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / f".run.json.0a1b2c3d{suffix}"))
         assert str(system_error_message(error)).startswith(
@@ -236,6 +236,6 @@ def test_d6_the_message_names_the_final_file_not_the_temporary_one(tmp_path: Pat
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), ConnectionError(111, "refused"), OSError(9, "x", 3)])
-def test_d6_a_defect_of_the_program_keeps_its_traceback(error: Exception) -> None:
+def test_a_defect_of_the_program_keeps_its_traceback(error: Exception) -> None:
     """A user can't repair an error without a path."""
     assert system_error_message(error) is None

@@ -52,7 +52,7 @@ def test_a_header_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", ["a: &a [*a]\n", "x: " + "[" * 3000, "x: " + "y" * 200_000])
 def test_a_header_that_is_a_yaml_bomb_is_refused(header: str, tmp_path: Path) -> None:
-    """D9: it took 35 s and 621 MB, or raised a RecursionError."""
+    """It took 35 s and 621 MB, or raised a RecursionError."""
     path = tmp_path / "card.md"
     path.write_text(f"---\n{HEADER}{header}\n---\n", encoding="utf-8")
     message = complaint(path)

@@ -67,7 +67,7 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_store_json_raises_data_error(content: bytes, reason: str, own: Store) -> None:
-    """D5: `{}` and invalid UTF-8 were tracebacks."""
+    """`{}` and invalid UTF-8 were tracebacks."""
     path = own.folder / INFO
     path.write_bytes(content)
     mend = f"type `rm -r {own.folder}` and run again: the data is then prepared anew"
@@ -86,7 +86,7 @@ def test_a_field_of_another_type_raises_data_error(field: str, value: object, ow
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"", b"\xff", b'{"count": "7"}'])
 def test_an_invalid_pictures_json_raises_data_error(content: bytes, own: Store) -> None:
-    """D5: `[]` was a traceback."""
+    """`[]` was a traceback."""
     path = own.images_folder / IMAGES_INFO
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -141,7 +141,7 @@ def refusal(folder: Path, expected: object = None) -> str:
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @pytest.mark.parametrize("name", [INFO, IMAGES_INFO, REJECTED, "examples-00000.arrow", "images-00000.arrow"])
 def test_a_flipped_bit_is_refused_or_changes_nothing(name: str, place: float, bit: int, own: Store) -> None:
-    """D3: damage must neither change a number silently nor raise another error."""
+    """Damage must neither change a number silently nor raise another error."""
     path = (own.images_folder if name in (IMAGES_INFO, "images-00000.arrow") else own.folder) / name
     whole = path.read_bytes()
     before = everything(own.folder)

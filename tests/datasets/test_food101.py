@@ -18,7 +18,7 @@ from mmeval.data.card import read_card
 from mmeval.data.prepare.prepare import images_folder, prepare
 from mmeval.data.store import REJECTED, Store
 from mmeval.datasets.food101 import register_datasets
-from mmeval.datasets.food101.names import ClassNames, class_of, normalized
+from mmeval.datasets.food101.names import ClassNameMask, class_of, normalized
 from mmeval.datasets.food101.source import CARD, GET
 from mmeval.errors import DataError
 from tests.archives import food
@@ -132,13 +132,13 @@ def test_other_file_names_have_no_class(file: str) -> None:
 )
 def test_class_names_are_masked_and_nothing_else(title: str, masked: str) -> None:
     """A word that only begins like a class name stays."""
-    assert ClassNames(CLASSES).masked(title) == masked
+    assert ClassNameMask(CLASSES).masked(title) == masked
 
 
 @given(st.lists(st.one_of(st.sampled_from(["hot", "dogs", "pho", "Taco", "\u0301", "s", "-"]), st.text(max_size=3))))
 def test_masked_title_contains_no_class_name(words: list[str]) -> None:
     """Not even a name that masking another name joins."""
-    names = ClassNames(["tacos", "pho", "hot_dog"])
+    names = ClassNameMask(["tacos", "pho", "hot_dog"])
     masked = names.masked(" ".join(words))
     assert not any(names.is_in(masked, name) for name in ("tacos", "pho", "hot_dog"))
 
@@ -149,7 +149,7 @@ def test_masked_variant_has_the_same_rows_splits_and_slices(kaggle: Path, prepar
     assert list(plain) == list(masked)
     assert all(masked[file] | {"text": row["text"]} == row for file, row in plain.items())
     assert sum(row["text"] != masked[file]["text"] for file, row in plain.items()) > 150
-    names = ClassNames(CLASSES)
+    names = ClassNameMask(CLASSES)
     for file, row in plain.items():
         assert (row["slice:class_name_in_title"] == "yes") == names.is_in(row["text"], class_of(file) or "")
         assert not names.is_in(masked[file]["text"], class_of(file) or "")

@@ -29,8 +29,8 @@ def anchors(path: Path) -> set[str]:
 
 
 def test_generated_blocks_are_up_to_date() -> None:
-    """`python docs/made.py` updates them."""
-    check = [sys.executable, str(DOCS / "made.py"), "--check"]
+    """`python docs/generate.py` updates them."""
+    check = [sys.executable, str(DOCS / "generate.py"), "--check"]
     result = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -17,7 +17,7 @@ from mmeval_tfidf import build
 from mmeval_tfidf import model as module
 from mmeval_tfidf.config import TfidfConfig
 from mmeval_tfidf.model import Tfidf
-from mmeval_tfidf.names import ClassNames, named_class, spaced
+from mmeval_tfidf.names import ClassNameRule, named_class, spaced
 
 CONTEXT = ModelContext(
     (Task("kind", ("cat", "dog", "hot_dog")), Task("size.of", ("big", "small"))),
@@ -206,7 +206,7 @@ def test_class_name_rule_matches_whole_words_and_the_longest_name() -> None:
 def test_class_name_rule_shares_the_rest_by_frequency() -> None:
     """A text without a class name gets the prior."""
     rule = build(configure(TfidfConfig, "tfidf", {}, ["mode=class-names", "certainty=0.8"]), CONTEXT)
-    assert isinstance(rule, ClassNames)
+    assert isinstance(rule, ClassNameRule)
     assert not hasattr(rule, "fit")
     predicted = asked(rule, ("a dog", "en"), ("a bird", "en"))
     np.testing.assert_allclose(predicted["kind"][0], [0.1, 0.88, 0.02], rtol=1e-5)

@@ -73,10 +73,6 @@ def test_adding_a_model_changes_only_the_named_files(shell: Callable[..., str], 
 
 @pytest.mark.slow  # installs the copy and trains a model
 def test_adding_a_data_set_changes_only_the_named_files(shell: Callable[..., str], checkout: Path) -> None:
-    text = section("Add a data set")
-    ((path, code),) = re.findall(r"```python title=(\S+)\n(.*?)```", text, re.DOTALL)
-    (checkout / path).parent.mkdir()
-    (checkout / path).write_text(code, encoding="utf-8")
     output = shell(f"{OWN_ENVIRONMENT}\n{commands('Add a data set')}", checkout)
     assert "my-data is ready: 60 examples in 2 languages" in output
     assert changed(checkout) == {"mmeval/datasets/my_data/", "data_cards/my-data.md", "pyproject.toml"}

@@ -1,4 +1,4 @@
-"""An untrusted run folder: no string of its record, scores or gallery becomes markup or a control sequence (D7)."""
+"""An untrusted run folder: no string of its record, scores or gallery becomes markup or a control sequence."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def rendered(source: str) -> str:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(text="<script>alert(1)</script>\x1b[2J\u202e|`")
 @given(text=TEXTS)
-def test_d7_strings_of_a_run_folder_are_escaped_in_every_view(
+def test_strings_of_a_run_folder_are_escaped_in_every_view(
     text: str, content: Make, mistake: Callable[..., dict[str, Any]]
 ) -> None:
     gallery = [mistake(image=None), mistake(text="")]
@@ -100,7 +100,7 @@ def test_d7_strings_of_a_run_folder_are_escaped_in_every_view(
 
 @settings(max_examples=60, deadline=None)
 @given(text=TEXTS)
-def test_d7_strings_of_a_run_are_escaped_in_a_benchmark(text: str) -> None:
+def test_strings_of_a_run_are_escaped_in_a_benchmark(text: str) -> None:
     def page(text: str) -> str:
         mean = Estimate(0.5, 0.4, 0.6, 9)
         rows = [BenchmarkRow(f"x{text}", f"x{text}", f"x{text}", mean, mean, f"x{text}", 1.0, f"x{text}")]
@@ -117,7 +117,7 @@ def test_d7_strings_of_a_run_are_escaped_in_a_benchmark(text: str) -> None:
 
 @settings(deadline=None)
 @given(text=TEXTS)
-def test_d7_every_template_escapes_its_values(text: str) -> None:
+def test_every_template_escapes_its_values(text: str) -> None:
     """All pages are rendered by the same Jinja environment, also those of the audit and the page of examples."""
     source = (
         "{% macro m(x) %}<b>{{ x }}</b>{% endmacro %}{{ m(x) }}{{ [x] | join(', ') }}{{ {'a': x} | tojson }}{{ 1.5 }}"
@@ -128,7 +128,7 @@ def test_d7_every_template_escapes_its_values(text: str) -> None:
     assert page.endswith("1.5")
 
 
-def test_d7_long_names_are_not_wrapped_outside_a_terminal(content: Make) -> None:
+def test_long_names_are_not_wrapped_outside_a_terminal(content: Make) -> None:
     """In a file or in `less`, a search doesn't find a name that is broken in two."""
     name = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2 " * 6
     made = hostile(content(), name.strip())

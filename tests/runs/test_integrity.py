@@ -206,7 +206,7 @@ def test_order_and_indentation_of_run_json_do_not_matter(finished: RunFolder) ->
 def test_a_seed_with_a_damaged_fit_file_is_trained_again(
     finished: RunFolder, text: str, ask: Ask, offer: Offer, capsys: Capture
 ) -> None:
-    """D5: `{"a": 1}` in fit.json was a traceback."""
+    """`{"a": 1}` in fit.json was a traceback."""
     finished.facts_file(1).write_bytes(text.encode("latin-1"))
     run(ask(seeds=2), offer())
     err = capsys.readouterr().err
@@ -291,7 +291,7 @@ def test_an_unfinished_run_does_not_use_changed_files(
 def test_a_forged_record_is_refused_in_one_sentence(
     finished: RunFolder, change: Callable[[dict[str, Any]], None], schema: int, command: Command, capsys: Capture
 ) -> None:
-    """D5, D10: with a correct seal, which anyone can compute, and as schema 1, which has none."""
+    """With a correct seal, which anyone can compute, and as schema 1, which has none."""
 
     def forge(record: dict[str, Any]) -> None:
         if schema == 1:

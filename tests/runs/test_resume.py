@@ -58,7 +58,7 @@ def test_a_folder_that_is_not_a_run_is_not_touched(ask: Ask, offer: Offer, tmp_p
 
 
 @pytest.mark.parametrize("name", ["plan.json", "run.json", "README.md"])
-def test_d2_temporaries_of_a_killed_process_do_not_make_a_folder_foreign(
+def test_temporaries_of_a_killed_process_do_not_make_a_folder_foreign(
     name: str, ask: Ask, offer: Offer, tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path / "run")
@@ -71,7 +71,7 @@ def test_d2_temporaries_of_a_killed_process_do_not_make_a_folder_foreign(
     assert not list(folder.path.rglob(".*"))
 
 
-def test_d2_temporaries_of_other_programs_are_kept(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_temporaries_of_other_programs_are_kept(ask: Ask, offer: Offer, tmp_path: Path) -> None:
     """Other programs may name their temporaries the same way."""
     for names in (["chapter.tex", ".plan.json.a1b2c3d4.partial"], [".film.mkv.a1b2c3d4.partial"]):
         folder = tmp_path / names[-1]
@@ -84,7 +84,7 @@ def test_d2_temporaries_of_other_programs_are_kept(ask: Ask, offer: Offer, tmp_p
 
 
 @pytest.mark.parametrize("state", ["finished", "unfinished"])
-def test_d4_a_run_removes_temporaries_of_killed_processes_in_all_its_folders(
+def test_a_run_removes_temporaries_of_killed_processes_in_all_its_folders(
     finished: RunFolder, state: str, ask: Ask, offer: Offer
 ) -> None:
     if state == "unfinished":
@@ -101,7 +101,7 @@ def test_d4_a_run_removes_temporaries_of_killed_processes_in_all_its_folders(
 
 
 @pytest.mark.parametrize("at", ["plan.json", "best.safetensors", "seed-0.parquet", "report.html"])
-def test_d2_d4_a_killed_run_continues_and_leaves_no_temporaries(
+def test_a_killed_run_continues_and_leaves_no_temporaries(
     at: str, installed: None, command: Callable[..., int], words: list[object], tmp_path: Path
 ) -> None:
     killed = (

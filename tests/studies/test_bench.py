@@ -148,7 +148,7 @@ def test_a_benchmark_continues_after_failures_and_keeps_finished_runs(
     assert (tmp_path / "out" / "README.md").read_text(encoding="utf-8") == page
 
 
-def test_d2_a_benchmark_continues_in_a_folder_with_temporaries_of_a_killed_process(
+def test_a_benchmark_continues_in_a_folder_with_temporaries_of_a_killed_process(
     command: Callable[..., int], installed: None, models: Callable[..., str], tmp_path: Path
 ) -> None:
     """The model of that folder was missing from the table for good."""
@@ -162,7 +162,7 @@ def test_d2_a_benchmark_continues_in_a_folder_with_temporaries_of_a_killed_proce
 
 
 @pytest.mark.parametrize("wrong", ["locked", "damaged"])
-def test_d2_an_unusable_run_folder_does_not_stop_the_other_runs(
+def test_an_unusable_run_folder_does_not_stop_the_other_runs(
     wrong: str,
     command: Callable[..., int],
     installed: None,

@@ -58,7 +58,7 @@ def test_a_check_that_was_not_reached_has_not_passed(command: Command, capsys: C
     assert out.splitlines()[-1] == "0 of 1 passed, 1 not reached"
 
 
-def test_d4_the_folder_of_a_check_that_was_killed_is_removed_by_the_next(
+def test_the_folder_of_a_check_that_was_killed_is_removed_by_the_next(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each may contain a data set and three trained models."""
@@ -73,7 +73,7 @@ def test_d4_the_folder_of_a_check_that_was_killed_is_removed_by_the_next(
     remove()
 
 
-def test_d6_a_cache_folder_that_cannot_be_used_is_not_blamed_on_the_plugin(
+def test_a_cache_folder_that_cannot_be_used_is_not_blamed_on_the_plugin(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     (tmp_path / "file").write_text("")

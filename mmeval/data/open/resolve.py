@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mmeval.api.spec import DatasetSpec
 from mmeval.data.card import read_card
@@ -49,21 +49,39 @@ def open_data(request: DatasetRequest, manager: Manager, *, download: bool = Fal
 def open_dataset(
     dataset: str | Path | DatasetRequest,
     *,
+    source: str | Path | None = None,
     download: bool = False,
-    **options: Any,  # noqa: ANN401 - see DatasetRequest
+    allow_mismatch: bool = False,
+    columns: str | Mapping[str, str | Sequence[str]] = "",
+    language: str = "",
+    images: str | Path | None = None,
+    encoding: str = "",
 ) -> Dataset:
     """Open a data set by name, and prepare it first if that has not been done on this machine.
 
     Args:
         dataset: a data set's name, ``table:PATH``, or the path of a TOML or Python file.
+        source: the archive or folder that the data set is read from.
         download: download missing files if the licence allows it.
-        options: ``source``, ``allow_mismatch``, ``columns``, ``language``, ``images``, ``encoding``, as for
-            ``mmeval.run``.
+        allow_mismatch: accept data that differs from its data card.
+        columns: tables only: the role of each column, as for ``mmeval.run``.
+        language: tables only: the language of every row.
+        images: tables only: the folder that image paths start from.
+        encoding: tables only: the text encoding; by default UTF-8.
 
     Raises:
         UserError: no data set has that name, or it can't be prepared.
     """
-    return open_data(DatasetRequest.of(dataset, **options), Manager(), download=download)
+    request = DatasetRequest.of(
+        dataset,
+        source=source,
+        allow_mismatch=allow_mismatch,
+        columns=columns,
+        language=language,
+        images=images,
+        encoding=encoding,
+    )
+    return open_data(request, Manager(), download=download)
 
 
 def resolve_spec(name: str, manager: Manager) -> DatasetSpec:

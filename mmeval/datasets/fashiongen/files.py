@@ -96,7 +96,7 @@ class FashionGenFile:
         """Yield the number of each row and a thread-safe function that reads its image, uint8 ``[256, 256, 3]``."""
         for start in range(0, self.rows, self._block):
             stop = min(start + self._block, self.rows)
-            block = _Block(self, start, stop)
+            block = _ImageBlock(self, start, stop)
             for row in range(start, stop):
                 yield row, partial(block.take, row)
 
@@ -120,7 +120,7 @@ class FashionGenFile:
         return single
 
 
-class _Block:
+class _ImageBlock:
     """Consecutive images of a file: read together when the first is taken, freed when the last is taken."""
 
     def __init__(self, file: FashionGenFile, start: int, stop: int) -> None:

@@ -26,7 +26,7 @@ def normalized(title: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", title).casefold().split())
 
 
-class ClassNames:
+class ClassNameMask:
     """Search for class names in titles.
 
     A class name matches whole words in any case and with any accents, joined by white space, hyphens, underscores or

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmeval import DataError, Example, ImageData, Rejected, Task, assign_split, cards_folder, digest, read_card
 from mmeval.data.reading import read_image
-from mmeval.datasets.food101.names import ClassNames, normalized
+from mmeval.datasets.food101.names import ClassNameMask, normalized
 from mmeval.datasets.food101.rows import (
     HARD,
     IMAGES,
@@ -122,8 +122,8 @@ class Food101Source:
         return Counter(normalized(row.title) for row in rows if self._split(row) == "train")
 
     @cached_property
-    def _names(self) -> ClassNames:
-        return ClassNames(self.tasks[0].classes)
+    def _names(self) -> ClassNameMask:
+        return ClassNameMask(self.tasks[0].classes)
 
     def _split(self, row: FoodRow) -> str:
         """Return the split of a row; validation is cut out of train by title, so that no title is in both."""

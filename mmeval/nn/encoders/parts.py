@@ -20,10 +20,10 @@ class BlockPaths(NamedTuple):
         """Return the block of ``model``: its single module, or a container of its modules and parameters."""
         modules = [model.get_submodule(path) for path in self.modules]
         parameters = [model.get_parameter(path) for path in self.parameters]
-        return modules[0] if len(modules) == 1 and not parameters else _Block(modules, parameters)
+        return modules[0] if len(modules) == 1 and not parameters else _PartsBlock(modules, parameters)
 
 
-class _Block(nn.Module):
+class _PartsBlock(nn.Module):
     """A container of modules and parameters that are frozen together; it is neither called nor saved."""
 
     def __init__(self, modules: Sequence[nn.Module], parameters: Sequence[nn.Parameter]) -> None:

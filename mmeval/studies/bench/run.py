@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -65,7 +64,12 @@ def bench(
     device: str = "auto",
     limit: int | None = None,
     output: str | Path | None = None,
-    **dataset_options: Any,  # noqa: ANN401 - checked by DatasetRequest
+    source: str | Path | None = None,
+    allow_mismatch: bool = False,
+    columns: str | Mapping[str, str | Sequence[str]] = "",
+    language: str = "",
+    images: str | Path | None = None,
+    encoding: str = "",
 ) -> Benchmark:
     """Run many models on one data set and compare them in one table; the same call again continues where it stopped.
 
@@ -78,12 +82,25 @@ def bench(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         limit: examples taken of each split; by default all.
         output: folder of the run folders; by default ``runs/bench-DATASET``.
-        dataset_options: ``source``, ``allow_mismatch``, ``columns``, ``language``, ``images``, ``encoding``.
+        source: the archive or folder that the data set is read from.
+        allow_mismatch: accept data that differs from its data card.
+        columns: tables only: the role of each column, as for ``mmeval.run``.
+        language: tables only: the language of every row.
+        images: tables only: the folder that image paths start from.
+        encoding: tables only: the text encoding; by default UTF-8.
 
     Raises:
         UserError: a name or option is wrong, or all runs failed.
     """
-    request = DatasetRequest.of(dataset, **dataset_options)
+    request = DatasetRequest.of(
+        dataset,
+        source=source,
+        allow_mismatch=allow_mismatch,
+        columns=columns,
+        language=language,
+        images=images,
+        encoding=encoding,
+    )
     names = parse_plugins(plugins if isinstance(plugins, str) else ",".join(plugins))
     path = Path(output) if output else default_output(request)
     base = Request(dataset=request, preset=preset, device=device, seeds=seeds, limit=limit)
@@ -92,11 +109,13 @@ def bench(
     words += ["--seeds", str(seeds)] if seeds != 1 else []
     words += [] if baselines else ["--no-baselines"]
     words += ["--limit", str(limit)] if limit else []
+    words += ["--device", device] if device != "auto" else []
+    words += ["--output", str(path)] if output else []
     return run_benchmark(entries_of(names, base, path, Manager(), baselines=baselines), path, shlex.join(words))
 
 
 def default_output(dataset: DatasetRequest) -> Path:
-    """Return the folder of a benchmark that a user gives no folder: ``runs/bench-DATASET``."""
+    """Return the default folder: ``runs/bench-DATASET``."""
     return Path("runs") / f"bench-{Path(dataset.name).stem.replace(':', '-')}"
 
 

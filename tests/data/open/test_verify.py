@@ -89,7 +89,7 @@ def test_missing_and_truncated_files_are_found(name: str, how: str, opened: Data
     ],
 )
 def test_wrong_facts_in_store_json_are_found(facts: dict[str, Any], says: str, opened: Dataset) -> None:
-    """D3: runs are compared by the fingerprint, and a user who edits the file can also renew its seal."""
+    """Runs are compared by the fingerprint, and a user who edits the file can also renew its seal."""
     data = change(opened, **facts)
     (result,) = verify(data)
     says = says.format("0" * 64, opened.store.fingerprint)

@@ -81,7 +81,7 @@ def test_the_card_of_any_data_agrees_with_it(
         data = prepared(Given(tasks, rows))
         path = folder / "card.md"
         text = card_of(data)
-        assert not ACTIVE.search(text), "D7: no active characters"
+        assert not ACTIVE.search(text), "no active characters"
         assert not re.search("<(?!!--)", text.split("---\n")[-1])
         path.write_text(text, encoding="utf-8")
         card = read_card(path)
@@ -122,7 +122,7 @@ def test_special_characters_in_a_class_do_not_break_a_table(tmp_path: Path, monk
     assert "| t | 1 | a\\|b c (1) | a\\|b c (1) | 0 |\n" in text
 
 
-def test_d7_classes_are_escaped_in_the_prose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classes_are_escaped_in_the_prose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMEVAL_HOME", str(tmp_path))
     summary = "<img src=x>\u202e [x](http://x)"
     text = card_of(prepared(Given({"<b>": ["<script>", "\u202egnp"]}, [("de", "train", 0)]), summary))

@@ -225,7 +225,7 @@ def test_examples_of_a_rejected_image_are_rejected(tmp_path: Path, monkeypatch: 
 
 
 def test_long_texts_are_cut_and_counted(tmp_path: Path) -> None:
-    """D10: with one text of 10 MB, a TF-IDF run on 120 rows needed 3.8 GB."""
+    """With one text of 10 MB, a TF-IDF run on 120 rows needed 3.8 GB."""
     long = "ab" * LONGEST_TEXT
     example = replace(GOOD, text=long, metadata={"m": long}, attributes={"a": long})
     written = write(tmp_path, example, replace(example, id="2", text=long[:LONGEST_TEXT], metadata={"m": "x"}))

@@ -284,7 +284,7 @@ def test_an_inconsistent_source_is_refused(corrupted: dict[str, Any], message: s
     assert not store_folder(spec, Odd()).exists()
 
 
-def test_d4_partial_files_of_killed_processes_are_removed(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
+def test_partial_files_of_killed_processes_are_removed(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
     """Also those of another version of the data set."""
     folder = prepare(colours()).folder
     (left := folder.with_name(".0123456789abcdef.a1b2c3d4.partial")).mkdir()

@@ -52,7 +52,7 @@ def test_splits_are_read_from_parquet_file_names(server: HubServer, capsys: pyte
 
 @pytest.mark.parametrize("header", ["license: mit\nmore: &a [*a]", "[" * 3000, "license: [mit", "license", "- mit"])
 def test_an_unreadable_licence_is_unknown(header: str, tmp_path: Path) -> None:
-    """D9: the card is untrusted."""
+    """The card is untrusted."""
     card = tmp_path / "README.md"
     card.write_text(f"---\n{header}\n---\n")
     assert _licence(card) == "unknown"

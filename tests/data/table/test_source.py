@@ -132,7 +132,7 @@ def test_any_change_gives_another_identity(change: str, tmp_path: Path) -> None:
     assert source(path, columns, **({"language": language} if language else {})).identity == after
 
 
-def test_d4_partial_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
+def test_partial_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     left = home() / "tables" / "pictures" / ".0123456789abcdef.json.a1b2c3d4.partial"
     left.parent.mkdir(parents=True)
     left.write_text("[")
@@ -178,7 +178,7 @@ def test_a_byte_order_mark_of_excel_is_ignored(tmp_path: Path) -> None:
 
 
 def test_a_text_of_ten_megabytes_is_cut_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """D10: models that count n-grams needed 3.8 GB for such a text."""
+    """Models that count n-grams needed 3.8 GB for such a text."""
     path = tmp_path / "shop.jsonl"
     rows = [{"text": f"text {number}", "label": "ab"[number % 2]} for number in range(120)]
     rows[60]["text"] = "word " * 2_000_000

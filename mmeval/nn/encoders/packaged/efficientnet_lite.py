@@ -51,7 +51,7 @@ class _SameConv(nn.Conv2d):
         return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, groups=self.groups)
 
 
-class _Block(nn.Module):
+class _InvertedResidual(nn.Module):
     """Inverted residual: 1x1 expand, depthwise, 1x1 project. Parameter names are those of the published state dict."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expand: int) -> None:
@@ -87,7 +87,9 @@ class EfficientNetLite0(nn.Module):
         self._bn0 = _norm(32)
         self._blocks = nn.Sequential(
             *(
-                _Block(s.inputs if first else s.outputs, s.outputs, s.kernel, s.stride if first else 1, s.expand)
+                _InvertedResidual(
+                    s.inputs if first else s.outputs, s.outputs, s.kernel, s.stride if first else 1, s.expand
+                )
                 for s in STAGES
                 for first in [True, *[False] * (s.repeats - 1)]
             )

@@ -1,6 +1,6 @@
 """Generator of the pages' blocks that come from code, with cog.
 
-``python docs/made.py`` updates the pages; a test runs ``python docs/made.py --check``.
+``python docs/generate.py`` updates the pages; a test runs ``python docs/generate.py --check``.
 """
 
 from __future__ import annotations
