@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmeval.testing import CHECKS, Result, check_plugin, fresh_process, persistence
+from mmeval.testing import CHECKS, Result, check_plugin, fresh_process
+from mmeval.testing.rules import persistence
 from mmeval.testing.runner import CheckRunner
 
 PLUGINS = Path(__file__).parent / "plugins"
