@@ -40,7 +40,7 @@ class Stamp(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """Whether the last change is old enough that another change would alter the stamp."""
+        """Return whether the last change is so old that a later one gets another timestamp."""
         return time.time_ns() - max(self.modified, self.changed) > SETTLED_NS
 
 

@@ -124,7 +124,7 @@ class SeedFacts(BaseModel):
     @model_validator(mode="after")
     def _selected_among_epochs(self) -> Self:
         if self.best_epoch is not None and self.epochs is None:
-            raise ValueError("best_epoch needs epochs")
+            raise ValueError("best_epoch is set, but epochs is not")
         return self
 
 
@@ -267,7 +267,7 @@ class Record(Invocation, Environment):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if set(self.seeds) != {str(seed) for seed in self.plan.protocol.seeds}:
-            raise ValueError("seeds are not those of the plan")
+            raise ValueError("the seeds differ from the plan's")
         if self.schema_version == 1 and (self.files or self.seal):
             raise ValueError("schema 1 has neither files nor a seal")
         return self

@@ -1,4 +1,4 @@
-"""The arrows between rooms, and what importing one drags in."""
+"""Import direction between packages, and the modules that an import loads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _toml(table: dict[str, str | bool | list[str]]) -> str:
 
 
 def test_dependencies_point_in_one_direction(tmp_path: Path) -> None:
-    """A circle between rooms would make every later change touch everything."""
+    """A circle between packages would make every later change touch everything."""
     options = dict(PYPROJECT["tool"]["importlinter"])
     contracts = [
         *options.pop("contracts"),
@@ -41,7 +41,10 @@ def test_dependencies_point_in_one_direction(tmp_path: Path) -> None:
     ]
     options["root_packages"] += _plugin_packages()
     config = tmp_path / "contracts.toml"
-    tables = [("[tool.importlinter]", options), *(("[[tool.importlinter.contracts]]", one) for one in contracts)]
+    tables = [
+        ("[tool.importlinter]", options),
+        *(("[[tool.importlinter.contracts]]", contract) for contract in contracts),
+    ]
     config.write_text("\n".join(f"{header}\n{_toml(table)}" for header, table in tables), encoding="utf-8")
 
     call = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", str(config)]

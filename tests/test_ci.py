@@ -1,4 +1,4 @@
-"""The continuous integration of the repository: what `.ci/run`, the workflow and the commit hooks start exists."""
+"""`.ci/run`, the workflow and the commit hooks call existing commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _matrix(job: str) -> list[dict[str, str]]:
     include = matrix.pop("include")
     combinations: list[dict[str, str]] = [{}] if matrix else []
     for key, values in matrix.items():
-        combinations = [{**one, key: value} for one in combinations for value in values]
+        combinations = [{**combination, key: value} for combination in combinations for value in values]
     return combinations + include
 
 
@@ -48,14 +48,14 @@ def test_tox_checks_style_types_and_tests() -> None:
 
 
 @pytest.mark.parametrize("job", WORKFLOW["jobs"])
-def test_every_job_of_the_workflow_runs_what_ci_runs(job: str) -> None:
+def test_every_workflow_job_runs_the_ci_script(job: str) -> None:
     steps = WORKFLOW["jobs"][job]["steps"]
     assert all(set(step) <= {"uses", "with", "run", "env"} for step in steps)
     assert [step["run"] for step in steps if "run" in step][-1] == "bash .ci/run"
     assert (ROOT / ".ci" / "run").is_file()
     used = [step["uses"] for step in steps if "uses" in step]
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", action) for action in used), used
-    assert all({"python"} <= set(one) for one in _matrix(job))
+    assert all({"python"} <= set(combination) for combination in _matrix(job))
 
 
 def test_the_workflow_covers_each_supported_python_and_macos() -> None:
@@ -65,8 +65,8 @@ def test_the_workflow_covers_each_supported_python_and_macos() -> None:
         for classifier in PROJECT["project"]["classifiers"]
         if re.search(r"Python :: 3\.\d+$", classifier)
     ]
-    assert [one["python"] for one in jobs if one["os"] == "ubuntu-latest"] == supported
-    assert [one["os"] for one in jobs if one["os"] != "ubuntu-latest"] == ["macos-latest"]
+    assert [combination["python"] for combination in jobs if combination["os"] == "ubuntu-latest"] == supported
+    assert [combination["os"] for combination in jobs if combination["os"] != "ubuntu-latest"] == ["macos-latest"]
     assert PROJECT["project"]["requires-python"] == f">={supported[0]}"
 
 
@@ -78,7 +78,7 @@ def test_lowest_and_newest_dependencies_are_tested_each_week() -> None:
     assert minute.isdecimal()
     assert hour.isdecimal()
     job = WORKFLOW["jobs"]["dependencies"]
-    assert [one["resolution"] for one in _matrix("dependencies")] == ["lowest-direct", "highest"]
+    assert [combination["resolution"] for combination in _matrix("dependencies")] == ["lowest-direct", "highest"]
     (resolve, _) = [step["run"] for step in job["steps"] if "run" in step]
     words = shlex.split(resolve.replace("${{ matrix.resolution }}", "RESOLUTION"))
     assert words[:4] == ["uv", "pip", "compile", "pyproject.toml"]

@@ -62,12 +62,12 @@ def test_in_a_clean_environment_the_wheel_lists_its_plugins(wheel: Path, tmp_pat
     pip("--no-deps", str(wheel))
     command = python.with_name("mmeval")
 
-    def listed(what: str) -> list[dict[str, str]]:
-        call = [str(command), what, "--json"]
+    def listed(group: str) -> list[dict[str, str]]:
+        call = [str(command), group, "--json"]
         return json.loads(subprocess.run(call, check=True, capture_output=True, text=True, cwd=tmp_path).stdout)
 
-    assert {one["name"]: one["status"] for one in listed("plugins")} == dict.fromkeys(MODELS, "ok")
-    datasets = {one["name"]: one["status"] for one in listed("data")}
+    assert {entry["name"]: entry["status"] for entry in listed("plugins")} == dict.fromkeys(MODELS, "ok")
+    datasets = {entry["name"]: entry["status"] for entry in listed("data")}
     assert datasets == dict.fromkeys(DATASETS, "ok")
     shown = subprocess.run([str(command), "plugins", "show", "embracenet"], check=True, capture_output=True, text=True)
     assert "arXiv" in shown.stdout

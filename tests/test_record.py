@@ -91,8 +91,11 @@ def test_a_record_is_frozen() -> None:
     ("change", "message"),
     [
         ({"seeds": {"0": {"epochs": 3}, "1": {"seconds": 1}}}, "seconds"),
-        ({"seeds": {"0": {"seconds": 1, "best_epoch": 3}, "1": {"seconds": 1}}}, "best_epoch needs epochs"),
-        ({"seeds": {"0": {"seconds": 1}}}, "seeds are not those of the plan"),
+        (
+            {"seeds": {"0": {"seconds": 1, "best_epoch": 3}, "1": {"seconds": 1}}},
+            "best_epoch is set, but epochs is not",
+        ),
+        ({"seeds": {"0": {"seconds": 1}}}, "the seeds differ from the plan's"),
         ({"data": {"name": "d", "summary": ["a"]}}, "summary"),
         ({"files": {"../elsewhere": {"sha256": "0" * 64, "bytes": 1}}}, "not a path inside the run folder"),
         ({"files": {"/etc/passwd": {"sha256": "0" * 64, "bytes": 1}}}, "not a path inside the run folder"),

@@ -190,12 +190,12 @@ def test_all_missing_options_are_named_at_once(
     assert command("run", "--plugin", "./mine.py", "--dataset", "table:shop/plain.csv", "--output", "run") == 0
     assert command("score", "run", "--plugin", "./mine.py", "--metric", "./truth.py") == 0
     only = "and mmeval runs no file that only a run folder names; if you trust"
-    said = f"comes from the file {{file}}, {only} it, add {{add}}.\n"
+    message = f"comes from the file {{file}}, {only} it, add {{add}}.\n"
     capsys.readouterr()
     assert command("score", "run", "--metric", "./truth.py") == 2
-    assert said.format(file="./mine.py", add="--plugin ./mine.py") in capsys.readouterr().err
+    assert message.format(file="./mine.py", add="--plugin ./mine.py") in capsys.readouterr().err
     assert command("score", "run", "--plugin", "./mine.py") == 2
-    assert said.format(file="./truth.py", add="--metric ./truth.py") in capsys.readouterr().err
+    assert message.format(file="./truth.py", add="--metric ./truth.py") in capsys.readouterr().err
     assert command("score", "run") == 2
     assert capsys.readouterr().err.endswith(
         'The metrics "own" and "truth" of this run come from the files ./mine.py and ./truth.py, '

@@ -19,7 +19,7 @@ class Recipe(Config):
     batch_size: int = Field(default=64, ge=1)
     """Examples per forward pass, over all devices."""
     gradient_accumulation_steps: int = Field(default=1, ge=1)
-    """Batches whose gradients are averaged for one step of the optimiser."""
+    """Batches whose gradients are averaged for one step of the optimizer."""
     optimizer: Literal["adam", "adamw", "bertadam"] = "adamw"
     """Adam, AdamW (decoupled weight decay), or BertAdam (AdamW without bias correction, as in the release of BERT)."""
     epsilon: float = Field(default=1e-8, gt=0, lt=1)

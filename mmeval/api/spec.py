@@ -1,4 +1,4 @@
-"""What a plugin declares: a model, a data set or a metric."""
+"""Specs: the declarations of models, data sets and metrics."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class ModelSpec(Spec):
     """
 
     name: str
-    """What a user types after ``--plugin``; the same as the entry point's name."""
+    """The name that a user types after ``--plugin``; the same as the entry point's name."""
     summary: str
     """One line."""
     config: type[ModelConfig]
@@ -103,7 +103,7 @@ class ModelSpec(Spec):
     build: Callable[[Any, ModelContext], Any]
     """Build an untrained model (a ``TorchModel`` or a ``Model``) from its config; import torch in here."""
     version: str
-    """The plugin's own version; it stands in the signature of every score."""
+    """The plugin's own version; it is part of the signature of every score."""
     inputs: tuple[str, ...]
     """Which of `image` and `text` the model uses; at least one."""
     paper: str
@@ -177,7 +177,7 @@ class Archive(Spec):
     downloads: Mapping[str, Download] = Field(default_factory=dict)
     """By variant, ``""`` for the default: what ``mmeval data prepare`` may download. Only where the licence allows."""
     lacks: Callable[[Source], str] | None = None
-    """What an opened source lacks of the release (``FOLDER lacks FILE``), empty if nothing.
+    """Name the files that an opened source lacks (``FOLDER lacks FILE``); empty if it is complete.
 
     Not called with ``--allow-mismatch``, which accepts incomplete files.
     """
@@ -193,7 +193,7 @@ class DatasetSpec(Spec):
     """
 
     name: str
-    """What a user types after ``--dataset``; the same as the entry point's name."""
+    """The name that a user types after ``--dataset``; the same as the entry point's name."""
     summary: str
     """One line."""
     card: Path | None
@@ -239,7 +239,7 @@ class MetricSpec(Spec):
     """
 
     name: str
-    """The name in Scores; of a metric with its own entry point, what a user types after ``--metric``."""
+    """The name in Scores; of a metric with its own entry point, also the name that a user types after ``--metric``."""
     summary: str
     """One line."""
     per_example: Callable[[Any, Any], Any]

@@ -11,7 +11,7 @@ from mmeval.audit.columns import Rows
 from mmeval.audit.content import Duplicates
 from mmeval.audit.hashes import MOST_BITS, PerceptualHashes, near_duplicates, perceptual_hashes
 from mmeval.audit.neighbours import MOST_PAIRS, Ints, NeighbourGraph, hamming_pairs
-from mmeval.audit.overlap import DuplicateCodes, between, conflicts, lookups, within
+from mmeval.audit.overlap import DuplicateCodes, conflicts, count_duplicates_between_splits, lookups, within
 from mmeval.console import progress
 from mmeval.data.loader import cores, in_order
 
@@ -57,7 +57,7 @@ def compare_images(rows: Rows) -> DuplicateSearch | None:
         near_members=int(members[members > 1].sum()),
         largest=int(members.max()),
         within=within(units, graph, rows.splits),
-        between=between(rows, examples, graph),
+        between=count_duplicates_between_splits(rows, examples, graph),
         conflicts=conflicts(
             rows, examples.exact, lambda code: rows.example(int(np.argmax(examples.exact == code)))["id"]
         ),

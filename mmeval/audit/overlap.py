@@ -43,7 +43,7 @@ def within(units: DuplicateCodes, graph: NeighbourGraph, splits: tuple[str, ...]
     return overlaps
 
 
-def between(rows: Rows, examples: DuplicateCodes, graph: NeighbourGraph) -> list[Between]:
+def count_duplicates_between_splits(rows: Rows, examples: DuplicateCodes, graph: NeighbourGraph) -> list[Between]:
     """Return, for each split and each split before it, how many examples have a duplicate there, also by language."""
     same = _split_masks(examples.exact, examples.split, int(examples.exact.max(initial=-1)) + 1)
     own = _split_masks(examples.node, examples.split, graph.nodes)

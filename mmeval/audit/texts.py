@@ -11,7 +11,7 @@ from mmeval.audit.images import DuplicateSearch
 from mmeval.audit.minhash import near_duplicate_texts
 from mmeval.audit.neighbours import Ints, NeighbourGraph
 from mmeval.audit.normalize import normalize
-from mmeval.audit.overlap import DuplicateCodes, between, conflicts, lookups, within
+from mmeval.audit.overlap import DuplicateCodes, conflicts, count_duplicates_between_splits, lookups, within
 from mmeval.console import progress
 
 
@@ -35,7 +35,7 @@ def compare_texts(rows: Rows) -> DuplicateSearch | None:
         near_members=int(members[members > 1].sum()),
         largest=int(members.max()),
         within=within(examples, graph, rows.splits),
-        between=between(rows, examples, graph),
+        between=count_duplicates_between_splits(rows, examples, graph),
         conflicts=conflicts(rows, by_language, lambda code: distinct[code // languages]),
         lookups=lookups(rows, exact),
         limits="Not all pairs of texts from the same template were compared." if graph.cut else "",

@@ -1,4 +1,4 @@
-"""Groups of rows that must stand in the same split, because they share an id, an image or a product."""
+"""Groups of rows that must be in the same split, because they share an id, an image or a product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding and resizing of images."""
+"""Decoding and resizing of prepared images for batches; ``data.prepare.decoding`` decodes the images of sources."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Dataset:
     """A data set that is prepared and open for reading."""
 
     spec: DatasetSpec
-    """What its plugin declares."""
+    """The declaration by its plugin."""
     store: Store
     """The prepared data."""
     licence: str

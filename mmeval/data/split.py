@@ -70,7 +70,7 @@ def assign_split(group: str, shares: Mapping[str, float], salt: str) -> str:
     shares hold only approximately; :func:`hash_split` keeps them exactly, but must know all members.
 
     Args:
-        group: name of the group whose examples must stand in the same split: a product, an image.
+        group: name of the group whose examples must be in the same split: a product, an image.
         shares: split name -> share; must sum to 1.
         salt: changes the split; part of the data set's definition.
     """

@@ -55,8 +55,8 @@ def embed_images(examples: Examples, encoder: str, device: str = "cpu") -> NDArr
         model = image_encoder(encoder, frozen=True)
     if not (examples.image_rows >= 0).any():
         return np.zeros((len(examples), model.width), np.float32)
-    found = image_embeddings(model, examples.store, examples.image_rows, torch.device(device))
-    return found.gather(examples.image_rows)
+    embeddings = image_embeddings(model, examples.store, examples.image_rows, torch.device(device))
+    return embeddings.gather(examples.image_rows)
 
 
 def embed_texts(texts: Sequence[str], encoder: str, device: str = "cpu") -> NDArray[np.float32]:

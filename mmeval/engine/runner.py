@@ -63,7 +63,7 @@ def as_model(built: object) -> Model:
         config = getattr(built, "config", None)
         if not isinstance(config, TorchConfig):
             kind = type(config).__name__
-            raise PluginError(f"the config of a torch model must be a mmeval.TorchConfig, {kind} is none.")
+            raise PluginError(f"the config of a torch model must be a mmeval.TorchConfig; it is a {kind}.")
         return TorchRunner(built)
     missing = [name for name in ("predict", "save", "load") if not callable(getattr(built, name, None))]
     if missing or not isinstance(built, Model):

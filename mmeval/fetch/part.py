@@ -17,7 +17,7 @@ from mmeval.files import disk_full, write_text
 
 @dataclass(frozen=True)
 class RemoteVersion:
-    """An address, and what distinguishes its content from earlier or later content there."""
+    """An address and the validators (ETag, size) of its content."""
 
     url: str = ""
     etag: str = ""

@@ -103,14 +103,14 @@ class _Layout:
     def statistics(self, weights: NDArray[np.float32]) -> Statistics:
         own = weights[self.clusters]  # [n, resamples]; float32 holds whole numbers exactly up to 2**24
         counts = Counts(
-            _runs(own[self.hits], self.true[self.hits], self.classes),
-            _runs(own, self.true, self.classes),
-            _runs(own[self.by_predicted], self.predicted, self.classes),
+            _sums_by_label(own[self.hits], self.true[self.hits], self.classes),
+            _sums_by_label(own, self.true, self.classes),
+            _sums_by_label(own[self.by_predicted], self.predicted, self.classes),
         )
         return Statistics(counts, (self.values @ own).T, own.sum(0, dtype=np.float64))
 
 
-def _runs(weights: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+def _sums_by_label(weights: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
     """Sum the rows of each label: ``[n, resamples]`` to ``[resamples, classes]``; ``labels`` must be sorted."""
     out = np.zeros((weights.shape[1], classes), np.float32)
     if len(labels):

@@ -75,7 +75,7 @@ def average_log_probabilities(outputs: Sequence[Mapping[str, Tensor]], present: 
     """Average the log-probabilities of all members of all heads.
 
     Args:
-        outputs: what each of ``M`` :class:`EnsembleHeads` returned: logits ``[K, B, classes]`` by task.
+        outputs: the logits of each of ``M`` :class:`EnsembleHeads`, ``[K, B, classes]`` by task.
         present: bool ``[B, M]``, whether the input of a head is present; only then its members count.
 
     Returns:

@@ -91,7 +91,7 @@ class Content:
         return undefined._replace(n=estimate.n) if self._is_trivial(task, metric) else estimate
 
     def _is_trivial(self, task: str, metric: str) -> bool:
-        """Return whether any model has a score of 1, because the task has at most k classes."""
+        """Return whether top-k is always 1, because the task has at most k classes."""
         check, k = self.record.data_check, TOP_K.get(metric, 0)
         return check is not None and check.classes.get(task, k + 1) <= k
 

@@ -260,8 +260,8 @@ class RunFolder:
 
     def _paths(self, plan: Plan) -> list[Path]:
         """Return the files of the run that exist, without ``run.json`` and without files that a user has added."""
-        views = (self.plan_file, self.scores_file, self.gallery_file, self.report_path, self.readme_file)
-        paths = [path for path in views if path.is_file()]
+        pages = (self.plan_file, self.scores_file, self.gallery_file, self.report_path, self.readme_file)
+        paths = [path for path in pages if path.is_file()]
         return paths + [path for seed in plan.protocol.seeds for path in self._seed_paths(seed)]
 
     def _name_of(self, path: Path) -> str:

@@ -91,7 +91,7 @@ def _reserve(folder: RunFolder, plan: Plan) -> FinishedSeeds | None:
     finished = {seed: facts for seed in plan.protocol.seeds if (facts := folder.facts(seed))}
     seeds = f"seed{'s' if len(finished) > 1 else ''} {', '.join(map(str, finished))}"
     start = f"continues after {seeds}" if finished else "starts from the beginning: no seed is finished"
-    note(f"{folder.path} holds this run, unfinished; it {start}.")
+    note(f"{folder.path} holds an unfinished run of this plan; it {start}.")
     return finished
 
 
@@ -116,14 +116,16 @@ def _check_finished(folder: RunFolder, plan: Plan) -> State:
         )
         folder.reopen(plan)
         return State.UNFINISHED
-    note(f"{folder.path} holds this run, finished; nothing is computed again.")
+    note(f"{folder.path} holds a finished run of this plan; nothing is computed again.")
     return State.FINISHED
 
 
 def _check_finished_without_digests(folder: RunFolder, plan: Plan) -> State:
     """Like :func:`_check_finished` for a run of schema 1: only the existence of its files can be checked."""
     if folder.gallery_file.is_file() and all(folder.facts(seed) for seed in plan.protocol.seeds):
-        note(f"{folder.path} holds this run, finished, with its files {UNVERIFIED}; nothing is computed again.")
+        note(
+            f"{folder.path} holds a finished run of this plan, with its files {UNVERIFIED}; nothing is computed again."
+        )
         return State.FINISHED
     folder.reopen(plan)
     return State.UNFINISHED

@@ -98,7 +98,7 @@ def _require_metrics(folder: RunFolder, requested: Mapping[str, str]) -> None:
     for typed, name in requested.items():
         if name not in recorded:
             how = f"run `mmeval score {folder.path} --metric {typed}` to add it"
-            raise RunFolderError(f"{folder.path} holds this run, finished, without the metric {typed}; {how}.")
+            raise RunFolderError(f"The finished run {folder.path} lacks the metric {typed}; {how}.")
 
 
 def warnings(data: Dataset) -> list[str]:

@@ -28,7 +28,7 @@ class Check:
     rule: str
     """The rule that a plugin must follow, in one line."""
     consequence: str
-    """What a user of a plugin that breaks the rule would meet."""
+    """The consequence for users of a plugin that breaks the rule."""
     run: Callable[[PluginUnderTest], str | None]
     """Check a plugin. Raises ``CheckFailed`` or ``NotApplicable``; a returned string is shown beside `passed`."""
 

@@ -71,7 +71,7 @@ class PluginUnderTest:
             self.config = configure(
                 self.spec.config, self.spec.name, self.spec.presets[self.preset], (*changes, *short)
             )
-        # Before any check, so that a cache folder that can't be written is not blamed on the plugin.
+        # Before any check, so that a cache folder that can't be written is not attributed to the plugin.
         with lock(home() / "locks" / "contract.lock"):
             pass
         self.folder, remove = scratch_folder("mmeval-contract-")

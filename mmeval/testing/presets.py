@@ -97,7 +97,7 @@ def random_weights(spec: ModelSpec, preset: str | None = None, changes: Sequence
 def try_preset(plugin: str, preset: str, changes: Sequence[str] = (), *, bounded: bool = False) -> PresetResult:
     """Build a preset at its full size, with random weights if the published ones are missing, and train one step.
 
-    The step uses the recipe's optimiser at its peak learning rate, in float32 on the CPU, on two examples of the
+    The step uses the recipe's optimizer at its peak learning rate, in float32 on the CPU, on two examples of the
     checks' data set; it needs 16 bytes of memory per parameter. A model without training predicts the two examples.
 
     Args:

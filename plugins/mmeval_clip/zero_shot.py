@@ -130,21 +130,21 @@ def softmax(logits: Floats) -> Floats:
     return shares
 
 
-def require_joint(config: ClipConfig, image: int, text: int, what: str) -> None:
+def require_joint(config: ClipConfig, image: int, text: int, option: str) -> None:
     """Check that the image and the text tower have embeddings of the same width, as a joint space needs.
 
     Args:
         config: names the encoders in the message.
         image: the width of the image tower's embeddings.
         text: the width of the text tower's embeddings.
-        what: the option that needs a joint space, for the message.
+        option: the option that needs a joint space, for the message.
 
     Raises:
         UserError: the widths differ.
     """
     if image != text:
         raise UserError(
-            f"{what} needs two towers with a joint space; {config.image_encoder} has {image} features, "
+            f"{option} needs two towers with a joint space; {config.image_encoder} has {image} features, "
             f"{config.text_encoder} has {text}."
         )
 

@@ -134,7 +134,7 @@ class CmaClip(TorchModel):
         return torch.stack([out[:, 0], out[:, texts.shape[1]]], 1)
 
     def _typed(self, texts: Tensor, images: Tensor) -> Tensor:
-        """Concatenate both along the sequence, text first, after adding the type embeddings."""
+        """Add the type embeddings to text and image states and concatenate them, text first."""
         if self.config.type_embeddings:
             texts, images = texts + self.types[TEXT], images + self.types[IMAGE]
         return torch.cat([texts, images], 1)

@@ -364,7 +364,7 @@ class StateDecoder(nn.Module):
     """The unimodal decoder over the token states of another text encoder, which take the place of word embeddings."""
 
     def __init__(self, config: CoCaConfig, source: int) -> None:
-        """``source``: features of the other encoder's states."""
+        """``source``: number of features of the other encoder's states."""
         super().__init__()
         self.length = config.text_length
         self.decoder = UnimodalDecoder(config)
@@ -386,7 +386,7 @@ class AttentionalPooler(nn.Module):
     """An attention of learned queries over the image tokens, then LayerNorm."""
 
     def __init__(self, width: int, heads: int, source: int, queries: int) -> None:
-        """``source``: features of the image tokens; ``width``: of the output."""
+        """``source``: number of features of the image tokens; ``width``: of the output."""
         super().__init__()
         self.queries = nn.Parameter(torch.randn(queries, width))
         self.query_norm, self.source_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(source), nn.LayerNorm(width)
@@ -667,7 +667,7 @@ class CoCa(TorchModel):
 
 
 def _poolers(config: CoCaConfig, source: int) -> nn.Module:
-    """Build the poolers; ``source``: features of the image tokens."""
+    """Build the poolers; ``source``: number of features of the image tokens."""
     first = AttentionalPooler(config.width, config.pooler_heads, source, config.queries)
     if config.poolers == "single":
         return SinglePooler(first)

@@ -1,4 +1,4 @@
-"""What open_clip brings: CLIP's tokenizer, and published CoCas with their sizes, preprocessing and weights."""
+"""Published CoCas of open_clip (sizes, preprocessing, weights), and CLIP's tokenizer."""
 
 from __future__ import annotations
 

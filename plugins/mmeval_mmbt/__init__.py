@@ -48,7 +48,7 @@ _BERT_ADAM = {
     "recipe.grad_clip": "per-parameter",
     "recipe.schedule_steps": "per-parameter",
 }
-"""The authors' optimiser, with its defaults: BertAdam of pytorch-pretrained-bert."""
+"""The authors' optimizer, with its defaults: BertAdam of pytorch-pretrained-bert."""
 
 
 def build(config: MMBTConfig, context: ModelContext) -> MMBT:

@@ -320,7 +320,7 @@ def _clean(encoded: Encoded) -> Tensor:
 
 
 def _reader(width: int, config: PerceiverConfig) -> nn.Module:
-    """Return the layers for the tokens of a modality, before position features; in the paper there are none."""
+    """Return the projection of a modality's tokens before position features; the paper has none."""
     if not config.input_width:
         return nn.Dropout(config.dropout)
     return nn.Sequential(nn.LayerNorm(width), nn.Dropout(config.dropout), nn.Linear(width, config.input_width))

@@ -51,7 +51,7 @@ class Tfidf:
         of = np.where(np.isin(languages, list(own if self.config.scope == "language" else ())), languages, ALL)
         rows = {str(language): shown & (of == language) for language in np.unique(of[shown])}
         known = {key: {name: values[here] for name, values in labels.items()} for key, here in rows.items()}
-        total = sum(_count(values) for tasks in known.values() for values in tasks.values())
+        total = sum(_classifier_count(values) for tasks in known.values() for values in tasks.values())
         self.parts = {}
         with progress(f"Training (seed {context.seed})", total, "classifiers") as advance:
             for language, here in rows.items():
@@ -112,7 +112,7 @@ class Tfidf:
         part: dict[str, Any] = {"vectorizer": vectorizer}
         for number, values in enumerate(labels.values()):
             known = values >= 0
-            if _count(values):
+            if _classifier_count(values):
                 # One-vs-rest in the dual is ten times as fast as one multinomial model, and as good.
                 how: dict[str, Any] = {"C": config.c, "max_iter": config.iterations, "tol": 1e-3, "random_state": seed}
                 how |= {"solver": "liblinear", "dual": True}
@@ -146,7 +146,7 @@ class Tfidf:
         return sum(len(part["vectorizer"].vocabulary_) for part in self.parts.values())
 
 
-def _count(labels: NDArray[np.int64]) -> int:
+def _classifier_count(labels: NDArray[np.int64]) -> int:
     """Return the number of binary classifiers for a task: one per class, but one for two classes, none for one."""
     classes = len(np.unique(labels[labels >= 0]))
     return classes if classes > 2 else max(classes - 1, 0)

@@ -1,4 +1,4 @@
-"""The class-name rule: a baseline without training that shows how many labels stand in the texts."""
+"""The class-name rule: a baseline without training that shows how many labels appear in the texts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ClassNameRule:
         """Write nothing: mmeval saves config and context."""
 
     def load(self, folder: Path) -> None:
-        """Read nothing."""
+        """Do nothing: the rule has no weights."""
 
     def _probabilities(self, task: str, classes: Sequence[str], words: Sequence[str]) -> NDArray[np.float32]:
         shares = prior(self.context, task)

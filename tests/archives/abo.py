@@ -51,8 +51,8 @@ MATERIALS = ("Wood", "Metal")
 def write(folder: Path, *, listings: int = 240, seed: int = 0, traps: bool = True) -> Path:
     """Write the unpacked archives into ``folder``, and return it: the value of ``--source``.
 
-    ``traps`` adds unusual and invalid listings, see :func:`trapped`. A colour has about 70 of 240 listings, so tasks
-    beside product_type need ``AboSource(..., min_listings=3)`` or more listings.
+    ``traps`` adds unusual and invalid listings, see :func:`unusual_listings`. A colour has about 70 of 240 listings, so
+    tasks beside product_type need ``AboSource(..., min_listings=3)`` or more listings.
     """
     rng = np.random.default_rng(seed)
     records = [listing(rng, number) for number in range(listings)]
@@ -64,7 +64,7 @@ def write(folder: Path, *, listings: int = 240, seed: int = 0, traps: bool = Tru
         path.write_bytes(jpeg(rng, colour))
     lines = [json.dumps(record, ensure_ascii=False) for record in records]
     if traps:
-        added, more = trapped(records)
+        added, more = unusual_listings(records)
         lines += added
         images |= more
     for number in range(16):
@@ -126,7 +126,7 @@ def name(tag: str, kind: str, number: int) -> dict[str, str]:
     return {"language_tag": tag, "value": f"Rivet {THINGS[kind][tag[:2]]} {number}"}
 
 
-def trapped(records: list[dict[str, Any]]) -> tuple[list[str], dict[str, str]]:
+def unusual_listings(records: list[dict[str, Any]]) -> tuple[list[str], dict[str, str]]:
     """Return lines of unusual and invalid listings, and rows of images.csv for them.
 
     Valid: T1 (the item_id of record 0 on another marketplace), T2 (its image), T3 (no image), T4 and T5 (only German),

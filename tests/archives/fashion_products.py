@@ -56,7 +56,7 @@ def write(folder: Path, *, rows: int = 240, seed: int = 0, traps: bool = True) -
     rng = np.random.default_rng(seed)
     products = [product(rng, number) for number in range(rows)]
     if traps:
-        products += trapped(rng, products)
+        products += unusual_rows(rng, products)
     half = len(products) // 2
     for name, part in zip(NAMES, (products[:half], products[half:]), strict=True):
         write_shard(folder / "data" / name, part)
@@ -91,7 +91,7 @@ def product(rng: np.random.Generator, number: int) -> dict[str, Any]:
     }
 
 
-def trapped(rng: np.random.Generator, products: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def unusual_rows(rng: np.random.Generator, products: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return unusual rows; the last two are invalid: a repeated id and a missing image."""
 
     def like(first: dict[str, Any], number: int, **changes: Any) -> dict[str, Any]:

@@ -203,7 +203,7 @@ def test_a_plugins_command_is_loaded_only_when_it_is_called(
     assert "greet " in capsys.readouterr().out
 
 
-def test_a_broken_command_of_a_plugin_is_one_sentence(
+def test_a_broken_command_of_a_plugin_prints_one_sentence(
     command: Command, capsys: Capture, install: Callable[[str, str, str], None]
 ) -> None:
     install("commands", "broken", "raise RuntimeError('no')\n")
@@ -230,7 +230,7 @@ def test_a_plugin_with_a_single_command_keeps_its_name(
     assert capsys.readouterr().out == "done\n"
 
 
-def test_a_plugin_that_ends_the_program_is_one_sentence(command: Command, capsys: Capture, tmp_path: Path) -> None:
+def test_a_plugin_that_ends_the_program_prints_one_sentence(command: Command, capsys: Capture, tmp_path: Path) -> None:
     plugin = tmp_path / "leaves.py"
     plugin.write_text("import sys\nsys.exit(0)\n")
     assert command("run", "--plugin", plugin) == 2

@@ -131,7 +131,7 @@ def test_data_that_differs_from_its_card_is_refused(fresh: Path, refused: Output
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_sentence(words: list[str], message: str | None, fresh: Path, refused: Output) -> None:
+def test_a_mistake_prints_one_sentence(words: list[str], message: str | None, fresh: Path, refused: Output) -> None:
     result = refused(*words)
     assert message is None or result == message
     assert not (fresh / "home" / "stores").exists()
@@ -156,7 +156,7 @@ def clothes(fresh: Path, output: Output) -> Path:
 NAME = "fashion-product-images"
 
 
-def test_verify_lists_what_matches_and_what_does_not(clothes: Path, output: Output, capsys: Capture) -> None:
+def test_verify_lists_matches_and_differences(clothes: Path, output: Output, capsys: Capture) -> None:
     """The exit status tells scripts the result."""
     lines = output("verify", NAME).splitlines()
     assert lines[0].startswith(f"{NAME}-mismatched in {clothes / 'home' / 'stores' / NAME}")
@@ -189,8 +189,12 @@ def test_verify_fails_for_released_data_that_differs_from_its_card(
 def test_stats_are_equal_to_counts_by_hand(installed: None, fresh: Path, output: Output) -> None:
     result = json.loads(output("stats", "colours", "--json"))
     assert (result["examples"], result["images"], result["splits"]) == (132, 44, ["train", "validation", "test"])
-    assert [one["language"] for one in result["languages"]] == ["de", "en", "ja"]
-    assert [(one["without_image"], one["without_text"]) for one in result["languages"]] == [(0, 2), (2, 0), (0, 0)]
+    assert [counts["language"] for counts in result["languages"]] == ["de", "en", "ja"]
+    assert [(counts["without_image"], counts["without_text"]) for counts in result["languages"]] == [
+        (0, 2),
+        (2, 0),
+        (0, 0),
+    ]
     lines = output("stats", "colours").splitlines()
     rows = {cells[0]: cells[1:] for line in lines if (cells := line.split())}
     assert rows["de"][:5] == ["24", "6", "14", "0", "2"]
@@ -232,7 +236,7 @@ def test_examples_are_shown_in_the_terminal_and_on_a_page(installed: None, fresh
     output("show", "colours", "--page", fresh / "mine.html", "--seed", "1")
     assert (fresh / "mine.html").is_file()
     result = json.loads(output("show", "colours", "-n", "2", "--word", "red", "--json"))
-    assert [(one["labels"]["colour"], set(one)) for one in result] == [
+    assert [(example["labels"]["colour"], set(example)) for example in result] == [
         ("red", {"id", "language", "split", "text", "labels", "others", "image"})
     ] * 2
 
@@ -279,7 +283,7 @@ def test_named_tables_are_listed_and_nothing_heavy_is_loaded(fresh: Path) -> Non
         "if name in sys.modules], file=sys.stderr)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    listed = {one["name"]: one for one in json.loads(ran.stdout)}
+    listed = {entry["name"]: entry for entry in json.loads(ran.stdout)}
     assert {"emoji14", "glami1m", "food101", "fashiongen", "myshop"} <= set(listed)
     assert listed["myshop"]["summary"] == f"the table {fresh / 'shop.csv'}"
     assert ran.stderr == "[]\n"

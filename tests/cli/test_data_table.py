@@ -64,7 +64,7 @@ def test_a_saved_table_is_listed_and_has_a_name(table: str, command: Command, ca
     assert json.loads(capsys.readouterr().out)["name"] == "colours"
 
 
-def test_a_mistake_is_one_sentence(table: str, command: Command, capsys: Capture) -> None:
+def test_a_mistake_prints_one_sentence(table: str, command: Command, capsys: Capture) -> None:
     assert command("data", "prepare", table) == 2
     assert capsys.readouterr().err == (
         "error: shop.csv: which columns hold texts or images and the class? Name them: "

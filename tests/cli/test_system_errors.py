@@ -130,8 +130,8 @@ def test_a_home_that_is_a_file_is_reported(
 ) -> None:
     (file := tmp_path / "home").write_text("mine")
     monkeypatch.setenv("MMEVAL_HOME", str(file))
-    for asked in (words, ["data", "prepare", "colours"], ["data", "stats", "colours"]):
-        assert command(*asked) == 1
+    for arguments in (words, ["data", "prepare", "colours"], ["data", "stats", "colours"]):
+        assert command(*arguments) == 1
         message = sentence(capsys)
         assert "a file is in the place of a folder" in message
         assert message.endswith(f"; set MMEVAL_HOME to a folder that you may write (it is {file}).")
@@ -208,8 +208,8 @@ def test_an_ascii_terminal_gets_substitutes(
     assert command(*words) == 0
     environment = {**os.environ, "PYTHONIOENCODING": "", **settings}
     # Two processes only, because each imports torch.
-    for asked in (["report", str(tmp_path / "run")], ["plugins", "--json"]):
-        call = [sys.executable, "-c", MAIN, *asked]
+    for arguments in (["report", str(tmp_path / "run")], ["plugins", "--json"]):
+        call = [sys.executable, "-c", MAIN, *arguments]
         done = subprocess.run(call, capture_output=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr
         assert done.stdout.isascii()

@@ -39,8 +39,8 @@ def test_memory_in_use_keeps_its_content(steps: list[tuple[int, bool]]) -> None:
         held.append((views[kind](taken), value))
         if drop:
             held.pop(0)
-        for one, expected in held:
-            assert bool((torch.as_tensor(np.asarray(one)) == expected).all())
+        for array, expected in held:
+            assert bool((torch.as_tensor(np.asarray(array)) == expected).all())
 
 
 def test_threads_never_share_memory() -> None:

@@ -123,7 +123,7 @@ def test_each_difference_between_card_and_data_is_listed(
     store: Store, tmp_path: Path, change: dict[str, Any], lines: list[str]
 ) -> None:
     card = read_card(tmp_path / "colours.md")
-    assert [one.text for one in differences(replace(card, **change), store)] == lines
+    assert [difference.text for difference in differences(replace(card, **change), store)] == lines
 
 
 def test_the_shipped_card_has_the_published_numbers() -> None:
@@ -196,8 +196,8 @@ def test_class_names_of_classes_that_the_data_lacks_are_a_difference(store: Stor
     """For cards that only count the classes, such as GLAMI-1M's."""
     card = read_card(tmp_path / "colours.md")
     names = {"colour": {"de": {"red": "rot", "rde": "rot"}}}
-    found = differences(replace(card, class_names=names), store)
-    assert [one.text for one in found] == ["class_names of colour: the data lacks rde"]
+    listed = differences(replace(card, class_names=names), store)
+    assert [difference.text for difference in listed] == ["class_names of colour: the data lacks rde"]
 
 
 def test_the_shipped_card_names_every_group_in_every_language() -> None:

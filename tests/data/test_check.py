@@ -48,7 +48,7 @@ BALANCED = {
 def test_good_data_gives_no_lines(tmp_path: Path) -> None:
     check = data_check(store(tmp_path, rows(BALANCED)))
     assert lines(check) == []
-    assert check.languages == {one: {"train": 40, "validation": 10, "test": 40} for one in ("de", "sl")}
+    assert check.languages == {language: {"train": 40, "validation": 10, "test": 40} for language in ("de", "sl")}
     assert check.classes == {"label": 2}
     assert lines(None) == []
 
@@ -101,8 +101,8 @@ def test_the_majority_class_is_that_of_train(tmp_path: Path) -> None:
     counts = {("de", "a", "train"): 5, ("de", "b", "train"): 4, ("de", "b", "validation"): 9}
     counts |= {("de", "a", "test"): 3, ("de", "b", "test"): 1, ("sl", "b", "test"): 4}
     check = data_check(store(tmp_path, rows(counts)))
-    found = check.majority["label"]
-    assert (found.label, found.top1, found.mean_over_languages) == ("a", 3 / 8, (3 / 4 + 0) / 2)
+    majority = check.majority["label"]
+    assert (majority.label, majority.top1, majority.mean_over_languages) == ("a", 3 / 8, (3 / 4 + 0) / 2)
     assert majority_lines(check) == ['Majority baseline of label, always "a": top-1 0.375, mean over languages 0.375.']
     limited = data_check(store(tmp_path, rows(counts)), limit=2)
-    assert sum(one["test"] for one in limited.languages.values()) == 2
+    assert sum(sizes["test"] for sizes in limited.languages.values()) == 2

@@ -36,7 +36,7 @@ def compare(store: Store, tmp_path: Path) -> Callable[..., list[Difference]]:
     def call(more: str = "", variant: str = "", **changes: str) -> list[Difference]:
         text = CARD.format(more="\n".join(f"  {line}" for line in more.splitlines()))
         for field, value in changes.items():
-            (line,) = (one for one in text.splitlines() if one.startswith(f"  {field}:"))
+            (line,) = (candidate for candidate in text.splitlines() if candidate.startswith(f"  {field}:"))
             text = text.replace(line, f"  {field}: {value}")
         path = tmp_path / "card.md"
         path.write_text(text, encoding="utf-8")
@@ -80,7 +80,7 @@ Compare = Callable[..., list[Difference]]
 def test_numbers_and_classes_are_compared_with_the_card(
     changes: dict[str, str], expected: list[str], compare: Compare
 ) -> None:
-    assert [one.text for one in compare(**changes)] == expected
+    assert [difference.text for difference in compare(**changes)] == expected
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ def test_counts_by_language_and_class_are_compared_with_the_card(
     more: str, expected: list[str], compare: Compare
 ) -> None:
     """A new random split would have the same size and different shares."""
-    assert [one.text for one in compare(more)] == expected
+    assert [difference.text for difference in compare(more)] == expected
 
 
 def test_a_fingerprint_is_compared_with_the_card(compare: Compare, store: Store) -> None:
     assert compare(f"fingerprint: {store.fingerprint}") == []
     other = "0" * 64
     expected = f"fingerprint: the card says {other}, the data has {store.fingerprint}"
-    assert [one.text for one in compare(f'fingerprint: "{other}"')] == [expected]
+    assert [difference.text for difference in compare(f'fingerprint: "{other}"')] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_differences_from_unverified_facts_are_not_verified(
         'fingerprint: "0"',
         f"unverified: {unverified}",
     ]
-    found = compare(
+    listed = compare(
         "\n".join(more), tasks="{colour: 9, shade: 2}", splits="{train: 72, validation: 18, test: 1}", images="1"
     )
-    assert [one.text.split(":")[0] for one in found] == [
+    assert [difference.text.split(":")[0] for difference in listed] == [
         "number of classes of colour",
         "examples in test",
         "images",
@@ -164,15 +164,15 @@ def test_differences_from_unverified_facts_are_not_verified(
         "examples per class of colour in test (the card's number in brackets)",
         "fingerprint",
     ]
-    assert [one.verified for one in found] == verified
+    assert [difference.verified for difference in listed] == verified
 
 
 def test_a_variant_overrides_fields_of_the_card(compare: Compare) -> None:
     more = "variants:\n  half: {images: 22, unverified: [images]}\n  whole:"
     assert compare(more) == []
     assert compare(more, "whole") == []
-    (found,) = compare(more, "half")
-    assert found == Difference("images: the card says 22, the data has 44", False)
+    (difference,) = compare(more, "half")
+    assert difference == Difference("images: the card says 22, the data has 44", False)
 
 
 def test_rejected_rows_and_unknown_labels_are_differences(store: Store, tmp_path: Path) -> None:
@@ -180,25 +180,25 @@ def test_rejected_rows_and_unknown_labels_are_differences(store: Store, tmp_path
     store.info |= {"rejected": 3, "unknown": {"colour": {"mauve": 2, "ochre": 1}}}
     wrong = "labels of colour: 3 rows have mauve, ochre, which the card lacks"
     rejected = "rows rejected: the card allows 2, there are 3"
-    assert [one.text for one in differences(replace(card, rejected=2), store)] == [wrong, rejected]
-    assert [one.text for one in differences(replace(card, rejected=3), store)] == [wrong]
+    assert [difference.text for difference in differences(replace(card, rejected=2), store)] == [wrong, rejected]
+    assert [difference.text for difference in differences(replace(card, rejected=3), store)] == [wrong]
     unverified = replace(card, rejected=0, unverified=("rejected", "tasks.colour"))
-    assert [one.verified for one in differences(unverified, store)] == [False, False]
+    assert [difference.verified for difference in differences(unverified, store)] == [False, False]
 
 
 def test_an_empty_label_is_shown_in_quotes(store: Store, tmp_path: Path) -> None:
     card = read_card(tmp_path / "colours.md")
     store.info |= {"unknown": {"colour": {"": 2}}}
-    (found,) = differences(card, store)
-    assert found.text == 'labels of colour: 2 rows have "", which the card lacks'
+    (difference,) = differences(card, store)
+    assert difference.text == 'labels of colour: 2 rows have "", which the card lacks'
 
 
 def test_data_of_less_than_half_the_stated_size_is_never_the_release(store: Store, tmp_path: Path) -> None:
     card = replace(read_card(tmp_path / "colours.md"), unverified=("splits",))
     total = sum(store.split_sizes.values())
     for says, refused in ((2 * total + 1, True), (2 * total, False)):
-        found = differences(replace(card, splits={"train+validation+test": says}), store)
-        assert any(one.verified for one in found) == refused
+        listed = differences(replace(card, splits={"train+validation+test": says}), store)
+        assert any(difference.verified for difference in listed) == refused
     (first, *_) = differences(replace(card, splits={"train+validation+test": Approximate(999, 5)}), store)
     assert first == Difference(
         f"examples: the card says about 999, the data has {total}, too few to be the release", True

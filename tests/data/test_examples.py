@@ -19,7 +19,7 @@ def test_a_split_keeps_the_order_of_the_store(store: Store) -> None:
     """And the splits together are all examples of the Store."""
     splits = [Examples(store, split) for split in ("train", "validation", "test")]
     assert [len(split) for split in splits] == [72, 18, 42]
-    assert [one for split in splits for one in split.ids] == store.examples["id"].to_pylist()
+    assert [id_ for split in splits for id_ in split.ids] == store.examples["id"].to_pylist()
     assert len(Examples(store, "nonsense")) == 0
 
 
@@ -73,7 +73,7 @@ def test_a_limit_draws_the_same_examples_each_time(store: Store, limit: int) -> 
     whole, some = Examples(store, "test").ids, Examples(store, "test", limit=limit).ids
     assert len(some) == min(limit, 42)
     assert some == Examples(store, "test", Inputs.TEXT, limit=limit).ids
-    assert some == [one for one in whole if one in set(some)]
+    assert some == [id_ for id_ in whole if id_ in set(some)]
 
 
 def test_a_limit_draws_from_the_whole_split(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Rows join by what they share, through however many others."""
+"""Rows that share a key, directly or through others, are one group."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def test_groups_are_the_connected_components(rows: list[set[int]]) -> None:
     assert [groups.add(*keys) for keys in rows] == list(range(len(rows)))
     component = list(range(len(rows)))
     for _ in rows:  # the slow way: spread the smallest number till nothing changes
-        for one, keys in enumerate(rows):
-            for other, others in enumerate(rows):
-                if keys & others:
-                    component[one] = component[other] = min(component[one], component[other])
+        for first, keys in enumerate(rows):
+            for second, second_keys in enumerate(rows):
+                if keys & second_keys:
+                    component[first] = component[second] = min(component[first], component[second])
     assert [groups.root(row) for row in range(len(rows))] == component
 
 

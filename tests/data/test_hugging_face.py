@@ -74,7 +74,7 @@ def test_images_are_decoded_when_a_row_is_read(store: Store, splits: datasets.Da
 def test_nothing_is_copied(store: Store, splits: datasets.DatasetDict) -> None:
     """The Store's own file is memory-mapped, and a row holds the address of its image instead of its bytes."""
     files = {str(shard) for shard in store.shards("examples")}
-    assert {one["filename"] for split in splits.values() for one in split.cache_files} == files
+    assert {file["filename"] for split in splits.values() for file in split.cache_files} == files
     images = splits["train"].data["image"].combine_chunks()
     assert set(images.field("bytes").to_pylist()) == {None}
     assert [path.name for path in store.folder.glob("cache-*")] == []
@@ -123,9 +123,9 @@ def test_images_can_be_embedded_for_publishing(store: Store, splits: datasets.Da
 
     few = splits["train"].select(range(4)).with_format("arrow")
     table: pa.Table = embed_table_storage(few[:])
-    encoded = [one["bytes"] for one in table["image"].to_pylist() if one]
+    encoded = [cell["bytes"] for cell in table["image"].to_pylist() if cell]
     assert encoded
-    assert all(Image.open(io.BytesIO(one)).size for one in encoded)
+    assert all(Image.open(io.BytesIO(data)).size for data in encoded)
 
 
 def test_a_request_is_made_of_text_paths_and_mappings() -> None:

@@ -110,10 +110,10 @@ def test_resizing_with_a_crop_equals_torchvision(size: tuple[int, int], side: in
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
-    found = decode_batch([file.getvalue()], (side, side), "bicubic", crop)[0]
+    resized = decode_batch([file.getvalue()], (side, side), "bicubic", crop)[0]
     steps = [
         v2.Resize(round(side / crop), interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
         v2.CenterCrop(side),
     ]
     expected = v2.Compose(steps)(torch.from_numpy(pixels).permute(2, 0, 1))
-    torch.testing.assert_close(found, expected, atol=1, rtol=0)
+    torch.testing.assert_close(resized, expected, atol=1, rtol=0)

@@ -54,11 +54,11 @@ def test_reserved_words_are_those_of_the_score_table() -> None:
 
 def test_corrections_are_one_line_and_ambiguous_codes_a_second() -> None:
     read = ("cz", "gr", "ee", "si", "sk", "no", "Latvian", "deu")
-    seen = {text: found for text in read if (found := language_of(text))}
+    seen = {text: correction for text in read if (correction := language_of(text))}
     assert corrections(seen) == [
         "corrected Latvian -> lv, cz -> cs, deu -> de, gr -> el "
         "(from longer or older codes and country codes and names)",
         "kept as language codes, although the column also has country codes: ee is Ewe, not the country's et, "
         "si is Sinhala, not the country's sl",
     ]
-    assert corrections({text: found for text, found in seen.items() if text in ("ee", "sk", "no")}) == []
+    assert corrections({text: correction for text, correction in seen.items() if text in ("ee", "sk", "no")}) == []

@@ -24,10 +24,10 @@ def test_batches_are_complete_and_in_order(size: int, batch_size: int, workers: 
         time.sleep(rng.random() / 2000)
         return rows
 
-    found = list(batches(order, batch_size, make, workers=workers))
-    assert [one for batch in found for one in batch] == order.tolist()
-    assert [len(batch) for batch in found[:-1]] == [batch_size] * (len(found) - 1)
-    assert all(0 < len(batch) <= batch_size for batch in found)
+    loaded = list(batches(order, batch_size, make, workers=workers))
+    assert [number for batch in loaded for number in batch] == order.tolist()
+    assert [len(batch) for batch in loaded[:-1]] == [batch_size] * (len(loaded) - 1)
+    assert all(0 < len(batch) <= batch_size for batch in loaded)
 
 
 def test_an_error_is_raised_at_its_position() -> None:
@@ -48,12 +48,12 @@ def test_an_error_is_raised_at_its_position() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_loading_ahead_is_bounded(workers: int) -> None:
     """A data set may be larger than memory."""
-    made = []
-    stream = batches(np.arange(50), 1, made.append, workers=workers)
+    loaded = []
+    stream = batches(np.arange(50), 1, loaded.append, workers=workers)
     for taken in range(1, 6):
         next(stream)
         time.sleep(0.05)
-        assert taken <= len(made) < taken + 2 * workers
+        assert taken <= len(loaded) < taken + 2 * workers
 
 
 def test_closing_the_iterator_stops_the_threads() -> None:

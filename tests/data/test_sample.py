@@ -14,45 +14,50 @@ from mmeval.errors import UserError
 
 def test_a_sample_is_balanced_over_languages(store: Store) -> None:
     """Otherwise two of the thirteen languages of GLAMI-1M would dominate."""
-    assert Counter(one.language for one in sample(store, 6)) == {"de": 2, "en": 2, "ja": 2}
-    assert {one.language for one in sample(store, 2)} < {"de", "en", "ja"}
+    assert Counter(example.language for example in sample(store, 6)) == {"de": 2, "en": 2, "ja": 2}
+    assert {example.language for example in sample(store, 2)} < {"de", "en", "ja"}
     assert len(sample(store, 1000)) == 132, "at most all examples"
 
 
 def test_a_seed_gives_the_same_sample(store: Store) -> None:
-    drawn = [one.id for one in sample(store, 12)]
-    assert drawn == [one.id for one in sample(store, 12)]
-    assert drawn != [one.id for one in sample(store, 12, seed=1)]
+    drawn = [example.id for example in sample(store, 12)]
+    assert drawn == [example.id for example in sample(store, 12)]
+    assert drawn != [example.id for example in sample(store, 12, seed=1)]
 
 
 @pytest.mark.parametrize(
     ("filters", "holds"),
     [
-        ({"language": "ja"}, lambda one: one.language == "ja"),
-        ({"split": "validation"}, lambda one: one.split == "validation"),
-        ({"label": "green"}, lambda one: one.labels["colour"] == "green"),
-        ({"label": "dark"}, lambda one: one.labels.get("shade") == "dark"),
-        ({"word": "GRÜN"}, lambda one: "grün" in one.text),
-        ({"word": "緑"}, lambda one: one.labels["colour"] == "green" and one.language == "ja"),
-        ({"language": "en", "split": "test", "label": "red", "word": "dark"}, lambda one: one.text.startswith("red")),
+        ({"language": "ja"}, lambda example: example.language == "ja"),
+        ({"split": "validation"}, lambda example: example.split == "validation"),
+        ({"label": "green"}, lambda example: example.labels["colour"] == "green"),
+        ({"label": "dark"}, lambda example: example.labels.get("shade") == "dark"),
+        ({"word": "GRÜN"}, lambda example: "grün" in example.text),
+        ({"word": "緑"}, lambda example: example.labels["colour"] == "green" and example.language == "ja"),
+        (
+            {"language": "en", "split": "test", "label": "red", "word": "dark"},
+            lambda example: example.text.startswith("red"),
+        ),
     ],
 )
 def test_filters_apply_to_every_example(store: Store, filters: dict[str, str], holds: Any) -> None:
-    every = [one for one in sample(store, 1000) if holds(one)]
-    found = sample(store, 1000, **filters)
-    assert found
-    assert all(map(holds, found))
+    every = [example for example in sample(store, 1000) if holds(example)]
+    filtered = sample(store, 1000, **filters)
+    assert filtered
+    assert all(map(holds, filtered))
     if len(filters) == 1:
-        assert {one.id for one in found} == {one.id for one in every}
+        assert {example.id for example in filtered} == {example.id for example in every}
 
 
 def test_a_preview_holds_every_field(store: Store) -> None:
-    (one,) = sample(store, 1, word="red dark 0", split="train")
+    (example,) = sample(store, 1, word="red dark 0", split="train")
     labels = {"colour": "red", "shade": "dark"}
-    assert one == Preview("train0/en", "en", "train", "red dark 0", labels, {"number": "even"}, 0)
+    assert example == Preview("train0/en", "en", "train", "red dark 0", labels, {"number": "even"}, 0)
     without = sample(store, 1000, split="test", language="ja")
-    assert [one.labels for one in without if one.id == "test5/ja"] == [{"colour": "blue"}]
-    assert [one.image for one in sample(store, 1000, split="test", language="en") if one.id == "test5/en"] == [-1]
+    assert [example.labels for example in without if example.id == "test5/ja"] == [{"colour": "blue"}]
+    assert [
+        example.image for example in sample(store, 1000, split="test", language="en") if example.id == "test5/en"
+    ] == [-1]
 
 
 @pytest.mark.parametrize(

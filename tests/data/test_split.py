@@ -18,7 +18,7 @@ SHARES = {"train": 0.6, "validation": 0.1, "test": 0.3}
 def members(draw: st.DrawFn, singletons: bool = False) -> list[Member]:
     ids = draw(st.lists(st.text(max_size=4), unique=True, max_size=60))
     clusters = ids if singletons else [draw(st.sampled_from("abcdefghijkl")) for _ in ids]
-    return [Member(one, cluster, draw(st.sampled_from(["x", "y"]))) for one, cluster in zip(ids, clusters, strict=True)]
+    return [Member(id_, cluster, draw(st.sampled_from(["x", "y"]))) for id_, cluster in zip(ids, clusters, strict=True)]
 
 
 @given(members(), st.text(max_size=3))
@@ -51,11 +51,11 @@ def test_each_stratum_has_its_shares(some: list[Member], salt: str) -> None:
 
 def test_splits_never_change() -> None:
     """A change would change every published number."""
-    some = [Member(one, {"b": "a", "h": "g"}.get(one, one), "x" if one < "f" else "y") for one in "abcdefghij"]
+    some = [Member(id_, {"b": "a", "h": "g"}.get(id_, id_), "x" if id_ < "f" else "y") for id_ in "abcdefghij"]
     halves = {"train": 0.5, "test": 0.5}
-    found = hash_split(some, halves, "salt")
-    assert sorted(one for one, split in found.items() if split == "test") == ["a", "b", "c", "f", "i", "j"]
-    assert hash_split(some, halves, "another salt") != found
+    splits = hash_split(some, halves, "salt")
+    assert sorted(id_ for id_, split in splits.items() if split == "test") == ["a", "b", "c", "f", "i", "j"]
+    assert hash_split(some, halves, "another salt") != splits
 
 
 def test_a_cluster_across_strata_belongs_to_the_most_frequent_one() -> None:

@@ -50,28 +50,30 @@ def seven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def test_statistics_equal_counts_by_hand(seven: Store) -> None:
-    found = stats(seven)
-    assert (found.name, found.examples, found.images, found.rejected) == ("seven", 7, 2, 0)
-    assert found.splits == ("train", "validation", "test", "dev"), "the usual order, then other splits"
-    none = dict.fromkeys(found.splits, 0)
-    assert found.languages == (
+    statistics = stats(seven)
+    assert (statistics.name, statistics.examples, statistics.images, statistics.rejected) == ("seven", 7, 2, 0)
+    assert statistics.splits == ("train", "validation", "test", "dev"), "the usual order, then other splits"
+    none = dict.fromkeys(statistics.splits, 0)
+    assert statistics.languages == (
         LanguageStats("cs", none | {"train": 1, "validation": 1, "dev": 1}, 1, 1, 52.0, {"t": 1, "u": 0, "none": 0}),
         LanguageStats("de", none | {"train": 2, "test": 1}, 1, 1, 3.5, {"t": 2, "u": 1, "none": 0}),
         LanguageStats("et", none | {"test": 1}, 0, 1, 0.0, {"t": 1, "u": 0, "none": 0}),
     )
-    assert found.tasks == (
+    assert statistics.tasks == (
         TaskStats("t", 4, 1, ("b", 3), ("d", 0), 2),
         TaskStats("u", 1, 6, ("x", 1), ("x", 1), 0),
         TaskStats("none", 0, 7, ("", 0), ("", 0), 0),
     )
-    assert found.slices == {"age": {"new": 3, "old": 3, "": 1}}
+    assert statistics.slices == {"age": {"new": 3, "old": 3, "": 1}}
 
 
 def test_sums_equal_those_of_the_store(store: Store) -> None:
-    found = stats(store)
-    assert {split: sum(one.splits[split] for one in found.languages) for split in found.splits} == store.split_sizes
-    assert sum(found.slices["number"].values()) == found.examples == 132
-    assert asdict(found)["tasks"][0]["commonest"] == ("red", 45)
+    statistics = stats(store)
+    assert {
+        split: sum(counts.splits[split] for counts in statistics.languages) for split in statistics.splits
+    } == store.split_sizes
+    assert sum(statistics.slices["number"].values()) == statistics.examples == 132
+    assert asdict(statistics)["tasks"][0]["commonest"] == ("red", 45)
 
 
 def test_images_are_not_read(seven: Store, monkeypatch: pytest.MonkeyPatch) -> None:

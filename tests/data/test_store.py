@@ -46,11 +46,11 @@ def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
 
 def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     """Its columns may have another meaning."""
-    said = f"{tmp_path} was prepared by another version of mmeval; remove the folder and run again."
+    message = f"{tmp_path} was prepared by another version of mmeval; remove the folder and run again."
     (tmp_path / INFO).write_text(sealed({"schema": SCHEMA_VERSION + 1}))
-    assert complaint(tmp_path) == said
+    assert complaint(tmp_path) == message
     (tmp_path / INFO).write_text(json.dumps({"schema": 2, "name": "written before there were seals"}))
-    assert complaint(tmp_path) == said
+    assert complaint(tmp_path) == message
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_a_field_of_another_type_raises_data_error(field: str, value: object, ow
     """Also with a valid seal."""
     facts = read_sealed(own.folder / INFO)
     (own.folder / INFO).write_text(sealed(facts | {field: value}))
-    said = refusal(own.folder)
-    assert str(own.folder) in said if said else type(value) is type(facts[field])
+    message = refusal(own.folder)
+    assert str(own.folder) in message if message else type(value) is type(facts[field])
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"", b"\xff", b'{"count": "7"}'])
@@ -105,8 +105,8 @@ def test_a_store_without_its_shards_is_refused(own: Store) -> None:
 def test_a_store_without_its_images_is_refused(own: Store) -> None:
     """Their folder is separate, so a user may have deleted it."""
     shutil.rmtree(own.images_folder)
-    said = f"{own.folder} lacks its images ({own.images_folder}); remove both and prepare the data again."
-    assert complaint(own.folder) == said
+    message = f"{own.folder} lacks its images ({own.images_folder}); remove both and prepare the data again."
+    assert complaint(own.folder) == message
 
 
 def test_images_of_other_data_are_refused(own: Store) -> None:
@@ -130,10 +130,10 @@ def everything(folder: Path) -> object:
 def refusal(folder: Path, expected: object = None) -> str:
     """Return the message of a refused Store; empty if it opens, and then its content must be as expected."""
     try:
-        found = everything(folder)
+        contents = everything(folder)
     except DataError as error:
         return str(error)
-    assert expected is None or found == expected
+    assert expected is None or contents == expected
     return ""
 
 
@@ -148,9 +148,9 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(name: str, place: float, bi
     damaged = bytearray(whole)
     damaged[int(place * len(whole))] ^= 1 << bit
     path.write_bytes(damaged)
-    said = refusal(own.folder, before)
+    message = refusal(own.folder, before)
     path.write_bytes(whole)
-    assert (str(path) in said and "`rm -r " in said) if said else name in (INFO, IMAGES_INFO)
+    assert (str(path) in message and "`rm -r " in message) if message else name in (INFO, IMAGES_INFO)
 
 
 def test_a_process_reads_a_file_once_unless_it_changes(

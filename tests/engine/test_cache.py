@@ -42,14 +42,14 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def checked(found: Embeddings) -> NDArray[np.bool_]:
+def checked(embeddings: Embeddings) -> NDArray[np.bool_]:
     """Return which rows are cached, after comparing them with the written ones."""
-    present = np.flatnonzero(found.present)
-    np.testing.assert_array_equal(found.gather(present), VECTORS[present])
-    tokens, mask = found.gather_tokens(present)
+    present = np.flatnonzero(embeddings.present)
+    np.testing.assert_array_equal(embeddings.gather(present), VECTORS[present])
+    tokens, mask = embeddings.gather_tokens(present)
     for number, row in enumerate(present):
         np.testing.assert_array_equal(tokens[number][mask[number]].numpy(), TOKENS[row])
-    return found.present
+    return embeddings.present
 
 
 def test_written_parts_are_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,15 +21,15 @@ ENCODER = "efficientnet-lite0:32"
 def test_vectors_equal_the_encoders_output(store: Store) -> None:
     """Rows are compared one by one: three texts that share an image have the same vector."""
     examples = Examples(store, "test")
-    found = embed_images(examples, ENCODER)
-    assert (found.shape, found.dtype) == ((42, 1280), np.float32)
+    vectors = embed_images(examples, ENCODER)
+    assert (vectors.shape, vectors.dtype) == ((42, 1280), np.float32)
     rows = np.flatnonzero(examples.image_rows >= 0)
     encoder = image_encoder(ENCODER, frozen=True)
     with torch.inference_mode():
         direct = encoder.encode(decode_batch(examples.encoded_images(examples.image_rows[rows]), (32, 32))).pooled
-    np.testing.assert_allclose(found[rows], direct.numpy(), atol=1e-4)
+    np.testing.assert_allclose(vectors[rows], direct.numpy(), atol=1e-4)
     for row in np.flatnonzero(examples.image_rows < 0):
-        assert not found[row].any()
+        assert not vectors[row].any()
     assert len(rows) == 40
 
 
@@ -40,9 +40,9 @@ def test_examples_without_images_give_zeros(store: Store, hidden: str) -> None:
     if hidden == "by the data":
         rows = np.flatnonzero(store.examples["image"].to_numpy() < 0)
         examples = Examples.of_rows(store, rows, "bare")
-    found = embed_images(examples, ENCODER)
-    assert (found.shape, found.dtype) == ((len(examples), 1280), np.float32)
-    assert not found.any()
+    vectors = embed_images(examples, ENCODER)
+    assert (vectors.shape, vectors.dtype) == ((len(examples), 1280), np.float32)
+    assert not vectors.any()
 
 
 def test_second_call_reads_the_cache(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

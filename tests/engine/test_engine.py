@@ -104,9 +104,9 @@ def test_nan_loss_stops_training_with_advice(store: Store, context: ModelContext
 
 def test_predictions_do_not_depend_on_the_batch_size(store: Store, context: ModelContext, fit: FitContext) -> None:
     test = Examples(store, "test")
-    one = probabilities(runner(context, "recipe.batch_size=1"), test, fit)
+    single = probabilities(runner(context, "recipe.batch_size=1"), test, fit)
     many = probabilities(runner(context, "recipe.batch_size=64"), test, fit)
-    np.testing.assert_allclose(one, many, atol=1e-6)
+    np.testing.assert_allclose(single, many, atol=1e-6)
 
 
 def test_batches_carry_no_ids_and_labels_only_in_training(store: Store, context: ModelContext) -> None:
@@ -137,11 +137,11 @@ def test_each_image_is_embedded_once(store: Store, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(type(encoder), "encode", lambda self, x: counted.append(len(x)) or encode(self, x))
     for split in ("train", "validation", "test", "train"):
         rows = Examples(store, split).image_rows
-        found = cache.image_embeddings(encoder, store, rows, CPU).gather(rows)
-        assert found.shape == (len(rows), 256)
+        vectors = cache.image_embeddings(encoder, store, rows, CPU).gather(rows)
+        assert vectors.shape == (len(rows), 256)
     assert sum(counted) == len(np.unique(store.examples["image"].to_numpy()[store.examples["image"].to_numpy() >= 0]))
     direct = encode(encoder, decode_batch([store.image(3)], (32, 32))).pooled
-    np.testing.assert_allclose(found[rows == 3][0], direct[0], atol=1e-5)
+    np.testing.assert_allclose(vectors[rows == 3][0], direct[0], atol=1e-5)
 
 
 def test_interrupted_embedding_leaves_no_incomplete_part(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +161,9 @@ def test_interrupted_embedding_leaves_no_incomplete_part(store: Store, monkeypat
     monkeypatch.setattr(cache.np, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cache.image_embeddings(encoder, store, rows, CPU)
-    found = cache.image_embeddings(encoder, store, rows, CPU)
+    embeddings = cache.image_embeddings(encoder, store, rows, CPU)
     assert calls == [8, 8, 8, 8]
-    assert (np.abs(found.gather(rows)).sum(1) > 0).all()
+    assert (np.abs(embeddings.gather(rows)).sum(1) > 0).all()
 
 
 def test_frozen_embeddings_and_pixels_give_the_same_predictions(

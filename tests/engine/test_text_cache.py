@@ -55,12 +55,12 @@ def collate(store: Store, context: ModelContext) -> Callable[..., Collate]:
 def test_cached_texts_equal_the_encoders_output() -> None:
     """Tokens are stored as float16; padding by longer texts in the batch changes nothing."""
     encoder = frozen()
-    found = text_embeddings(encoder, TEXTS, CPU)
-    tokens, mask = found.gather_tokens(np.arange(len(TEXTS)))
+    embeddings = text_embeddings(encoder, TEXTS, CPU)
+    tokens, mask = embeddings.gather_tokens(np.arange(len(TEXTS)))
     with torch.inference_mode():
         for number, text in enumerate(TEXTS):
             alone = encoder.encode(*encoder.tokenize([text]))
-            np.testing.assert_allclose(found.gather(np.array([number]))[0], alone.pooled[0], atol=1e-5)
+            np.testing.assert_allclose(embeddings.gather(np.array([number]))[0], alone.pooled[0], atol=1e-5)
             torch.testing.assert_close(tokens[number][mask[number]], alone.tokens[0], atol=5e-3, rtol=1e-3)
     assert mask.sum(1).tolist() == [encoder.tokenize([text])[1].sum().item() for text in TEXTS]
 
@@ -114,10 +114,10 @@ def test_entries_with_and_without_tokens_are_separate() -> None:
 
 def test_embed_texts_keeps_the_order_and_gives_zeros_for_empty_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embeddings, "text_encoder", lambda *_, **__: frozen(tokens=False))
-    found = embed_texts(TEXTS, "any")
-    assert found.shape == (6, 32)
-    np.testing.assert_array_equal(found[0], found[4])
-    assert not found[1].any()
+    vectors = embed_texts(TEXTS, "any")
+    assert vectors.shape == (6, 32)
+    np.testing.assert_array_equal(vectors[0], vectors[4])
+    assert not vectors[1].any()
     assert embed_texts(["", " "], "any").tolist() == np.zeros((2, 32)).tolist()
 
 

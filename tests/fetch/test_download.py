@@ -223,15 +223,15 @@ def test_the_message_lists_the_reason_of_every_address(web: Web, folder: Path) -
     web.files["/a"], web.files["/b"] = Served(status=403), Served(status=500)
     insecure = "http://example.org/data.zip"
     closed = "http://127.0.0.1:9/data.zip"
-    what = download(web, "/a", "/b", "/c")
-    what = Download(name=what.name, urls=(*what.urls, insecure, closed), size=what.size, md5=what.md5)
+    missing = download(web, "/a", "/b", "/c")
+    missing = Download(name=missing.name, urls=(*missing.urls, insecure, closed), size=missing.size, md5=missing.md5)
     at = web.address
-    assert message(what, folder) == (
+    assert message(missing, folder) == (
         f"data.zip could not be fetched: {at}/a: HTTP 403 Forbidden; {at}/b: HTTP 500 Internal Server Error; "
         f"{at}/c: HTTP 404 Not Found; {insecure}: only https:// is used; {closed}: no connection (Connection refused)."
     )
     web.files["/c"] = Served(CONTENT)
-    assert fetch(what, folder).read_bytes() == CONTENT
+    assert fetch(missing, folder).read_bytes() == CONTENT
 
 
 def test_a_download_without_addresses_is_refused(folder: Path) -> None:
@@ -481,13 +481,13 @@ class TestFromTheHub:
         (tmp_path / "empty").mkdir()
         with hub({"owner/name": archive, "owner/empty": tmp_path / "empty"}) as server:
             vars(server).update(setting)
-            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub=name)
-            assert message(what, folder) == f"data.zip could not be fetched: the Hub's {name}: {reason}."
+            missing = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub=name)
+            assert message(missing, folder) == f"data.zip could not be fetched: the Hub's {name}: {reason}."
 
     def test_an_invalid_token_is_reported(self, archive: Path, folder: Path) -> None:
         with hub({"owner/name": archive}, token="hf_old"):
-            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name")
-            assert message(what, folder) == (
+            missing = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name")
+            assert message(missing, folder) == (
                 "data.zip could not be fetched: the Hub's owner/name: the token is not valid (HTTP 401): "
                 "log in again with `hf auth login`."
             )
@@ -499,13 +499,13 @@ class TestFromTheHub:
         from huggingface_hub import constants
 
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-        what = download(web, hub="owner/name")
-        assert message(what, folder) == (
+        missing = download(web, hub="owner/name")
+        assert message(missing, folder) == (
             f"data.zip could not be fetched: the Hub's owner/name: HF_HUB_OFFLINE is set; {web.address}/a: "
             "HTTP 404 Not Found."
         )
         web.files["/a"] = Served(CONTENT)
-        assert fetch(what, folder).read_bytes() == CONTENT
+        assert fetch(missing, folder).read_bytes() == CONTENT
 
     def test_a_missing_network_is_reported(self, folder: Path) -> None:
         with hub({}) as server:
@@ -515,7 +515,7 @@ class TestFromTheHub:
 
             constants.ENDPOINT = server.address
             constants.HUGGINGFACE_CO_URL_TEMPLATE = server.address + "/{repo_id}/resolve/{revision}/{filename}"
-            what = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name")
-            assert message(what, folder) == (
+            missing = Download(name=NAME, urls=(), size=len(CONTENT), md5=MD5, hub="owner/name")
+            assert message(missing, folder) == (
                 "data.zip could not be fetched: the Hub's owner/name: no connection (ConnectError)."
             )

@@ -58,8 +58,8 @@ def test_a_snapshot_holds_the_matching_files(server: HubServer, tmp_path: Path) 
     from huggingface_hub import snapshot_download
 
     path = snapshot_download(NAME, repo_type="dataset", allow_patterns=["*.csv", "images/1*"], cache_dir=tmp_path / "c")
-    found = sorted(file.relative_to(path).as_posix() for file in Path(path).rglob("*") if file.is_file())
-    assert found == sorted(["train.csv", "images/1.jpg", *(f"images/1{number}.jpg" for number in range(10))])
+    files = sorted(file.relative_to(path).as_posix() for file in Path(path).rglob("*") if file.is_file())
+    assert files == sorted(["train.csv", "images/1.jpg", *(f"images/1{number}.jpg" for number in range(10))])
 
 
 def test_changed_content_gives_another_commit(server: HubServer, repository: Path) -> None:

@@ -56,17 +56,17 @@ def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_matching_files_are_downloaded_and_the_commit_is_returned(server: HubServer, repository: Path) -> None:
-    found = snapshot(NAME, TABLES)
-    assert found == Snapshot(found.folder, server.commit(NAME), ("train.csv",))
-    assert (found.folder / "train.csv").read_bytes() == (repository / "train.csv").read_bytes()
-    assert not (found.folder / "README.md").exists()
+    downloaded = snapshot(NAME, TABLES)
+    assert downloaded == Snapshot(downloaded.folder, server.commit(NAME), ("train.csv",))
+    assert (downloaded.folder / "train.csv").read_bytes() == (repository / "train.csv").read_bytes()
+    assert not (downloaded.folder / "README.md").exists()
 
 
 def test_more_files_of_the_same_commit_can_be_downloaded(server: HubServer, repository: Path) -> None:
     """For the images that a table names; complete files need no request."""
     commit = snapshot(NAME, TABLES).commit
-    found = snapshot(NAME, ["images/"], commit)
-    assert found.files == ("images/0.jpg", "images/1.jpg", "images/2.jpg", "images/3.jpg", "images/[a].jpg")
+    downloaded = snapshot(NAME, ["images/"], commit)
+    assert downloaded.files == ("images/0.jpg", "images/1.jpg", "images/2.jpg", "images/3.jpg", "images/[a].jpg")
     server.requests.clear()
     assert snapshot(NAME, ["images/2.jpg", "train.csv"], commit).files == ("images/2.jpg", "train.csv")
     assert not server.requests

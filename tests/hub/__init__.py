@@ -148,8 +148,8 @@ def _json(value: object) -> Served:
 
 
 def _no(status: int, code: str = "", message: str = "") -> Served:
-    said = {"X-Error-Code": code, "X-Error-Message": message or code or "Not Found"}
-    return Served(b"{}", status=status, headers={key: value for key, value in said.items() if value})
+    headers = {"X-Error-Code": code, "X-Error-Message": message or code or "Not Found"}
+    return Served(b"{}", status=status, headers={key: value for key, value in headers.items() if value})
 
 
 @contextlib.contextmanager

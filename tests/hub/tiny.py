@@ -212,13 +212,13 @@ def moved(model: torch.nn.Module) -> torch.nn.Module:
 @functools.cache
 def folder(family: str, **how: Any) -> Path:
     """Return the folder of a family (a function above), created once; don't change it."""
-    made: Path = globals()[family](ROOM / "-".join([family, *map(str, how.values())]), **how)
-    return made
+    path: Path = globals()[family](ROOM / "-".join([family, *map(str, how.values())]), **how)
+    return path
 
 
 def copy(family: str, to: Path, **config: Any) -> Path:
     """Return a copy of a family's folder that may be changed; ``config`` is merged into its ``config.json``."""
     shutil.copytree(folder(family), to)
-    found = json.loads((to / "config.json").read_text())
-    (to / "config.json").write_text(json.dumps(found | config))
+    settings = json.loads((to / "config.json").read_text())
+    (to / "config.json").write_text(json.dumps(settings | config))
     return to

@@ -77,9 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif status == 200:
             if served.etag:
                 headers.setdefault("ETag", served.etag)
-            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-            if asked and served.ranges and self.headers.get("If-Range", served.etag) == served.etag:
-                first, last = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            if wanted and served.ranges and self.headers.get("If-Range", served.etag) == served.etag:
+                first, last = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
                 if first >= len(content):
                     status, headers["Content-Range"], content = 416, f"bytes */{len(content)}", b""
                 else:

@@ -20,8 +20,8 @@ def logits(**options: bool) -> dict[str, torch.Tensor]:
 
 def test_tasks_may_have_any_name() -> None:
     """Columns of real tables have dots and spaces, which torch does not allow in names of modules."""
-    found = Heads(8, CONTEXT)(torch.randn(4, 8))
-    assert {name: tuple(values.shape) for name, values in found.items()} == {
+    outputs = Heads(8, CONTEXT)(torch.randn(4, 8))
+    assert {name: tuple(values.shape) for name, values in outputs.items()} == {
         name: (4, classes) for name, classes in CLASSES.items()
     }
 
@@ -51,27 +51,27 @@ def test_state_dict_names_use_positions() -> None:
 
 
 def test_examples_without_inputs_get_the_class_prior() -> None:
-    found = ClassPrior(CONTEXT)(logits(), PRESENT)
-    shares = found["shape.kind"].softmax(1)
+    outputs = ClassPrior(CONTEXT)(logits(), PRESENT)
+    shares = outputs["shape.kind"].softmax(1)
     torch.testing.assert_close(shares[1], torch.tensor([0.75, 0.25, 0.0]), atol=1e-5, rtol=0)
     assert torch.equal(shares[1], shares[3])
     for name, values in logits().items():
-        assert torch.equal(found[name][PRESENT], values[PRESENT])
+        assert torch.equal(outputs[name][PRESENT], values[PRESENT])
 
 
 def test_class_missing_in_training_has_a_small_prior() -> None:
     """The logarithm of zero would make the loss infinite, and weights NaN in the first step."""
-    found = ClassPrior(CONTEXT)(logits(), PRESENT)
-    assert all(values.isfinite().all() for values in found.values())
-    assert 0 < found["shape.kind"].softmax(1)[1, 2] < 1e-5
-    torch.testing.assert_close(found["main colour"].softmax(1)[1], torch.tensor([0.5, 0.5]))
+    outputs = ClassPrior(CONTEXT)(logits(), PRESENT)
+    assert all(values.isfinite().all() for values in outputs.values())
+    assert 0 < outputs["shape.kind"].softmax(1)[1, 2] < 1e-5
+    torch.testing.assert_close(outputs["main colour"].softmax(1)[1], torch.tensor([0.5, 0.5]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_logits_keep_their_dtype(dtype: torch.dtype) -> None:
     """On a GPU logits are bf16."""
-    found = ClassPrior(CONTEXT)({name: values.to(dtype) for name, values in logits().items()}, PRESENT)
-    assert {values.dtype for values in found.values()} == {dtype}
+    outputs = ClassPrior(CONTEXT)({name: values.to(dtype) for name, values in logits().items()}, PRESENT)
+    assert {values.dtype for values in outputs.values()} == {dtype}
 
 
 def test_prior_has_no_gradient_and_other_logits_have() -> None:

@@ -36,8 +36,8 @@ def outputs(encoder: Any, seed: int = 0) -> Tensor:
         encoded = encoder.encode(torch.randint(0, 256, size, dtype=torch.uint8, generator=seeded))
     else:
         encoded = encoder.encode(*encoder.tokenize(["Hemd für dich", "A red shirt", "rot " * 9]))
-    found: Tensor = encoded.pooled.square().sum() + (encoded.tokens * encoded.mask[:, :, None]).square().sum()
-    return found
+    total: Tensor = encoded.pooled.square().sum() + (encoded.tokens * encoded.mask[:, :, None]).square().sum()
+    return total
 
 
 def state(encoder: Encoder) -> dict[str, Tensor]:

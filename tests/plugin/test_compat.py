@@ -43,8 +43,8 @@ def _later(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def listed(name: str) -> Listed:
-    (found,) = [one for one in installed() if one.name == name]
-    return found
+    (entry,) = [candidate for candidate in installed() if candidate.name == name]
+    return entry
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -127,19 +127,19 @@ def test_a_submodule_states_its_own_version(distribution: Install) -> None:
 @pytest.mark.parametrize("kind", ["model", "dataset"])
 def test_the_plugins_that_mmeval_ships_state_the_version(kind: str) -> None:
     """Authors copy from these plugins."""
-    assert {stated_api(one.module) for one in installed(kind)} == {API_VERSION}
+    assert {stated_api(entry.module) for entry in installed(kind)} == {API_VERSION}
 
 
-@given(made=versions, core=versions)
-def test_versions_are_ordered_as_numbers(made: tuple[int, int], core: tuple[int, int]) -> None:
+@given(stated=versions, core=versions)
+def test_versions_are_ordered_as_numbers(stated: tuple[int, int], core: tuple[int, int]) -> None:
     """1.10 is newer than 1.9; the message asks to upgrade the older side."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compat, "API_VERSION", "{}.{}".format(*core))
-        reason = compat.incompatibility("{}.{}".format(*made))
-    fits = made[0] == core[0] and made[1] <= core[1]
+        reason = compat.incompatibility("{}.{}".format(*stated))
+    fits = stated[0] == core[0] and stated[1] <= core[1]
     assert (reason is None) is fits
     if reason:
-        assert reason.endswith("; upgrade mmeval-multilingual" if made > core else "; upgrade the plugin")
+        assert reason.endswith("; upgrade mmeval-multilingual" if stated > core else "; upgrade the plugin")
 
 
 @given(st.text(max_size=8) | st.from_regex(r"\d{0,3}\.\d{0,3}", fullmatch=True))

@@ -13,13 +13,13 @@ Install = Callable[..., None]
 
 
 def listed(name: str, *kinds: str) -> Listed:
-    (result,) = [one for one in installed(*kinds) if one.name == name]
+    (result,) = [entry for entry in installed(*kinds) if entry.name == name]
     return result
 
 
 def test_the_plugins_that_mmeval_ships_are_listed() -> None:
     models, datasets = installed("model"), installed("dataset")
-    assert {one.name: one.module for one in models} == {
+    assert {entry.name: entry.module for entry in models} == {
         "clip": "mmeval_clip",
         "cma-clip": "mmeval_cma_clip",
         "coca": "mmeval_coca",
@@ -32,8 +32,8 @@ def test_the_plugins_that_mmeval_ships_are_listed() -> None:
         "tfidf": "mmeval_tfidf",
         "unimodal": "mmeval_unimodal",
     }
-    assert {(one.status, one.distribution) for one in models} == {("ok", "mmeval-multilingual")}
-    assert {one.name: one.module for one in datasets} == {
+    assert {(entry.status, entry.distribution) for entry in models} == {("ok", "mmeval-multilingual")}
+    assert {entry.name: entry.module for entry in datasets} == {
         "abo": "mmeval.datasets.abo",
         "emoji14": "mmeval_emoji",
         "fashion-product-images": "mmeval.datasets.fashion_product_images",
@@ -41,7 +41,7 @@ def test_the_plugins_that_mmeval_ships_are_listed() -> None:
         "food101": "mmeval.datasets.food101",
         "glami1m": "mmeval.datasets.glami1m",
     }
-    assert {one.status for one in datasets} == {"ok"}
+    assert {entry.status for entry in datasets} == {"ok"}
     assert listed("embracenet").summary.startswith("EmbraceNet: ")
     assert installed() == [*installed("command"), *datasets, *models]
 
@@ -91,14 +91,14 @@ def test_a_plugin_without_docstring_is_listed(distribution: Install) -> None:
 def test_each_kind_has_its_own_group(distribution: Install) -> None:
     distribution("greet", "greet_module", {"greet_module.py": '"""Says hello."""'}, group="mmeval.commands")
     assert listed("greet").kind == "command"
-    assert "greet" not in {one.name for one in installed("model", "dataset")}
+    assert "greet" not in {entry.name for entry in installed("model", "dataset")}
 
 
 def test_the_environment_can_restrict_the_listing(distribution: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a shared machine with an agreed set of plugins."""
     distribution("other", "other_module", {"other_module.py": ""})
     monkeypatch.setenv("MMEVAL_PLUGINS", "emoji14, other")
-    assert [one.name for one in installed()] == ["emoji14", "other"]
+    assert [entry.name for entry in installed()] == ["emoji14", "other"]
     monkeypatch.setenv("MMEVAL_PLUGINS", "")
     assert installed() == []
 

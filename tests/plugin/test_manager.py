@@ -88,8 +88,8 @@ def test_a_plugin_that_fails_is_named_with_its_distribution(install: Install, te
     """The message names the authors' package, and other plugins work."""
     install("broken", text)
     manager = Manager()
-    found = complaint(lambda: manager.model("broken"))
-    assert found == f"Plugin broken (acme-broken 1.0) can't be loaded: {expected}"
+    message = complaint(lambda: manager.model("broken"))
+    assert message == f"Plugin broken (acme-broken 1.0) can't be loaded: {expected}"
     assert manager.model("embracenet").name == "embracenet"
 
 
@@ -202,8 +202,8 @@ def test_register_datasets_is_called(install: Install, colours: Callable[..., Da
     install("squares", SQUARES, group="mmeval.datasets")
     spec = colours()
     sys.modules["acme_shared"] = SimpleNamespace(card=spec.card, source=spec.source)
-    found = Manager().dataset("squares")
-    assert prepare(found).split_sizes == {"train": 72, "validation": 18, "test": 42}
+    registered = Manager().dataset("squares")
+    assert prepare(registered).split_sizes == {"train": 72, "validation": 18, "test": 42}
 
 
 SQUARES = f"""{START}import acme_shared
@@ -224,9 +224,9 @@ def test_register_metrics_is_called(install: Install) -> None:
     manager = Manager()
     assert manager.metrics() == ()
     manager.model("mine")
-    (found,) = manager.metrics()
-    assert found.name == "sure"
-    assert found.per_example(np.array([1, 0]), np.array([[0.25, 0.75], [1, 0]], np.float32)).tolist() == [0.75, 1]
+    (registered,) = manager.metrics()
+    assert registered.name == "sure"
+    assert registered.per_example(np.array([1, 0]), np.array([[0.25, 0.75], [1, 0]], np.float32)).tolist() == [0.75, 1]
 
 
 COMMANDS = f"""{START}
@@ -295,7 +295,7 @@ def test_every_hook_has_a_test_here() -> None:
     assert {f"test_{name}_is_called" for name in names} <= set(globals())
 
 
-def test_a_hook_with_an_unknown_argument_is_one_sentence(install: Install) -> None:
+def test_a_hook_with_an_unknown_argument_raises_one_sentence(install: Install) -> None:
     install("odd", f"{START}\n@mmeval.hookimpl\ndef before_run(runner):\n    pass\n")
     assert complaint(lambda: Manager().model("odd")) == (
         'Plugin odd (acme-odd 1.0): its before_run takes "runner"; the arguments of this hook are: run.'
@@ -314,14 +314,14 @@ def test_a_plugin_with_wrong_hooks_is_refused_each_time(install: Install, hook: 
 
 def test_two_distributions_of_one_name_are_refused(install: Install) -> None:
     """The order of the path must not decide which model is scored."""
-    install("twin", model("twin"), folder="left")
-    install("twin", model("twin"), folder="right")
-    assert complaint(lambda: Manager().model("twin")) == (
-        'acme-left 1.0 and acme-right 1.0 both offer the model "twin"; uninstall one of them.'
+    install("duplicate", model("duplicate"), folder="left")
+    install("duplicate", model("duplicate"), folder="right")
+    assert complaint(lambda: Manager().model("duplicate")) == (
+        'acme-left 1.0 and acme-right 1.0 both offer the model "duplicate"; uninstall one of them.'
     )
 
 
-def test_a_command_plugin_that_fails_is_one_sentence(install: Install) -> None:
+def test_a_command_plugin_that_fails_raises_one_sentence(install: Install) -> None:
     install("sub", f"{START}\n@mmeval.hookimpl\ndef register_commands(group):\n    1 / 0\n", "mmeval.commands")
     assert complaint(lambda: Manager().add_commands("sub", typer.Typer())) == (
         "Plugin sub (acme-sub 1.0) can't be loaded: ZeroDivisionError: division by zero"

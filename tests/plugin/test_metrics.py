@@ -35,9 +35,9 @@ def test_a_metric_is_found_by_its_entry_point(install: Install) -> None:
     install("bomb", "raise SystemExit('imported')", GROUP)
     manager = Manager()
     assert manager.metrics() == ()
-    found = manager.metric("brier")
-    assert (found.name, found.distribution) == ("brier", "acme-brier 1.0")
-    assert manager.metrics() == (found,)
+    metric = manager.metric("brier")
+    assert (metric.name, metric.distribution) == ("brier", "acme-brier 1.0")
+    assert manager.metrics() == (metric,)
     assert "acme_bomb" not in sys.modules
 
 
@@ -51,16 +51,16 @@ def test_metrics_are_listed(install: Install, command: Callable[..., int], capsy
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("breir", 'No metric is named "breir". Did you mean "brier"? `mmeval plugins` lists all.'),
         ("zzz", 'No metric is named "zzz". `mmeval plugins` lists all.'),
         ("embracenet", 'No metric is named "embracenet". `mmeval plugins` lists all.'),
     ],
 )
-def test_an_unknown_metric_gets_the_nearest_name(install: Install, name: str, said: str) -> None:
+def test_an_unknown_metric_gets_the_nearest_name(install: Install, name: str, message: str) -> None:
     install("brier", metrics("brier"), GROUP)
-    assert complaint(name, UnknownNameError) == said
+    assert complaint(name, UnknownNameError) == message
 
 
 def test_the_environment_can_restrict_metrics(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,16 +74,16 @@ def test_the_environment_can_restrict_metrics(install: Install, monkeypatch: pyt
 
 def test_a_metric_plugin_must_register_its_name(install: Install) -> None:
     install("brier", metrics("another"), GROUP)
-    said = 'Plugin brier (acme-brier 1.0) registers no metric named "brier"; tell its authors.'
-    assert complaint("brier") == said
+    message = 'Plugin brier (acme-brier 1.0) registers no metric named "brier"; tell its authors.'
+    assert complaint("brier") == message
 
 
 def test_two_packages_with_one_metric_are_refused(install: Install) -> None:
     """Otherwise the order of the path would decide the meaning of a score."""
     install("brier", metrics("brier"), GROUP, folder="left")
     install("brier", metrics("brier"), GROUP, folder="right")
-    said = 'acme-left 1.0 and acme-right 1.0 both offer the metric "brier"; uninstall one of them.'
-    assert complaint("brier") == said
+    message = 'acme-left 1.0 and acme-right 1.0 both offer the metric "brier"; uninstall one of them.'
+    assert complaint("brier") == message
 
 
 def test_a_package_of_several_metrics_is_loaded_once(install: Install, distribution: Install) -> None:

@@ -141,14 +141,14 @@ def test_every_name_that_the_template_imports_is_refused(package: Path) -> None:
         assert f"its class would be {name}," in refusal(typed)
 
 
-@pytest.mark.parametrize("what", ["file", "empty folder", "folder"])
-def test_an_existing_path_is_left_untouched(what: str, here: Path) -> None:
+@pytest.mark.parametrize("existing", ["file", "empty folder", "folder"])
+def test_an_existing_path_is_left_untouched(existing: str, here: Path) -> None:
     path = here / "my-model2"
-    if what == "file":
+    if existing == "file":
         path.write_text("precious")
     else:
         path.mkdir()
-    if what == "folder":
+    if existing == "folder":
         (path / "README.md").write_text("precious")
     before = {file: file.read_text() for file in here.rglob("*") if file.is_file()}
     assert refusal("my-model2") == "my-model2 exists already; name another folder with --folder, or remove it."
@@ -178,7 +178,7 @@ def test_a_failure_leaves_no_partial_package(here: Path, monkeypatch: pytest.Mon
     assert list(here.iterdir()) == []
 
 
-def test_the_command_says_what_to_do_next(
+def test_the_command_prints_the_next_steps(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str], here: Path
 ) -> None:
     assert command("plugins", "new", "my-model2", "--folder", "mine", "--licence", "MIT") == 0

@@ -110,8 +110,8 @@ def test_a_file_that_moves_keeps_its_store_and_its_version(everything: Path, tmp
 def test_the_store_of_an_installed_data_set_depends_only_on_its_identity(colours: Callable[..., DatasetSpec]) -> None:
     """Another release of its package is not another data set."""
     spec = colours()
-    one, other = (
+    first, second = (
         DatasetSpec(name="colours", summary="-", card=spec.card, source=spec.source, distribution=d)
         for d in ("a 1.0", "a 2.0")
     )
-    assert store_folder(one, one.source()) == store_folder(other, other.source())
+    assert store_folder(first, first.source()) == store_folder(second, second.source())

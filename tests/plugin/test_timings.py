@@ -96,7 +96,7 @@ def test_broken_plugins_do_not_break_the_table(
     assert command("plugins", "--timings", *(["--json"] if as_json else [])) == 0
     shown = capsys.readouterr()
     if as_json:
-        times = {one["name"]: one["import"] for one in json.loads(shown.out)}
+        times = {entry["name"]: entry["import"] for entry in json.loads(shown.out)}
     else:
         header, *rows, then = shown.out.splitlines()
         assert header.split()[-1] == "import"
@@ -112,8 +112,8 @@ def test_the_plain_listing_measures_nothing(dangerous: None, command: Command, c
     for word in ("plugins", "data"):
         assert command(word, "--json") == 0
         listed = json.loads(capsys.readouterr().out)
-        assert not any("import" in one for one in listed)
-        assert {one["status"] for one in listed} == {"ok"}
+        assert not any("import" in entry for entry in listed)
+        assert {entry["status"] for entry in listed} == {"ok"}
 
 
 def test_plugins_that_are_not_named_cost_nothing(

@@ -77,9 +77,9 @@ def options(towers: str, *changes: str) -> ClipConfig:
 
 
 def zero_shot(towers: str, context: ModelContext, *changes: str) -> ZeroShot:
-    made = build(options(towers, "mode=zero-shot", *changes), context)
-    assert isinstance(made, ZeroShot)
-    return made
+    model = build(options(towers, "mode=zero-shot", *changes), context)
+    assert isinstance(model, ZeroShot)
+    return model
 
 
 def answers(model: ZeroShot, examples: Examples, folder: Path) -> dict[str, np.ndarray]:
@@ -105,8 +105,8 @@ def direct(towers: str, examples: Examples, prompts: dict[str, list[list[str]]],
             if examples.texts[row]:
                 parts.append(model.encode_text(cut([examples.texts[row]]), normalize=fusion != "sum"))
             query = F.normalize(sum(parts[1:], parts[0]), dim=-1)
-            each = [model.encode_text(cut(one), normalize=True) for one in prompts[examples.languages[row]]]
-            classes = F.normalize(torch.stack([one.mean(0) for one in each]), dim=-1)
+            each = [model.encode_text(cut(prompt), normalize=True) for prompt in prompts[examples.languages[row]]]
+            classes = F.normalize(torch.stack([vectors.mean(0) for vectors in each]), dim=-1)
             out.append((model.logit_scale.exp() * query @ classes.T).softmax(-1))
     return torch.cat(out).numpy()
 
@@ -285,10 +285,10 @@ def test_prompt_files_are_complete(language: str) -> None:
     assert list(by_domain) == ["generic", "fashion", "food", "emoji"]
     for group in by_domain.values():
         assert len(set(group)) == len(group) >= 2
-        assert all(one.count("{}") == 1 and not re.search(r"[{}]", one.replace("{}", "")) for one in group)
+        assert all(prompt.count("{}") == 1 and not re.search(r"[{}]", prompt.replace("{}", "")) for prompt in group)
     if language != "en":
         assert not {template for group in by_domain.values() for template in group} & {
-            one for group in templates("en").values() for one in group
+            prompt for group in templates("en").values() for prompt in group
         }
     assert (FOLDER / f"{language}.yaml").read_text(encoding="utf-8").startswith("# ")
 
@@ -306,10 +306,10 @@ AGREES = dict(
 @pytest.mark.parametrize("language", AGREES)
 def test_prompts_fit_plural_class_names(language: str) -> None:
     """Most product classes are plural, so the class must not be the subject of a verb."""
-    written = [one for domain, group in templates(language).items() if domain != "emoji" for one in group]
-    assert not [one for one in written if AGREES[language] in re.findall(r"\w+", one)]
+    written = [template for domain, group in templates(language).items() if domain != "emoji" for template in group]
+    assert not [template for template in written if AGREES[language] in re.findall(r"\w+", template)]
     if language in ("cs", "hr", "pl", "ru", "sk", "sl"):
-        assert all(": {}" in one for one in written)
+        assert all(": {}" in template for template in written)
 
 
 @pytest.mark.parametrize(
@@ -378,9 +378,9 @@ def test_prompt_option_selects_native_or_english() -> None:
 
 def classifier(towers: str, context: ModelContext = NAMED, *changes: str) -> ClipClassifier:
     torch.manual_seed(0)
-    made = build(options(towers, *changes), context)
-    assert isinstance(made, ClipClassifier)
-    return made
+    model = build(options(towers, *changes), context)
+    assert isinstance(model, ClipClassifier)
+    return model
 
 
 def batch(net: ClipClassifier, size: int = 6, **changes: Any) -> Batch:
@@ -558,13 +558,13 @@ def test_texts_of_the_same_image_are_not_negatives(towers: str) -> None:
     net = classifier(towers, NAMED, "contrastive_weight=1", "mode=fine-tune").train()
     b = batch(net, 4)
     assert b.images is not None
-    twins = Batch(**(vars(b) | {"images": b.images[[0, 0, 2, 3]]}))
-    joint = [F.normalize(e.pool(twins), dim=1) for e in (net.image_encoder, net.text_encoder)]  # type: ignore[union-attr]
+    duplicates = Batch(**(vars(b) | {"images": b.images[[0, 0, 2, 3]]}))
+    joint = [F.normalize(e.pool(duplicates), dim=1) for e in (net.image_encoder, net.text_encoder)]  # type: ignore[union-attr]
     cosines = joint[0] @ joint[1].T / 0.07
     cosines[0, 1] = cosines[1, 0] = -torch.inf
     own = torch.arange(4)
     expected = (F.cross_entropy(cosines, own) + F.cross_entropy(cosines.T, own)) / 2
-    torch.testing.assert_close(net(twins).losses["contrastive"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net(duplicates).losses["contrastive"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_modality_dropout_keeps_one_of_two_modalities(towers: str) -> None:
@@ -648,7 +648,7 @@ def test_each_mode_passes_the_contract(towers: str, changes: tuple[str, ...]) ->
     own = (f"image_encoder={towers}", f"text_encoder={towers}", "projection=0", *changes)
     checks = [name for name in CHECKS if name != "presets"]  # the same in every mode
     results = CheckRunner("clip", None, own).all(checks)
-    assert [(one.check.name, one.message) for one in results if one.verdict is Verdict.FAILED] == []
+    assert [(result.check.name, result.message) for result in results if result.verdict is Verdict.FAILED] == []
 
 
 def test_paper_preset_has_the_published_size(tmp_path: Path) -> None:
@@ -665,5 +665,5 @@ def test_paper_preset_has_the_published_size(tmp_path: Path) -> None:
     XLMRobertaConfig(vocab_size=250002, max_position_embeddings=514, type_vocab_size=1).save_pretrained(tmp_path)
     known = open_clip.get_model_config(name)["text_cfg"]
     text = {**known, "hf_model_name": str(tmp_path), "hf_tokenizer_name": str(tmp_path), "hf_model_pretrained": False}
-    made = open_clip.create_model(name, pretrained=None, pretrained_hf=False, text_cfg=text, device="meta")
-    assert sum(p.numel() for p in made.parameters()) == 366_121_473
+    model = open_clip.create_model(name, pretrained=None, pretrained_hf=False, text_cfg=text, device="meta")
+    assert sum(p.numel() for p in model.parameters()) == 366_121_473

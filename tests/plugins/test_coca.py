@@ -289,9 +289,9 @@ def test_decoders_are_causal_and_only_the_multimodal_one_attends_to_the_image() 
         inputs = [torch.cat([x.tokens, x.pooled[:, None]], 1) for x in unimodal]
         fused = [decoder(x, image, mask) for x in inputs]
         other_image = decoder(inputs[0], image + torch.randn(1, 3, 32), mask)
-    for one, two in ((unimodal[0].tokens, unimodal[1].tokens), (fused[0][:, :-1], fused[1][:, :-1])):
-        torch.testing.assert_close(one[:, :5], two[:, :5], rtol=0, atol=1e-6)
-        assert not torch.allclose(one[:, 5:], two[:, 5:], atol=1e-3)
+    for first, second in ((unimodal[0].tokens, unimodal[1].tokens), (fused[0][:, :-1], fused[1][:, :-1])):
+        torch.testing.assert_close(first[:, :5], second[:, :5], rtol=0, atol=1e-6)
+        assert not torch.allclose(first[:, 5:], second[:, 5:], atol=1e-3)
     assert not torch.allclose(unimodal[0].pooled, unimodal[1].pooled, atol=1e-3)
     assert not torch.allclose(fused[0][:, 0], other_image[:, 0], atol=1e-3)
     assert not torch.allclose(fused[0][:, -1], other_image[:, -1], atol=1e-3)
@@ -455,10 +455,10 @@ def test_checkpointing_recomputes_activations_in_the_backward_pass(of: str) -> N
     runs: list[int] = []
     layers[0].register_forward_pre_hook(lambda *_: runs.append(1))
     gradients = []
-    for one in (plain, net):
-        b = batch(one)
-        sum(one.train()(b).losses.values()).backward()  # type: ignore[union-attr]
-        gradients.append({name: p.grad for name, p in one.named_parameters()})
+    for variant in (plain, net):
+        b = batch(variant)
+        sum(variant.train()(b).losses.values()).backward()  # type: ignore[union-attr]
+        gradients.append({name: p.grad for name, p in variant.named_parameters()})
     assert len(runs) == 2
     torch.testing.assert_close(gradients[1], gradients[0])
     net.eval()(batch(net))
@@ -557,7 +557,7 @@ def test_modality_dropout_gives_the_output_of_a_missing_modality() -> None:
     image, text = (logits(net, batch(net, **{missing: none})) for missing in ("has_text", "has_image"))
     torch.manual_seed(0)
     shown = net.train()(b).logits["t"].log_softmax(-1)
-    by_image, by_text = (torch.isclose(shown, one, rtol=1e-4, atol=1e-5).all(1) for one in (image, text))
+    by_image, by_text = (torch.isclose(shown, alone, rtol=1e-4, atol=1e-5).all(1) for alone in (image, text))
     assert (by_image ^ by_text).all()
     assert by_image.any()
     assert by_text.any()

@@ -10,7 +10,7 @@ import torch
 import mmeval.testing
 from mmeval.plugin.listing import installed
 
-MODELS = [one.name for one in installed("model") if one.distribution == "mmeval-multilingual"]
+MODELS = [entry.name for entry in installed("model") if entry.distribution == "mmeval-multilingual"]
 
 
 @pytest.fixture(autouse=True)

@@ -150,9 +150,11 @@ def test_draws_differ_between_examples() -> None:
 
 def test_ensemble_approaches_the_mean_of_single_draws() -> None:
     net = model("eval_mode=ensemble", "ensemble_size=800")
-    one = model("eval_mode=sample")
+    sampling = model("eval_mode=sample")
     b = batch(net, 3)
-    draws = torch.stack([logits(one, Batch(**(vars(b) | {"seeds": torch.randint(2**60, (3,))}))) for _ in range(800)])
+    draws = torch.stack(
+        [logits(sampling, Batch(**(vars(b) | {"seeds": torch.randint(2**60, (3,))}))) for _ in range(800)]
+    )
     torch.testing.assert_close(logits(net, b).exp(), draws.mean(0).softmax(-1), rtol=0.02, atol=0.005)
 
 

@@ -334,20 +334,20 @@ def test_blocks_share_their_weights() -> None:
 # Missing modalities and independence of the batch.
 
 
-def without(net: Perceiver, what: str, rows: list[int]) -> Batch:
+def without(net: Perceiver, modality: str, rows: list[int]) -> Batch:
     present = torch.ones(4, dtype=torch.bool)
     present[rows] = False
-    return batch(net, **{what: present})
+    return batch(net, **{modality: present})
 
 
 @pytest.mark.parametrize("missing", ["drop", "token"])
-@pytest.mark.parametrize("what", ["has_image", "has_text"])
-def test_missing_modality_has_no_influence(missing: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("modality", ["has_image", "has_text"])
+def test_missing_modality_has_no_influence(missing: str, modality: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its placeholder values, even NaN, change neither predictions nor gradients."""
     net = model(f"missing={missing}")
-    b = without(net, what, [0, 2])
+    b = without(net, modality, [0, 2])
     clean = logits(net, b)
-    encoder: Any = net.image_encoder if what == "has_image" else net.text_encoder
+    encoder: Any = net.image_encoder if modality == "has_image" else net.text_encoder
     encode = encoder.encode
 
     def dirty(*inputs: Tensor) -> Any:

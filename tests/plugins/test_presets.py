@@ -57,7 +57,7 @@ def test_a_large_preset_takes_a_step(name: str, preset: str) -> None:
     assert trial.ran
 
 
-def test_what_the_contract_leaves_out_is_trained_here() -> None:
+def test_presets_skipped_by_the_contract_are_trained() -> None:
     """A new preset that is too large for the rule must be added to those that are trained."""
     left_out = {(name, preset) for (name, preset), size in SIZES.items() if size * 1e6 > MAX_PARAMETERS}
     assert left_out <= set(TRAINED)

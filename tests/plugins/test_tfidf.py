@@ -48,14 +48,14 @@ ROWS = [
 
 
 def fitted(folder: Path, *changes: str) -> Tfidf:
-    made = build(configure(TfidfConfig, "tfidf", {}, ["fewest=6", *changes]), CONTEXT)
-    assert isinstance(made, Tfidf)
+    model = build(configure(TfidfConfig, "tfidf", {}, ["fewest=6", *changes]), CONTEXT)
+    assert isinstance(model, Tfidf)
     told: Any = Told(ROWS)
-    made.fit(told, told, FitContext(0, "cpu", folder))
-    return made
+    model.fit(told, told, FitContext(0, "cpu", folder))
+    return model
 
 
-def asked(model: Any, *texts: tuple[str, str]) -> dict[str, Any]:
+def probabilities(model: Any, *texts: tuple[str, str]) -> dict[str, Any]:
     told: Any = Told([(text, language, -1, -1) for text, language in texts])
     (block,) = model.predict(told, FitContext(0, "cpu", Path()))
     for values in block.values():
@@ -65,17 +65,17 @@ def asked(model: Any, *texts: tuple[str, str]) -> dict[str, Any]:
 
 def test_each_language_has_its_own_classifier(tmp_path: Path) -> None:
     """The same word has another class in another language."""
-    kind = asked(fitted(tmp_path), ("gift", "de"), ("gift", "en"), ("Katze", "de"), ("dog", "en"))["kind"]
+    kind = probabilities(fitted(tmp_path), ("gift", "de"), ("gift", "en"), ("Katze", "de"), ("dog", "en"))["kind"]
     assert kind.argmax(1).tolist() == [0, 1, 0, 1]
     assert kind[:, 2].max() < 1e-6
-    one = asked(fitted(tmp_path, "scope=joint"), ("gift", "de"), ("gift", "en"))["kind"]
-    np.testing.assert_array_equal(one[0], one[1])
+    joint = probabilities(fitted(tmp_path, "scope=joint"), ("gift", "de"), ("gift", "en"))["kind"]
+    np.testing.assert_array_equal(joint[0], joint[1])
 
 
 def test_unseen_language_gets_the_mean_log_probability_of_all_others(tmp_path: Path) -> None:
     """Not an error, and not the prior."""
     model = fitted(tmp_path)
-    kind = asked(model, ("Katze", "de"), ("Katze", "en"), ("Katze", "nl"))["kind"]
+    kind = probabilities(model, ("Katze", "de"), ("Katze", "en"), ("Katze", "nl"))["kind"]
     expected = np.sqrt(kind[0] * kind[1])
     np.testing.assert_allclose(kind[2], expected / expected.sum(), rtol=1e-4, atol=1e-5)
 
@@ -107,11 +107,11 @@ def test_classifier_matches_one_vs_rest_of_scikit_learn(classes: int) -> None:
     rng = np.random.default_rng(0)
     x, labels = csr_matrix(rng.random((60, 7))), np.array([0, 4, 7])[np.arange(60) % classes]
     how = {"solver": "liblinear", "random_state": 0}
-    made = module._one_against_the_rest(how, x, labels, lambda: None)
+    actual = module._one_against_the_rest(how, x, labels, lambda: None)
     expected = OneVsRestClassifier(LogisticRegression(**how)).fit(x, labels)
-    assert vars(made).keys() == vars(expected).keys()
-    assert {type(one) for one in (made.estimator, *made.estimators_)} == {LogisticRegression}
-    np.testing.assert_array_equal(made.predict_proba(x), expected.predict_proba(x))
+    assert vars(actual).keys() == vars(expected).keys()
+    assert {type(estimator) for estimator in (actual.estimator, *actual.estimators_)} == {LogisticRegression}
+    np.testing.assert_array_equal(actual.predict_proba(x), expected.predict_proba(x))
 
 
 def test_n_grams_stay_within_words(tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ def test_options_reach_the_classifiers(tmp_path: Path) -> None:
     told: Any = Told(ROWS)
     assert isinstance(model, Tfidf)
     model.fit(told, told, FitContext(7, "cpu", tmp_path))
-    one = model.parts["en"]["task0"].estimators_[0]
-    asked = {"C": 3, "max_iter": 1, "random_state": 7, "solver": "liblinear", "dual": True, "tol": 1e-3}
-    assert {name: one.get_params()[name] for name in asked} == asked
+    estimator = model.parts["en"]["task0"].estimators_[0]
+    expected = {"C": 3, "max_iter": 1, "random_state": 7, "solver": "liblinear", "dual": True, "tol": 1e-3}
+    assert {name: estimator.get_params()[name] for name in expected} == expected
 
 
 def test_rows_without_text_or_label_are_ignored_in_training(tmp_path: Path) -> None:
@@ -161,18 +161,18 @@ def test_languages_with_few_texts_share_a_classifier(tmp_path: Path) -> None:
     """Languages with many texts have their own."""
     model = fitted(tmp_path, "fewest=7")
     assert set(model.parts) == {""}
-    kind = asked(model, ("gift", "de"), ("gift", "en"))["kind"]
+    kind = probabilities(model, ("gift", "de"), ("gift", "en"))["kind"]
     np.testing.assert_array_equal(kind[0], kind[1])
 
 
 def test_without_a_text_it_predicts_the_class_prior(tmp_path: Path) -> None:
     for model in (fitted(tmp_path), build(configure(TfidfConfig, "tfidf", {}, ["mode=class-names"]), CONTEXT)):
-        np.testing.assert_allclose(asked(model, (" ", "de"))["kind"][0], [0.5, 0.4, 0.1], rtol=1e-6)
+        np.testing.assert_allclose(probabilities(model, (" ", "de"))["kind"][0], [0.5, 0.4, 0.1], rtol=1e-6)
 
 
 def test_a_task_with_one_class_in_a_language_gets_the_prior(tmp_path: Path) -> None:
     """All German texts are small, so there is no classifier to fit."""
-    np.testing.assert_allclose(asked(fitted(tmp_path), ("Katze", "de"))["size.of"][0], [0.25, 0.75])
+    np.testing.assert_allclose(probabilities(fitted(tmp_path), ("Katze", "de"))["size.of"][0], [0.25, 0.75])
 
 
 def test_saved_model_predicts_the_same(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_saved_model_predicts_the_same(tmp_path: Path) -> None:
     again = build(TfidfConfig(), CONTEXT)
     again.load(tmp_path)
     question = [("gift", "de"), ("dog", "en"), ("Katze", "nl")]
-    np.testing.assert_array_equal(asked(again, *question)["kind"], asked(model, *question)["kind"])
+    np.testing.assert_array_equal(probabilities(again, *question)["kind"], probabilities(model, *question)["kind"])
     with pytest.raises(UserError, match="does not hold a tfidf model"):
         again.load(tmp_path / "elsewhere")
 
@@ -208,7 +208,7 @@ def test_class_name_rule_shares_the_rest_by_frequency() -> None:
     rule = build(configure(TfidfConfig, "tfidf", {}, ["mode=class-names", "certainty=0.8"]), CONTEXT)
     assert isinstance(rule, ClassNameRule)
     assert not hasattr(rule, "fit")
-    predicted = asked(rule, ("a dog", "en"), ("a bird", "en"))
+    predicted = probabilities(rule, ("a dog", "en"), ("a bird", "en"))
     np.testing.assert_allclose(predicted["kind"][0], [0.1, 0.88, 0.02], rtol=1e-5)
     np.testing.assert_allclose(predicted["kind"][1], [0.5, 0.4, 0.1], rtol=1e-5)
     np.testing.assert_allclose(predicted["size.of"][0], [0.25, 0.75], rtol=1e-5)

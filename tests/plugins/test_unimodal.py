@@ -129,7 +129,7 @@ def test_tuning_option_applies_to_the_encoder(modality: str) -> None:
 
 def test_frozen_encoder_keeps_tokens_only_for_the_pooler() -> None:
     """The cache holds tokens only if they are needed, as they are large."""
-    assert [model(f"pooler={asked}").text_encoder.keeps_tokens for asked in ("true", "false")] == [True, False]  # type: ignore[union-attr]
+    assert [model(f"pooler={pooler}").text_encoder.keeps_tokens for pooler in ("true", "false")] == [True, False]  # type: ignore[union-attr]
 
 
 FINE_TUNING = {

@@ -54,12 +54,12 @@ def test_languages_that_tie_for_worst_are_all_named(content: Make) -> None:
 
 
 def test_best_and_worst_languages_are_chosen_per_column(content: Make) -> None:
-    made = content(tied(0.4, 0.6))
-    rows = made.scores.to_pylist()
+    original = content(tied(0.4, 0.6))
+    rows = original.scores.to_pylist()
     for row in rows:
         if row["metric"] == "macro_f1" and row["language"] in "ab":
             row["value"] = 1 - row["value"]
-    other = Content(made.record, pa.Table.from_pylist(rows, schema=SCHEMA), [])
+    other = Content(original.record, pa.Table.from_pylist(rows, schema=SCHEMA), [])
     assert (other.best("colour", "top1"), other.best("colour", "macro_f1")) == (["b"], ["a"])
     line = next(part for part in html(other).split("<tr") if part.startswith("><td>a</td>"))
     assert [part.split(">")[0] for part in line.split("<td")[3:]] == [
@@ -71,24 +71,24 @@ def test_best_and_worst_languages_are_chosen_per_column(content: Make) -> None:
 
 
 def test_the_worst_language_has_the_highest_value_if_lower_is_better(content: Make) -> None:
-    made = content(tied(0.4, 0.6), metrics=("top1", "brier"))
-    rows = made.scores.to_pylist()
+    original = content(tied(0.4, 0.6), metrics=("top1", "brier"))
+    rows = original.scores.to_pylist()
     for row in rows:
         if row["metric"] == "brier" and row["language"] == "worst":
             row["value"] = 0.6
-    other = Content(made.record, pa.Table.from_pylist(rows, schema=SCHEMA), [])
+    other = Content(original.record, pa.Table.from_pylist(rows, schema=SCHEMA), [])
     assert (other.worst("colour", "brier"), other.best("colour", "brier")) == (["b"], ["a"])
 
 
 def test_top5_of_at_most_five_classes_is_a_dash_with_a_note(content: Make) -> None:
-    made = content(data_check=CHECK)
-    assert str(made.estimate("colour", "de", "top5")) == "–"
-    assert made.estimate("colour", "de", "top5").n == 1234
-    assert made.estimate("shade", "de", "top5").defined
+    original = content(data_check=CHECK)
+    assert str(original.estimate("colour", "de", "top5")) == "–"
+    assert original.estimate("colour", "de", "top5").n == 1234
+    assert original.estimate("shade", "de", "top5").defined
     note = "top-5 of colour isn't shown: with 5 classes it is 1 for any model."
-    assert made.notes == [note]
+    assert original.notes == [note]
     assert all(
-        note.replace("'", mark) in view for mark, view in zip(("'", "&#39;", "'"), every_view(made), strict=True)
+        note.replace("'", mark) in view for mark, view in zip(("'", "&#39;", "'"), every_view(original), strict=True)
     )
     assert content().estimate("colour", "de", "top5").defined, "older records lack the number of classes"
 
@@ -101,8 +101,8 @@ def test_a_single_language_has_no_worst_language_and_no_gap(content: Make) -> No
 
 
 def test_readme_and_report_show_the_data_check_and_every_view_the_baseline(content: Make) -> None:
-    made = content(data_check=CHECK)
-    readme, page, screen = every_view(made)
+    original = content(data_check=CHECK)
+    readme, page, screen = every_view(original)
     for sentence in (
         "No test rows, so no score: lv (3 rows in other splits).",
         "Fewer than 30 test rows, so an unreliable score: de (10).",
@@ -129,18 +129,18 @@ def test_readme_and_report_show_the_data_check_and_every_view_the_baseline(conte
     ],
 )
 def test_pages_show_file_names_without_folders(typed: str, shown: str, content: Make) -> None:
-    made = content(command=typed, data={"name": "a", "summary": "the table /home/ana/a.csv", "licence": "x"})
-    assert made.command == shown
-    assert made.record.command == typed
+    original = content(command=typed, data={"name": "a", "summary": "the table /home/ana/a.csv", "licence": "x"})
+    assert original.command == shown
+    assert original.record.command == typed
     if "https" not in typed:
-        assert all("/home/ana" not in view for view in every_view(made))
+        assert all("/home/ana" not in view for view in every_view(original))
 
 
 def test_options_are_shown_without_folders(content: Make) -> None:
-    made = content()
+    original = content()
     config: dict[str, Any] = {"width": 16, "encoder": "hf:/home/ana/m", "inner": {"paths": ["/home/ana/a", 1]}}
-    record = made.record.model_copy(update={"plan": made.record.plan.model_copy(update={"config": config})})
-    other = Content(record, made.scores, [])
+    record = original.record.model_copy(update={"plan": original.record.plan.model_copy(update={"config": config})})
+    other = Content(record, original.scores, [])
     assert other.options == {"width": 16, "encoder": "hf:m", "inner": {"paths": ["a", 1]}}
     assert "/home/ana" not in html(other)
 

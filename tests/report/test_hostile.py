@@ -131,9 +131,9 @@ def test_every_template_escapes_its_values(text: str) -> None:
 def test_long_names_are_not_wrapped_outside_a_terminal(content: Make) -> None:
     """In a file or in `less`, a search doesn't find a name that is broken in two."""
     name = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2 " * 6
-    made = hostile(content(), name.strip())
+    renamed = hostile(content(), name.strip())
     screen = console()
     with screen.capture() as captured:
-        screen.print(terminal(made))
+        screen.print(terminal(renamed))
     assert name.strip() in captured.get().splitlines()[-1]
     assert sum(name.strip() in line for line in captured.get().splitlines()) >= 5

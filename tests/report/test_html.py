@@ -137,9 +137,16 @@ def test_a_limited_run_is_marked_as_a_trial(content: Make) -> None:
 
 
 def test_signature_command_and_scores_are_shown(content: Make) -> None:
-    made = content()
-    page = Page(html(made))
-    for expected in (made.record.plan.signature, made.record.command, "number=even", "1,234", "0.800", "0.750–0.850"):
+    sample = content()
+    page = Page(html(sample))
+    for expected in (
+        sample.record.plan.signature,
+        sample.record.command,
+        "number=even",
+        "1,234",
+        "0.800",
+        "0.750–0.850",
+    ):
         assert expected in page.text
     assert page.text.count("macro-F1") == 3
 

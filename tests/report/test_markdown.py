@@ -52,9 +52,9 @@ def test_a_bar_in_a_value_does_not_break_the_table(content: Make) -> None:
 
 
 def test_signature_command_and_selected_epoch_are_shown(content: Make) -> None:
-    made = content()
-    text = markdown(made)
-    assert f"`{made.record.plan.signature}`" in text
-    assert f"```console\n$ {made.record.command}\n```" in text
+    sample = content()
+    text = markdown(sample)
+    assert f"`{sample.record.plan.signature}`" in text
+    assert f"```console\n$ {sample.record.command}\n```" in text
     assert text.endswith("\n")
     assert "| selected on validation | seed 0: epoch 2 of 3 |" in text

@@ -39,10 +39,10 @@ def test_the_table_fits_eighty_columns(content: Make) -> None:
 
 
 def test_other_tasks_and_the_signature_follow_the_table(content: Make) -> None:
-    made = content()
-    text = " ".join(shown(made)).replace("\n", " ")
+    sample = content()
+    text = " ".join(shown(sample)).replace("\n", " ")
     assert "shade: top-1, mean 0.650 (0.500–0.800), worst 0.500 (0.000–1.000)" in text
-    assert made.record.plan.signature in "".join(shown(made, 300)).replace(" ", "")
+    assert sample.record.plan.signature in "".join(shown(sample, 300)).replace(" ", "")
 
 
 def test_undefined_scores_are_dashes(content: Make) -> None:

@@ -82,7 +82,7 @@ class Offers:
 
 
 @pytest.fixture
-def offer(colours: Callable[..., DatasetSpec]) -> Callable[..., Manager]:
+def manager_with(colours: Callable[..., DatasetSpec]) -> Callable[..., Manager]:
     """Return a function that creates a manager with the small data set and the given specs."""
 
     def make(*specs: object) -> Manager:
@@ -110,12 +110,12 @@ def finished(
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
     ask: Callable[..., Request],
-    offer: Callable[..., Manager],
+    manager_with: Callable[..., Manager],
 ) -> RunFolder:
     """A finished run of two seeds, trained once; each test gets its own copy."""
     kept = tmp_path_factory.getbasetemp() / "kept" / "run"
     if not (kept / "run.json").is_file():
-        run(ask(output=kept, seeds=2), offer())
+        run(ask(output=kept, seeds=2), manager_with())
     shutil.copytree(kept, tmp_path / "run")
     return RunFolder(tmp_path / "run")
 

@@ -21,7 +21,7 @@ Ask = Callable[..., Request]
 Capture = pytest.CaptureFixture[str]
 Command = Callable[..., int]
 Install = Callable[[str, str, str], None]
-Offer = Callable[..., Manager]
+ManagerWith = Callable[..., Manager]
 TRACEBACK = "(`mmeval --traceback` shows the traceback)"
 DOING = {
     "built": "when it was built",
@@ -89,12 +89,12 @@ def net(tmp_path: Path) -> Callable[[str, str], str]:
 
 
 @pytest.fixture
-def failure(ask: Ask, offer: Offer) -> Callable[..., str]:
+def failure(ask: Ask, manager_with: ManagerWith) -> Callable[..., str]:
     """Return a function that runs a failing plugin and returns the message."""
 
     def of(plugin: object, kind: type[Exception] = PluginError) -> str:
         with pytest.raises(Exception) as caught:  # noqa: PT011 - the type is checked below
-            run(ask(plugin=str(plugin)), offer())
+            run(ask(plugin=str(plugin)), manager_with())
         assert type(caught.value) is kind
         return str(caught.value)
 
@@ -129,10 +129,12 @@ def test_errors_of_an_installed_plugin_name_its_distribution(
     )
 
 
-def test_errors_of_loading_name_the_plugin(broken: Callable[[str, str], Path], ask: Ask, offer: Offer) -> None:
+def test_errors_of_loading_name_the_plugin(
+    broken: Callable[[str, str], Path], ask: Ask, manager_with: ManagerWith
+) -> None:
     """Another version of the plugin may load a model long after its run."""
     path = broken("loaded", "raise KeyError('weights')")
-    manager = offer()
+    manager = manager_with()
     folder = run(ask(plugin=str(path)), manager)
     with pytest.raises(PluginError) as caught:
         load_model(folder, 0, manager.model(str(path)))
@@ -225,7 +227,7 @@ def test_a_full_disk_is_not_attributed_to_the_plugin(
     assert failure(path, OSError) == f"[Errno {errno.ENOSPC}] full"
 
 
-def test_a_full_disk_is_one_sentence(
+def test_a_full_disk_prints_one_sentence(
     broken: Callable[[str, str], Path], words: list[object], command: Command, installed: None, capsys: Capture
 ) -> None:
     path = broken("saved", f"raise OSError({errno.ENOSPC}, 'full')")
@@ -253,7 +255,7 @@ def test_a_torch_model_needs_a_torch_config(net: Callable[[str, str], str], fail
     path = Path(net("False", "pass"))
     path.write_text(path.read_text().replace('"s", Config,', '"s", mmeval.ModelConfig,'))
     assert failure(path) == (
-        f"Plugin net ({path}): the config of a torch model must be a mmeval.TorchConfig, ModelConfig is none."
+        f"Plugin net ({path}): the config of a torch model must be a mmeval.TorchConfig; it is a ModelConfig."
     )
 
 
@@ -360,13 +362,13 @@ def test_a_failed_new_run_leaves_no_folder(
 
 
 def test_a_build_with_wrong_arguments_is_attributed_to_the_plugin(
-    tmp_path: Path, ask: Callable[..., Request], offer: Callable[..., Manager]
+    tmp_path: Path, ask: Callable[..., Request], manager_with: Callable[..., Manager]
 ) -> None:
     """No line of the plugin runs in this case."""
     path = tmp_path / "narrow.py"
     path.write_text(NARROW, encoding="utf-8")
     with pytest.raises(PluginError) as caught:
-        run(ask(plugin=str(path)), offer())
+        run(ask(plugin=str(path)), manager_with())
     assert str(caught.value) == (
         f"Plugin narrow ({path}) failed when it was built: "
         "TypeError: build() takes 1 positional argument but 2 were given (`mmeval --traceback` shows the traceback)"

@@ -18,7 +18,7 @@ from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 
 Ask = Callable[..., Request]
-Offer = Callable[..., Manager]
+ManagerWith = Callable[..., Manager]
 
 
 def plain(blocks: Callable[[int], list[NDArray[np.float32]]]) -> ModelSpec:
@@ -63,11 +63,15 @@ def even(rows: int, classes: int = 3) -> NDArray[np.float32]:
     ],
 )
 def test_invalid_predictions_are_refused_and_not_written(
-    blocks: Callable[[int], list[NDArray[np.float32]]], complaint: str, ask: Ask, offer: Offer, tmp_path: Path
+    blocks: Callable[[int], list[NDArray[np.float32]]],
+    complaint: str,
+    ask: Ask,
+    manager_with: ManagerWith,
+    tmp_path: Path,
 ) -> None:
     """Half a test split must not be scored as if it were complete."""
     with pytest.raises(PluginError, match=complaint):
-        run(ask(plugin="plain"), offer(plain(blocks)))
+        run(ask(plugin="plain"), manager_with(plain(blocks)))
     assert list((tmp_path / "run").rglob("*.parquet")) == []
 
 
@@ -82,18 +86,18 @@ def test_invalid_predictions_are_refused_and_not_written(
     ],
 )
 def test_a_failing_metric_is_named_and_the_predictions_are_kept(
-    per_example: Callable[..., Any], complaint: str, ask: Ask, offer: Offer, tmp_path: Path
+    per_example: Callable[..., Any], complaint: str, ask: Ask, manager_with: ManagerWith, tmp_path: Path
 ) -> None:
     metric = MetricSpec(name="mine", summary="fails", per_example=per_example)
     with pytest.raises(PluginError, match=complaint):
-        run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
+        run(ask(plugin="plain"), manager_with(plain(lambda n: [even(n)]), metric))
     assert (tmp_path / "run/predictions/seed-0.parquet").is_file()
 
 
-def test_a_plugin_metric_with_a_built_in_name_is_refused(ask: Ask, offer: Offer) -> None:
+def test_a_plugin_metric_with_a_built_in_name_is_refused(ask: Ask, manager_with: ManagerWith) -> None:
     metric = MetricSpec(name="top1", summary="impostor", per_example=lambda labels, _: np.ones(len(labels)))
     with pytest.raises(PluginError, match='test registers the metric "top1", which is built into mmeval; its authors'):
-        run(ask(plugin="plain"), offer(plain(lambda n: [even(n)]), metric))
+        run(ask(plugin="plain"), manager_with(plain(lambda n: [even(n)]), metric))
 
 
 MINE = '''"""A model and a metric of its own."""
@@ -134,7 +138,7 @@ def test_score_keeps_the_metrics_of_the_plugin(
     assert pq.read_table(folder / "scores.parquet").equals(before)
 
 
-def test_a_run_that_a_plugin_stops_leaves_no_folder(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_run_that_a_plugin_stops_leaves_no_folder(ask: Ask, manager_with: ManagerWith, tmp_path: Path) -> None:
     import mmeval
 
     class Guard:
@@ -142,36 +146,38 @@ def test_a_run_that_a_plugin_stops_leaves_no_folder(ask: Ask, offer: Offer, tmp_
         def before_run(self, run: object) -> None:
             raise UserError("Not on a Friday.")
 
-    manager = offer()
+    manager = manager_with()
     manager.add(Guard(), "guard")
     with pytest.raises(UserError, match="Not on a Friday"):
         run(ask(), manager)
     assert not (tmp_path / "run").exists()
 
 
-def test_cleaning_up_a_linked_folder_does_not_hide_the_error(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_cleaning_up_a_linked_folder_does_not_hide_the_error(
+    ask: Ask, manager_with: ManagerWith, tmp_path: Path
+) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with pytest.raises(UserError, match='No image encoder is named "foo"'):
-        run(ask("image_encoder=foo", output=tmp_path / "link"), offer())
+        run(ask("image_encoder=foo", output=tmp_path / "link"), manager_with())
     assert list((tmp_path / "real").iterdir()) == []
 
 
-def test_an_output_that_cannot_be_created_is_a_user_error(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_created_is_a_user_error(ask: Ask, manager_with: ManagerWith, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=f"--output {tmp_path}/file/run can't be created: Not a directory"):
-        run(ask(output=tmp_path / "file" / "run"), offer())
+        run(ask(output=tmp_path / "file" / "run"), manager_with())
 
 
 def test_a_split_without_labels_is_refused(
-    ask: Ask, offer: Offer, monkeypatch: pytest.MonkeyPatch, store: object
+    ask: Ask, manager_with: ManagerWith, monkeypatch: pytest.MonkeyPatch, store: object
 ) -> None:
     monkeypatch.setattr(Examples, "labels", lambda self, task: np.full(len(self), -1))
     with pytest.raises(UserError, match='no example of the split "train" has a label of colour'):
-        run(ask(), offer())
+        run(ask(), manager_with())
 
 
-def test_ctrl_c_before_the_run_is_one_sentence(
+def test_ctrl_c_before_the_run_prints_one_sentence(
     words: list[object],
     command: Callable[..., int],
     installed: None,
@@ -188,21 +194,23 @@ def test_ctrl_c_before_the_run_is_one_sentence(
     )
 
 
-def test_a_failing_second_call_keeps_existing_files(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_failing_second_call_keeps_existing_files(ask: Ask, manager_with: ManagerWith, tmp_path: Path) -> None:
     """Weights, reports and files of the user are kept if an error occurs while a run is repaired."""
-    folder = run(ask(plugin="plain"), offer(plain(lambda n: [even(n)])))
+    folder = run(ask(plugin="plain"), manager_with(plain(lambda n: [even(n)])))
     (folder.path / "notes.txt").write_text("mine")
     folder.predictions_file(0).unlink()
     with pytest.raises(PluginError):
-        run(ask(plugin="plain"), offer(plain(lambda n: [even(1)])))
+        run(ask(plugin="plain"), manager_with(plain(lambda n: [even(1)])))
     assert (folder.path / "notes.txt").read_text() == "mine"
     assert folder.report_path.is_file()
     assert folder.plan_file.is_file()
-    run(ask(plugin="plain"), offer(plain(lambda n: [even(n)])))
+    run(ask(plugin="plain"), manager_with(plain(lambda n: [even(n)])))
     assert folder.record_file.is_file()
 
 
-def test_a_folder_in_which_another_process_works_is_refused(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_folder_in_which_another_process_works_is_refused(
+    ask: Ask, manager_with: ManagerWith, tmp_path: Path
+) -> None:
     from mmeval.files import digest, lock
     from mmeval.home import home
 
@@ -210,14 +218,16 @@ def test_a_folder_in_which_another_process_works_is_refused(ask: Ask, offer: Off
         lock(home() / "locks" / f"{digest(str(tmp_path / 'run'))[:16]}.lock"),
         pytest.raises(UserError, match=f"--output {tmp_path}/run: another process is working in this folder"),
     ):
-        run(ask(), offer())
+        run(ask(), manager_with())
 
 
 @pytest.mark.parametrize("values", [[1.5, -0.5, 0.0], [0.5, 0.5, 0.5]])
-def test_predictions_that_are_no_distribution_are_refused(values: list[float], ask: Ask, offer: Offer) -> None:
+def test_predictions_that_are_no_distribution_are_refused(
+    values: list[float], ask: Ask, manager_with: ManagerWith
+) -> None:
     block = np.array([values], np.float32)
     with pytest.raises(PluginError, match="are negative or don't sum to 1, first for example 0"):
-        run(ask(plugin="plain"), offer(plain(lambda n: [block] * n)))
+        run(ask(plugin="plain"), manager_with(plain(lambda n: [block] * n)))
 
 
 def test_an_edited_file_has_another_version(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from mmeval.runs.request import Request
 from mmeval.runs.scoring import report_again, score_again
 
 Ask = Callable[..., Request]
-Offer = Callable[..., Manager]
+ManagerWith = Callable[..., Manager]
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
 OLD = Path(__file__).parent / "schema_1"
@@ -126,7 +126,7 @@ def test_an_edited_readme_is_named_and_recreated(finished: RunFolder, capsys: Ca
     "name", ["predictions/seed-1.parquet", "models/seed-1/model.safetensors", "models/seed-1/config.json"]
 )
 def test_a_damaged_seed_is_trained_again(
-    finished: RunFolder, name: str, damage: str, ask: Ask, offer: Offer, capsys: Capture
+    finished: RunFolder, name: str, damage: str, ask: Ask, manager_with: ManagerWith, capsys: Capture
 ) -> None:
     """The other seeds are not trained again."""
     path, before = finished.path / name, pq.read_table(finished.predictions_file(1))
@@ -138,7 +138,7 @@ def test_a_damaged_seed_is_trained_again(
     else:
         flip(path, 8 * (path.stat().st_size // 2))
     capsys.readouterr()
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     err = capsys.readouterr().err
     how = "is missing" if damage == "gone" else "was changed"
     assert f"holds this run, but files differ from run.json: {name} ({how}); this command recreates them.\n" in err
@@ -150,13 +150,13 @@ def test_a_damaged_seed_is_trained_again(
 
 @pytest.mark.parametrize("name", ["scores.parquet", "gallery.parquet", "report.html", "README.md", "plan.json"])
 def test_damaged_views_are_recreated_without_training(
-    finished: RunFolder, name: str, ask: Ask, offer: Offer, capsys: Capture
+    finished: RunFolder, name: str, ask: Ask, manager_with: ManagerWith, capsys: Capture
 ) -> None:
     path = finished.path / name
     before = path.read_bytes()
     flip(path, 100)
     capsys.readouterr()
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     err = capsys.readouterr().err
     assert f"files differ from run.json: {name} (was changed); this command recreates them.\n" in err
     assert "Training" not in err
@@ -166,7 +166,7 @@ def test_damaged_views_are_recreated_without_training(
 
 
 def test_an_edited_record_is_refused_and_rewritten_by_run(
-    finished: RunFolder, ask: Ask, offer: Offer, capsys: Capture
+    finished: RunFolder, ask: Ask, manager_with: ManagerWith, capsys: Capture
 ) -> None:
     edit(finished.record_file, lambda record: record.update(device="a faster one"))
     for call in (score_again, report_again):
@@ -174,7 +174,7 @@ def test_an_edited_record_is_refused_and_rewritten_by_run(
             f"{finished.record_file} was changed after it was written: its content does not match its seal; "
             f"repeat the `mmeval run` command with --output {finished.path} to rewrite it."
         )
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     assert "Training" not in capsys.readouterr().err
     assert finished.record.device != "a faster one"
 
@@ -204,11 +204,11 @@ def test_order_and_indentation_of_run_json_do_not_matter(finished: RunFolder) ->
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "[]", "3", "null", "\xff", "{", '{"seconds": "long"}', "[" * 100_000])
 def test_a_seed_with_a_damaged_fit_file_is_trained_again(
-    finished: RunFolder, text: str, ask: Ask, offer: Offer, capsys: Capture
+    finished: RunFolder, text: str, ask: Ask, manager_with: ManagerWith, capsys: Capture
 ) -> None:
     """`{"a": 1}` in fit.json was a traceback."""
     finished.facts_file(1).write_bytes(text.encode("latin-1"))
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     err = capsys.readouterr().err
     assert (
         f"{finished.path}: models/seed-1/fit.json was changed, or written by another version; "
@@ -258,12 +258,12 @@ def test_a_folder_in_which_another_process_works_is_not_written(
 
 
 def test_an_unfinished_run_does_not_use_changed_files(
-    finished: RunFolder, ask: Ask, offer: Offer, capsys: Capture
+    finished: RunFolder, ask: Ask, manager_with: ManagerWith, capsys: Capture
 ) -> None:
     """Without run.json, fit.json has the digests of the files of its seed."""
     finished.record_file.unlink()
     flip(finished.predictions_file(0), 8 * 900)
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     err = capsys.readouterr().err
     assert "predictions/seed-0.parquet (was changed); seed 0 must be trained again.\n" in err
     assert "it continues after seed 1.\n" in err
@@ -332,7 +332,7 @@ def test_run_folders_of_schema_1_are_read_and_marked_as_unverified(
 
 
 def test_a_finished_run_of_schema_1_is_not_changed(
-    finished: RunFolder, ask: Ask, offer: Offer, capsys: Capture
+    finished: RunFolder, ask: Ask, manager_with: ManagerWith, capsys: Capture
 ) -> None:
     def to_schema_1(record: dict[str, Any]) -> None:
         del record["files"], record["seal"]
@@ -343,14 +343,14 @@ def test_a_finished_run_of_schema_1_is_not_changed(
         edit(finished.facts_file(seed), lambda facts: [facts.pop(name) for name in ("files", "seal")] and None)
     before = {path: path.read_bytes() for path in files_of(finished)}
     capsys.readouterr()
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     assert "finished, with its files unverified" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in files_of(finished)} == before
 
 
 @pytest.mark.parametrize(("name", "flips"), [("score", 4), ("report", 4), ("run", 1)])
 def test_no_flipped_bit_changes_a_score_or_ends_in_a_traceback(
-    finished: RunFolder, tmp_path: Path, name: str, flips: int, ask: Ask, offer: Offer
+    finished: RunFolder, tmp_path: Path, name: str, flips: int, ask: Ask, manager_with: ManagerWith
 ) -> None:
     """A sample of `benchmarks/bit_flips.py`: a command refuses the folder, or its scores are unchanged."""
     rng, calls = random.Random(name), {"score": score_again, "report": report_again}
@@ -362,7 +362,7 @@ def test_no_flipped_bit_changes_a_score_or_ends_in_a_traceback(
             flip(copy.path / path.relative_to(finished.path), rng.randrange(8 * path.stat().st_size))
             try:
                 if name == "run":
-                    run(ask(seeds=2, output=copy.path), offer())
+                    run(ask(seeds=2, output=copy.path), manager_with())
                 else:
                     calls[name](copy)
             except UserError:

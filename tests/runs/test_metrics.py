@@ -249,7 +249,7 @@ def test_run_with_a_new_metric_on_a_finished_run_names_score(
     capsys.readouterr()
     assert start("--metric", path) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: {folder.path} holds this run, finished, without the metric {path}; "
+        f"error: The finished run {folder.path} lacks the metric {path}; "
         f"run `mmeval score {folder.path} --metric {path}` to add it."
     )
     assert folder.record_file.read_bytes() == before

@@ -24,7 +24,7 @@ from mmeval.runs.request import Request
 from mmeval.runs.train import load_model
 
 Ask = Callable[..., Request]
-Offer = Callable[..., Manager]
+ManagerWith = Callable[..., Manager]
 SEED_FILES = {f"models/seed-0/{name}" for name in ("model.safetensors", "config.json", "fit.json")}
 FILES = {"run.json", "plan.json", "predictions/seed-0.parquet", "scores.parquet", "gallery.parquet"}
 FILES |= {"report.html", "README.md"}
@@ -95,8 +95,8 @@ def predictions(folder: RunFolder, seed: int = 0) -> dict[str, list[Any]]:
     return pq.read_table(folder.predictions_file(seed)).to_pydict()
 
 
-def test_a_run_folder_has_exactly_the_documented_files(ask: Ask, offer: Offer) -> None:
-    folder = run(ask(), offer())
+def test_a_run_folder_has_exactly_the_documented_files(ask: Ask, manager_with: ManagerWith) -> None:
+    folder = run(ask(), manager_with())
     assert files(folder) == FILES | SEED_FILES
     record = json.loads(folder.record_file.read_text())
     assert list(record) == list(Record.model_fields)
@@ -117,13 +117,15 @@ def test_seeds_are_scored_one_by_one_and_as_a_mean(finished: RunFolder) -> None:
     assert predictions(finished, 0) != predictions(finished, 1)
 
 
-def test_the_same_seed_predicts_the_same(finished: RunFolder, ask: Ask, offer: Offer, tmp_path: Path) -> None:
-    again = run(ask(output=tmp_path / "again", seed=1), offer())
+def test_the_same_seed_predicts_the_same(
+    finished: RunFolder, ask: Ask, manager_with: ManagerWith, tmp_path: Path
+) -> None:
+    again = run(ask(output=tmp_path / "again", seed=1), manager_with())
     assert predictions(again, 1) == predictions(finished, 1)
 
 
-def test_a_saved_model_predicts_what_the_run_predicted(finished: RunFolder, offer: Offer) -> None:
-    manager = offer()
+def test_a_saved_model_predicts_what_the_run_predicted(finished: RunFolder, manager_with: ManagerWith) -> None:
+    manager = manager_with()
     model = load_model(finished, 1, manager.model("embracenet"))
     test = Examples(prepare(manager.dataset("colours")), "test")
     blocks = list(model.predict(test, FitContext(1, "cpu", finished.path)))
@@ -132,9 +134,9 @@ def test_a_saved_model_predicts_what_the_run_predicted(finished: RunFolder, offe
 
 
 @pytest.mark.parametrize("inputs", [Inputs.IMAGE, Inputs.TEXT])
-def test_a_model_is_trained_and_tested_on_one_modality(inputs: Inputs, ask: Ask, offer: Offer) -> None:
+def test_a_model_is_trained_and_tested_on_one_modality(inputs: Inputs, ask: Ask, manager_with: ManagerWith) -> None:
     """Examples that differ only in the hidden modality must get the same prediction."""
-    folder = run(ask(inputs=inputs), offer())
+    folder = run(ask(inputs=inputs), manager_with())
     assert f"|{inputs.value}|" in folder.record.plan.signature
     assert {row["inputs"] for row in scores(folder)} == {inputs.value}
     assert f"--inputs {inputs.value}" in folder.record.command
@@ -144,8 +146,8 @@ def test_a_model_is_trained_and_tested_on_one_modality(inputs: Inputs, ask: Ask,
     assert same_image is (inputs is Inputs.IMAGE)
 
 
-def test_a_limited_run_is_marked_as_a_trial(ask: Ask, offer: Offer) -> None:
-    folder = run(ask(limit=9, plugin="prior"), offer(spec(Prior)))
+def test_a_limited_run_is_marked_as_a_trial(ask: Ask, manager_with: ManagerWith) -> None:
+    folder = run(ask(limit=9, plugin="prior"), manager_with(spec(Prior)))
     assert "|limit:9|" in folder.record.plan.signature
     assert len(predictions(folder)["id"]) == 9
     assert "Limited to 9 examples of each split: a trial, not a result." in folder.report_path.read_text()
@@ -154,8 +156,8 @@ def test_a_limited_run_is_marked_as_a_trial(ask: Ask, offer: Offer) -> None:
 
 
 @pytest.mark.parametrize("model", [Prior, Uniform])
-def test_a_model_without_torch_is_trained_saved_and_loaded(model: type, ask: Ask, offer: Offer) -> None:
-    manager = offer(spec(model))
+def test_a_model_without_torch_is_trained_saved_and_loaded(model: type, ask: Ask, manager_with: ManagerWith) -> None:
+    manager = manager_with(spec(model))
     folder = run(ask(plugin=model.__name__.lower()), manager)
     own = {"models/seed-0/shares.json"} if model is Prior else set()
     assert files(folder) == FILES | (SEED_FILES - {"models/seed-0/model.safetensors"}) | own
@@ -166,17 +168,17 @@ def test_a_model_without_torch_is_trained_saved_and_loaded(model: type, ask: Ask
     assert again == predictions(folder)["colour:probabilities"]
 
 
-def test_facts_that_fit_returns_are_recorded(ask: Ask, offer: Offer) -> None:
-    folder = run(ask(plugin="prior"), offer(spec(Prior)))
+def test_facts_that_fit_returns_are_recorded(ask: Ask, manager_with: ManagerWith) -> None:
+    folder = run(ask(plugin="prior"), manager_with(spec(Prior)))
     assert folder.record.seeds["0"]["shares"]["colour"] == pytest.approx([1 / 3] * 3)
 
 
-def test_a_plugin_metric_is_in_scores_and_reports(ask: Ask, offer: Offer) -> None:
+def test_a_plugin_metric_is_in_scores_and_reports(ask: Ask, manager_with: ManagerWith) -> None:
     def confidence(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
         return probabilities.max(1).astype(np.float64)
 
     metric = MetricSpec(name="sureness", summary="mean probability of the guess", per_example=confidence)
-    folder = run(ask(plugin="uniform"), offer(spec(Uniform), metric))
+    folder = run(ask(plugin="uniform"), manager_with(spec(Uniform), metric))
     rows = [row for row in scores(folder) if row["metric"] == "sureness" and row["task"] == "colour"]
     assert {row["language"] for row in rows} == {"de", "en", "ja", "all", "macro", "worst", "gap"}
     assert next(row["value"] for row in rows if row["language"] == "macro") == pytest.approx(1 / 3)
@@ -184,7 +186,7 @@ def test_a_plugin_metric_is_in_scores_and_reports(ask: Ask, offer: Offer) -> Non
     assert "| sureness |" in folder.readme_file.read_text()
 
 
-def test_hooks_are_called_before_and_after_a_run(ask: Ask, offer: Offer) -> None:
+def test_hooks_are_called_before_and_after_a_run(ask: Ask, manager_with: ManagerWith) -> None:
     seen: list[str] = []
 
     class Watcher:
@@ -196,27 +198,27 @@ def test_hooks_are_called_before_and_after_a_run(ask: Ask, offer: Offer) -> None
         def after_run(self, run: Any) -> None:
             seen.append(f"after {run.record.plan.protocol.dataset} {run.report_path.is_file()}")
 
-    manager = offer(spec(Uniform))
+    manager = manager_with(spec(Uniform))
     manager.add(Watcher(), "watcher")
     run(ask(plugin="uniform"), manager)
     assert seen == ["before colours", "after colours True"]
 
 
-def test_a_hook_can_stop_a_run_before_training(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_hook_can_stop_a_run_before_training(ask: Ask, manager_with: ManagerWith, tmp_path: Path) -> None:
     class Guard:
         @mmeval.hookimpl
         def before_run(self, run: Any) -> None:
             raise UserError(f"Not on {run.protocol.dataset}.")
 
-    manager = offer(spec(Prior))
+    manager = manager_with(spec(Prior))
     manager.add(Guard(), "guard")
     with pytest.raises(UserError, match=r"^Not on colours\.$"):
         run(ask(plugin="prior"), manager)
     assert not (tmp_path / "run" / "models").exists()
 
 
-def test_inputs_that_the_model_does_not_use_are_refused(ask: Ask, offer: Offer) -> None:
-    manager = offer(spec(Prior, inputs=("text",)))
+def test_inputs_that_the_model_does_not_use_are_refused(ask: Ask, manager_with: ManagerWith) -> None:
+    manager = manager_with(spec(Prior, inputs=("text",)))
     with pytest.raises(UserError) as caught:
         run(ask(plugin="prior", inputs=Inputs.IMAGE_TEXT), manager)
     assert str(caught.value) == "--inputs image+text: prior uses text only; leave --inputs out."

@@ -27,7 +27,7 @@ from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
 
 Ask = Callable[..., Request]
-Offer = Callable[..., Manager]
+ManagerWith = Callable[..., Manager]
 START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from mmeval.cli.main import main; "
 
 
@@ -43,7 +43,7 @@ def make_unfinished(folder: RunFolder, *without: int) -> None:
     folder.write_json(folder.plan_file, plan.model_dump(mode="json"))
 
 
-def test_a_folder_that_is_not_a_run_is_not_touched(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_not_touched(ask: Ask, manager_with: ManagerWith, tmp_path: Path) -> None:
     for name in ("thesis", "notes.txt"):
         path = tmp_path / name
         if name == "thesis":
@@ -52,26 +52,26 @@ def test_a_folder_that_is_not_a_run_is_not_touched(ask: Ask, offer: Offer, tmp_p
         else:
             path.write_text("precious")
         with pytest.raises(RunFolderError) as caught:
-            run(ask(output=path), offer())
+            run(ask(output=path), manager_with())
         assert str(caught.value) == f"--output {path} exists and is not a run folder; name another folder."
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == (tmp_path / "notes.txt").read_text() == "precious"
 
 
 @pytest.mark.parametrize("name", ["plan.json", "run.json", "README.md"])
 def test_temporaries_of_a_killed_process_do_not_make_a_folder_foreign(
-    name: str, ask: Ask, offer: Offer, tmp_path: Path
+    name: str, ask: Ask, manager_with: ManagerWith, tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
     for suffix in ("partial", "partial.lock"):
         (folder.path / f".{name}.a1b2c3_4.{suffix}").write_text("")
     assert folder.state is State.EMPTY
-    run(ask(), offer())
+    run(ask(), manager_with())
     assert folder.state is State.FINISHED
     assert not list(folder.path.rglob(".*"))
 
 
-def test_temporaries_of_other_programs_are_kept(ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_temporaries_of_other_programs_are_kept(ask: Ask, manager_with: ManagerWith, tmp_path: Path) -> None:
     """Other programs may name their temporaries the same way."""
     for names in (["chapter.tex", ".plan.json.a1b2c3d4.partial"], [".film.mkv.a1b2c3d4.partial"]):
         folder = tmp_path / names[-1]
@@ -79,13 +79,13 @@ def test_temporaries_of_other_programs_are_kept(ask: Ask, offer: Offer, tmp_path
         for name in names:
             (folder / name).write_text("precious")
         with pytest.raises(RunFolderError, match="exists and is not a run folder"):
-            run(ask(output=folder), offer())
+            run(ask(output=folder), manager_with())
         assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
 
 @pytest.mark.parametrize("state", ["finished", "unfinished"])
 def test_a_run_removes_temporaries_of_killed_processes_in_all_its_folders(
-    finished: RunFolder, state: str, ask: Ask, offer: Offer
+    finished: RunFolder, state: str, ask: Ask, manager_with: ManagerWith
 ) -> None:
     if state == "unfinished":
         make_unfinished(finished, 1)
@@ -96,7 +96,7 @@ def test_a_run_removes_temporaries_of_killed_processes_in_all_its_folders(
     ]
     for path in left:
         path.write_text("")
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     assert not any(path.exists() for path in left)
 
 
@@ -118,17 +118,19 @@ def test_a_killed_run_continues_and_leaves_no_temporaries(
 
 
 def test_a_finished_run_is_not_changed(
-    finished: RunFolder, ask: Ask, offer: Offer, capsys: pytest.CaptureFixture[str]
+    finished: RunFolder, ask: Ask, manager_with: ManagerWith, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")} == before
-    assert capsys.readouterr().err == f"{finished.path} holds this run, finished; nothing is computed again.\n"
+    assert capsys.readouterr().err == f"{finished.path} holds a finished run of this plan; nothing is computed again.\n"
 
 
-def test_another_protocol_in_the_same_folder_is_refused(finished: RunFolder, ask: Ask, offer: Offer) -> None:
+def test_another_protocol_in_the_same_folder_is_refused(
+    finished: RunFolder, ask: Ask, manager_with: ManagerWith
+) -> None:
     with pytest.raises(RunFolderError) as caught:
-        run(ask(seeds=2, inputs=Inputs.TEXT), offer())
+        run(ask(seeds=2, inputs=Inputs.TEXT), manager_with())
     signature = finished.record.plan.signature
     assert str(caught.value) == (
         f"--output {finished.path} holds another run (finished): its signature is {signature}, "
@@ -137,27 +139,29 @@ def test_another_protocol_in_the_same_folder_is_refused(finished: RunFolder, ask
 
 
 @pytest.mark.parametrize("state", ["finished", "unfinished"])
-def test_other_options_in_the_same_folder_are_refused(finished: RunFolder, state: str, ask: Ask, offer: Offer) -> None:
+def test_other_options_in_the_same_folder_are_refused(
+    finished: RunFolder, state: str, ask: Ask, manager_with: ManagerWith
+) -> None:
     if state == "unfinished":
         make_unfinished(finished, 1)
     with pytest.raises(RunFolderError) as caught:
-        run(ask("width=8", seeds=2), offer())
+        run(ask("width=8", seeds=2), manager_with())
     assert str(caught.value) == (
         f"--output {finished.path} holds another run ({state}): its config.width is 16, not 8; name another folder."
     )
 
 
 def test_an_unfinished_run_continues_after_its_finished_seeds(
-    finished: RunFolder, ask: Ask, offer: Offer, capsys: pytest.CaptureFixture[str]
+    finished: RunFolder, ask: Ask, manager_with: ManagerWith, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Finished seeds aren't trained again, and the scores equal those of an uninterrupted run."""
     whole = pq.read_table(finished.scores_file)
     make_unfinished(finished, 1)
     model = finished.model_folder(0) / "model.safetensors"
     before = model.stat().st_mtime_ns
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     err = capsys.readouterr().err
-    assert f"{finished.path} holds this run, unfinished; it continues after seed 0.\n" in err
+    assert f"{finished.path} holds an unfinished run of this plan; it continues after seed 0.\n" in err
     assert "Training (seed 1)" in err
     assert "Training (seed 0)" not in err
     assert model.stat().st_mtime_ns == before
@@ -166,27 +170,30 @@ def test_an_unfinished_run_continues_after_its_finished_seeds(
 
 
 def test_a_run_without_a_finished_seed_starts_from_the_beginning(
-    finished: RunFolder, ask: Ask, offer: Offer, capsys: pytest.CaptureFixture[str]
+    finished: RunFolder, ask: Ask, manager_with: ManagerWith, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_unfinished(finished, 1)
     finished.facts_file(0).unlink()
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     err = capsys.readouterr().err
-    assert f"{finished.path} holds this run, unfinished; it starts from the beginning: no seed is finished.\n" in err
+    assert (
+        f"{finished.path} holds an unfinished run of this plan; it starts from the beginning: no seed is finished.\n"
+        in err
+    )
     assert "Training (seed 0)" in err
 
 
 def test_scores_and_reports_are_written_without_training_if_all_seeds_are_finished(
-    finished: RunFolder, ask: Ask, offer: Offer, capsys: pytest.CaptureFixture[str]
+    finished: RunFolder, ask: Ask, manager_with: ManagerWith, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_unfinished(finished)
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     assert "Training" not in capsys.readouterr().err
     assert finished.report_path.is_file()
 
 
 def test_ctrl_c_keeps_finished_seeds_and_says_how_to_continue(
-    ask: Ask, offer: Offer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, manager_with: ManagerWith, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mmeval.runs.train as module
 
@@ -200,7 +207,7 @@ def test_ctrl_c_keeps_finished_seeds_and_says_how_to_continue(
 
     monkeypatch.setattr(module, "write_predictions", interrupted)
     with pytest.raises(Stopped) as caught:
-        run(ask(seeds=2), offer())
+        run(ask(seeds=2), manager_with())
     folder = RunFolder(tmp_path / "run")
     assert str(caught.value) == (
         f"Stopped. Finished seeds are kept; repeat the command with --output {folder.path} to continue."
@@ -237,11 +244,11 @@ def test_sigint_ends_in_one_sentence_and_the_next_call_finishes(
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_user_error_leaves_no_folder_behind(there: bool, ask: Ask, offer: Offer, tmp_path: Path) -> None:
+def test_a_user_error_leaves_no_folder_behind(there: bool, ask: Ask, manager_with: ManagerWith, tmp_path: Path) -> None:
     if there:
         (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match=r'^No image encoder is named "foo"'):
-        run(ask("image_encoder=foo"), offer())
+        run(ask("image_encoder=foo"), manager_with())
     assert not (tmp_path / "run" / "plan.json").exists()
     assert not (tmp_path / "run" / "models").exists()
 

@@ -22,7 +22,7 @@ from mmeval.runs.scoring import write_report, write_scores_of
 
 Ask = Callable[..., Request]
 Command = Callable[..., int]
-Offer = Callable[..., Manager]
+ManagerWith = Callable[..., Manager]
 
 
 def rewrite(folder: RunFolder, column: str, change: Callable[[pa.Table], pa.Array]) -> Path:
@@ -188,12 +188,14 @@ def test_a_truncated_record_is_refused(finished: RunFolder) -> None:
     assert str(caught.value).startswith(f"{path} can't be used: it is not JSON")
 
 
-def test_missing_predictions_are_recreated_by_the_same_command(finished: RunFolder, ask: Ask, offer: Offer) -> None:
+def test_missing_predictions_are_recreated_by_the_same_command(
+    finished: RunFolder, ask: Ask, manager_with: ManagerWith
+) -> None:
     """Complete seeds aren't trained again."""
     before = pq.read_table(finished.predictions_file(1))
     kept = (finished.model_folder(0) / "model.safetensors").stat().st_mtime_ns
     finished.predictions_file(1).unlink()
-    run(ask(seeds=2), offer())
+    run(ask(seeds=2), manager_with())
     assert pq.read_table(finished.predictions_file(1)).equals(before)
     assert (finished.model_folder(0) / "model.safetensors").stat().st_mtime_ns == kept
     assert finished.record_file.is_file()

@@ -73,7 +73,7 @@ def test_the_folder_of_a_check_that_was_killed_is_removed_by_the_next(
     remove()
 
 
-def test_a_cache_folder_that_cannot_be_used_is_not_blamed_on_the_plugin(
+def test_a_cache_folder_that_cannot_be_used_is_not_attributed_to_the_plugin(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     (tmp_path / "file").write_text("")

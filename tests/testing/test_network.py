@@ -96,11 +96,11 @@ def test_an_attempt_in_another_thread_is_recorded() -> None:
 
 
 def _pair() -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        one.sendall(b"sent")
-        one.sendmsg([b"sent"])
-        assert other.recv(8) == b"sentsent"
+    sender, receiver = socket.socketpair()
+    with sender, receiver:
+        sender.sendall(b"sent")
+        sender.sendmsg([b"sent"])
+        assert receiver.recv(8) == b"sentsent"
 
 
 def _unix_stream() -> None:

@@ -93,15 +93,15 @@ def _compare_with_card(data: Dataset) -> Iterator[Verification]:
         yield Verification(Status.WARNING, "there is no data card to compare with; `mmeval data card` writes one")
         return
     card = read_card(spec.card, spec.variant)
-    found = differences(card, store)
-    for difference in found:
+    mismatches = differences(card, store)
+    for difference in mismatches:
         bad = difference.verified and store.released
         reason = (
             "" if bad else " (accepted with --allow-mismatch)" if difference.verified else " (unverified in the card)"
         )
         yield Verification(Status.BAD if bad else Status.WARNING, f"{difference.text}{reason}")
     verified, unverified = stated_facts(card)
-    if verified and not any(difference.verified for difference in found):
+    if verified and not any(difference.verified for difference in mismatches):
         yield Verification(Status.GOOD, f"agrees with its card ({spec.card.name}): {', '.join(verified)}")
     if unverified:
         text = f"unverified in its card ({spec.card.name}), so not confirmed: {', '.join(unverified)}"

@@ -1,4 +1,4 @@
-"""Decoding of untrusted images to upright RGB pixels, with errors as short reasons."""
+"""Decoding of untrusted source images to upright RGB pixels (JPEG, PNG, AVIF, ...), with errors as short reasons."""
 
 from __future__ import annotations
 

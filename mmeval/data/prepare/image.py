@@ -1,4 +1,4 @@
-"""Conversion of a source image to the form in which the Store keeps it."""
+"""Conversion of one source image to the form in which the Store keeps it; ``images`` converts all of a source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preparation of a source's images in shards, resumable after a kill."""
+"""Preparation of all images of a source in shards, resumable after a kill; ``image`` converts each of them."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _sum_up(work: Path) -> None:
         shards[path.name] = sidecar["sha256"]
         digests += _table(path)["digest"].to_pylist()
     total = {"count": len(digests), "digest": images_digest(digests), "shards": shards}
-    # From here on the sidecars are not needed.
+    # From here on the JSON files beside the shards are not needed.
     write_text(work / IMAGES_INFO, sealed(total | {"rejected": rejected, "repaired": repaired}))
 
 

@@ -115,12 +115,12 @@ def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -
         facts["files"] = {path.name: content_digest(path) for path in sorted(temporary.iterdir())}
         _write(temporary, facts | {"pictures": str(shared)})
         store = Store(temporary)
-        found = differences(read_card(spec.card, spec.variant), store) if spec.card else []
+        mismatches = differences(read_card(spec.card, spec.variant), store) if spec.card else []
         if released:
-            _require_agreement(spec, found, written, folder)
-        facts |= {"spanning": spanning(store), "differences": [difference.text for difference in found]}
+            _require_agreement(spec, mismatches, written, folder)
+        facts |= {"spanning": spanning(store), "differences": [difference.text for difference in mismatches]}
         _write(temporary, facts | {"pictures": f"../pictures/{shared.name}"})
-    _report(spec, Store(folder), images, found)
+    _report(spec, Store(folder), images, mismatches)
 
 
 def _facts(
@@ -151,13 +151,13 @@ def _write(folder: Path, info: dict[str, Any]) -> None:
     (folder / INFO).write_text(sealed(info), encoding="utf-8")
 
 
-def _require_agreement(spec: DatasetSpec, found: list[Difference], written: WrittenExamples, folder: Path) -> None:
+def _require_agreement(spec: DatasetSpec, mismatches: list[Difference], written: WrittenExamples, folder: Path) -> None:
     """Refuse data that differs from its card, and keep the list of rejected rows beside the folder.
 
     Raises:
         DataError: a verified fact on the card differs.
     """
-    wrong = [difference.text for difference in found if difference.verified]
+    wrong = [difference.text for difference in mismatches if difference.verified]
     if not wrong:
         return
     assert spec.card is not None
@@ -188,7 +188,7 @@ def _few(names: Mapping[str, int]) -> str:
     return f"{few}{', ...' if len(names) > SHOWN else ''}"
 
 
-def _report(spec: DatasetSpec, store: Store, images: PreparedImages, found: list[Difference]) -> None:
+def _report(spec: DatasetSpec, store: Store, images: PreparedImages, mismatches: list[Difference]) -> None:
     """Tell the user the result of the preparation."""
     count = sum(store.split_sizes.values())
     note(f"Prepared {spec.full_name}: {count:,} examples, {store.image_count:,} images, in {store.folder}")
@@ -207,6 +207,6 @@ def _report(spec: DatasetSpec, store: Store, images: PreparedImages, found: list
     for splits, clusters in store.info["spanning"].items():
         where = " and ".join(splits.split("+"))
         note(f"In two splits: {clusters:,} clusters (rows that belong together) have examples in {where}")
-    for difference in found:
+    for difference in mismatches:
         unverified = "" if difference.verified else ", in an unverified fact"
         note(f"Differs from the card{unverified}: {difference.text}")

@@ -1,4 +1,4 @@
-"""Images that the cells of a table refer to: by path, by an address whose file is on disk, or as bytes."""
+"""Lookup of the images that table cells refer to (path, address of a file on disk, or bytes), without decoding."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ class ImageFinder:
         if not (name := cell.strip()):
             return None
         base = beside if self._beside else self._folder
-        if (found := self._cache.get((base, name))) is None:
-            found = self._cache[base, name] = self._locate(name, base)
-        if isinstance(found, str):
-            raise DataError(found)
-        return found
+        if (reference := self._cache.get((base, name))) is None:
+            reference = self._cache[base, name] = self._locate(name, base)
+        if isinstance(reference, str):
+            raise DataError(reference)
+        return reference
 
     def names(self) -> list[tuple[str, str]]:
         """Return all names that were searched, each with the folder of its table."""

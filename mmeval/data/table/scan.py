@@ -1,4 +1,4 @@
-"""A first pass over a whole table, for what its examples depend on: classes, groups and splits."""
+"""First pass over a table: collects classes, groups and splits."""
 
 from __future__ import annotations
 

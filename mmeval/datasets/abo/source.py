@@ -144,7 +144,7 @@ class AboSource:
         return AboSurvey(where, group, tuple(images), classes)
 
     def _classes(self, values: list[Mapping[str, Value]], training: list[bool]) -> dict[str, frozenset[str]]:
-        """Return the classes by task: all product types, and the English free-text values frequent in training.
+        """Return the classes by task: all product types, and English free-text values that are frequent in training.
 
         Args:
             values: values by task of each listing.

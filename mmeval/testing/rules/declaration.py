@@ -1,4 +1,4 @@
-"""Checks of what a plugin declares: its spec, options and presets."""
+"""Checks of a plugin's declaration: spec, options and presets."""
 
 from __future__ import annotations
 

@@ -143,15 +143,16 @@ def _plain_loss_falls(plugin: PluginUnderTest) -> None:
         labels = examples.labels(task.name)
         known = labels >= 0
         of_true_class = probabilities[task.name][known, labels[known]]
-        loss, guess = float(-np.log(np.clip(of_true_class, 1e-12, 1)).mean()), float(np.log(len(task.classes)))
-        if not loss < PASS_RATIO * guess:
+        loss, uniform = float(-np.log(np.clip(of_true_class, 1e-12, 1)).mean()), float(np.log(len(task.classes)))
+        if not loss < PASS_RATIO * uniform:
             raise CheckFailed(
-                f"after fitting {EXAMPLES} examples, the loss of {task.name} is {loss:.3f}; a guess has {guess:.3f}"
+                f"after fitting {EXAMPLES} examples, the loss of {task.name} is {loss:.3f}; "
+                f"uniform probabilities give {uniform:.3f}"
             )
 
 
 def _steps(plugin: PluginUnderTest, model: TorchModel, examples: Examples, count: int) -> Iterator[float]:
-    """Train with the recipe's optimiser at its peak learning rate; yield each loss while the gradients are in place."""
+    """Train with the recipe's optimizer at its peak learning rate; yield each loss while the gradients are in place."""
     recipe = plugin.torch_config.recipe
     torch.manual_seed(0)
     model.train()

@@ -29,9 +29,9 @@ def _fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def registered(module: object) -> DatasetSpec:
-    found: list[DatasetSpec] = []
-    module.register_datasets(found.append)  # type: ignore[attr-defined]
-    return found[0]
+    specs: list[DatasetSpec] = []
+    module.register_datasets(specs.append)  # type: ignore[attr-defined]
+    return specs[0]
 
 
 @pytest.fixture
@@ -94,10 +94,10 @@ def test_accepted_mismatches_are_part_of_the_name(spec: DatasetSpec, folder: Pat
 
 
 def test_a_mismatch_is_refused_without_the_option(spec: DatasetSpec, folder: Path) -> None:
-    said = complaint(spec, folder)
-    assert said.startswith("food101 differs from its data card (food101.md): ")
-    assert "examples in test: the card says 22716, the data has 30" in said
-    assert said.endswith(" --allow-mismatch accepts it, and marks every score of it.")
+    message = complaint(spec, folder)
+    assert message.startswith("food101 differs from its data card (food101.md): ")
+    assert "examples in test: the card says 22716, the data has 30" in message
+    assert message.endswith(" --allow-mismatch accepts it, and marks every score of it.")
     assert read_registry("food101") == {}
 
 
@@ -129,8 +129,10 @@ def test_released_and_mismatched_data_have_separate_stores(spec: DatasetSpec, fo
 def test_without_files_the_message_says_how_to_get_them(spec: DatasetSpec) -> None:
     assert complaint(spec) == f"food101 is not prepared on this machine. {spec.archive.get}"
     may = spec.model_copy(update={"archive": spec.archive.model_copy(update={"downloads": {"": None}})})
-    said = "food101 is not prepared on this machine. `mmeval data prepare food101:x` downloads it, or get it yourself: "
-    assert complaint(may, variant="x") == said + spec.archive.get
+    message = (
+        "food101 is not prepared on this machine. `mmeval data prepare food101:x` downloads it, or get it yourself: "
+    )
+    assert complaint(may, variant="x") == message + spec.archive.get
 
 
 def test_after_deleting_files_and_store_the_message_says_how_to_get_them(spec: DatasetSpec, folder: Path) -> None:

@@ -70,11 +70,11 @@ def test_the_path_of_a_table_needs_the_prefix(tmp_path: Path) -> None:
 )
 def test_a_data_set_comes_with_its_licence(name: str, make: Any, licence: str | None, tmp_path: Path) -> None:
     """Which decides whether reports may show its images."""
-    found = open_data(DatasetRequest(name, source=make(tmp_path / "archive"), allow_mismatch=True), Manager())
-    assert found.store.name == f"{name}-mismatched"
-    assert found.spec.full_name == name
-    assert found.licence
-    assert licence is None or found.licence == licence
+    dataset = open_data(DatasetRequest(name, source=make(tmp_path / "archive"), allow_mismatch=True), Manager())
+    assert dataset.store.name == f"{name}-mismatched"
+    assert dataset.spec.full_name == name
+    assert dataset.licence
+    assert licence is None or dataset.licence == licence
 
 
 def test_the_default_variant_may_be_named() -> None:

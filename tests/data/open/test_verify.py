@@ -108,7 +108,7 @@ def test_an_additional_shard_is_found(opened: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "line"),
     [
         ("test: 42", "test: 41", "examples in test: the card says 41, the data has 42"),
         ("red, green", "green, red", "classes of colour are in another order than the card's"),
@@ -117,10 +117,10 @@ def test_an_additional_shard_is_found(opened: Dataset) -> None:
     ],
 )
 def test_differences_from_the_card_are_bad_if_verified_and_warnings_if_not(
-    old: str, new: str, said: str, opened: Dataset
+    old: str, new: str, line: str, opened: Dataset
 ) -> None:
     change_card(opened, old, new)
-    text = said.format(opened.store.fingerprint)
+    text = line.format(opened.store.fingerprint)
     assert verify(opened)[2:] == [Verification(BAD, text)]
     change_card(opened, "  images: 44", "  unverified: [splits, tasks, languages, fingerprint]\n  images: 44")
     assert verify(opened)[2:] == [

@@ -116,8 +116,8 @@ def test_unknown_labels_of_rejected_rows_do_not_count(tmp_path: Path) -> None:
 
 
 def test_every_field_of_an_example_has_a_column(tmp_path: Path) -> None:
-    one = replace(GOOD, metadata={"price": "7"}, attributes={"brand": "Aigle"}, image="good.jpg", cluster="c")
-    written = write(tmp_path, one, replace(one, id="2", attributes={"brand": "Birki"}, cluster="", image=None))
+    example = replace(GOOD, metadata={"price": "7"}, attributes={"brand": "Aigle"}, image="good.jpg", cluster="c")
+    written = write(tmp_path, example, replace(example, id="2", attributes={"brand": "Birki"}, cluster="", image=None))
     assert written.attributes == {"brand": {"Aigle", "Birki"}}
     first, second = table(tmp_path).to_pylist()
     assert first == {
@@ -175,11 +175,11 @@ def test_examples_are_streamed(tmp_path: Path) -> None:
     def make() -> Iterator[Example]:
         nonlocal most
         for number in range(100_000):
-            one = Kept(str(number), f"text {number}", "de", "train", {"t": "a"})
+            example = Kept(str(number), f"text {number}", "de", "train", {"t": "a"})
             if number % 500 == 0:
-                alive.add(one)
+                alive.add(example)
                 most = max(most, len(alive))
-            yield one
+            yield example
 
     gc.collect()
     pa_before = pa.total_allocated_bytes()
@@ -188,9 +188,9 @@ def test_examples_are_streamed(tmp_path: Path) -> None:
     assert written.count == 100_000
     assert most <= 2, "of 200 tracked examples"
     assert pa.total_allocated_bytes() - pa_before < 1_000_000
-    found = table(tmp_path)
-    assert found.num_rows == 100_000
-    assert max(map(len, found["id"].chunks)) == 4096
+    stored = table(tmp_path)
+    assert stored.num_rows == 100_000
+    assert max(map(len, stored["id"].chunks)) == 4096
 
 
 def test_examples_of_a_rejected_image_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,9 +230,9 @@ def test_long_texts_are_cut_and_counted(tmp_path: Path) -> None:
     example = replace(GOOD, text=long, metadata={"m": long}, attributes={"a": long})
     written = write(tmp_path, example, replace(example, id="2", text=long[:LONGEST_TEXT], metadata={"m": "x"}))
     assert (written.count, written.cut, written.rejected) == (2, 4, [])
-    found = table(tmp_path)
-    assert found["text"].to_pylist() == [long[:LONGEST_TEXT]] * 2
-    assert found["metadata:m"].to_pylist() == [long[:LONGEST_TEXT], "x"]
+    stored = table(tmp_path)
+    assert stored["text"].to_pylist() == [long[:LONGEST_TEXT]] * 2
+    assert stored["metadata:m"].to_pylist() == [long[:LONGEST_TEXT], "x"]
     assert written.attributes == {"a": {long[:LONGEST_TEXT]}}
 
 

@@ -56,9 +56,9 @@ def file(pixels: NDArray[np.uint8] | Image.Image, kind: str = "JPEG", **options:
 
 
 def exif(orientation: int) -> Image.Exif:
-    made = Image.Exif()
-    made[ORIENTATION] = orientation
-    return made
+    tags = Image.Exif()
+    tags[ORIENTATION] = orientation
+    return tags
 
 
 def pixels_of(data: bytes) -> NDArray[np.int64]:
@@ -70,8 +70,8 @@ def pixels_of(data: bytes) -> NDArray[np.int64]:
 
 
 def near(data: bytes, pixels: NDArray[np.uint8], most: float) -> bool:
-    found = pixels_of(data)
-    return found.shape == pixels.shape and float(np.abs(found - pixels).mean()) <= most
+    decoded = pixels_of(data)
+    return decoded.shape == pixels.shape and float(np.abs(decoded - pixels).mean()) <= most
 
 
 def complaint(image: Any) -> str:
@@ -94,10 +94,10 @@ def outcome(data: bytes) -> StoredImage | str:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "JPEG2000", *AVIF])
 @pytest.mark.parametrize("size", [(60, 80), (300, 400)])
 def test_every_format_gives_the_same_image(kind: str, size: tuple[int, int]) -> None:
-    made = convert(file(photo(*size), kind))
+    converted = convert(file(photo(*size), kind))
     wanted = photo(*size) if size[0] < 256 else np.asarray(Image.fromarray(photo(*size)).resize((341, 256)))
-    assert made.repaired == ""
-    assert near(made.data, wanted, 8 if kind == "GIF" else 3)
+    assert converted.repaired == ""
+    assert near(converted.data, wanted, 8 if kind == "GIF" else 3)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_transparent_pixels_become_white(mode: str) -> None:
         data = file(palette, "PNG", transparency=bytes([0, 255]))
     else:
         data = file(image.convert(mode), "PNG")
-    found = pixels_of(convert(data).data)
-    assert found[:, :16].min() > 250
-    assert found[:, 24:].max() < 5
+    decoded = pixels_of(convert(data).data)
+    assert decoded[:, :16].min() > 250
+    assert decoded[:, 24:].max() < 5
 
 
 def test_inverted_cmyk_and_ycck_of_photoshop_have_their_colours() -> None:
@@ -157,9 +157,9 @@ def test_inverted_cmyk_and_ycck_of_photoshop_have_their_colours() -> None:
 @pytest.mark.parametrize("orientation", TURNED)
 def test_images_are_rotated_by_their_exif_orientation(kind: str, orientation: int) -> None:
     data = file(Image.fromarray(np.ascontiguousarray(TURNED[orientation](photo()))), kind, exif=exif(orientation))
-    made = convert(data)
-    assert near(made.data, photo(), 4)
-    assert ORIENTATION not in Image.open(io.BytesIO(made.data)).getexif() or made.data == data, (
+    converted = convert(data)
+    assert near(converted.data, photo(), 4)
+    assert ORIENTATION not in Image.open(io.BytesIO(converted.data)).getexif() or converted.data == data, (
         "otherwise it would be rotated twice"
     )
 
@@ -175,8 +175,8 @@ def test_the_orientation_in_xmp_is_used_for_small_and_large_images() -> None:
     for size in ((60, 80), (300, 400)):
         plain = file(photo(*size))
         data = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp + plain[2:]
-        found = pixels_of(convert(data).data)
-        assert found[0, 0, 0] > 200, "the right edge, which is red"
+        decoded = pixels_of(convert(data).data)
+        assert decoded[0, 0, 0] > 200, "the right edge, which is red"
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 255])
@@ -201,14 +201,14 @@ def test_an_invalid_orientation_is_ignored(orientation: int) -> None:
 )
 def test_an_image_that_needs_no_conversion_is_kept_byte_by_byte(data: bytes) -> None:
     """Preparing prepared images must not lose quality."""
-    made = convert(data)
-    assert made == (data, hashlib.sha256(data).hexdigest(), "")
-    assert convert(made.data) == made
+    converted = convert(data)
+    assert converted == (data, hashlib.sha256(data).hexdigest(), "")
+    assert convert(converted.data) == converted
 
 
 def test_a_converted_image_needs_no_further_conversion() -> None:
-    made = convert(file(photo(300, 400), "WEBP"))
-    assert convert(made.data).data == made.data
+    converted = convert(file(photo(300, 400), "WEBP"))
+    assert convert(converted.data).data == converted.data
 
 
 def test_large_metadata_are_removed() -> None:
@@ -228,14 +228,14 @@ def test_large_metadata_are_removed() -> None:
 def test_images_are_reduced_like_in_pillow_and_never_enlarged(height: int, width: int) -> None:
     """The shorter side becomes at most 256 pixels, the longer one at most 1024."""
     pixels = photo(height, width, noise=8)
-    made = pixels_of(convert(pixels).data)
+    converted = pixels_of(convert(pixels).data)
     scale = min(1, 256 / min(height, width), 1024 / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    assert made.shape == (size[1], size[0], 3)
+    assert converted.shape == (size[1], size[0], 3)
     if scale < 1 and min(size) > 8:
         wanted = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
         jpeg = decode(simplejpeg.encode_jpeg(np.ascontiguousarray(wanted), quality=95, colorsubsampling="420"))
-        assert np.abs(made - jpeg).mean() < 2
+        assert np.abs(converted - jpeg).mean() < 2
 
 
 def test_pixels_are_resized_within_a_level_of_pillow() -> None:
@@ -250,8 +250,8 @@ def test_animated_images_give_their_first_frame() -> None:
     red, blue = (Image.new("RGB", (60, 50), colour) for colour in ("red", "blue"))
     for kind in ("GIF", "WEBP", "TIFF", "PNG", "MPO"):
         data = file(red, kind, save_all=True, append_images=[blue])
-        found = pixels_of(convert(data).data)
-        assert (found[..., 0].min() > 240, found[..., 2].max() < 20) == (True, True), kind
+        decoded = pixels_of(convert(data).data)
+        assert (decoded[..., 0].min() > 240, decoded[..., 2].max() < 20) == (True, True), kind
 
 
 def test_the_digest_covers_the_source_and_the_rule() -> None:
@@ -357,12 +357,12 @@ def test_truncated_jpegs_are_repaired_or_rejected(kind: str, large: bool, share:
     data = whole(kind, large)
     cut = data[: int(share * len(data))]
     size = {True: (341, 256), False: (80, 60)}[large]
-    made = outcome(cut)
-    if isinstance(made, str):
+    converted = outcome(cut)
+    if isinstance(converted, str):
         assert kind == "progressive" or b"\xff\xda" not in cut[:-40], "a part of the image could be decoded"
         return
-    assert Image.open(io.BytesIO(made.data)).size == (size if kind != "exif" else size[::-1])
-    assert made.repaired == ("" if cut == data else "cut short: its end is grey")
+    assert Image.open(io.BytesIO(converted.data)).size == (size if kind != "exif" else size[::-1])
+    assert converted.repaired == ("" if cut == data else "cut short: its end is grey")
 
 
 def test_the_beginning_of_a_truncated_jpeg_is_kept() -> None:
@@ -370,13 +370,13 @@ def test_the_beginning_of_a_truncated_jpeg_is_kept() -> None:
     pixels = photo(300, 400, noise=8)
     for options in ({}, {"exif": exif(3)}):
         data = file(pixels, **options)
-        made = convert(data[: len(data) // 2])
-        assert made.repaired == "cut short: its end is grey"
-        found, upright = pixels_of(made.data), pixels_of(convert(data).data)
+        converted = convert(data[: len(data) // 2])
+        assert converted.repaired == "cut short: its end is grey"
+        decoded, upright = pixels_of(converted.data), pixels_of(convert(data).data)
         if options:
-            found, upright = found[::-1, ::-1], upright[::-1, ::-1]
-        assert np.abs(found[:100] - upright[:100]).mean() < 3
-        assert np.abs(found[-60:] - 128).max() < 12
+            decoded, upright = decoded[::-1, ::-1], upright[::-1, ::-1]
+        assert np.abs(decoded[:100] - upright[:100]).mean() < 3
+        assert np.abs(decoded[-60:] - 128).max() < 12
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
@@ -392,9 +392,9 @@ def test_extra_bytes_are_no_damage() -> None:
     """Cameras and shops add them."""
     data = file(photo())
     for longer in (data + b"\0\0", data + b"thumbnail", data[:-2] + b"\0\0\0" + data[-2:]):
-        made = convert(longer)
-        assert made.repaired == ""
-        assert near(made.data, photo(), 4)
+        converted = convert(longer)
+        assert converted.repaired == ""
+        assert near(converted.data, photo(), 4)
 
 
 @settings(max_examples=150, deadline=None)
@@ -416,16 +416,16 @@ def test_damaged_images_are_repaired_or_rejected(kind: str, changes: list[tuple[
     data = bytearray(damaged_of(kind))
     for place, value in changes:
         data[int(place * (min(300, len(data)) if at_front else len(data)))] = value
-    made = outcome(bytes(data))
+    converted = outcome(bytes(data))
     # Decoded as readers of the Store do it, which ignores damaged EXIF data.
-    assert isinstance(made, str) or len(decode(made.data))
+    assert isinstance(converted, str) or len(decode(converted.data))
 
 
 @cache
 def damaged_of(kind: str) -> bytes:
-    made = exif(6)
-    made[0x010F] = "a camera " * 20
-    return file(photo(), kind, **({"exif": made} if kind in ("JPEG", "PNG", "WEBP", "TIFF") else {}))
+    tags = exif(6)
+    tags[0x010F] = "a camera " * 20
+    return file(photo(), kind, **({"exif": tags} if kind in ("JPEG", "PNG", "WEBP", "TIFF") else {}))
 
 
 def test_pillows_warnings_are_suppressed_and_the_filters_restored() -> None:

@@ -111,10 +111,10 @@ def test_images_keep_their_order_and_rejected_ones_have_a_reason(tmp_path: Path)
     def slower_first(number: int) -> None:
         time.sleep(0.002 * (3 - number % 4))
 
-    made = prepare_images(Given(45, slower_first), tmp_path / "p", "given")
-    assert list(made.rows()) == [f"k{number}" for number in images(45)]
-    assert list(made.rows().values()) == list(range(made.count)) == list(range(len(images(45))))
-    assert made.rejected == {
+    prepared = prepare_images(Given(45, slower_first), tmp_path / "p", "given")
+    assert list(prepared.rows()) == [f"k{number}" for number in images(45)]
+    assert list(prepared.rows().values()) == list(range(prepared.count)) == list(range(len(images(45))))
+    assert prepared.rejected == {
         **{f"k{number}": "the image's file is missing" for number in range(5, 45, 7) if number % 10 != 3},
         **{f"k{number}": "not an image in a supported format" for number in range(3, 45, 10)},
     }
@@ -233,8 +233,8 @@ def test_a_source_that_changed_after_an_interruption_is_refused_once(other: Give
 
 def test_a_source_may_have_no_images(tmp_path: Path) -> None:
     """A data set of texts."""
-    made = prepare_images(Given(0), tmp_path / "p", "given")
-    assert (made.count, made.rows(), made.rejected) == (0, {}, {})
+    prepared = prepare_images(Given(0), tmp_path / "p", "given")
+    assert (prepared.count, prepared.rows(), prepared.rejected) == (0, {}, {})
 
 
 def test_all_images_may_be_rejected(tmp_path: Path) -> None:
@@ -244,8 +244,8 @@ def test_all_images_may_be_rejected(tmp_path: Path) -> None:
         def images(self) -> Iterator[tuple[str, ImageData]]:
             yield from ((f"k{number}", b"") for number in range(25))
 
-    made = prepare_images(AllBad(25), tmp_path / "p", "given")
-    assert (made.count, set(made.rejected.values())) == (0, {"the image has no bytes"})
+    prepared = prepare_images(AllBad(25), tmp_path / "p", "given")
+    assert (prepared.count, set(prepared.rejected.values())) == (0, {"the image has no bytes"})
 
 
 def test_a_name_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
@@ -255,9 +255,9 @@ def test_a_name_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
         def images(self) -> Iterator[tuple[str, ImageData]]:
             yield from (("b\udcff.png", png(1)), ("Gr\xfc\xdfe.png", png(2)))
 
-    made = prepare_images(Named(2), tmp_path / "p", "given")
-    assert made.rejected == {"b\udcff.png": "its name is not valid UTF-8"}
-    assert list(made.rows()) == ["Gr\xfc\xdfe.png"]
+    prepared = prepare_images(Named(2), tmp_path / "p", "given")
+    assert prepared.rejected == {"b\udcff.png": "its name is not valid UTF-8"}
+    assert list(prepared.rows()) == ["Gr\xfc\xdfe.png"]
 
 
 def test_an_error_of_the_source_stops_the_preparation(tmp_path: Path) -> None:
@@ -320,8 +320,8 @@ def test_pixels_of_a_shard_are_not_all_in_memory(tmp_path: Path, monkeypatch: py
 
 
 def test_a_folder_of_images_without_its_list_is_refused(tmp_path: Path) -> None:
-    made = prepare_images(Given(12), tmp_path / "p", "given")
-    (made.folder / IMAGES_INFO).unlink()
+    prepared = prepare_images(Given(12), tmp_path / "p", "given")
+    (prepared.folder / IMAGES_INFO).unlink()
     with pytest.raises(DataError) as caught:
         prepare_images(Given(12), tmp_path / "p", "given")
     assert str(caught.value) == f"{tmp_path / 'p'} lacks its {IMAGES_INFO}; remove the folder and run again."
@@ -334,9 +334,9 @@ def test_the_progress_bar_ends_with_the_number_of_rejected_images(
     with pytest.raises(KeyboardInterrupt):
         prepare_images(Given(45, stop_at(27, KeyboardInterrupt())), tmp_path / "p", "given")
     capsys.readouterr()
-    made = prepare_images(Given(45), tmp_path / "p", "given")
-    assert isinstance(made, PreparedImages)
+    prepared = prepare_images(Given(45), tmp_path / "p", "given")
+    assert isinstance(prepared, PreparedImages)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Preparing given: 45 images in ")
-    assert line.endswith(f" s, rejected {len(made.rejected)}")
-    assert json.loads((made.folder / IMAGES_INFO).read_text())["count"] == made.count
+    assert line.endswith(f" s, rejected {len(prepared.rejected)}")
+    assert json.loads((prepared.folder / IMAGES_INFO).read_text())["count"] == prepared.count

@@ -141,13 +141,13 @@ def test_the_same_data_has_the_same_fingerprint_everywhere(
     tmp_path: Path, colours: Callable[..., DatasetSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scores are comparable only on the same data."""
-    found = []
+    stores = []
     for home in ("one", "other"):
         monkeypatch.setenv("MMEVAL_HOME", str(tmp_path / home))
-        found.append(prepare(colours()))
-    assert found[0].folder != found[1].folder
-    assert found[0].fingerprint == found[1].fingerprint
-    assert len(found[0].fingerprint) == 64
+        stores.append(prepare(colours()))
+    assert stores[0].folder != stores[1].folder
+    assert stores[0].fingerprint == stores[1].fingerprint
+    assert len(stores[0].fingerprint) == 64
 
 
 @pytest.mark.parametrize(
@@ -190,10 +190,10 @@ def test_a_different_image_gives_a_different_fingerprint(fresh: Path, colours: C
 def test_a_different_identity_gives_a_different_store(fresh: Path, colours: Callable[..., DatasetSpec]) -> None:
     """A new version of a package must not use the Store of the old one."""
     spec = colours()
-    one, other = spec.source(), spec.source()
+    source, other = spec.source(), spec.source()
     other.identity["colours"] = "2"
-    assert store_folder(spec, one) != store_folder(spec, other)
-    assert store_folder(spec, one) == store_folder(spec, spec.source())
+    assert store_folder(spec, source) != store_folder(spec, other)
+    assert store_folder(spec, source) == store_folder(spec, spec.source())
 
 
 def test_two_processes_build_one_store(
@@ -201,18 +201,18 @@ def test_two_processes_build_one_store(
 ) -> None:
     """One builds, the other waits."""
     spec = colours()
-    one = start("one")
+    first = start("one")
     wait_for(tmp_path / "one is half-way")
-    other = start("other")
+    second = start("other")
     wait_for(tmp_path / "other starts")
     time.sleep(0.3)
-    assert (one.poll(), other.poll()) == (None, None)
+    assert (first.poll(), second.poll()) == (None, None)
     (tmp_path / "go").touch()
-    said = [process.communicate(timeout=60)[0] for process in (one, other)]
-    assert (one.returncode, other.returncode) == (0, 0)
+    outputs = [process.communicate(timeout=60)[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0)
     assert not (tmp_path / "other is half-way").exists(), "both built"
     store = prepare(spec)
-    assert said == [f"{store.fingerprint}\n"] * 2
+    assert outputs == [f"{store.fingerprint}\n"] * 2
     assert inside(fresh / "stores" / "colours") == {store.folder.name, "pictures"}
 
 
@@ -326,10 +326,10 @@ def test_accepted_mismatches_are_recorded(
     """So that the scores are not taken for those of the release."""
     spec = changed(colours(train=71), labels={"colour": "mauve"})
     store = prepare(spec, released=False)
-    said = "rows rejected: the card allows 0, there are 1"
+    difference = "rows rejected: the card allows 0, there are 1"
     assert (store.name, store.released, store.split_sizes["train"]) == ("colours-mismatched", False, 71)
-    assert store.info["differences"] == [said]
-    assert f"Differs from the card: {said}\n" in capsys.readouterr().err
+    assert store.info["differences"] == [difference]
+    assert f"Differs from the card: {difference}\n" in capsys.readouterr().err
     assert store.folder != store_folder(spec, spec.source())
 
 
@@ -370,8 +370,8 @@ def test_a_store_of_an_older_version_is_prepared_again_with_a_note(
     older.mkdir(parents=True)
     (older / INFO).write_text('{"schema": 2, "name": "colours"}')
     prepare(colours())
-    said = (
+    message = (
         f"colours is prepared again: {older.name} in {older.parent} was written by an older version of mmeval and can "
         "be removed"
     )
-    assert capsys.readouterr().err.splitlines().count(said) == 1
+    assert capsys.readouterr().err.splitlines().count(message) == 1

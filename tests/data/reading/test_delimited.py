@@ -58,8 +58,8 @@ def test_without_a_header_the_first_line_is_data() -> None:
 
 
 def test_a_short_line_without_a_header_is_rejected() -> None:
-    (found,) = read("1\n", columns=("file", "title", "class"))
-    assert found == Rejected("t.csv, row 1", "1 cell where a row has 3: file, title, class")
+    (rejected,) = read("1\n", columns=("file", "title", "class"))
+    assert rejected == Rejected("t.csv, row 1", "1 cell where a row has 3: file, title, class")
 
 
 def test_ragged_rows_and_nul_bytes_are_rejected_and_the_others_read() -> None:

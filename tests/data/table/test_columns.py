@@ -35,9 +35,9 @@ def test_usual_names_are_enough(names: list[str], expected: str) -> None:
 def test_given_columns_override_names_and_may_be_empty() -> None:
     """So that a wrong inference can be corrected."""
     names = ["image", "title", "name", "label", "category", "id"]
-    found = resolve(parse_columns("image=,label=category,text=name"), names, "shop.csv")
-    assert str(found) == "text=name,label=category,id=id"
-    assert str(inferred_columns(parse_columns("image=,label=category,text=name"), found)) == "id=id"
+    columns = resolve(parse_columns("image=,label=category,text=name"), names, "shop.csv")
+    assert str(columns) == "text=name,label=category,id=id"
+    assert str(inferred_columns(parse_columns("image=,label=category,text=name"), columns)) == "id=id"
 
 
 def test_no_language_column_is_inferred_if_a_language_is_given() -> None:
@@ -46,7 +46,7 @@ def test_no_language_column_is_inferred_if_a_language_is_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "names", "message"),
+    ("columns", "names", "message"),
     [
         (
             "label=categry",
@@ -68,9 +68,9 @@ def test_no_language_column_is_inferred_if_a_language_is_given() -> None:
         ),
     ],
 )
-def test_mistakes_name_the_option_and_the_columns(said: str, names: list[str], message: str) -> None:
+def test_mistakes_name_the_option_and_the_columns(columns: str, names: list[str], message: str) -> None:
     with pytest.raises(UserError) as error:
-        resolve(parse_columns(said), names, "shop.csv")
+        resolve(parse_columns(columns), names, "shop.csv")
     assert str(error.value) == message
 
 

@@ -53,9 +53,9 @@ def refusal(folder: Path, cell: Any, **options: bool) -> str:
 )
 def test_an_image_is_found_and_has_one_key(cell: object, key: str, folder: Path) -> None:
     """Two keys for one image could put it into two splits."""
-    found = find(folder, cell)
-    assert found is not None
-    assert (found.key, found.read()) == (key, DATA)
+    image = find(folder, cell)
+    assert image is not None
+    assert (image.key, image.read()) == (key, DATA)
 
 
 @pytest.mark.parametrize("cell", [None, "", "  ", b"", [], [None], float("nan"), {"bytes": None, "path": None}])

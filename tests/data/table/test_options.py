@@ -54,9 +54,9 @@ def test_a_toml_file_and_its_data_can_be_moved_together(tmp_path: Path) -> None:
     write_options(here / "shop.toml", options)
     assert 'source = "data/shop.csv"\n' in (here / "shop.toml").read_text()
     shutil.move(here, tmp_path / "there")
-    found = read_options(tmp_path / "there" / "shop.toml")
-    assert (found.source, found.images) == (str(tmp_path / "there/data/shop.csv"), str(tmp_path / "there/photos"))
-    assert found.full_name == "shop"
+    moved = read_options(tmp_path / "there" / "shop.toml")
+    assert (moved.source, moved.images) == (str(tmp_path / "there/data/shop.csv"), str(tmp_path / "there/photos"))
+    assert moved.full_name == "shop"
 
 
 def test_a_dataset_toml_has_the_name_of_its_folder(tmp_path: Path) -> None:

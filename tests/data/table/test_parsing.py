@@ -24,28 +24,28 @@ def row(folder: Path, cells: dict[str, Any], columns: str = "", **options: str) 
 
 
 @pytest.mark.parametrize(
-    ("said", "language"),
+    ("cell", "language"),
     [("de", "de"), ("en_US", "en"), ("PT-br", "pt"), ("zh-Hant-TW", "zh"), (" sk ", "sk"), (None, "und"), ("", "und")],
 )
-def test_languages_are_codes_without_countries(said: str | None, language: str, tmp_path: Path) -> None:
+def test_languages_are_codes_without_countries(cell: str | None, language: str, tmp_path: Path) -> None:
     """Otherwise one language would have two rows in the results."""
-    found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
-    assert isinstance(found, Example)
-    assert found.language == language
+    parsed = row(tmp_path, {"text": "x", "label": "a", "lang": cell})
+    assert isinstance(parsed, Example)
+    assert parsed.language == language
 
 
-@pytest.mark.parametrize("said", ["Klingonish", "d", "de DE", "12", "xx", "zz", "cat_food"])
-def test_unknown_languages_are_rejected_with_the_reason(said: str, tmp_path: Path) -> None:
-    found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
-    assert found == f'the language "{said}" is neither an ISO 639 code such as de or pt-BR nor a known name'
+@pytest.mark.parametrize("cell", ["Klingonish", "d", "de DE", "12", "xx", "zz", "cat_food"])
+def test_unknown_languages_are_rejected_with_the_reason(cell: str, tmp_path: Path) -> None:
+    reason = row(tmp_path, {"text": "x", "label": "a", "lang": cell})
+    assert reason == f'the language "{cell}" is neither an ISO 639 code such as de or pt-BR nor a known name'
 
 
-@pytest.mark.parametrize("said", ["all", "ALL", "gap", "macro", "worst", "Allar"])
-def test_reserved_words_of_the_score_table_are_rejected_as_languages(said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cell", ["all", "ALL", "gap", "macro", "worst", "Allar"])
+def test_reserved_words_of_the_score_table_are_rejected_as_languages(cell: str, tmp_path: Path) -> None:
     """``all`` and ``gap`` are ISO 639-3; the scores of such a language would be mixed with those of all languages."""
-    found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
-    assert found == (
-        f'the language "{said}" is a reserved word of the score table; write a code for local use instead, such as qaa'
+    reason = row(tmp_path, {"text": "x", "label": "a", "lang": cell})
+    assert reason == (
+        f'the language "{cell}" is a reserved word of the score table; write a code for local use instead, such as qaa'
     )
     kept = row(tmp_path, {"text": "x", "label": "a", "lang": "qaa"})
     assert isinstance(kept, Example)
@@ -53,29 +53,29 @@ def test_reserved_words_of_the_score_table_are_rejected_as_languages(said: str, 
 
 
 @pytest.mark.parametrize(
-    ("said", "language"), [("cz", "cs"), ("GR", "el"), ("Latvian", "lv"), ("Español", "es"), ("deu", "de")]
+    ("cell", "language"), [("cz", "cs"), ("GR", "el"), ("Latvian", "lv"), ("Español", "es"), ("deu", "de")]
 )
 def test_names_and_country_codes_are_corrected_with_one_line(
-    said: str, language: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cell: str, language: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = row(tmp_path, {"text": "x", "label": "a", "lang": said})
-    assert isinstance(found, Example)
-    assert found.language == language
+    parsed = row(tmp_path, {"text": "x", "label": "a", "lang": cell})
+    assert isinstance(parsed, Example)
+    assert parsed.language == language
     err = capsys.readouterr().err
-    assert err.count(f"Languages of shop.jsonl: corrected {said} -> {language} (") == 1
+    assert err.count(f"Languages of shop.jsonl: corrected {cell} -> {language} (") == 1
 
 
 def test_the_language_option_applies_to_rows_without_a_language(tmp_path: Path) -> None:
     path = write(tmp_path / "shop.csv", texts())
-    assert {one.language for one in read(path, language="de_AT")[0]} == {"de"}
-    assert {one.language for one in read(path)[0]} == {"und"}
-    found = row(tmp_path, {"text": "x", "label": "a"}, "language=lang", language="fr")
-    assert isinstance(found, Example)
-    assert found.language == "fr"
+    assert {example.language for example in read(path, language="de_AT")[0]} == {"de"}
+    assert {example.language for example in read(path)[0]} == {"und"}
+    parsed = row(tmp_path, {"text": "x", "label": "a"}, "language=lang", language="fr")
+    assert isinstance(parsed, Example)
+    assert parsed.language == "fr"
     with pytest.raises(UserError) as error:
         read(path, language="all")
     assert str(error.value).startswith('--language all: the language "all" is a reserved word of the score table;')
-    assert {one.language for one in read(path, language="German")[0]} == {"de"}
+    assert {example.language for example in read(path, language="German")[0]} == {"de"}
 
 
 @pytest.mark.parametrize(
@@ -94,12 +94,12 @@ def test_unusable_rows_are_rejected_with_the_reason(cells: dict[str, Any], reaso
 
 def test_numbers_and_lists_become_texts(tmp_path: Path) -> None:
     """pandas writes 1 as 1.0 if a cell of the column is empty, which must not become another class."""
-    found = row(tmp_path, {"text": ["a", None, " b "], "label": 1.0, "lang": "de", "n": [7]}, "id=n,text=text")
-    assert isinstance(found, Example)
-    assert (found.text, found.labels, found.id) == ("a b", {"label": "1"}, "7")
-    found = row(tmp_path, {"text": 2.5, "label": True, "lang": float("nan")})
-    assert isinstance(found, Example)
-    assert (found.text, found.labels, found.language) == ("2.5", {"label": "True"}, "und")
+    parsed = row(tmp_path, {"text": ["a", None, " b "], "label": 1.0, "lang": "de", "n": [7]}, "id=n,text=text")
+    assert isinstance(parsed, Example)
+    assert (parsed.text, parsed.labels, parsed.id) == ("a b", {"label": "1"}, "7")
+    parsed = row(tmp_path, {"text": 2.5, "label": True, "lang": float("nan")})
+    assert isinstance(parsed, Example)
+    assert (parsed.text, parsed.labels, parsed.language) == ("2.5", {"label": "True"}, "und")
 
 
 def test_labels_of_some_tasks_may_be_missing(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_labels_of_some_tasks_may_be_missing(tmp_path: Path) -> None:
 
 def test_an_unknown_split_is_an_error(tmp_path: Path) -> None:
     """Rejecting all rows of "heldout" would silently lose the test split."""
-    rows = [one | {"split": "train" if number % 2 else "heldout"} for number, one in enumerate(texts())]
+    rows = [cells | {"split": "train" if number % 2 else "heldout"} for number, cells in enumerate(texts())]
     path = write(tmp_path / "shop.csv", rows)
     with pytest.raises(UserError) as error:
         read(path)
@@ -131,7 +131,7 @@ def test_an_unknown_split_is_an_error(tmp_path: Path) -> None:
     )
     assert len(read(path, "split=")[0]) == 40
     rows[3]["split"], rows[4]["split"] = "", "test"
-    rows = [one | {"split": one["split"].replace("heldout", "Test")} for one in rows]
+    rows = [cells | {"split": cells["split"].replace("heldout", "Test")} for cells in rows]
     examples, aside = read(write(path, rows))
-    assert [one.reason for one in aside] == ["no split in split"]
-    assert {one.split for one in examples} == {"train", "validation", "test"}
+    assert [rejected.reason for rejected in aside] == ["no split in split"]
+    assert {example.split for example in examples} == {"train", "validation", "test"}

@@ -41,13 +41,13 @@ def refusal(name: str) -> str:
 
 
 def test_splits_are_read_from_parquet_file_names(server: HubServer, capsys: pytest.CaptureFixture[str]) -> None:
-    found = opened("hub:owner/embedded")
-    assert (found.store.name, found.licence) == ("owner-embedded", "mit")
-    assert found.store.split_sizes == {"train": 36, "validation": 4, "test": 20}
-    assert found.store.info["identity"]["revision"] == server.commit("owner/embedded")
-    said = capsys.readouterr().err
-    assert "Columns of hub:owner/embedded, inferred from their names: image=image,text=text,label=label (" in said
-    assert "Splits of hub:owner/embedded: as in the table, with a validation split taken from train" in said
+    dataset = opened("hub:owner/embedded")
+    assert (dataset.store.name, dataset.licence) == ("owner-embedded", "mit")
+    assert dataset.store.split_sizes == {"train": 36, "validation": 4, "test": 20}
+    assert dataset.store.info["identity"]["revision"] == server.commit("owner/embedded")
+    notes = capsys.readouterr().err
+    assert "Columns of hub:owner/embedded, inferred from their names: image=image,text=text,label=label (" in notes
+    assert "Splits of hub:owner/embedded: as in the table, with a validation split taken from train" in notes
 
 
 @pytest.mark.parametrize("header", ["license: mit\nmore: &a [*a]", "[" * 3000, "license: [mit", "license", "- mit"])
@@ -63,8 +63,8 @@ def test_a_file_or_folder_of_a_repository_can_be_named(server: HubServer) -> Non
     assert refusal("hub:owner/photos") == (
         "hub:owner/photos holds tables of several formats (.csv, .tsv); name one file, or a folder of one format."
     )
-    found = opened("hub:owner/photos/shop.csv")
-    assert (found.store.name, found.store.image_count, found.licence) == ("owner-photos-shop.csv", 40, "unknown")
+    dataset = opened("hub:owner/photos/shop.csv")
+    assert (dataset.store.name, dataset.store.image_count, dataset.licence) == ("owner-photos-shop.csv", 40, "unknown")
     assert sum(opened("hub:owner/photos/more").store.split_sizes.values()) == 40
     assert refusal("hub:owner/photos/no.csv") == "There is no file or folder hub:owner/photos/no.csv."
 

@@ -16,9 +16,9 @@ from mmeval.plugin.manager import Manager
 from tests.data.table.shop import shop
 
 
-def refusal(asked: DatasetRequest) -> str:
+def refusal(request: DatasetRequest) -> str:
     with pytest.raises(UserError) as error:
-        open_data(asked, Manager())
+        open_data(request, Manager())
     return str(error.value)
 
 
@@ -26,8 +26,8 @@ def test_a_saved_table_can_be_named_from_any_folder(tmp_path: Path, monkeypatch:
     """The options need not be repeated at every command."""
     monkeypatch.chdir(tmp_path)
     shop(Path("here"))
-    asked = DatasetRequest("table:here/shop.csv", columns="label=season")
-    file = save_table(asked, Path("my-shop.toml"), Manager())
+    request = DatasetRequest("table:here/shop.csv", columns="label=season")
+    file = save_table(request, Path("my-shop.toml"), Manager())
     first = open_data(DatasetRequest(file), Manager())
     assert table_names() == ["my-shop"]
     (tmp_path / "elsewhere").mkdir()
@@ -62,15 +62,15 @@ def test_a_name_that_moves_to_another_table_is_reported(tmp_path: Path, capsys: 
     for folder in ("a", "b"):
         save_table(DatasetRequest(f"table:{shop(tmp_path / folder)}"), tmp_path / folder / "my.toml", Manager())
         open_data(DatasetRequest(str(tmp_path / folder / "my.toml")), Manager())
-    said = f"my now names {tmp_path}/b/shop.csv; before, it named {tmp_path}/a/shop.csv."
-    assert said in capsys.readouterr().err.splitlines()
+    message = f"my now names {tmp_path}/b/shop.csv; before, it named {tmp_path}/a/shop.csv."
+    assert message in capsys.readouterr().err.splitlines()
 
 
 def test_a_folder_with_a_dataset_toml_uses_its_options(tmp_path: Path) -> None:
     shop(tmp_path)
     (tmp_path / "dataset.toml").write_text('source = "shop.csv"\nname = "ours"\n[columns]\nlabel = "season"\n')
-    found = open_data(DatasetRequest(f"table:{tmp_path}"), Manager())
-    assert (found.store.name, found.store.tasks[0].name) == ("ours", "season")
+    dataset = open_data(DatasetRequest(f"table:{tmp_path}"), Manager())
+    assert (dataset.store.name, dataset.store.tasks[0].name) == ("ours", "season")
 
 
 def test_a_path_may_start_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +103,10 @@ def test_wrong_options_are_refused(tmp_path: Path) -> None:
         "--allow-mismatch: a table has no release; leave the option out."
     )
     assert refusal(DatasetRequest(str(path))) == f"{path}: a file or folder of your own is written table:{path}."
-    for asked, file, message in (
+    for request, file, message in (
         (DatasetRequest("emoji14"), "a.toml", "--save a.toml: emoji14 has a name already; only a table can be saved."),
         (DatasetRequest(f"table:{path}"), "a.json", "--save a.json: the file's name must end in .toml."),
     ):
         with pytest.raises(UserError) as error:
-            save_table(asked, Path(file), Manager())
+            save_table(request, Path(file), Manager())
         assert str(error.value) == message

@@ -45,7 +45,7 @@ def scanned(rows: list[ParsedRow]) -> dict[str, str]:
 def spread(shared: list[tuple[int, int, int, int]]) -> list[ParsedRow]:
     """Rows that share values as drawn, and 60 that share nothing, so that every split gets some."""
     lone = [parsed(1000 + number, label=number % 4) for number in range(60)]
-    return [*(parsed(number, *one) for number, one in enumerate(shared)), *lone]
+    return [*(parsed(number, *values) for number, values in enumerate(shared)), *lone]
 
 
 @settings(max_examples=30, deadline=None)
@@ -69,7 +69,7 @@ def test_rows_that_share_a_value_are_in_one_split(shared: list[tuple[int, int, i
     for row in rows:
         for key in filter(None, (row.id, row.group, row.image and row.image.key)):
             by_key[key].add(splits[row.text])
-    assert all(len(found) == 1 for found in by_key.values())
+    assert all(len(splits_of_key) == 1 for splits_of_key in by_key.values())
 
 
 def test_the_same_photo_under_two_names_is_in_one_split(tmp_path: Path) -> None:
@@ -81,19 +81,19 @@ def test_the_same_photo_under_two_names_is_in_one_split(tmp_path: Path) -> None:
     examples, _ = read(write(tmp_path / "a.csv", rows))
     assert all(first.split == second.split for first, second in zip(examples[::2], examples[1::2], strict=True))
     assert all(first.cluster == second.cluster for first, second in zip(examples[::2], examples[1::2], strict=True))
-    assert {one.split for one in examples} == {"train", "validation", "test"}
+    assert {example.split for example in examples} == {"train", "validation", "test"}
 
 
 def test_splits_are_stratified_and_rare_classes_together(tmp_path: Path) -> None:
     """A catalogue of many small classes would otherwise lack them in test, or lack validation altogether."""
     rows = [{"text": f"t{number}", "label": f"c{number // 5}"} for number in range(200)]
-    counts = Counter(one.split for one in read(write(tmp_path / "rare.csv", rows))[0])
+    counts = Counter(example.split for example in read(write(tmp_path / "rare.csv", rows))[0])
     assert counts == {"train": 160, "validation": 20, "test": 20}
     rows = [{"text": f"t{number}", "label": f"c{number % 2}"} for number in range(200)] + [
         {"text": "x", "label": "one"}
     ]
     examples, _ = read(write(tmp_path / "usual.csv", rows))
-    per_class = Counter((one.labels["label"], one.split) for one in examples)
+    per_class = Counter((example.labels["label"], example.split) for example in examples)
     assert {per_class["c0", "test"], per_class["c1", "test"], per_class["c0", "train"] // 8} == {10}
     assert per_class["one", "train"] == 1, "what is alone can only be learnt from"
 
@@ -103,7 +103,7 @@ def test_rows_with_the_same_id_get_the_language_and_the_row_number(tmp_path: Pat
     rows = [*products(20), products(1)[0]]
     examples, aside = read(write(tmp_path / "a.csv", [{**row, "photo": ""} for row in rows]))
     assert not aside
-    assert [one.id for one in examples[:4]] == ["S0/de/0", "S0/en", "S0/sk", "S1/de"]
+    assert [example.id for example in examples[:4]] == ["S0/de/0", "S0/en", "S0/sk", "S1/de"]
     assert examples[-1].id == "S0/de/60"
 
 
@@ -170,14 +170,14 @@ def test_unusable_splits_are_refused(counts: dict[str, int], message: str) -> No
 def test_a_group_of_a_tenth_of_the_rows_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """A placeholder image explains why a split has an unexpected size."""
     scanned([parsed(number, image=1 if number < 30 else 0, label=number % 2) for number in range(200)])
-    said, _ = capsys.readouterr().err.splitlines()
-    assert said == (
+    warning, _ = capsys.readouterr().err.splitlines()
+    assert warning == (
         "30 of 200 rows share an id, an image, a group or a text, so all are in one split; 30 of them have the image p1"
     )
 
 
 def test_label_columns_with_too_few_or_too_many_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "a.csv", [one | {"season": "", "brand": "x"} for one in texts()])
+    path = write(tmp_path / "a.csv", [cells | {"season": "", "brand": "x"} for cells in texts()])
     for column, has in (("season", "no class at all"), ("brand", 'only the class "x"')):
         with pytest.raises(DataError) as error:
             read(path, f"label=label+{column}")
@@ -204,6 +204,6 @@ def test_only_rows_of_a_missing_photo_are_rejected(tmp_path: Path) -> None:
     before = split_by_id(read(tmp_path / "shop.csv")[0])
     (tmp_path / "photos" / "7.jpg").unlink()
     examples, aside = read(tmp_path / "shop.csv")
-    assert {one.reason for one in aside} == {"the image's file photos/7.jpg is missing"}
-    assert {one.id for one in aside} == {"S7"}
+    assert {rejected.reason for rejected in aside} == {"the image's file photos/7.jpg is missing"}
+    assert {rejected.id for rejected in aside} == {"S7"}
     assert before.keys() - split_by_id(examples).keys() == {"S7/de", "S7/en", "S7/sk"}

@@ -45,8 +45,8 @@ def parquet(path: Path, start: int, stop: int) -> Path:
 
 
 def test_a_shop_is_prepared_completely(tmp_path: Path) -> None:
-    found = source(shop(tmp_path))
-    store = prepare(table_spec(found.options, found), found)
+    opened = source(shop(tmp_path))
+    store = prepare(table_spec(opened.options, opened), opened)
     assert (store.image_count, store.languages, store.rejected_count) == (40, ("de", "en", "sk"), 0)
     assert store.info["spanning"] == {}
     counted = stats(store)
@@ -60,13 +60,13 @@ def test_parquet_of_datasets_gives_class_names_and_each_image_once(tmp_path: Pat
     parquet(tmp_path / "data" / "train-00000-of-00002.parquet", 0, 30)
     parquet(tmp_path / "data" / "train-00001-of-00002.parquet", 20, 50)
     parquet(tmp_path / "data" / "test-00000-of-00001.parquet", 50, 70)
-    found = source(tmp_path)
-    assert found.tasks[0].classes == tuple(sorted(CLASSES))
-    images = {key: read() for key, read in found.images()}
-    assert len(images) == found.size == 70
-    examples = list(found.examples())
+    opened = source(tmp_path)
+    assert opened.tasks[0].classes == tuple(sorted(CLASSES))
+    images = {key: read() for key, read in opened.images()}
+    assert len(images) == opened.size == 70
+    examples = list(opened.examples())
     assert len(examples) == 80
-    assert {images[one.image] for one in examples} == {jpeg(number) for number in range(70)}  # type: ignore
+    assert {images[example.image] for example in examples} == {jpeg(number) for number in range(70)}  # type: ignore
 
 
 def test_an_image_folder_with_metadata_in_each_split(tmp_path: Path) -> None:
@@ -76,10 +76,10 @@ def test_an_image_folder_with_metadata_in_each_split(tmp_path: Path) -> None:
         write(tmp_path / split / "metadata.csv", rows)
         for number in range(start, stop):
             (tmp_path / split / f"{number - start}.jpg").write_bytes(jpeg(number))
-    found = source(tmp_path)
-    images = {key: read() for key, read in found.images()}
+    opened = source(tmp_path)
+    images = {key: read() for key, read in opened.images()}
     assert len(images) == 60
-    by_text = {one.text: one for one in found.examples()}  # type: ignore[union-attr]
+    by_text = {example.text: example for example in opened.examples()}  # type: ignore[union-attr]
     assert images[by_text["t40"].image] == jpeg(40)  # type: ignore[union-attr,index]
     assert by_text["t40"].split == "test"  # type: ignore[union-attr]
 
@@ -87,9 +87,9 @@ def test_an_image_folder_with_metadata_in_each_split(tmp_path: Path) -> None:
 def test_images_alone_and_texts_alone_are_data_sets(tmp_path: Path) -> None:
     path = shop(tmp_path)
     examples, _ = read(path, "text=,id=sku")
-    assert {one.text for one in examples} == {""}
+    assert {example.text for example in examples} == {""}
     examples, _ = read(path, "image=")
-    assert {one.image for one in examples} == {None}
+    assert {example.image for example in examples} == {None}
     assert not list(source(path, "image=").images())
 
 
@@ -168,8 +168,8 @@ def test_ten_thousand_rows_are_read_in_order_and_counted_once(tmp_path: Path) ->
     path.write_text(lines.getvalue())
     examples, aside = read(path)
     assert not aside
-    assert [one.where for one in examples[:2]] == ["big.csv, row 1", "big.csv, row 2"]
-    assert len({one.id for one in examples}) == 10_000
+    assert [example.where for example in examples[:2]] == ["big.csv, row 1", "big.csv, row 2"]
+    assert len({example.id for example in examples}) == 10_000
 
 
 def test_a_byte_order_mark_of_excel_is_ignored(tmp_path: Path) -> None:
@@ -183,8 +183,8 @@ def test_a_text_of_ten_megabytes_is_cut_with_a_note(tmp_path: Path, capsys: pyte
     rows = [{"text": f"text {number}", "label": "ab"[number % 2]} for number in range(120)]
     rows[60]["text"] = "word " * 2_000_000
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = TableSource(TableOptions(source=str(path)), path)
-    store = prepare(table_spec(found.options, found), found)
+    opened = TableSource(TableOptions(source=str(path)), path)
+    store = prepare(table_spec(opened.options, opened), opened)
     assert store.cut_count == 1
     assert max(map(len, store.examples["text"].to_pylist())) == 32_768
     assert "Cut to 32,768 characters: 1 text" in capsys.readouterr().err.splitlines()
@@ -196,7 +196,7 @@ def test_a_table_in_another_encoding_is_read_with_the_option(ending: str, encodi
     rows = [{"text": f"{word} {number}", "label": word} for number in range(20) for word in ("žlutý kůň", "łódź")]
     path = tmp_path / f"shop.{ending}"
     if ending == "jsonl":
-        path.write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in rows), encoding=encoding)
+        path.write_text("\n".join(json.dumps(cells, ensure_ascii=False) for cells in rows), encoding=encoding)
     else:
         write(path, rows, delimiter="," if ending == "csv" else "\t", encoding=encoding)
     with pytest.raises(UserError) as error:
@@ -204,7 +204,7 @@ def test_a_table_in_another_encoding_is_read_with_the_option(ending: str, encodi
     assert "--encoding" in str(error.value)
     examples, aside = read(path, encoding=encoding)
     assert not aside
-    assert {one.labels["label"] for one in examples} == {"žlutý kůň", "łódź"}
+    assert {example.labels["label"] for example in examples} == {"žlutý kůň", "łódź"}
 
 
 def test_another_encoding_gives_another_identity(tmp_path: Path) -> None:
@@ -255,8 +255,8 @@ def test_a_single_remaining_class_is_reported_with_the_rejected_rows(tmp_path: P
 
 
 def test_an_ignored_language_column_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "shop.csv", [one | {"language": "de"} for one in texts()])
-    for columns, said in (("", True), ("language=language", False)):
+    path = write(tmp_path / "shop.csv", [cells | {"language": "de"} for cells in texts()])
+    for columns, reported in (("", True), ("language=language", False)):
         source(path, columns, language="es").announce()
         line = "Languages of shop.csv: --language sets them for all rows; the column language is not read\n"
-        assert (line in capsys.readouterr().err) is said
+        assert (line in capsys.readouterr().err) is reported

@@ -55,9 +55,9 @@ def test_files_that_are_no_tables_are_refused_with_advice(tmp_path: Path) -> Non
     assert refusal(text) == f"{text} is not a table; {endings}"
     assert refusal(tmp_path / "no.csv") == f"There is no file or folder {tmp_path / 'no.csv'}."
     assert refusal(tmp_path) == f"{tmp_path} holds no table; {endings}"
-    one = file("shop.json", b'[\n {"text": "a"}]')
-    assert refusal(one) == (
-        f"{one} is a single JSON list; write each object on a line of its own (JSON Lines), "
+    json_list = file("shop.json", b'[\n {"text": "a"}]')
+    assert refusal(json_list) == (
+        f"{json_list} is a single JSON list; write each object on a line of its own (JSON Lines), "
         "as `jq -c '.[]' shop.json > shop.jsonl` does."
     )
     utf16 = file("wide.csv", "text,label\nä,b\n".encode("utf-16"))
@@ -101,11 +101,11 @@ def test_splits_of_a_folder_are_read_from_file_names(tmp_path: Path) -> None:
     write(tmp_path / "validation.csv", rows[40:50])
     write(tmp_path / "test.csv", rows[50:])
     examples, _ = read(tmp_path)
-    told = {one.where.partition(",")[0]: one.split for one in examples}
+    told = {example.where.partition(",")[0]: example.split for example in examples}
     assert told == {"train-0.csv": "train", "train-1.csv": "train", "validation.csv": "validation", "test.csv": "test"}
 
 
 def test_a_single_file_is_the_whole_table_whatever_its_name(tmp_path: Path) -> None:
     """Otherwise "shop-test.csv" would be refused because it has no training rows."""
     write(tmp_path / "shop-test.csv", texts(60))
-    assert {one.split for one in read(tmp_path)[0]} == {"train", "validation", "test"}
+    assert {example.split for example in read(tmp_path)[0]} == {"train", "validation", "test"}

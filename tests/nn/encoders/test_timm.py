@@ -132,9 +132,9 @@ def test_frozen_encoder_runs_once_per_image(store: Store, monkeypatch: pytest.Mo
     first = image_embeddings(image_encoder(name, frozen=True, tokens=True), store, rows, torch.device("cpu"))
     again = image_encoder(name, frozen=True, tokens=True)
     monkeypatch.setattr(type(again), "encode", lambda *_: pytest.fail("encoded again"))
-    found = image_embeddings(again, store, rows, torch.device("cpu"))
-    assert np.array_equal(found.gather(rows), first.gather(rows))
-    tokens, mask = found.gather_tokens(rows)
+    embeddings = image_embeddings(again, store, rows, torch.device("cpu"))
+    assert np.array_equal(embeddings.gather(rows), first.gather(rows))
+    tokens, mask = embeddings.gather_tokens(rows)
     assert tokens.shape == (3, 4, 512)
     assert mask.all()
 

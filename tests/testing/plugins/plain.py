@@ -51,21 +51,21 @@ class Plain:
 
     def scores(self, examples: mmeval.Examples) -> dict[str, NDArray[np.float64]]:
         """Logits ``[n, classes]`` by task, the part that most of the broken models change."""
-        grams, found = self.grams(examples.texts), {}
+        grams, scores = self.grams(examples.texts), {}
         for task in self.context.tasks:
             counts = self.counts[task.name] + self.config.smoothing
             likelihood = np.log(counts / counts.sum(1, keepdims=True))
-            found[task.name] = grams @ likelihood.T + np.log(np.array(self.context.class_counts[task.name]) + 1.0)
-        return found
+            scores[task.name] = grams @ likelihood.T + np.log(np.array(self.context.class_counts[task.name]) + 1.0)
+        return scores
 
     def grams(self, texts: list[str]) -> NDArray[np.float64]:
         """How often each bucket's n-grams stand in each text, ``[n, buckets]``."""
-        found = np.zeros((len(texts), self.config.buckets))
+        counts = np.zeros((len(texts), self.config.buckets))
         for row, text in enumerate(texts):
             for size in range(1, self.config.longest + 1):
                 for start in range(len(text) - size + 1):
-                    found[row, zlib.crc32(text[start : start + size].encode()) % self.config.buckets] += 1
-        return found
+                    counts[row, zlib.crc32(text[start : start + size].encode()) % self.config.buckets] += 1
+        return counts
 
     def save(self, folder: Path) -> None:
         np.savez(folder / "counts.npz", **self.counts)

@@ -164,9 +164,9 @@ def test_frozen_encoder_runs_once_per_image(family: str, store: Store, monkeypat
     images = decode_batch([store.image(row) for row in rows], (read.height, read.width), read.interpolation, read.crop)
     expected = first.encode(images)
     monkeypatch.setattr(type(again), "encode", lambda *_: pytest.fail("encoded again"))
-    found = image_embeddings(again, store, rows, torch.device("cpu"))
-    torch.testing.assert_close(torch.from_numpy(found.gather(rows)), expected.pooled, rtol=1e-4, atol=1e-5)
-    tokens, mask = found.gather_tokens(rows)
+    embeddings = image_embeddings(again, store, rows, torch.device("cpu"))
+    torch.testing.assert_close(torch.from_numpy(embeddings.gather(rows)), expected.pooled, rtol=1e-4, atol=1e-5)
+    tokens, mask = embeddings.gather_tokens(rows)
     assert mask.all()
     torch.testing.assert_close(tokens, expected.tokens, rtol=1e-2, atol=1e-2)
 

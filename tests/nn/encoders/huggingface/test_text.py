@@ -196,10 +196,10 @@ def test_frozen_encoder_runs_once_per_text(family: str, monkeypatch: pytest.Monk
     text_embeddings(first, texts, torch.device("cpu"))
     again = text_encoder(f"local:{tiny.folder(family)}", frozen=True, tokens=True)
     monkeypatch.setattr(type(again), "encode", lambda *_: pytest.fail("encoded again"))
-    found = text_embeddings(again, texts, torch.device("cpu"))
+    embeddings = text_embeddings(again, texts, torch.device("cpu"))
     numbers = torch.arange(len(texts)).numpy()
-    torch.testing.assert_close(torch.from_numpy(found.gather(numbers)), expected.pooled, rtol=1e-4, atol=1e-5)
-    tokens, mask = found.gather_tokens(numbers)
+    torch.testing.assert_close(torch.from_numpy(embeddings.gather(numbers)), expected.pooled, rtol=1e-4, atol=1e-5)
+    tokens, mask = embeddings.gather_tokens(numbers)
     torch.testing.assert_close(tokens[mask], expected.tokens[expected.mask], rtol=1e-2, atol=1e-2)
 
 

@@ -43,8 +43,8 @@ def test_convolution_matches_the_reference() -> None:
     images = random_images(32)
     with torch.no_grad():
         expected = reference(encoder.input.normalise(images))
-        found = encoder.encode(images).tokens.transpose(1, 2).unflatten(2, (8, 8))
-    torch.testing.assert_close(found[:, :, :7, :7], expected)
+        tokens = encoder.encode(images).tokens.transpose(1, 2).unflatten(2, (8, 8))
+    torch.testing.assert_close(tokens[:, :, :7, :7], expected)
 
 
 @pytest.mark.parametrize("name", ["pixels:16", "patches:16x4", "conv:16x8"])

@@ -153,10 +153,10 @@ def pixels(count: int = 2) -> torch.Tensor:
 def test_text_vectors_match_the_library(folders: dict[str, Path], name: str) -> None:
     """This covers prompt, pooling, dense layers and normalisation."""
     encoder, model = texts_of(folders[name]), loaded(folders[name])
-    made = encoded(encoder, *TEXTS)
-    torch.testing.assert_close(made.pooled, torch.from_numpy(model.encode(TEXTS)), rtol=1e-5, atol=1e-5)
-    assert made.tokens.shape == (*made.mask.shape, encoder.width)
-    assert made.pooled.shape == (3, encoder.width)
+    output = encoded(encoder, *TEXTS)
+    torch.testing.assert_close(output.pooled, torch.from_numpy(model.encode(TEXTS)), rtol=1e-5, atol=1e-5)
+    assert output.tokens.shape == (*output.mask.shape, encoder.width)
+    assert output.pooled.shape == (3, encoder.width)
     if name == "e5":
         assert encoder.input.prefix == "query : "
         other = texts_of(folders[name], "&prompt=passage")
@@ -169,9 +169,9 @@ def test_text_vectors_match_the_library(folders: dict[str, Path], name: str) -> 
 @pytest.mark.parametrize("name", ["bert", "linear"])
 def test_pooled_vector_is_the_mean_of_the_tokens(folders: dict[str, Path], name: str) -> None:
     """A linear layer after the pooling is applied to tokens too, so that they share the space of the pooled vector."""
-    made = encoded(texts_of(folders[name]), *TEXTS)
-    weights = made.mask[:, :, None].float()
-    torch.testing.assert_close((made.tokens * weights).sum(1) / weights.sum(1), made.pooled, rtol=1e-5, atol=1e-5)
+    output = encoded(texts_of(folders[name]), *TEXTS)
+    weights = output.mask[:, :, None].float()
+    torch.testing.assert_close((output.tokens * weights).sum(1) / weights.sum(1), output.pooled, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", TOWERS)
@@ -180,9 +180,9 @@ def test_image_vectors_match_the_library(folders: dict[str, Path], name: str) ->
     images = pixels()
     as_pillow = [Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())) for image in images]
     with torch.no_grad():
-        made = encoder.encode(images)
-    torch.testing.assert_close(made.pooled, torch.from_numpy(model.encode(as_pillow)), rtol=1e-5, atol=1e-5)
-    assert made.tokens.shape == (2, 16, encoder.width)  # without the class token
+        output = encoder.encode(images)
+    torch.testing.assert_close(output.pooled, torch.from_numpy(model.encode(as_pillow)), rtol=1e-5, atol=1e-5)
+    assert output.tokens.shape == (2, 16, encoder.width)  # without the class token
     read = encoder.input
     assert (read.height, read.width, read.interpolation) == (32, 32, "bicubic")
     assert (read.crop, read.mean[0]) == ((1.0, 0.48145466) if name == "clip" else (0.0, 0.5))

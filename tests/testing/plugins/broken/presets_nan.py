@@ -13,8 +13,8 @@ MMEVAL_API = "1.0"
 
 class Overflows(sound.Sound):
     def features(self, batch: mmeval.Batch) -> Tensor:
-        found = super().features(batch)
-        return found / 0 if self.image_encoder.name.startswith("timm:") else found
+        features = super().features(batch)
+        return features / 0 if self.image_encoder.name.startswith("timm:") else features
 
 
 register_models = sound.offers(Overflows, presets={"tiny": {}, "small": weightless.SMALL})
