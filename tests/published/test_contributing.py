@@ -58,21 +58,15 @@ def changed(folder: Path) -> set[str]:
     return {line[3:] for line in lines if line[:2] != "A "}
 
 
-@pytest.mark.slow  # installs the copy, checks a model and trains it
-def test_adding_a_model_changes_only_the_named_files(shell: Callable[..., str], checkout: Path) -> None:
-    script = commands("Add a model").replace("--dataset emoji14", "--dataset emoji14 --limit 300 --device cpu")
-    output = shell(f"{OWN_ENVIRONMENT}\n{script}", checkout)
-    assert "20 of 21 passed, 1 not applicable" in output
-    assert changed(checkout) == {
-        "plugins/mmeval_my_model/",
-        "tests/plugins/test_my_model.py",
-        "pyproject.toml",
-        "docs/models.md",
-    }
-
-
-@pytest.mark.slow  # installs the copy and trains a model
-def test_adding_a_data_set_changes_only_the_named_files(shell: Callable[..., str], checkout: Path) -> None:
-    output = shell(f"{OWN_ENVIRONMENT}\n{commands('Add a data set')}", checkout)
+@pytest.mark.slow  # installs the copy and trains two models
+def test_adding_a_model_and_a_data_set_changes_only_the_named_files(shell: Callable[..., str], checkout: Path) -> None:
+    """The test of the template runs the whole contract on the same model."""
+    model = commands("Add a model").replace("plugins check my-model", "plugins check my-model --only metadata")
+    model = model.replace("--dataset emoji14", "--dataset emoji14 --limit 60 --device cpu")
+    output = shell(f"{OWN_ENVIRONMENT}\n{model}", checkout)
+    assert "1 of 1 passed" in output
+    added = {"plugins/mmeval_my_model/", "tests/plugins/test_my_model.py", "docs/models.md", "pyproject.toml"}
+    assert changed(checkout) == added
+    output = shell(f". .venv/bin/activate\n{commands('Add a data set')}", checkout)
     assert "my-data is ready: 60 examples in 2 languages" in output
-    assert changed(checkout) == {"mmeval/datasets/my_data/", "data_cards/my-data.md", "pyproject.toml"}
+    assert changed(checkout) == added | {"mmeval/datasets/my_data/", "data_cards/my-data.md"}
