@@ -166,7 +166,7 @@ def test_the_innermost_line_of_the_plugin_is_named(
 
 def test_errors_of_a_partial_build_name_the_plugin(even: Path, failure: Callable[..., str]) -> None:
     """A plugin with several sizes of a model may register a `functools.partial`, which isn't its own code."""
-    code = even.read_text().replace("mmeval.ModelConfig, Even", "mmeval.ModelConfig, functools.partial(make, 1)")
+    code = even.read_text().replace("build=Even", "build=functools.partial(make, 1)")
     even.write_text(f"import functools\n{code}\n\ndef make(size, config, context):\n    return size / 0\n")
     assert failure(even) == (
         f"Plugin even ({even}) failed when it was built, at even.py:{line_of(even, 'size / 0')}: "
@@ -247,13 +247,13 @@ def test_an_object_that_is_not_a_model_is_refused(
     returned: str, expected: str, even: Path, failure: Callable[..., str]
 ) -> None:
     """It is refused before training; saving would fail only at the end."""
-    even.write_text(even.read_text().replace("mmeval.ModelConfig, Even", f"mmeval.ModelConfig, lambda *_: {returned}"))
+    even.write_text(even.read_text().replace("build=Even", f"build=lambda *_: {returned}"))
     assert failure(even) == f"Plugin even ({even}): {expected}"
 
 
 def test_a_torch_model_needs_a_torch_config(net: Callable[[str, str], str], failure: Callable[..., str]) -> None:
     path = Path(net("False", "pass"))
-    path.write_text(path.read_text().replace('"s", Config,', '"s", mmeval.ModelConfig,'))
+    path.write_text(path.read_text().replace("config=Config", "config=mmeval.ModelConfig"))
     assert failure(path) == (
         f"Plugin net ({path}): the config of a torch model must be a mmeval.TorchConfig; it is a ModelConfig."
     )

@@ -344,7 +344,7 @@ def test_a_finished_run_of_schema_1_is_not_changed(
     before = {path: path.read_bytes() for path in files_of(finished)}
     capsys.readouterr()
     run(ask(seeds=2), manager_with())
-    assert "finished, with its files unverified" in capsys.readouterr().err
+    assert "a finished run of this plan, with its files unverified" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in files_of(finished)} == before
 
 
