@@ -80,6 +80,8 @@ def test_nothing_is_copied(store: Store, splits: datasets.DatasetDict) -> None:
     assert [path.name for path in store.folder.glob("cache-*")] == []
 
 
+# datasets forks; Python 3.12 and later warn of that in a process with threads.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_processes_and_formats_read_the_images(splits: datasets.DatasetDict) -> None:
     few = splits["train"].select(range(8)).filter(lambda row: row["image"] is not None, keep_in_memory=True)
     wide = few.filter(lambda row: row["image"].width > 0, num_proc=2, keep_in_memory=True)
