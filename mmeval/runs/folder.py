@@ -175,10 +175,14 @@ class RunFolder:
         return Content(record, read_scores(self.scores_file), read_gallery(self.gallery_file))
 
     def _repr_html_(self) -> str:
-        """Return the scores per language for a notebook; the state for an unfinished run."""
+        """Return the scores per language for a notebook; the state of an unfinished run, or what was changed."""
         if self.state is not State.FINISHED:
             return f"<p>{escape(repr(self))}</p>"
-        return summary(self.content(), self.report_path)
+        try:
+            self.require_unchanged(self.scores_file)
+            return summary(self.content(), self.report_path)
+        except RunFolderError as error:
+            return f"<p>{escape(str(error))}</p>"
 
     def __repr__(self) -> str:
         """Return ``RunFolder('runs/emoji', finished)``."""

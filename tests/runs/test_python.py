@@ -112,6 +112,14 @@ def test_a_notebook_shows_the_scores(finished: RunFolder) -> None:
     assert "finished" in repr(finished)
 
 
+def test_a_notebook_shows_no_changed_scores(finished: RunFolder) -> None:
+    with finished.scores_file.open("ab") as file:
+        file.write(b"x")
+    page = finished._repr_html_()
+    assert "scores.parquet (was changed)" in page
+    assert "<table" not in page
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="there is no such folder"):
         mmeval.open_run(tmp_path / "none")
