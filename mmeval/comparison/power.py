@@ -118,7 +118,8 @@ def prospect(
     most = 2 * min(accuracy, 1 - accuracy)
     if not 0 < share <= most + 1e-12:
         raise ValueError(
-            f"the disagreement must be above 0 and, with an accuracy of {accuracy:g}, at most {most:g}, but is {share:g}"
+            f"the disagreement must be above 0 and, with an accuracy of {accuracy:g}, at most {most:g}, "
+            f"but is {share:g}"
         )
     effect = design_effect(sizes, icc)
     se = math.sqrt(share * effect / rows)
