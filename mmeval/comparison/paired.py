@@ -169,15 +169,7 @@ def _compare(cells: Cells, a: RunValues, b: RunValues, p: Floats) -> PairedDiffe
     scale = 1.0 if a.binary and b.binary else max(a.range[1], b.range[1]) - min(a.range[0], b.range[0]) or 1.0
     differences = a.means.mean(0) - b.means.mean(0)
     bounds = list(zip(cells.bounds[:-1].tolist(), cells.bounds[1:].tolist(), strict=True))
-    floors = (
-        np.array(
-            [
-                math.sqrt(2 * float((cells.size[start:stop] ** 2).mean())) / rows
-                for (start, stop), rows in zip(bounds, cells.rows, strict=True)
-            ]
-        )
-        * scale
-    )
+    floors = scale * np.array([floor_of(cells.size[start:stop]) for start, stop in bounds])
     errors, estimates = [], []
     for language, (start, stop) in enumerate(bounds):
         error = standard_error(
@@ -190,9 +182,9 @@ def _compare(cells: Cells, a: RunValues, b: RunValues, p: Floats) -> PairedDiffe
         errors.append(error)
         difference, p_value = float(differences[language]), float(p[language])
         if max(len(a.means), len(b.means)) > 1:
-            p_value = max(p_value, _t_p(difference, error))
+            p_value = max(p_value, t_p(difference, error))
         estimates.append(_estimate(difference, error, scale, p_value))
-    only_a, only_b = _discordant_rows(cells, a, b)
+    only_a, only_b = discordant_rows(cells, a, b)
     discordant = _discordant_clusters(cells, a, b)
     languages = tuple(
         LanguageDifference(
@@ -231,17 +223,19 @@ def _over_languages(
     """
     # The influence of a cluster is the sum over its cells, weighted by language.
     of_cell = weights[cells.language]
-    influences = [
-        np.stack([np.bincount(cells.cluster, of_cell * seed, minlength=cells.clusters) for seed in run.centred])
-        for run in (a, b)
-    ]
-    means = [run.means @ weights for run in (a, b)]
-    error = standard_error(*influences, *means, floor=float(np.linalg.norm(weights * floors)))
+
+    def influence(run: RunValues) -> Floats:
+        seeds = [np.bincount(cells.cluster, of_cell * seed, minlength=cells.clusters) for seed in run.centred]
+        return np.stack(seeds).astype(np.float64)
+
+    means = a.means @ weights, b.means @ weights
+    floor = float(np.linalg.norm(weights * floors))
+    error = standard_error(influence(a), influence(b), means[0], means[1], floor)
     if not error.is_floor:
         unknown = float(np.linalg.norm((weights * floors)[constant]))
         error = StandardError(math.hypot(error.se, unknown), error.df, is_floor=False)
     difference = float(means[0].mean() - means[1].mean())
-    return _estimate(difference, error, scale, _t_p(difference, error))
+    return _estimate(difference, error, scale, t_p(difference, error))
 
 
 @dataclass(frozen=True)
@@ -287,16 +281,29 @@ def standard_error(a: Floats, b: Floats, means_a: Floats, means_b: Floats, floor
 
 
 def _estimate(difference: float, error: StandardError, scale: float, p: float) -> Difference:
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(error.df, (1 + CONFIDENCE) / 2)) * error.se
+    half = t_quantile(error.df) * error.se
     low, high = difference - half, difference + half
     if error.is_floor:
         low, high = max(low, -scale), min(high, scale)
     return Difference(difference, error.se, low, high, p, error.df)
 
 
-def _t_p(difference: float, error: StandardError) -> float:
+def floor_of(sizes: Floats) -> float:
+    """Return the SE of a mean without any variance: of two further clusters of usual size that disagree.
+
+    sqrt(2 * mean of m^2) / n for clusters of the sizes m; the interval is about that of the rule of three, 3 / G.
+    """
+    return math.sqrt(2 * float((sizes**2).mean())) / float(sizes.sum())
+
+
+def t_quantile(df: float) -> float:
+    """Return the half width of a 95 % interval in standard errors."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, (1 + CONFIDENCE) / 2))
+
+
+def t_p(difference: float, error: StandardError) -> float:
     """Return the two-sided p of a t-test."""
     from scipy.special import stdtr
 
@@ -305,7 +312,7 @@ def _t_p(difference: float, error: StandardError) -> float:
     return max(float(2 * stdtr(error.df, -abs(difference) / error.se)), float(np.finfo(np.float64).tiny))
 
 
-def _discordant_rows(cells: Cells, a: RunValues, b: RunValues) -> tuple[Floats, Floats]:
+def discordant_rows(cells: Cells, a: RunValues, b: RunValues) -> tuple[Floats, Floats]:
     """Return the number of rows of each language that only A and that only B got right."""
     mean_a, mean_b = a.values.mean(0, dtype=np.float64), b.values.mean(0, dtype=np.float64)
     language = cells.language[cells.of_row]
@@ -313,7 +320,7 @@ def _discordant_rows(cells: Cells, a: RunValues, b: RunValues) -> tuple[Floats, 
         only = mean_a * (1 - mean_b), mean_b * (1 - mean_a)
     else:
         only = (mean_a > mean_b).astype(np.float64), (mean_b > mean_a).astype(np.float64)
-    only_a, only_b = (np.bincount(language, each, minlength=len(cells.rows)) for each in only)
+    only_a, only_b = (np.bincount(language, each, minlength=len(cells.rows)).astype(np.float64) for each in only)
     return only_a, only_b
 
 

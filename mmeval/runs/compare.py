@@ -1,0 +1,211 @@
+"""The comparison of run folders: their protocols are checked, their predictions read and brought into one order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from mmeval.api.spec import MetricSpec
+from mmeval.comparison.alignment import Alignment, SeedOutcomes
+from mmeval.comparison.comparison import ComparedRun, Comparison, compare_aligned
+from mmeval.comparison.correction import Correction
+from mmeval.comparison.write import write_comparison
+from mmeval.console import note, progress
+from mmeval.errors import RunFolderError, UserError
+from mmeval.metrics.counts import FROM_COUNTS
+from mmeval.metrics.predictions import read_predictions
+from mmeval.plugin.manager import Manager
+from mmeval.record import Record
+from mmeval.report.comparison import html
+from mmeval.runs.folder import UNVERIFIED, RunFolder
+
+LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
+BUILT_IN = frozenset({"top1", "top2", "top3", "top5", *LOWER_IS_BETTER, *FROM_COUNTS})
+FIELDS = {
+    "dataset": "data set",
+    "fingerprint": "data fingerprint",
+    "split": "scored split",
+    "labels": "label policy",
+    "limit": "limit",
+    "inputs": "inputs",
+    "track": "track",
+}
+"""The fields of the protocol that compared runs must share, with their names in messages. The number of seeds may
+differ."""
+
+
+class RunComparison(Comparison):
+    """The result of :func:`compare`; it shows its table in a notebook."""
+
+    def write(self, folder: str | Path) -> None:
+        """Write ``comparison.json`` and ``comparison.parquet`` into a folder.
+
+        Raises:
+            UserError: the folder is a run folder or a file.
+        """
+        write_comparison(self, Path(folder))
+
+    def _repr_html_(self) -> str:
+        return html(self)
+
+
+def compare(
+    a: str | Path | RunFolder,
+    b: str | Path | RunFolder,
+    *more: str | Path | RunFolder,
+    metric: str = "top1",
+    task: str | None = None,
+    correction: Literal["holm", "bh"] = "holm",
+    margin: float | None = None,
+    force: bool = False,
+) -> RunComparison:
+    """Compare finished runs on the same rows, in pairs: per language, in the mean over languages, and by ranks.
+
+    Args:
+        a: the first run, a run folder or its path.
+        b: the second run; ``languages``, ``mean`` and ``weighted_mean`` of the result are A minus B.
+        more: further runs; ``pairs`` and ``ranks`` have all of them.
+        metric: ``top1``, another built-in metric, or the name or file of a metric plugin.
+        task: the task; by default the first one of the data set.
+        correction: the correction over languages, ``holm`` or ``bh`` (Benjamini-Hochberg).
+        margin: the largest difference that does not matter; runs may then be found equivalent.
+        force: compare runs whose protocols or rows differ; the differences stand in ``forced``.
+
+    Raises:
+        UserError: an option is wrong, or the runs can't be compared; the message says in what they differ.
+        RunFolderError: a folder is no finished run, or its predictions were changed.
+    """
+    return compare_folders(
+        [folder if isinstance(folder, RunFolder) else RunFolder(folder) for folder in (a, b, *more)],
+        metric=metric,
+        task=task,
+        correction=correction,
+        margin=margin,
+        force=force,
+    )
+
+
+def compare_folders(
+    folders: Sequence[RunFolder],
+    *,
+    metric: str = "top1",
+    task: str | None = None,
+    correction: str = "holm",
+    margin: float | None = None,
+    force: bool = False,
+    ignored: Sequence[str] = (),
+) -> RunComparison:
+    """Compare finished runs, see :func:`compare`.
+
+    Args:
+        folders: the run folders, at least two.
+        metric: the metric.
+        task: the task.
+        correction: ``holm`` or ``bh``.
+        margin: the margin of equivalence.
+        force: whether to compare runs that differ.
+        ignored: fields of the protocol that may differ.
+    """
+    if correction not in get_args(Correction):
+        raise UserError(f"--correction {correction}: write holm or bh.")
+    if len(folders) < 2:
+        raise UserError("A comparison needs at least two runs: mmeval compare RUN RUN.")
+    records = [folder.record for folder in folders]
+    names = run_names(folders)
+    fields = {field: title for field, title in FIELDS.items() if field not in ignored}
+    forced = list(_protocol_differences(names, records, fields))
+    if forced and not force:
+        raise RunFolderError(
+            f"The runs follow different protocols: {'; '.join(forced)}. Compare runs of one protocol, or add --force "
+            "to compare them all the same."
+        )
+    specs, metric = _metric(metric)
+    alignment: Alignment | None = None
+    outcomes: list[dict[int, SeedOutcomes]] = []
+    with progress("Reading", sum(len(r.plan.protocol.seeds) for r in records), "predictions files") as advance:
+        for folder, record, name in zip(folders, records, names, strict=True):
+            if record.schema_version == 1:
+                note(f"{folder.path}: its files are {UNVERIFIED}.")
+            seeds: dict[int, SeedOutcomes] = {}
+            for seed in record.plan.protocol.seeds:
+                file = folder.predictions_file(seed)
+                folder.require_unchanged(file)
+                predictions = read_predictions(file, specs)
+                if alignment is None:
+                    if not predictions.tasks:
+                        raise RunFolderError(f"{file} has no task.")
+                    task = task or predictions.tasks[0].name
+                    alignment = Alignment.start(name, predictions, task, metric, force=force)
+                seeds[seed] = alignment.add(name, predictions)
+                advance()
+            outcomes.append(seeds)
+    assert alignment is not None
+    runs = [
+        ComparedRun(
+            name=name,
+            model=record.plan.plugin.name,
+            path=str(folder.path),
+            seeds=tuple(record.plan.protocol.seeds),
+            efficiency=efficiency(record),
+        )
+        for folder, record, name in zip(folders, records, names, strict=True)
+    ]
+    lower = LOWER_IS_BETTER | {spec.name for spec in specs if not spec.higher_is_better}
+    result = compare_aligned(
+        alignment,
+        runs,
+        outcomes,
+        correction="bh" if correction == "bh" else "holm",
+        margin=margin,
+        lower_is_better=lower,
+        forced=[f"{problem}." for problem in forced],
+    )
+    return RunComparison(**vars(result))
+
+
+def run_names(folders: Sequence[RunFolder]) -> list[str]:
+    """Return the name of each run's folder, its path if two have the same name, with a number if it occurs again."""
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder.path) if names.count(folder.name) > 1 else folder.name for folder in folders]
+    numbered: list[str] = []
+    for name in names:
+        before = sum(other == name for other in names[: len(numbered)])
+        numbered.append(f"{name} ({before + 1})" if before else name)
+    return numbered
+
+
+def efficiency(record: Record) -> dict[str, object]:
+    """Return the parameters, FLOPs and durations of a run for the table of runs, as far as its record has them."""
+    recorded = getattr(record, "efficiency", None)
+    return dict(recorded) if isinstance(recorded, dict) else {}
+
+
+def _protocol_differences(names: Sequence[str], records: Sequence[Record], fields: dict[str, str]) -> Iterator[str]:
+    """Yield each difference between the first run and another in a field that runs must share."""
+    first = records[0].plan.protocol
+    for name, record in list(zip(names, records, strict=True))[1:]:
+        for field, title in fields.items():
+            mine, theirs = getattr(first, field), getattr(record.plan.protocol, field)
+            if mine != theirs:
+                yield f"the {title} of {name} is {_shown(theirs)}, but that of {names[0]} is {_shown(mine)}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    text = str(getattr(value, "value", value))
+    return text[:8] if len(text) == 64 else text
+
+
+def _metric(name: str) -> tuple[list[MetricSpec], str]:
+    """Return the plugin metric that is to be computed, if it is one, and the name of the metric.
+
+    Raises:
+        UserError: there is no such metric.
+    """
+    if name in BUILT_IN:
+        return [], name
+    spec = Manager().metric(name)
+    return [spec], spec.name
