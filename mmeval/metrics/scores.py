@@ -182,6 +182,11 @@ class _ScoredTask:
 
 def _rows(task: _ScoredTask, seeds: Sequence[int], lower_is_better: Collection[str]) -> Iterator[ScoreRow]:
     """Yield the rows of one training seed, or of the mean over several: ``seeds`` are positions."""
+    if not len(task.languages):
+        summaries = (MACRO, WEIGHTED, WORST, GAP) if len(task.groups.languages) > 1 else (MACRO, WEIGHTED)
+        for metric in (*task.outcomes[0].values, *FROM_COUNTS):
+            yield from (ScoreRow(metric, np.nan, 0, name) for name in (*task.names, *summaries))
+        return
     for number, slice_ in enumerate(task.slices):
         for metric in task.outcomes[0].values:
             values = np.stack([task.outcomes[seed].values[metric][slice_.rows] for seed in seeds])
