@@ -70,7 +70,10 @@ class LanguageComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the language as JSON values."""
-        return {name: value for name, value in vars(self).items() if name not in ("discordant", "p_equivalent")}
+        values = {name: value for name, value in vars(self).items() if name not in ("discordant", "p_equivalent")}
+        # Whole unless there are several seeds.
+        whole = {name: int(values[name]) for name in ("only_a", "only_b") if values[name] == int(values[name])}
+        return values | whole | {"rows_for": dict(self.rows_for)}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+from pydantic import BaseModel
+
 from mmeval.api.spec import MetricSpec
 from mmeval.comparison.alignment import Alignment, SeedOutcomes
 from mmeval.comparison.comparison import ComparedRun, Comparison, compare_aligned
@@ -165,10 +167,11 @@ def compare_folders(
 
 
 def run_names(folders: Sequence[RunFolder]) -> list[str]:
-    """Return the name of each run's folder, its path if two have the same name, with a number if it occurs again."""
-    names = [folder.name for folder in folders]
-    if len(set(names)) < len(names):
-        names = [str(folder.path) if names.count(folder.name) > 1 else folder.name for folder in folders]
+    """Return the name of each folder; its path if others have the same name; a number behind it if it occurs again."""
+    paths: dict[str, set[Path]] = {}
+    for folder in folders:
+        paths.setdefault(folder.name, set()).add(folder.path.absolute())
+    names = [str(folder.path) if len(paths[folder.name]) > 1 else folder.name for folder in folders]
     numbered: list[str] = []
     for name in names:
         before = sum(other == name for other in names[: len(numbered)])
@@ -179,7 +182,7 @@ def run_names(folders: Sequence[RunFolder]) -> list[str]:
 def efficiency(record: Record) -> dict[str, object]:
     """Return the parameters, FLOPs and durations of a run for the table of runs, as far as its record has them."""
     recorded = getattr(record, "efficiency", None)
-    return dict(recorded) if isinstance(recorded, dict) else {}
+    return recorded.model_dump(mode="json") if isinstance(recorded, BaseModel) else {}
 
 
 def _protocol_differences(names: Sequence[str], records: Sequence[Record], fields: dict[str, str]) -> Iterator[str]:
@@ -189,7 +192,12 @@ def _protocol_differences(names: Sequence[str], records: Sequence[Record], field
         for field, title in fields.items():
             mine, theirs = getattr(first, field), getattr(record.plan.protocol, field)
             if mine != theirs:
-                yield f"the {title} of {name} is {_shown(theirs)}, but that of {names[0]} is {_shown(mine)}"
+                yield _sentence(title, name, theirs, names[0], mine)
+
+
+def _sentence(title: str, name: str, theirs: object, first: str, mine: object) -> str:
+    are, that = ("are", "those") if title == "inputs" else ("is", "that")
+    return f"the {title} of {name} {are} {_shown(theirs)}, but {that} of {first} {are} {_shown(mine)}"
 
 
 def _shown(value: object) -> str:
