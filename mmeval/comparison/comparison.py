@@ -224,6 +224,7 @@ def compare_aligned(
     runs: Sequence[ComparedRun],
     outcomes: Sequence[Mapping[int, SeedOutcomes]],
     *,
+    pairs: Sequence[tuple[int, int]] | None = None,
     correction: Correction = "holm",
     margin: float | None = None,
     lower_is_better: Collection[str] = (),
@@ -235,6 +236,7 @@ def compare_aligned(
         alignment: the shared rows, after every seed of every run was added.
         runs: the runs.
         outcomes: for each run its outcomes by training seed.
+        pairs: numbers of the runs of each pair; by default all pairs. Ranks need all pairs.
         correction: the correction over languages.
         margin: the largest difference that does not matter; None: no test of equivalence.
         lower_is_better: metrics whose lower values are better.
@@ -255,7 +257,7 @@ def compare_aligned(
     codes, language = np.unique(alignment.languages.codes[rows], return_inverse=True)
     names = [alignment.languages.names[code] for code in codes]
     cells = Cells.of(language, alignment.clusters.codes[rows].astype(np.int64), len(names))
-    pairs = list(itertools.combinations(range(len(runs)), 2))
+    pairs = list(itertools.combinations(range(len(runs)), 2)) if pairs is None else pairs
     metric, notes = alignment.metric, list(alignment.notes)
     if absent := [name for code, name in enumerate(alignment.languages.names) if code not in set(codes.tolist())]:
         notes.append(f"No labelled rows: {', '.join(absent)}.")

@@ -13,7 +13,7 @@ from mmeval.comparison.alignment import Alignment, SeedOutcomes
 from mmeval.comparison.comparison import ComparedRun, Comparison, compare_aligned
 from mmeval.comparison.correction import Correction
 from mmeval.comparison.write import write_comparison
-from mmeval.console import note, progress
+from mmeval.console import Advance, note, progress
 from mmeval.errors import RunFolderError, UserError
 from mmeval.metrics.counts import FROM_COUNTS
 from mmeval.metrics.predictions import read_predictions
@@ -122,48 +122,96 @@ def compare_folders(
             f"The runs follow different protocols: {'; '.join(forced)}. Compare runs of one protocol, or add --force "
             "to compare them all the same."
         )
-    specs, metric = _metric(metric)
-    alignment: Alignment | None = None
-    outcomes: list[dict[int, SeedOutcomes]] = []
+    runs = AlignedRuns(metric, task, force=force)
     with progress("Reading", sum(len(r.plan.protocol.seeds) for r in records), "predictions files") as advance:
-        for folder, record, name in zip(folders, records, names, strict=True):
-            if record.schema_version == 1:
-                note(f"{folder.path}: its files are {UNVERIFIED}.")
-            seeds: dict[int, SeedOutcomes] = {}
-            for seed in record.plan.protocol.seeds:
-                file = folder.predictions_file(seed)
-                folder.require_unchanged(file)
-                predictions = read_predictions(file, specs)
-                if alignment is None:
-                    if not predictions.tasks:
-                        raise RunFolderError(f"{file} has no task.")
-                    task = task or predictions.tasks[0].name
-                    alignment = Alignment.start(name, predictions, task, metric, force=force)
-                seeds[seed] = alignment.add(name, predictions)
-                advance()
-            outcomes.append(seeds)
-    assert alignment is not None
-    runs = [
-        ComparedRun(
-            name=name,
-            model=record.plan.plugin.name,
-            path=str(folder.path),
-            seeds=tuple(record.plan.protocol.seeds),
-            efficiency=efficiency(record),
-        )
-        for folder, record, name in zip(folders, records, names, strict=True)
-    ]
-    lower = LOWER_IS_BETTER | {spec.name for spec in specs if not spec.higher_is_better}
-    result = compare_aligned(
-        alignment,
-        runs,
-        outcomes,
+        for folder, name in zip(folders, names, strict=True):
+            runs.add(folder, name, advance)
+    result = runs.compare(
+        names,
         correction="bh" if correction == "bh" else "holm",
         margin=margin,
-        lower_is_better=lower,
         forced=[f"{problem}." for problem in forced],
     )
     return RunComparison(**vars(result))
+
+
+class AlignedRuns:
+    """Runs whose predictions were read and brought into the order of the first one."""
+
+    def __init__(self, metric: str = "top1", task: str | None = None, *, force: bool = False) -> None:
+        """Name the metric and the task; None: the first task of the first run.
+
+        Raises:
+            UserError: there is no such metric.
+        """
+        self._specs, self.metric = _metric(metric)
+        self._task, self._force = task, force
+        self._alignment: Alignment | None = None
+        self._runs: dict[str, tuple[ComparedRun, dict[int, SeedOutcomes]]] = {}
+
+    def add(self, folder: RunFolder, name: str, advance: Advance = lambda *_, **__: None) -> None:
+        """Read all predictions of a finished run.
+
+        Args:
+            folder: the run.
+            name: its name in the comparison.
+            advance: called after each file.
+
+        Raises:
+            UserError: the run has other rows than the first one, or lacks the task or the metric.
+            RunFolderError: there is no finished run, or its predictions were changed.
+        """
+        record = folder.record
+        if record.schema_version == 1:
+            note(f"{folder.path}: its files are {UNVERIFIED}.")
+        outcomes: dict[int, SeedOutcomes] = {}
+        alignment = self._alignment
+        for seed in record.plan.protocol.seeds:
+            file = folder.predictions_file(seed)
+            folder.require_unchanged(file)
+            predictions = read_predictions(file, self._specs)
+            if alignment is None:
+                task = self._task or predictions.tasks[0].name
+                alignment = Alignment.start(name, predictions, task, self.metric, force=self._force)
+            outcomes[seed] = alignment.add(name, predictions)
+            advance()
+        self._alignment = alignment
+        seeds = tuple(record.plan.protocol.seeds)
+        run = ComparedRun(name, record.plan.plugin.name, str(folder.path), seeds, efficiency=efficiency(record))
+        self._runs[name] = run, outcomes
+
+    def compare(
+        self,
+        names: Sequence[str],
+        *,
+        pairs: Sequence[tuple[int, int]] | None = None,
+        correction: Correction = "holm",
+        margin: float | None = None,
+        forced: Sequence[str] = (),
+    ) -> Comparison:
+        """Compare some of the runs.
+
+        Args:
+            names: their names, at least two.
+            pairs: numbers of the runs of each pair; by default all pairs.
+            correction: the correction over languages.
+            margin: the largest difference that does not matter.
+            forced: differences between the runs that the user allowed.
+
+        Raises:
+            UserError: the margin is not above 0, or the runs share no row.
+        """
+        assert self._alignment is not None
+        return compare_aligned(
+            self._alignment,
+            [self._runs[name][0] for name in names],
+            [self._runs[name][1] for name in names],
+            pairs=pairs,
+            correction=correction,
+            margin=margin,
+            lower_is_better=LOWER_IS_BETTER | {spec.name for spec in self._specs if not spec.higher_is_better},
+            forced=forced,
+        )
 
 
 def run_names(folders: Sequence[RunFolder]) -> list[str]:
