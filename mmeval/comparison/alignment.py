@@ -84,12 +84,13 @@ class Alignment:
             force=force,
         )
 
-    def add(self, name: str, predictions: Predictions) -> SeedOutcomes:
+    def add(self, name: str, predictions: Predictions, seed: int | None = None) -> SeedOutcomes:
         """Bring the predictions of one seed of a run into the order of the reference.
 
         Args:
             name: name of the run, for messages.
             predictions: its predictions.
+            seed: the training seed, for messages; None: the run has a single one.
 
         Raises:
             RunFolderError: ids, labels, languages or clusters differ; the message says how many and names an example.
@@ -97,12 +98,13 @@ class Alignment:
         """
         outcomes = _outcomes_of(name, predictions, self.task)
         values = _values(name, outcomes, self.metric, self.task)
-        position = self._positions(name, predictions, outcomes)
+        label = name if seed is None else f"{name} (seed {seed})"
+        position = self._positions(label, predictions, outcomes)
         found = position >= 0
         at = np.where(found, position, 0)
         translated = self._class_codes(_task(predictions, self.task))
-        self._compare_labels(name, translated, outcomes.true[at], found)
-        self._compare_languages(name, predictions.languages.take(at), found)
+        self._compare_labels(label, translated, outcomes.true[at], found)
+        self._compare_languages(label, predictions.languages.take(at), found)
         self._compare_clusters(name, predictions.clusters.take(at), found)
         predicted = translated[outcomes.predicted[at]]
         predicted[~found] = -1
@@ -130,7 +132,9 @@ class Alignment:
                     f"(such as {self._id(missing)})"
                 )
             if len(more):
-                parts.append(f'it has {len(more):,} rows that {self.first} lacks (such as "{more[0]}")')
+                parts.append(
+                    f'it has {len(more):,} labelled rows that {self.first} lacks or has no label of (such as "{more[0]}")'
+                )
             self._differ(f"{name} has other rows than {self.first}: {' and '.join(parts)}")
             self.shared &= position >= 0
         return position

@@ -173,7 +173,8 @@ class AlignedRuns:
             if alignment is None:
                 task = self._task or predictions.tasks[0].name
                 alignment = Alignment.start(name, predictions, task, self.metric, force=self._force)
-            outcomes[seed] = alignment.add(name, predictions)
+            several = len(record.plan.protocol.seeds) > 1
+            outcomes[seed] = alignment.add(name, predictions, seed if several else None)
             advance()
         self._alignment = alignment
         seeds = tuple(record.plan.protocol.seeds)
