@@ -133,7 +133,8 @@ class Alignment:
                 )
             if len(more):
                 parts.append(
-                    f'it has {len(more):,} labelled rows that {self.first} lacks or has no label of (such as "{more[0]}")'
+                    f"it has {len(more):,} labelled rows that {self.first} lacks or has no label of "
+                    f'(such as "{more[0]}")'
                 )
             self._differ(f"{name} has other rows than {self.first}: {' and '.join(parts)}")
             self.shared &= position >= 0

@@ -355,3 +355,14 @@ def test_folders_of_the_same_name_are_told_apart_by_their_paths(tmp_path: Path, 
     ]
     result = mmeval.compare(*folders)
     assert (result.a, result.b) == tuple(str(folder.path) for folder in folders)
+
+
+def test_a_seed_with_other_rows_is_named(tmp_path: Path, runs: tuple[RunFolder, RunFolder]) -> None:
+    table = examples(299)
+    other = write_run(tmp_path / "other", table, {0: guesses(table["true"], 0.6, 2), 5: guesses(table["true"], 0.6, 3)})
+    with pytest.raises(
+        RunFolderError, match=r"other \(seed 0\) has other rows than late-fusion: it lacks 1 of the 300"
+    ):
+        mmeval.compare(runs[0], other)
+    with pytest.raises(RunFolderError, match=r"it has 1 labelled rows that other lacks"):
+        mmeval.compare(other, runs[0])
