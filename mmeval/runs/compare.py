@@ -35,6 +35,8 @@ FIELDS = {
 }
 """The fields of the protocol that compared runs must share, with their names in messages. The number of seeds may
 differ."""
+EXTERNAL = "external"
+"""The track of a run whose predictions another tool made: its inputs and its training are not known."""
 
 
 class RunComparison(Comparison):
@@ -132,7 +134,8 @@ def compare_folders(
         margin=margin,
         forced=[f"{problem}." for problem in forced],
     )
-    return RunComparison(**vars(result))
+    notes = (*result.notes, *_external_notes(names, records))
+    return RunComparison(**vars(result) | {"notes": notes})
 
 
 class AlignedRuns:
@@ -238,10 +241,28 @@ def _protocol_differences(names: Sequence[str], records: Sequence[Record], field
     """Yield each difference between the first run and another in a field that runs must share."""
     first = records[0].plan.protocol
     for name, record in list(zip(names, records, strict=True))[1:]:
+        unknown = _unknown_fields(records[0]) | _unknown_fields(record)
         for field, title in fields.items():
             mine, theirs = getattr(first, field), getattr(record.plan.protocol, field)
-            if mine != theirs:
+            if mine != theirs and field not in unknown:
                 yield _sentence(title, name, theirs, names[0], mine)
+
+
+def _unknown_fields(record: Record) -> set[str]:
+    """Return the fields that a run of another tool's predictions can't know; its rows are compared in any case."""
+    if record.plan.protocol.track != EXTERNAL:
+        return set()
+    is_checked = bool(getattr(getattr(record, "source", None), "like", ""))
+    return {"inputs", "track"} if is_checked else set(FIELDS)
+
+
+def _external_notes(names: Sequence[str], records: Sequence[Record]) -> list[str]:
+    return [
+        f"The predictions of {name} come from another tool: its rows and labels were checked, but its inputs, its "
+        "training and how it was selected are not known."
+        for name, record in zip(names, records, strict=True)
+        if record.plan.protocol.track == EXTERNAL
+    ]
 
 
 def _sentence(title: str, name: str, theirs: object, first: str, mine: object) -> str:

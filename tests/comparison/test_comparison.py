@@ -366,3 +366,17 @@ def test_a_seed_with_other_rows_is_named(tmp_path: Path, runs: tuple[RunFolder, 
         mmeval.compare(runs[0], other)
     with pytest.raises(RunFolderError, match=r"it has 1 labelled rows that other lacks"):
         mmeval.compare(other, runs[0])
+
+
+def test_predictions_of_another_tool_are_compared_by_their_rows(
+    tmp_path: Path, runs: tuple[RunFolder, RunFolder], table: dict[str, Any]
+) -> None:
+    """Their protocol is not known, so it can't differ."""
+    facts = {"track": "external", "fingerprint": "1" * 64, "dataset": "table", "inputs": "text"}
+    tool = write_run(tmp_path / "tool", table, {0: guesses(table["true"], 0.6, 2)}, **facts)
+    result = mmeval.compare(runs[0], tool)
+    assert result.forced == ()
+    assert result.notes[0].startswith("The predictions of tool come from another tool")
+    other = write_run(tmp_path / "other", examples(299), {0: guesses(examples(299)["true"], 0.6, 2)}, **facts)
+    with pytest.raises(RunFolderError, match="other has other rows"):
+        mmeval.compare(runs[0], other)
