@@ -11,7 +11,7 @@ from mmeval.cli.options import AsJson
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of finished runs, two or more.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of finished runs, two or more.")],
     metric: Annotated[
         str,
         typer.Option(
