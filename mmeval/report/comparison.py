@@ -162,7 +162,7 @@ def _pair_table(comparison: Comparison) -> Table:
 def _table() -> Table:
     from rich.table import Table
 
-    return Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    return Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
 
 
 def html(comparison: Comparison) -> str:
