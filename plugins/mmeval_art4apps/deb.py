@@ -113,6 +113,7 @@ def _data_member(file: IO[bytes], path: Path) -> tuple[str, int, int]:
 def _files(stream: _Readable, path: Path, wanted: re.Pattern[str]) -> dict[str, bytes]:
     """Return the wanted files of a tar archive."""
     files: dict[str, bytes] = {}
+    total = 0
     with tarfile.open(fileobj=_Limited(stream, path), mode="r|") as archive:  # type: ignore[call-overload]
         for member in archive:
             archive.members = []  # tarfile would keep every header in memory
@@ -124,7 +125,8 @@ def _files(stream: _Readable, path: Path, wanted: re.Pattern[str]) -> dict[str, 
             content = archive.extractfile(member)
             assert content is not None, "a regular file has content"
             files[name] = content.read()
-            if len(files) > MOST_FILES or sum(map(len, files.values())) > MOST_BYTES:
+            total += len(files[name])
+            if len(files) > MOST_FILES or total > MOST_BYTES:
                 raise DataError(
                     f"{path} has more than {MOST_FILES:,} files or {MOST_BYTES:,} bytes of words and images."
                 )

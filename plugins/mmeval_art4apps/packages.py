@@ -74,13 +74,14 @@ class PackageFiles:
         if self.is_deb:
             files = read_deb(self.path, self.package.wanted)
         else:
-            files = {}
+            files, total = {}, 0
             for name, path in self._on_disk():
                 try:
                     files[name] = read_image(path, LARGEST_FILE)
                 except (DataError, FileNotFoundError):
                     raise DataError(f"{path} can't be read, or has more than {LARGEST_FILE:,} bytes.") from None
-                if len(files) > MOST_FILES or sum(map(len, files.values())) > MOST_BYTES:
+                total += len(files[name])
+                if len(files) > MOST_FILES or total > MOST_BYTES:
                     raise DataError(f"{self.path} has more words and images than the package {self.package.name}.")
         return dict(sorted(files.items()))
 

@@ -392,6 +392,13 @@ def test_a_damaged_package_is_named(tmp_path: Path, members: dict[str, bytes], r
     assert "\n" not in str(caught.value)
 
 
+def test_members_of_odd_size_are_padded(tmp_path: Path) -> None:
+    """As ar does; the member that follows begins at an even offset."""
+    data = archive.tar_file({"a": b"b"})
+    path = archive.write_ar(tmp_path / "p.deb", {"debian-binary": b"2.0", "data.tar": data})
+    assert deb.read_deb(path, ANY) == {"a": b"b"}
+
+
 def test_a_file_that_is_no_package_is_refused(tmp_path: Path, folder: Path) -> None:
     path = tmp_path / archive.PYSIOGAME
     path.write_bytes(b"PK\x03\x04 a zip file")
@@ -483,6 +490,7 @@ def test_a_resource_file_is_read_by_path() -> None:
         (patched(TREE + 6, ">II", 1, 0xFFFFFFF0), "is beyond its end"),
         (patched(TREE + 6, ">II", 2, 1), "two folders contain the same entry"),
         (patched(24, ">I", 0xFFFFFF), "is beyond its end"),
+        (patched(ENTRY, ">I", len(zlib.compress(b'{"a.ogg": "b"}', 9))), "an entry has another size than it declares"),
         (patched(ENTRY + 4, ">I", 15), "an entry has another size than it declares"),
         (patched(ENTRY + 8, ">I", 0), "an entry can't be unpacked"),
         (SMALL.replace("raw".encode("utf-16-be"), b"\xd8\x00\0r\0a"), "a name is not UTF-16"),
