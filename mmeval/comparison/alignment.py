@@ -233,6 +233,17 @@ def _task(predictions: Predictions, task: str) -> Task:
     return next(each for each in predictions.tasks if each.name == task)
 
 
+def first_task(predictions: Predictions) -> str:
+    """Return the name of the first task that can be compared: it has one class per example.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not predictions.tasks:
+        raise UserError(f"{predictions.path} has no task with one class per example, and others can't be compared.")
+    return predictions.tasks[0].name
+
+
 def _outcomes_of(name: str, predictions: Predictions, task: str) -> Outcomes:
     if task not in predictions.outcomes:
         has = ", ".join(each.name for each in predictions.tasks)

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel
 
 from mmeval.api.spec import MetricSpec
-from mmeval.comparison.alignment import Alignment, SeedOutcomes
+from mmeval.comparison.alignment import Alignment, SeedOutcomes, first_task
 from mmeval.comparison.comparison import ComparedRun, Comparison, compare_aligned
 from mmeval.comparison.correction import Correction
 from mmeval.comparison.write import write_comparison
@@ -174,7 +174,7 @@ class AlignedRuns:
             folder.require_unchanged(file)
             predictions = read_predictions(file, self._specs)
             if alignment is None:
-                task = self._task or predictions.tasks[0].name
+                task = self._task or first_task(predictions)
                 alignment = Alignment.start(name, predictions, task, self.metric, force=self._force)
             several = len(record.plan.protocol.seeds) > 1
             outcomes[seed] = alignment.add(name, predictions, seed if several else None)
@@ -286,4 +286,9 @@ def _metric(name: str) -> tuple[list[MetricSpec], str]:
     if name in BUILT_IN:
         return [], name
     spec = Manager().metric(name)
+    if spec.per_example is None:
+        raise UserError(
+            f"--metric {name}: {spec.name} is no mean over examples; compare by a metric with a value of each example, "
+            "or by macro_f1 or weighted_f1."
+        )
     return [spec], spec.name
