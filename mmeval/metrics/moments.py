@@ -154,7 +154,9 @@ def two_way(cluster: ArrayLike, seed: ArrayLike, cell: ArrayLike, df: ArrayLike,
         return Variance(cluster, own)
     total = np.maximum(np.maximum(cluster + seed - cell, cluster), seed)
     share = np.divide(total - cluster, total, out=np.zeros_like(total), where=total > 0)
-    inverse = share**2 / (seeds - 1) + (1 - share) ** 2 / own
+    # Without any variance over clusters there are no degrees of freedom either.
+    of_clusters = np.divide((1 - share) ** 2, own, out=np.zeros_like(total), where=own > 0)
+    inverse = share**2 / (seeds - 1) + of_clusters
     return Variance(total, np.divide(1, inverse, out=np.full_like(inverse, np.inf), where=inverse > 0))
 
 
