@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from mmeval.api.task import Task
 
-
 TRANSIENT = pa.system_memory_pool()
 """Memory for tables of distinct names, which the system gets back after use; Arrow's default pool would keep it."""
 
