@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mmeval.data.request import Dataset, DatasetRequest
     from mmeval.data.split import DEFAULT_SHARES, Member, assign_split, hash_split
     from mmeval.engine.embeddings import embed_images, embed_texts
-    from mmeval.engine.model import FitContext, Model, TrainableModel
+    from mmeval.engine.model import FitContext, Model, ModelSize, TrainableModel
     from mmeval.errors import DataError, MissingExtraError, MissingWeightsError, UserError
     from mmeval.files import digest
     from mmeval.record import Plan
@@ -61,6 +61,7 @@ _HOMES = {
     "Model": "mmeval.engine.model",
     "ModelConfig": "mmeval.api.config",
     "ModelContext": "mmeval.api.task",
+    "ModelSize": "mmeval.engine.model",
     "ModelSpec": "mmeval.api.spec",
     "Plan": "mmeval.record",
     "Recipe": "mmeval.api.recipe",
@@ -114,6 +115,7 @@ __all__ = [
     "Model",
     "ModelConfig",
     "ModelContext",
+    "ModelSize",
     "ModelSpec",
     "Plan",
     "Recipe",
