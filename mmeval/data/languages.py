@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-RESERVED = frozenset({"all", "macro", "worst", "gap"})
+RESERVED = frozenset({"all", "macro", "weighted", "worst", "gap"})
 """Aggregates in the column ``language`` of Scores. ``all`` and ``gap`` are also ISO 639-3 codes."""
 ENGLISH = ("au", "gb", "nz", "us")
 """Countries whose main language is English and whose code is not a language code."""
