@@ -21,10 +21,10 @@ PRIVATE = "qaa"
 SAME = 4
 """Two codes whose distance in CLDR's language matching is at most this name the same language."""
 UNDETERMINED = "und"
-"""The language of a row that states none."""
-NO_LANGUAGE = frozenset({UNDETERMINED, "mis", "mul", "zxx", "xxx"})
-"""Codes that name no language: undetermined, uncoded, multiple, no linguistic content; ``iso-langcodes`` has ``xxx`` for
-a code that it doesn't know."""
+"""The ISO 639-2 code of an unknown language."""
+NOT_A_LANGUAGE = frozenset({UNDETERMINED, "mis", "mul", "zxx", "xxx"})
+"""Codes that name no language: undetermined, uncoded, multiple, no linguistic content, and ``xxx``, which
+``iso-langcodes`` returns for a code that it doesn't know."""
 SHOWN = 12
 """Number of corrections that a message names."""
 _IN_BRACKETS = re.compile(r"\s*\(.*\)$")
@@ -124,11 +124,11 @@ def family_of(code: str) -> str:
     from iso_langcodes import iso639_3, iso639_5
 
     code = iso639_3.get_iso639_3(code)
-    if code in NO_LANGUAGE:
+    if code in NOT_A_LANGUAGE:
         return ""
     groups = []
     parent = iso639_5.language_parent(code)
-    while parent and parent not in NO_LANGUAGE:
+    while parent and parent not in NOT_A_LANGUAGE:
         groups.append(parent)
         parent = iso639_5.language_parent(parent)
     related = [group for group in groups if iso639_5.iso2glottolog(group)]
