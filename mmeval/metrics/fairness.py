@@ -49,6 +49,31 @@ GROUPINGS: dict[str, Callable[[str], str]] = {"script": script_of, "family": fam
 """Groupings of languages: by name, the function that returns the group of a language code, empty if unknown."""
 
 
+def fairness_rows(
+    hits: ArrayLike,
+    true: ArrayLike,
+    language: ArrayLike,
+    cluster: ArrayLike,
+    languages: Sequence[str],
+    classes: int,
+    slices: Collection[str] = (),
+) -> Iterator[ScoreRow]:
+    """Yield the rows of Scores of top-1 controlled for class mix, by script and by family.
+
+    Args:
+        hits: 0 or 1 for each labelled row ``[n]``, or for each training seed and row ``[S, n]``.
+        true: index of the true class of each row, ``[n]``.
+        language: index of the language of each row, ``[n]``.
+        cluster: index of the cluster of each row, ``[n]``.
+        languages: the languages' codes.
+        classes: number of classes.
+        slices: names of the data set's slice columns.
+    """
+    result = standardize(hits, true, language, cluster, len(languages), classes)
+    yield from standardized_rows(result, languages)
+    yield from group_rows(hits, language, cluster, languages, slices)
+
+
 @dataclass(frozen=True)
 class Support:
     """The languages and classes over which class mix is controlled."""
@@ -172,17 +197,12 @@ def standardized_rows(result: Standardized, languages: Sequence[str]) -> Iterato
     """Yield the rows of Scores: the value of each language, their mean, worst and gap, share and effective rows."""
     layout = result.layout
     for code in result.support.languages:
-        facts: dict[str, Any] = {
-            "n": int(layout.rows[code]),
-            "language": languages[code],
-            "clusters": int(layout.clusters[code]),
-        }
+        facts: dict[str, Any] = {"n": int(layout.rows[code]), "language": languages[code]}
         yield ScoreRow(STANDARDIZED, float(result.value[code]), interval=result.intervals[code], **facts)
         yield ScoreRow(SUPPORT_SHARE, float(result.share[code]), **facts)
         yield ScoreRow(EFFECTIVE_ROWS, float(result.effective_rows[code]), **facts)
     if result.support.languages:
-        rows = int(layout.rows.sum())
-        yield ScoreRow(SUPPORT_SHARE, result.total_share, rows, clusters=layout.total_clusters)
+        yield ScoreRow(SUPPORT_SHARE, result.total_share, int(layout.rows.sum()))
         yield from _summary_rows(STANDARDIZED, ALL, result.summary, layout)
 
 
@@ -203,24 +223,16 @@ def standardized_notes(result: Standardized, languages: Sequence[str]) -> list[s
 
 def _summary_rows(metric: str, slice_: str, summary: LanguageSummary, layout: Layout) -> Iterator[ScoreRow]:
     """Yield the rows of the mean, the precision-weighted mean, the worst language and the gap."""
-    rows, clusters = int(layout.rows.sum()), layout.total_clusters
     for name, estimate in ((MACRO, summary.mean), (WEIGHTED, summary.weighted)):
-        yield ScoreRow(metric, estimate.value, rows, name, slice_, interval=estimate.interval, clusters=clusters)
+        yield ScoreRow(metric, estimate.value, int(layout.rows.sum()), name, slice_, interval=estimate.interval)
     if not summary.worst_languages:
         return
     worst, best = summary.worst_languages[0], summary.best_languages[0]
     # If all tie, the worst is the best, and its rows count once.
     for name, estimate, ends in ((WORST, summary.worst, [worst]), (GAP, summary.gap, sorted({worst, best}))):
-        yield ScoreRow(
-            metric,
-            estimate.value,
-            int(layout.rows[ends].sum()),
-            name,
-            slice_,
-            interval=estimate.interval,
-            p=float(summary.p),
-            clusters=len(np.unique(layout.cell_cluster[np.isin(layout.cell_language, ends)])),
-        )
+        rows = int(layout.rows[ends].sum())
+        p = float(summary.p)
+        yield ScoreRow(metric, estimate.value, rows, name, slice_, interval=estimate.interval, p=p)
 
 
 def group_rows(
@@ -272,11 +284,7 @@ def _of_groups(
     weighted = _weighted_proportions(hits, of_row, cluster, weights, len(names), centre[:, language])
     for number, name in enumerate(names):
         rows = np.flatnonzero(of_row == number)
-        facts: dict[str, Any] = {
-            "n": len(rows),
-            "slice": name,
-            "clusters": int(weighted.layout.clusters[number]),
-        }
+        facts: dict[str, Any] = {"n": len(rows), "slice": name}
         layout = Layout(language[rows], cluster[rows], count)
         own = summarize_moments(moments(hits[:, rows], layout), layout, (math.nan, "max-t")).mean
         yield ScoreRow("top1", own.value, language=MACRO, interval=own.interval, **facts)
