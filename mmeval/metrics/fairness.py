@@ -272,16 +272,15 @@ def group_rows(
 def _of_groups(
     hits: Floats, language: Ints, cluster: Ints, group: Ints, names: Sequence[str], grouping: str
 ) -> Iterator[ScoreRow]:
-    """Yield the rows of one grouping; ``group`` is the index of each language's group, -1 for none."""
+    """Yield the rows of one grouping; ``group`` is the index of each language's group, -1 for none or without rows."""
     count = len(group)
     known = np.flatnonzero(group[language] >= 0)
     hits, language, cluster = hits[:, known], language[known], cluster[known]
     of_row = group[language]
     sizes = np.bincount(language, minlength=count)
-    of_group = np.bincount(group[(group >= 0) & (sizes > 0)], minlength=len(names))
+    of_group = np.bincount(group[group >= 0], minlength=len(names))
     weights = 1 / (of_group[of_row] * sizes[language])
-    centre = np.stack([np.bincount(language, row, minlength=count) for row in hits]) / np.maximum(sizes, 1)
-    weighted = _weighted_proportions(hits, of_row, cluster, weights, len(names), centre[:, language])
+    weighted = _weighted_proportions(hits, of_row, cluster, weights, len(names), language)
     for number, name in enumerate(names):
         rows = np.flatnonzero(of_row == number)
         facts: dict[str, Any] = {"n": len(rows), "slice": name}
@@ -318,7 +317,7 @@ class _Weighted:
 
 
 def _weighted_proportions(
-    hits: Floats, group: Ints, cluster: Ints, weights: Floats, count: int, centre: Floats | None = None
+    hits: Floats, group: Ints, cluster: Ints, weights: Floats, count: int, language: Ints | None = None
 ) -> _Weighted:
     """Return weighted proportions of groups of rows, with covariances and effective sizes.
 
@@ -331,21 +330,29 @@ def _weighted_proportions(
         cluster: index of the cluster of each row, ``[n]``.
         weights: weight of each row, ``[n]``; those of a group sum to 1.
         count: number of groups, with or without rows.
-        centre: the value that each hit is compared with, ``[S, n]``; the weighted deviations of a group sum to 0. By
-            default that is the group's weighted mean.
+        language: index of the language of each row ``[n]``, if groups consist of languages whose rows have the same
+            weight. Hits then deviate from the mean of their language, otherwise from the weighted mean of the group.
     """
     layout = Layout(group, cluster, count)
-    value = np.stack([np.bincount(group, weights * row, minlength=count) for row in hits])
-    of_row = value[:, group]
-    deviation = hits - (of_row if centre is None else centre)
-    parts = moments(of_row + layout.rows[group] * weights * deviation, layout)
+    value = np.stack([np.bincount(group, weights * row, minlength=count) for row in hits]).astype(np.float64)
+    value[:, layout.rows == 0] = np.nan
+    # Sums of weights are 1 up to rounding errors, but rows that are all right or all wrong must be known as such.
+    value = np.where(np.abs(value - np.rint(value)) < 1e-12, np.rint(value), value)
+    of_row = centre = value[:, group]
+    spread = of_row.mean(0) * (1 - of_row.mean(0))
+    if language is not None:
+        sizes = np.bincount(language)[language]
+        centre = np.stack([np.bincount(language, row)[language] for row in hits]) / sizes
+        # With two right and two wrong rows more, as a small language may be all right by chance.
+        share = (centre.mean(0) * sizes + 2) / (sizes + 4)
+        spread = share * (1 - share)
+    parts = moments(of_row + layout.rows[group] * weights * (hits - centre), layout)
     kish = np.bincount(layout.cell_language, layout.cell_sums(weights) ** 2, minlength=count)
     single = np.bincount(group, weights**2, minlength=count)
     layout.kish = np.divide(1, kish, out=np.zeros(count), where=kish > 0)
     # The variance of independent rows with these weights; the rows of a small class may all be alike by chance.
-    independent = parts.value * (1 - parts.value) * single * correction(layout.rows)
-    # A mean of pseudo-values is 1 + 2e-16 where all hits are 1.
-    parts = parts._replace(value=np.clip(parts.value, 0, 1), unclustered=np.maximum(parts.unclustered, independent))
+    independent = np.bincount(group, weights**2 * spread, minlength=count) * correction(layout.rows)
+    parts = parts._replace(value=value.mean(0), unclustered=np.maximum(parts.unclustered, independent))
     effective = np.divide(1, single, out=np.zeros(count), where=single > 0)
     return _Weighted(parts, layout, effective)
 

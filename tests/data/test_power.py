@@ -33,7 +33,7 @@ def test_the_detectable_is_that_of_the_normal_quantiles() -> None:
 def test_rows_for_a_difference_grow_with_the_square() -> None:
     assert rows_for(100, 0.1, 0.05) == 400
     assert rows_for(240, 0.105, 0.02) == 6615
-    assert rows_for(100, 0.3, 0.1) == 900, "0.3 / 0.1 is 2.9999999999999996"
+    assert rows_for(100, 0.28, 0.02) == 19_600, "0.28 / 0.02 is 14.000000000000002"
 
 
 def test_effective_rows_have_kishs_design_effect() -> None:

@@ -247,6 +247,18 @@ def test_intervals_never_have_width_zero_or_exclude_their_value() -> None:
                 assert row.interval.high - row.interval.low > 0.01
 
 
+def test_rows_that_are_all_right_have_wilsons_interval_on_the_effective_number_of_clusters() -> None:
+    """Clusters of two rows, and a class whose few rows weigh more, both make it wider."""
+    true, language = counts({0: 80, 1: 20}, {0: 20, 1: 80})
+    result = standardize(np.ones(200), true, language, np.arange(200) // 2, 2, 2)
+    size = 1 / (40 * (2 * 0.5 / 80) ** 2 + 10 * (2 * 0.5 / 20) ** 2)
+    assert result.intervals[0].low == pytest.approx(size / (size + stats.norm.ppf(0.975) ** 2), abs=1e-9)
+    assert result.intervals[0].high == 1
+    assert result.intervals[0].method == "wilson-kish"
+    gap = next(row for row in standardized_rows(result, ["de", "sl"]) if row.language == GAP)
+    assert (gap.value, gap.n, gap.p) == (0, 100, 1), "where all tie, the rows of the worst count once"
+
+
 def test_few_effective_rows_are_marked() -> None:
     """The one row of a class that has half of the weight decides."""
     true, language = counts({0: 100, 1: 1}, {0: 10, 1: 200})
@@ -343,7 +355,9 @@ def test_the_test_of_two_groups_is_that_of_their_standardised_difference() -> No
     """Closed form: the difference of two means of language means over its clustered standard error."""
     rng = np.random.default_rng(2)
     language, cluster = np.tile(np.arange(4), 400), np.repeat(np.arange(400), 4)
-    hits = (rng.normal(0, 1, 1600) + rng.normal(0, 1, 400)[cluster] + 0.12 * (language > 1) > -0.4).astype(float)
+    hits = (
+        rng.normal(0, 1, 1600) + rng.normal(0, 1, 400)[cluster] + 0.12 * (language > 1) + (language % 2) > -0.4
+    ).astype(float)
     rows = by_slice(list(group_rows(hits, language, cluster, ["bg", "ru", "de", "nl"])))
     accuracy = np.bincount(language, hits) / 400
     influence = np.bincount(cluster, np.where(language > 1, 1, -1) * (hits - accuracy[language]) / 800)
@@ -353,6 +367,17 @@ def test_the_test_of_two_groups_is_that_of_their_standardised_difference() -> No
     assert rows["script", GAP].p == pytest.approx(expected, abs=0.02)
     half = rows["script", GAP].interval.high - rows["script", GAP].value
     assert half == pytest.approx(1.96 * error, rel=0.05)
+
+
+def test_differences_within_a_group_are_no_error_of_its_mean() -> None:
+    """Closed form for independent rows: languages of a group are 40 points apart, as they always will be."""
+    rng = np.random.default_rng(1)
+    language = np.repeat(np.arange(4), 1000)
+    hits = (rng.random(4000) < np.array([0.5, 0.9, 0.55, 0.95])[language]).astype(float)
+    gap = by_slice(list(group_rows(hits, language, np.arange(4000), ["bg", "ru", "de", "nl"])))["script", GAP]
+    accuracy = np.bincount(language, hits) / 1000
+    error = math.sqrt((accuracy * (1 - accuracy) / 1000).sum()) / 2
+    assert gap.interval.high - gap.value == pytest.approx(1.96 * error, rel=0.03)
 
 
 def test_one_group_or_unknown_languages_give_no_rows() -> None:
