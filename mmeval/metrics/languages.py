@@ -90,7 +90,8 @@ def summarize_proportions(
     """
     layout = layout or Layout(languages, clusters, count)
     parts = moments(hits, layout)
-    return _summarize(parts, layout, np.atleast_2d(np.asarray(hits, np.float64)).mean(0), True, True)
+    test = language_test(np.atleast_2d(np.asarray(hits, np.float64)).mean(0), layout)
+    return summarize_moments(parts, layout, test)
 
 
 def summarize_values(
@@ -113,7 +114,8 @@ def summarize_values(
     """
     layout = layout or Layout(languages, clusters, count)
     parts = moments(values, layout)
-    return _summarize(parts, layout, np.atleast_2d(np.asarray(values, np.float64)).mean(0), False, higher_is_better)
+    test = language_test(np.atleast_2d(np.asarray(values, np.float64)).mean(0), layout)
+    return summarize_moments(parts, layout, test, False, higher_is_better)
 
 
 class _Languages(NamedTuple):
@@ -151,7 +153,18 @@ class _Languages(NamedTuple):
         return two_way(parts[0], parts[1], parts[2], df, self.seeds)
 
 
-def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, higher_is_better: bool) -> LanguageSummary:
+def summarize_moments(
+    parts: Moments, layout: Layout, test: tuple[float, str], bounded: bool = True, higher_is_better: bool = True
+) -> LanguageSummary:
+    """Summarize means whose covariances are known over languages, or over other groups of rows.
+
+    Args:
+        parts: the means and their covariances.
+        layout: the rows; its ``kish`` is the effective number of rows of each mean.
+        test: p and name of the test that all means are the same; p is NaN for that of the largest difference.
+        bounded: whether the means are proportions.
+        higher_is_better: False if the worst language is that with the largest mean.
+    """
     present = np.flatnonzero(layout.rows > 0)
     if not len(present):
         return _empty(layout.count)
@@ -185,8 +198,7 @@ def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, high
     )
     few = (layout.rows[present] < FEW_ROWS) | (layout.clusters[present] < FEW_CLUSTERS)
     reliable = layout.total_clusters >= FEW_CLUSTERS and (bounded or not few.any())
-    p, test = language_test(rows, layout)
-    return _assemble(scores, size[present], present, layout.count, p, test, reliable, higher_is_better)
+    return _assemble(scores, size[present], present, layout.count, *test, reliable, higher_is_better)
 
 
 def _pooled_floor(parts: Moments, layout: Layout) -> Floats:
@@ -350,7 +362,7 @@ class _Units(NamedTuple):
     """Units of one stratum are permuted with each other; numbered from 0 without gaps."""
 
 
-def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
+def language_test(values: ArrayLike, layout: Layout, strata: ArrayLike | None = None) -> tuple[float, str]:
     """Return p and name of the permutation test that all languages have the same mean; NaN for one language.
 
     Within each cluster of several languages, its rows are exchanged; clusters of one language are exchanged with
@@ -365,10 +377,12 @@ def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
     Args:
         values: values of each row (the mean over training seeds), ``[n]``.
         layout: languages and clusters of the rows.
+        strata: index of the stratum of each row ``[n]``, such as its class, the same within a cluster. Clusters of one
+            language are then exchanged only with those of the same stratum.
     """
     if np.count_nonzero(layout.rows) < 2:
         return math.nan, ""
-    units = _units(np.asarray(values, np.float64), layout)
+    units = _units(np.asarray(values, np.float64), layout, strata)
     total = np.bincount(units.stratum)
     centred = units.value - (np.bincount(units.stratum, units.value) / total)[units.stratum]
     centred[np.abs(centred) <= 1e-12 * np.abs(units.value)] = 0
@@ -395,13 +409,18 @@ def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
     return _imhof(statistic, eigenvalues / (eigenvalues + damping)), "chi-square"
 
 
-def _units(values: Floats, layout: Layout) -> _Units:
+def _units(values: Floats, layout: Layout, strata: ArrayLike | None) -> _Units:
     """Return rows of clusters of several languages, then whole clusters of one language, with their strata."""
     cells_of_cluster = np.bincount(layout.cell_cluster, minlength=layout.total_clusters)
     shared = cells_of_cluster[layout.cell_cluster] > 1
     rows = shared[layout.cell]
     single = ~shared
-    _, by_size = np.unique(layout.cell_size[single], return_inverse=True)
+    kind = layout.cell_size
+    if strata is not None:
+        stratum = np.zeros(len(kind), np.int64)
+        stratum[layout.cell] = np.asarray(strata, np.int64)
+        kind = stratum * (int(kind.max(initial=0)) + 1) + kind
+    _, by_size = np.unique(kind[single], return_inverse=True)
     _, by_cluster = np.unique(layout.cell_cluster[layout.cell[rows]], return_inverse=True)
     return _Units(
         np.r_[values[rows], layout.cell_sums(values)[single]],

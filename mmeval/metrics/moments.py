@@ -69,7 +69,7 @@ class Layout:
             return np.array([[cells @ cells]])
         from scipy.sparse import csr_array
 
-        starts = np.r_[np.flatnonzero(np.r_[True, np.diff(self.cell_cluster) != 0]), len(cells)]
+        starts = np.searchsorted(self.cell_cluster, np.arange(self.total_clusters + 1))
         matrix = csr_array((cells, self.cell_language, starts), shape=(self.total_clusters, self.count))
         product: Floats = (matrix.T @ matrix).toarray()
         return product
