@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import chdtrc, ndtr, stdtr
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtrc, ndtr
 
 from mmeval.metrics.intervals import (
     FEW_CLUSTERS,
@@ -17,12 +17,11 @@ from mmeval.metrics.intervals import (
     FEW_ROWS,
     FINITE,
     TAIL,
+    UNRELIABLE_SEEDS,
     effective_proportions,
     exact,
     mean_variance,
-    pigeonhole,
     pseudo_variance,
-    t_quantile,
 )
 from mmeval.metrics.moments import Floats, Ints, Layout, Moments, Variance, correction, moments, two_way
 from mmeval.metrics.row import Interval
@@ -50,7 +49,7 @@ class LanguageSummary:
     weighted: Estimate
     """Mean weighted by precision: ``weights``."""
     weights: Floats
-    """Weight of each language, 1 / SE^2 scaled to sum 1; 0 for an omitted one: ``[languages]``."""
+    """Weight of each language, its effective number of rows, scaled to sum 1; 0 for an omitted one: ``[languages]``."""
     worst: Estimate
     """Score of the worst language; NaN for fewer than two languages."""
     worst_languages: tuple[int, ...]
@@ -69,7 +68,7 @@ class LanguageSummary:
 
 TESTS = {
     "permutation": "languages permuted within clusters, clusters of one language with clusters of the same size",
-    "chi-square": "the chi-square approximation of that permutation; Cochran's Q where every cluster has every language once",
+    "chi-square": "the chi-square approximation of that permutation; Cochran's Q if every cluster has every language once",
     "max-t": "largest difference of two languages over its standard error, from bootstrap resamples",
     "": "fewer than two languages have a score",
 }
@@ -120,6 +119,8 @@ class _Languages(NamedTuple):
     """Scores of languages with everything that intervals of their weighted sums need; arrays of L languages."""
 
     value: Floats
+    corrected: Floats
+    """Scores without their bootstrap bias, on which intervals are built; else the scores."""
     variance: Floats
     """Variance of each score, at least its floor."""
     df: Floats
@@ -133,7 +134,10 @@ class _Languages(NamedTuple):
     extra: Floats
     """By how much the floor exceeds the estimated variance."""
     precision: Floats
-    """Inverse variance that each score would have if it were the pooled one."""
+    """Effective number of rows or clusters of each language: proportional to 1 / SE^2 if all had the pooled score.
+
+    With the SE of each language's own score, languages that are better by chance would weigh more.
+    """
     seeds: int
     total_clusters: int
     bounded: bool
@@ -157,7 +161,7 @@ def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, high
         return _empty(layout.count)
     if bounded:
         shares = effective_proportions(parts, layout)
-        size, df = shares.size, shares.df
+        size, df = shares.size, shares.variance.df
         floor = pseudo_variance(parts.value, size)
         own = np.divide(parts.value * (1 - parts.value), size, out=np.zeros_like(size), where=size > 0)
         floor = np.maximum(floor, own)
@@ -172,6 +176,7 @@ def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, high
     extra = np.maximum(floor[present] - estimated, 0)
     scores = _Languages(
         value=parts.value[present],
+        corrected=parts.value[present],
         variance=np.maximum(floor[present], estimated),
         df=df[present],
         cluster=cluster,
@@ -185,6 +190,7 @@ def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, high
     )
     few = (layout.rows[present] < FEW_ROWS) | (layout.clusters[present] < FEW_CLUSTERS)
     reliable = layout.total_clusters >= FEW_CLUSTERS and (bounded or not few.any())
+    reliable = reliable and parts.seeds not in UNRELIABLE_SEEDS
     p, test = language_test(rows, layout)
     return _assemble(scores, size[present], present, layout.count, p, test, reliable, higher_is_better)
 
@@ -266,8 +272,9 @@ def _empty(count: int) -> LanguageSummary:
 def _weighted(scores: _Languages, weights: Floats, reliable: bool) -> Estimate:
     value = float(weights @ scores.value)
     variance = scores.contrasts(weights[None])
-    half = float(t_quantile(variance.df[0])) * math.sqrt(float(variance.total[0]))
-    low, high = value - half, value + half
+    half = float(variance.quantile(TAIL)[0]) * math.sqrt(float(variance.total[0]))
+    centre = float(weights @ scores.corrected)
+    low, high = min(centre - half, value), max(centre + half, value)
     if scores.bounded:
         low, high = min(max(low, 0.0), value), max(min(high, 1.0), value)
     return Estimate(value, Interval(low, high, "languages-t", reliable))
@@ -305,15 +312,15 @@ def _worst(scores: _Languages, size: Floats, reliable: bool, higher_is_better: b
         np.diag(scores.cluster) + scores.extra, np.diag(scores.seed), np.diag(scores.cell), scores.df, scores.seeds
     )
     level = _simultaneous_tail(largest)
-    critical = t_quantile(own.df, level)
+    critical = own.quantile(level)
     if scores.bounded:
-        low, high = exact(scores.value, size, own.df, level)
+        low, high = exact(np.clip(scores.corrected, 0, 1), size, critical, level)
     else:
         half = critical * np.sqrt(scores.variance)
-        low, high = scores.value - half, scores.value + half
+        low, high = scores.corrected - half, scores.corrected + half
     value = float((sign * scores.value).min()) * sign
-    ends = (float(low.min()), float(high.min())) if higher_is_better else (float(low.max()), float(high.max()))
-    return Estimate(value, Interval(*ends, "simultaneous-t", reliable))
+    least, most = (low.min(), high.min()) if higher_is_better else (low.max(), high.max())
+    return Estimate(value, Interval(min(float(least), value), max(float(most), value), "simultaneous-t", reliable))
 
 
 def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
@@ -327,15 +334,14 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
     for language in range(len(scores.value) - 1):
         differences = errors[:, language, None] - errors[:, language + 1 :]
         np.maximum(largest, np.abs(differences / np.maximum(differences.std(0), 1e-300)).max(1), out=largest)
-    half = t_quantile(variance.df, _simultaneous_tail(largest)) * np.sqrt(variance.total)
-    difference = np.abs(scores.value[first] - scores.value[second])
-    value = float(difference.max())
-    low, high = max(float((difference - half).max()), 0.0), max(float((difference + half).max()), value)
+    half = variance.quantile(_simultaneous_tail(largest)) * np.sqrt(variance.total)
+    value = float(np.ptp(scores.value))
+    difference = np.abs(scores.corrected[first] - scores.corrected[second])
+    low, high = float((difference - half).max()), max(float((difference + half).max()), value)
     if scores.bounded:
         high = min(high, 1.0)
-    level = float(stdtr(variance.df, -difference / np.sqrt(np.maximum(variance.total, 1e-300))).min())
-    beyond = np.count_nonzero(ndtr(-largest) <= level)
-    return (value, low, high), (1 + beyond) / (1 + len(largest))
+    beyond = np.count_nonzero(ndtr(-largest) <= variance.tail(difference))
+    return (value, min(max(low, 0.0), value), high), (1 + beyond) / (1 + len(largest))
 
 
 # The test that all languages have the same score
@@ -410,7 +416,7 @@ def _units(values: Floats, layout: Layout) -> _Units:
     )
 
 
-def _permuted(value: Floats, language: Ints, stratum: Ints, inverse: Floats, statistic: float) -> float:
+def _permuted(value: Floats, language: Ints, stratum: Ints, inverse: NDArray[np.floating], statistic: float) -> float:
     order = np.argsort(stratum, kind="stable")
     value, language, stratum = value[order], language[order], stratum[order]
     one_hot = np.zeros((len(value), len(inverse)))
@@ -436,12 +442,17 @@ def _imhof(statistic: float, weights: Floats) -> float:
 
 
 def summarize_samples(
-    value: ArrayLike, samples: ArrayLike, clusters: ArrayLike, total_clusters: int, higher_is_better: bool = True
+    value: ArrayLike,
+    samples: ArrayLike,
+    clusters: ArrayLike,
+    total_clusters: int,
+    higher_is_better: bool = True,
+    enough: bool = True,
 ) -> LanguageSummary:
     """Summarize a bootstrapped score in [0, 1], such as macro-F1, over languages.
 
-    Covariances are those of the resamples. Scores are corrected by their bootstrap bias within the intervals. The test of
-    equal languages is that of the largest standardised difference.
+    Covariances are those of the resamples. Intervals are built on scores that are corrected by their bootstrap bias. The
+    test of equal languages is that of the largest standardised difference.
 
     Args:
         value: score of each language ``[L]``, or of each seed and language ``[S, L]``; NaN where there is none.
@@ -449,6 +460,7 @@ def summarize_samples(
         clusters: number of clusters of each language, ``[L]``.
         total_clusters: number of clusters of all languages together.
         higher_is_better: False if the worst language is that with the highest score.
+        enough: False marks all intervals as not reliable, see ``mmeval.metrics.intervals.enough_rows``.
     """
     by_seed = np.atleast_2d(np.asarray(value, np.float64))
     drawn = np.asarray(samples, np.float64)
@@ -458,41 +470,49 @@ def summarize_samples(
     if not len(present):
         return _empty(count)
     by_seed, own = by_seed[:, present], np.asarray(clusters, np.int64)[present]
-    seeds = len(by_seed)
-    deviations, finite = pigeonhole(by_seed, np.moveaxis(drawn[:, :, present], 1, 2))
-    centred = np.where(finite, deviations - _nanmean(deviations), 0)
+    drawn, seeds = np.moveaxis(drawn[:, :, present], 1, 2), len(by_seed)  # [S, L, R]
+    score, mean = np.asarray(by_seed.mean(0)), np.asarray(drawn.mean(0))
+    finite = np.isfinite(mean)
     pairs = np.maximum(finite.astype(np.float64) @ finite.T - 1, 1)
-    cluster = centred @ centred.T / pairs
-    cluster = (cluster + cluster.T) / 2
-    size = np.minimum(own, 1e15)
-    floor = pseudo_variance(by_seed.mean(0), size)
-    estimated = np.diag(cluster)
-    over_seeds = by_seed.var(0, ddof=1) / seeds if seeds > 1 else np.zeros(len(present))
-    share = np.divide(over_seeds, over_seeds + estimated, out=np.zeros_like(estimated), where=over_seeds > 0)
-    df = np.maximum(own - 1.0, 1)
-    if seeds > 1:
-        df = 1 / (share**2 / (seeds - 1) + (1 - share) ** 2 / df)
+    cluster = _covariance(np.where(finite, mean, np.nan), pairs)
     nothing = np.zeros_like(cluster)
-    floored = (own < FEW_ROWS) & (floor > estimated) | (estimated <= 0)
-    variance = np.where(floored, np.maximum(floor, estimated), estimated)
+    seed, cell = nothing, nothing
+    if seeds > 1:
+        centred = by_seed - score
+        seed = centred.T @ centred / (seeds * (seeds - 1))
+        cell = sum((_covariance(part - mean, pairs) for part in drawn), nothing) / (seeds * (seeds - 1))
+    estimated = two_way(np.diag(cluster), np.diag(seed), np.diag(cell), np.inf, seeds).total
+    floor = pseudo_variance(score, own)
+    floored = ((own < FEW_ROWS) & (floor > estimated)) | (estimated <= 0)
+    variance = np.where(floored, floor, estimated)
+    spread = score * (1 - score)
+    size = np.where(spread > 0, spread / variance, own)
     scores = _Languages(
-        value=by_seed.mean(0),
+        value=score,
+        corrected=2 * score - np.where(finite.any(1), _nanmean(mean)[:, 0], score),
         variance=variance,
-        df=df,
+        df=np.maximum(own - 1.0, 1),
         cluster=cluster,
-        seed=nothing,
-        cell=nothing,
+        seed=seed,
+        cell=cell,
         extra=variance - estimated,
-        precision=size.astype(np.float64),
-        seeds=1,
+        precision=own.astype(np.float64),
+        seeds=seeds,
         total_clusters=total_clusters,
         bounded=True,
     )
-    reliable = bool(drawn.shape[1] >= FEW_RESAMPLES and finite.mean(1).min() >= FINITE and own.min() >= FEW_ROWS)
-    effective = scores.value * (1 - scores.value) / variance
-    return _assemble(
-        scores, np.where(effective > 0, effective, size), present, count, math.nan, "max-t", reliable, higher_is_better
+    reliable = (
+        bool(enough and drawn.shape[2] >= FEW_RESAMPLES and finite.mean(1).min() >= FINITE and own.min() >= FEW_ROWS)
+        and seeds not in UNRELIABLE_SEEDS
     )
+    return _assemble(scores, size, present, count, math.nan, "max-t", reliable, higher_is_better)
+
+
+def _covariance(samples: Floats, pairs: Floats) -> Floats:
+    """Return the covariance of the rows of ``samples`` ``[L, R]``; NaN is left out."""
+    centred = np.nan_to_num(samples - _nanmean(samples))
+    covariance: Floats = centred @ centred.T / pairs
+    return (covariance + covariance.T) / 2
 
 
 def _nanmean(values: Floats) -> Floats:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -54,11 +56,11 @@ class Layout:
 
     def cell_sums(self, values: Floats) -> Floats:
         """Return the sum of ``values`` ``[n]`` in each cell."""
-        return np.bincount(self.cell, values, minlength=len(self.cell_size))
+        return np.bincount(self.cell, values, minlength=len(self.cell_size)).astype(np.float64, copy=False)
 
     def language_sums(self, cells: Floats) -> Floats:
         """Return the sum of the cells ``[cells]`` of each language, ``[count]``."""
-        return np.bincount(self.cell_language, cells, minlength=self.count)
+        return np.bincount(self.cell_language, cells, minlength=self.count).astype(np.float64, copy=False)
 
     def cross_products(self, cells: Floats) -> Floats:
         """Return ``sum_g u_gl u_gk`` over clusters for all pairs of languages ``[count, count]``, u: ``[cells]``."""
@@ -127,10 +129,37 @@ def moments(values: ArrayLike, layout: Layout) -> Moments:
 
 
 class Variance(NamedTuple):
-    """Variances over clusters and seeds, with their degrees of freedom (Satterthwaite 1946); arrays of one shape."""
+    """Variances over clusters and training seeds, arrays of one shape."""
 
     total: Floats
+    share: Floats
+    """Share of the training seeds in the total; 0 for one seed."""
     df: Floats
+    """Degrees of freedom of the share of the clusters, infinite where it is not estimated."""
+    seeds: int
+
+    def quantile(self, tail: ArrayLike) -> Floats:
+        """Return the number of standard errors that the error exceeds with probability ``tail`` at most.
+
+        Student's t quantiles for clusters and seeds, weighted by their shares of the variance (Cochran 1964). With a
+        few seeds this is wider than Satterthwaite's degrees of freedom, which need a good estimate of the share.
+        """
+        over_clusters = stdtrit(self.df, tail) ** 2
+        if self.seeds == 1:
+            return np.asarray(np.sqrt(over_clusters), np.float64)
+        over_seeds = stdtrit(self.seeds - 1, tail) ** 2
+        return np.asarray(np.sqrt((1 - self.share) * over_clusters + self.share * over_seeds), np.float64)
+
+    def tail(self, errors: Floats) -> float:
+        """Return the smallest probability at which ``quantile`` standard errors are as large as one of ``errors``."""
+        ratio = np.abs(errors) / np.sqrt(np.maximum(self.total, 1e-300))
+        if self.seeds == 1:
+            return float(stdtr(self.df, -ratio).min())
+        low, high = -700.0, math.log(0.5)  # of the logarithm of the probability, which is searched
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (low, middle) if (ratio >= self.quantile(math.exp(middle))).any() else (middle, high)
+        return math.exp(high)
 
 
 def two_way(cluster: ArrayLike, seed: ArrayLike, cell: ArrayLike, df: ArrayLike, seeds: int) -> Variance:
@@ -148,11 +177,10 @@ def two_way(cluster: ArrayLike, seed: ArrayLike, cell: ArrayLike, df: ArrayLike,
     cluster, seed, cell = (np.asarray(part, np.float64) for part in (cluster, seed, cell))
     own = np.broadcast_to(np.asarray(df, np.float64), cluster.shape)
     if seeds == 1:
-        return Variance(cluster, own)
+        return Variance(cluster, np.zeros_like(cluster), own, seeds)
     total = np.maximum(np.maximum(cluster + seed - cell, cluster), seed)
     share = np.divide(total - cluster, total, out=np.zeros_like(total), where=total > 0)
-    inverse = share**2 / (seeds - 1) + (1 - share) ** 2 / own
-    return Variance(total, np.divide(1, inverse, out=np.full_like(inverse, np.inf), where=inverse > 0))
+    return Variance(total, share, own, seeds)
 
 
 def correction(clusters: ArrayLike) -> Floats:
