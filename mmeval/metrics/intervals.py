@@ -44,8 +44,8 @@ METHODS = {
     "basic-bootstrap-floor": "all resamples are alike: the standard error of a proportion with four rows more",
     "languages-t": "weighted mean of languages plus and minus t times its standard error; the variance of a language "
     "with few rows is at least that with four rows more, two right and two wrong",
-    "simultaneous-t": "bounds of the lowest language, or largest difference, from intervals that hold for all languages, "
-    "or pairs of languages, at once",
+    "simultaneous-t": "bounds of the lowest language, or largest difference, from intervals that hold for all "
+    "languages, or pairs of languages, at once",
     NO_INTERVAL: "the value has no interval that can be relied on",
 }
 """Explanation of each method, by its name in the column ``method`` of Scores."""
@@ -143,8 +143,8 @@ def proportion(hits: ArrayLike, clusters: ArrayLike) -> Interval:
 
     It is Wilson's score interval on the effective number of rows, with the t quantile of G - 1 degrees of freedom where
     a design effect was estimated over G clusters. Several seeds add their variance, with S - 1 degrees of freedom.
-    Fewer than 30 rows, fewer than 10 clusters (the interval then rests on Kish's assumption) and two seeds are marked as
-    not reliable.
+    Fewer than 30 rows, fewer than 10 clusters (the interval then rests on Kish's assumption) and two seeds are marked
+    as not reliable.
 
     Args:
         hits: 0 or 1 for each row ``[n]``, or for each training seed and row ``[S, n]``.

@@ -28,6 +28,8 @@ from mmeval.metrics.row import Interval
 
 DRAWS = 10_000
 """Normal draws that determine critical values of simultaneous intervals; their error is below 2 % of the 5 %."""
+TINY = 1e-12
+"""Least variance, as a share of the largest one, that normal draws are divided by."""
 PERMUTATIONS = 1_999
 FEW_UNITS = 1_000
 """Up to so many rows that differ within their cluster, languages are permuted; above, chi-square approximates it."""
@@ -68,7 +70,8 @@ class LanguageSummary:
 
 TESTS = {
     "permutation": "languages permuted within clusters, clusters of one language with clusters of the same size",
-    "chi-square": "the chi-square approximation of that permutation; Cochran's Q if every cluster has every language once",
+    "chi-square": "the chi-square approximation of that permutation; it is Cochran's Q test if every cluster has every "
+    "language once",
     "max-t": "largest difference of two languages over its standard error, from bootstrap resamples",
     "": "fewer than two languages have a score",
 }
@@ -237,7 +240,11 @@ def _assemble(
     mean, weighted = (_weighted(scores, w, reliable) for w in (equal, precision))
     if many < 2:
         return LanguageSummary(mean, weighted, weights, Estimate(), (), Estimate(), (), math.nan, "", omitted)
-    lowest, highest = (np.flatnonzero(scores.value == end) for end in (scores.value.min(), scores.value.max()))
+    # Means over seeds that are equal may differ in the last digit.
+    tolerance = 1e-12 * np.abs(scores.value).max()
+    lowest, highest = (
+        np.flatnonzero(np.abs(scores.value - end) <= tolerance) for end in (scores.value.min(), scores.value.max())
+    )
     gap, largest = _gap(scores)
     # A test within clusters takes the training seeds as given; with several, differences must exceed their noise, too.
     if math.isnan(p):
@@ -281,21 +288,23 @@ def _weighted(scores: _Languages, weights: Floats, reliable: bool) -> Estimate:
 
 
 @lru_cache(maxsize=8)
-def _normals(dimensions: int) -> Floats:
-    draws = np.random.default_rng(0).standard_normal((DRAWS, dimensions))
+def _normals(dimensions: int) -> NDArray[np.float32]:
+    draws = np.random.default_rng(0).standard_normal((DRAWS, dimensions), np.float32)
     draws.setflags(write=False)
     return draws
 
 
-def _errors(scores: _Languages) -> Floats:
-    """Return normal draws with the covariance of the scores, ``[draws, L]``."""
+def _errors(scores: _Languages) -> tuple[NDArray[np.float32], Floats]:
+    """Return normal draws with a covariance that is proportional to that of the scores ``[L, draws]``, and it."""
     covariance = scores.cluster + scores.seed + np.diag(scores.extra)
+    covariance /= np.diag(covariance).max()
     values, vectors = np.linalg.eigh(covariance)
-    errors: Floats = _normals(len(values)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
-    return errors
+    root = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
+    errors: NDArray[np.float32] = root @ _normals(len(values)).T
+    return errors, covariance
 
 
-def _simultaneous_tail(largest: Floats) -> float:
+def _simultaneous_tail(largest: NDArray[np.float32]) -> float:
     """Return the tail probability of each of several intervals that hold all at once, from the largest normal errors.
 
     Each interval then takes the t quantile of its own degrees of freedom at this probability (a Gaussian copula).
@@ -306,8 +315,9 @@ def _simultaneous_tail(largest: Floats) -> float:
 def _worst(scores: _Languages, size: Floats, reliable: bool, higher_is_better: bool) -> Estimate:
     """Return the lowest score with the lowest bounds of intervals that hold for all languages at once."""
     sign = 1 if higher_is_better else -1
-    errors = _errors(scores)
-    largest = np.abs(errors / np.maximum(errors.std(0), 1e-300)).max(1)
+    errors, covariance = _errors(scores)
+    scale = 1 / np.sqrt(np.maximum(np.diag(covariance), TINY)).astype(np.float32)
+    largest = np.abs(errors * scale[:, None]).max(0)
     own = two_way(
         np.diag(scores.cluster) + scores.extra, np.diag(scores.seed), np.diag(scores.cell), scores.df, scores.seeds
     )
@@ -329,11 +339,15 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
     weights = np.zeros((len(first), len(scores.value)))
     weights[np.arange(len(first)), first], weights[np.arange(len(first)), second] = 1, -1
     variance = scores.contrasts(weights)
-    errors = _errors(scores)
-    largest = np.zeros(len(errors))
-    for language in range(len(scores.value) - 1):
-        differences = errors[:, language, None] - errors[:, language + 1 :]
-        np.maximum(largest, np.abs(differences / np.maximum(differences.std(0), 1e-300)).max(1), out=largest)
+    errors, covariance = _errors(scores)
+    own = np.diag(covariance)
+    scale = 1 / np.sqrt(np.maximum(own[:, None] + own - 2 * covariance, TINY)).astype(np.float32)
+    largest = np.zeros(errors.shape[1], np.float32)
+    for language in range(len(own) - 1):
+        differences = errors[language + 1 :] - errors[language]
+        np.abs(differences, out=differences)
+        differences *= scale[language, language + 1 :, None]
+        np.maximum(largest, differences.max(0), out=largest)
     half = variance.quantile(_simultaneous_tail(largest)) * np.sqrt(variance.total)
     value = float(np.ptp(scores.value))
     difference = np.abs(scores.corrected[first] - scores.corrected[second])
@@ -345,15 +359,6 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
 
 
 # The test that all languages have the same score
-
-
-class _Units(NamedTuple):
-    """Exchangeable units of the permutation test: rows, or whole clusters of one language."""
-
-    value: Floats
-    language: Ints
-    stratum: Ints
-    """Units of one stratum are permuted with each other; numbered from 0 without gaps."""
 
 
 def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
@@ -374,46 +379,27 @@ def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
     """
     if np.count_nonzero(layout.rows) < 2:
         return math.nan, ""
-    units = _units(np.asarray(values, np.float64), layout)
-    total = np.bincount(units.stratum)
-    centred = units.value - (np.bincount(units.stratum, units.value) / total)[units.stratum]
-    centred[np.abs(centred) <= 1e-12 * np.abs(units.value)] = 0
-    squares = np.bincount(units.stratum, centred**2)
-    active = squares[units.stratum] > 0
+    units = layout.units
+    value = units.values(np.asarray(values, np.float64))
+    squares = np.bincount(units.stratum, value**2)
+    active = (squares > 0)[units.stratum]
     if not active.any():
         return 1.0, "permutation"
-    _, stratum = np.unique(units.stratum[active], return_inverse=True)
-    language, value = units.language[active], centred[active]
-    size = np.bincount(stratum)
-    spread = np.bincount(stratum, value**2) / (size - 1)
-    cells = Layout(language, stratum, layout.count)
-    weight = spread[cells.cell_cluster]
-    covariance = np.diag(cells.language_sums(weight * cells.cell_size))
-    covariance -= cells.cross_products(np.sqrt(weight / size[cells.cell_cluster]) * cells.cell_size)
+    # Each stratum has the covariance of sampling without replacement: s^2 (diag(a) - a a' / m), a units per language.
+    spread = squares / np.maximum(units.size - 1, 1)
+    cells = units.layout
+    covariance = np.diag(cells.language_sums(spread[cells.cell_cluster] * cells.cell_size))
+    covariance -= cells.cross_products(np.sqrt(spread / units.size)[cells.cell_cluster] * cells.cell_size)
     damping = float((value**2).max())
     inverse = np.linalg.inv(covariance + damping * np.eye(layout.count))
-    observed = np.bincount(language, value, minlength=layout.count)
+    observed = np.bincount(cells.language, value, minlength=layout.count)
     statistic = float(observed @ inverse @ observed)
-    if len(value) <= FEW_UNITS:
-        return _permuted(value, language, stratum, inverse, statistic), "permutation"
+    if np.count_nonzero(active) <= FEW_UNITS:
+        p = _permuted(value[active], cells.language[active], units.stratum[active], inverse, statistic)
+        return p, "permutation"
     eigenvalues = np.linalg.eigvalsh(covariance)
     eigenvalues = eigenvalues[eigenvalues > 1e-9 * eigenvalues.max()]
     return _imhof(statistic, eigenvalues / (eigenvalues + damping)), "chi-square"
-
-
-def _units(values: Floats, layout: Layout) -> _Units:
-    """Return rows of clusters of several languages, then whole clusters of one language, with their strata."""
-    cells_of_cluster = np.bincount(layout.cell_cluster, minlength=layout.total_clusters)
-    shared = cells_of_cluster[layout.cell_cluster] > 1
-    rows = shared[layout.cell]
-    single = ~shared
-    _, by_size = np.unique(layout.cell_size[single], return_inverse=True)
-    _, by_cluster = np.unique(layout.cell_cluster[layout.cell[rows]], return_inverse=True)
-    return _Units(
-        np.r_[values[rows], layout.cell_sums(values)[single]],
-        np.r_[layout.language[rows], layout.cell_language[single]],
-        np.r_[by_cluster, by_size + (by_cluster.max() + 1 if len(by_cluster) else 0)],
-    )
 
 
 def _permuted(value: Floats, language: Ints, stratum: Ints, inverse: NDArray[np.floating], statistic: float) -> float:
@@ -451,8 +437,8 @@ def summarize_samples(
 ) -> LanguageSummary:
     """Summarize a bootstrapped score in [0, 1], such as macro-F1, over languages.
 
-    Covariances are those of the resamples. Intervals are built on scores that are corrected by their bootstrap bias. The
-    test of equal languages is that of the largest standardised difference.
+    Covariances are those of the resamples. Intervals are built on scores that are corrected by their bootstrap bias.
+    The test of equal languages is that of the largest standardised difference.
 
     Args:
         value: score of each language ``[L]``, or of each seed and language ``[S, L]``; NaN where there is none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,11 @@ class Layout:
         )
         """Kish's effective number of rows: as if the rows of a cluster were copies of one row, ``[count]``."""
 
+    @cached_property
+    def units(self) -> Units:
+        """Exchangeable units of the test that all languages have the same score."""
+        return Units(self)
+
     def cell_sums(self, values: Floats) -> Floats:
         """Return the sum of ``values`` ``[n]`` in each cell."""
         return np.bincount(self.cell, values, minlength=len(self.cell_size)).astype(np.float64, copy=False)
@@ -64,14 +70,47 @@ class Layout:
 
     def cross_products(self, cells: Floats) -> Floats:
         """Return ``sum_g u_gl u_gk`` over clusters for all pairs of languages ``[count, count]``, u: ``[cells]``."""
-        if self.count == 1:
-            return np.array([[cells @ cells]])
+        if self.count == 1 or not len(cells):
+            return np.full((self.count, self.count), cells @ cells)
         from scipy.sparse import csr_array
 
         starts = np.r_[np.flatnonzero(np.r_[True, np.diff(self.cell_cluster) != 0]), len(cells)]
         matrix = csr_array((cells, self.cell_language, starts), shape=(self.total_clusters, self.count))
         product: Floats = (matrix.T @ matrix).toarray()
         return product
+
+
+class Units:
+    """Units that are exchangeable if all languages have the same score, numbered within their strata.
+
+    The rows of a cluster of several languages are exchangeable with each other; their stratum is the cluster. Clusters
+    of one language are exchangeable, as wholes, with those of the same number of rows; their stratum is this number.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        """Find the units of a layout."""
+        per_cluster = np.bincount(layout.cell_cluster, minlength=layout.total_clusters)
+        shared = per_cluster[layout.cell_cluster] > 1
+        self._rows = np.flatnonzero(shared[layout.cell])
+        self._cells = np.flatnonzero(~shared)
+        sizes = layout.cell_size[self._cells]
+        stratum = np.r_[layout.cell_cluster[layout.cell[self._rows]], layout.total_clusters + sizes]
+        self.layout = Layout(
+            np.r_[layout.language[self._rows], layout.cell_language[self._cells]], stratum, layout.count
+        )
+        """Languages of the units; its clusters are the strata."""
+        self.stratum: Ints = self.layout.cell_cluster[self.layout.cell]
+        """Stratum of each unit, from 0 without gaps."""
+        self.size: Ints = np.bincount(self.stratum)
+        """Number of units of each stratum."""
+        self._sums_of = layout
+
+    def values(self, values: Floats) -> Floats:
+        """Return the sum of ``values`` ``[n]`` in each unit, less the mean of its stratum."""
+        sums = np.r_[values[self._rows], self._sums_of.cell_sums(values)[self._cells]]
+        centred: Floats = sums - (np.bincount(self.stratum, sums) / self.size)[self.stratum]
+        centred[np.abs(centred) <= 1e-12 * np.abs(sums)] = 0  # rounding errors of values that are alike
+        return centred
 
 
 class Moments(NamedTuple):
