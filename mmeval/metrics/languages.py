@@ -170,7 +170,9 @@ def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, high
         floor = np.maximum(floor, own)
     else:
         estimate, floored = mean_variance(parts, layout)
-        floor, df = np.maximum(_pooled_floor(parts, layout), np.where(floored, 0, estimate.total)), estimate.df
+        pooled, df = _pooled_floor(parts, layout), estimate.df
+        # The floor of values that are all alike is needed only if those of all languages are.
+        floor = np.maximum(pooled, np.where(floored & (pooled > 0), 0, estimate.total))
         size = effective_size(parts, layout)
     cut = np.ix_(present, present)
     factor = float(correction(layout.total_clusters))
@@ -402,7 +404,13 @@ def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
     return _imhof(statistic, eigenvalues / (eigenvalues + damping)), "chi-square"
 
 
-def _permuted(value: Floats, language: Ints, stratum: Ints, inverse: NDArray[np.floating], statistic: float) -> float:
+def _permuted(
+    value: Floats,
+    language: NDArray[np.integer],
+    stratum: NDArray[np.integer],
+    inverse: NDArray[np.floating],
+    statistic: float,
+) -> float:
     order = np.argsort(stratum, kind="stable")
     value, language, stratum = value[order], language[order], stratum[order]
     one_hot = np.zeros((len(value), len(inverse)))

@@ -1,11 +1,12 @@
-"""The Scores table: every metric per task, language, slice and training seed, with its bootstrap interval."""
+"""The Scores table: every metric per task, language, slice and training seed, with its interval."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,25 +15,31 @@ from numpy.typing import NDArray
 
 from mmeval.api.spec import MetricSpec
 from mmeval.files import atomic_path
-from mmeval.metrics.bootstrap import CONFIDENCE, RESAMPLES, Outcomes, Statistics, bootstrap_statistics
-from mmeval.metrics.counts import FROM_COUNTS, grouped_counts
-from mmeval.metrics.per_example import BUILT_IN
-from mmeval.metrics.predictions import Predictions, read_table
+from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
+from mmeval.metrics.counts import FROM_COUNTS
+from mmeval.metrics.intervals import basic, means, proportions
+from mmeval.metrics.languages import (
+    LanguageSummary,
+    summarize_proportions,
+    summarize_samples,
+    summarize_values,
+)
+from mmeval.metrics.moments import Layout
+from mmeval.metrics.outcomes import Outcomes, Predictions
+from mmeval.metrics.predictions import read_table
+from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, WEIGHTED, WORST, Interval, ScoreRow
 
-ALL = "all"
-"""In the columns ``language`` and ``slice``: all rows pooled."""
-MACRO, WORST, GAP = "macro", "worst", "gap"
-"""In the column ``language``: mean over languages, worst language, best minus worst language."""
-MEAN = "mean"
-"""In the column ``seed``: the mean over training seeds."""
-METRICS = (*BUILT_IN, *FROM_COUNTS)
+PROPORTIONS = frozenset({"top1", "top2", "top3", "top5"})
+"""Per-example metrics whose values are 0 or 1."""
+LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
+METRICS = (*sorted(PROPORTIONS), *sorted(LOWER_IS_BETTER), *FROM_COUNTS)
 SCORE_ADVICE = "run `mmeval score` on the run folder to recreate it"
 
-Values = NDArray[np.floating]
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("run", "model", "dataset", "split", "task", "language", "slice", "inputs")]
     + [("metric", pa.string()), ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]
-    + [("n", pa.int64()), ("seed", pa.string())]
+    + [("n", pa.int64()), ("seed", pa.string()), ("class", pa.string()), ("method", pa.string())]
+    + [("reliable", pa.bool_()), ("p", pa.float64())]
 )
 
 
@@ -56,37 +63,33 @@ def score(
 ) -> pa.Table:
     """Return Scores: each metric per task, slice, language and training seed, with its 95 % interval.
 
-    Intervals are percentiles of a bootstrap over clusters, with the same resamples for all languages and seeds. The
-    interval of a mean over seeds covers the choice of test examples, not the choice of seeds. The intervals of the
-    worst language and of the gap belong to the languages that are worst and best in the sample: percentiles of the
-    minimum over languages in each resample would lie below the score itself.
+    With several training seeds, rows with the seed ``mean`` have the mean over seeds; their intervals cover the choice
+    of test examples and of seeds. ``docs/evaluation.md`` explains every metric and interval.
 
     Args:
         run: run, model, data set, split and inputs.
         predictions: predictions of the same examples, by training seed.
-        metrics: per-example metrics beside the built-in ones, in the order given to ``read_predictions``.
+        metrics: per-example metrics beside the built-in ones, as given to ``read_predictions``.
         resamples: number of bootstrap resamples.
         advance: called with the number of resamples done, for a progress bar.
     """
     rows: list[dict[str, Any]] = []
-    names = (*BUILT_IN, *(metric.name for metric in metrics), *FROM_COUNTS)
+    lower_is_better = LOWER_IS_BETTER | {metric.name for metric in metrics if not metric.higher_is_better}
     first = next(iter(predictions.values()))
-    lower_is_better = {metric.name for metric in metrics if not metric.higher_is_better}
     for task in first.tasks:
-        per_seed = {str(s): _score_task(p, task.name, names, resamples, advance) for s, p in predictions.items()}
-        if len(per_seed) > 1:
-            per_seed[MEAN] = _mean_over_seeds(list(per_seed.values()))
-        rows += [
-            vars(run) | {"task": task.name, "seed": seed, **row}
-            for seed, cells in per_seed.items()
-            for row in _rows([*cells, *_across_languages(cells, lower_is_better)])
-        ]
+        scored = _ScoredTask(task.name, list(predictions.values()), resamples, advance)
+        seeds: dict[str, list[int]] = {str(seed): [number] for number, seed in enumerate(predictions)}
+        if len(predictions) > 1:
+            seeds[MEAN] = list(range(len(predictions)))
+        for seed, numbers in seeds.items():
+            fixed = vars(run) | {"task": task.name, "seed": seed}
+            rows += [fixed | _columns(row) for row in _rows(scored, numbers, lower_is_better)]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def total_resamples(predictions: Mapping[int, Predictions], resamples: int = RESAMPLES) -> int:
     """Return the number of resamples that ``score`` reports to ``advance`` in total."""
-    return resamples * sum(len(p.tasks) for p in predictions.values())
+    return resamples * len(next(iter(predictions.values())).tasks)
 
 
 def write_scores(path: Path, table: pa.Table) -> None:
@@ -104,134 +107,161 @@ def read_scores(path: Path) -> pa.Table:
     return read_table(path, SCHEMA, "a Scores table", SCORE_ADVICE)
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """One score, with its value in each resample."""
+class _Slice(NamedTuple):
+    """The rows of a slice, counted by language and all together."""
 
-    slice: str
-    language: str
-    metric: str
-    n: int
-    value: float
-    samples: Values
-    """Value in each resample, ``[resamples]``."""
+    name: str
+    rows: NDArray[np.int64]
+    languages: Layout
+    pooled: Layout
 
+    @property
+    def sizes(self) -> list[int]:
+        """Number of rows of each language, then of all."""
+        return [*self.languages.rows.tolist(), len(self.rows)]
 
-def _score_task(
-    predictions: Predictions, task: str, names: Sequence[str], resamples: int, advance: Callable[[int], None]
-) -> list[_Cell]:
-    outcomes = predictions.outcomes[task]
-    known = np.flatnonzero(outcomes.true >= 0)
-    outcomes = Outcomes(outcomes.true[known], outcomes.predicted[known], outcomes.values[known], outcomes.classes)
-    languages, language = np.unique(np.asarray(predictions.languages), return_inverse=True)
-    language = language[known]
-    _, cluster = np.unique(np.asarray(predictions.clusters)[known], return_inverse=True)
-    slices = list(_slices(predictions, known))
-    groups = [rows[language[rows] == code] for _, rows in slices for code in range(len(languages))]
-
-    observed = _observed(outcomes, groups)
-    blocks: list[list[list[Values]]] = []
-    for statistics in bootstrap_statistics(outcomes, groups, cluster, resamples) if len(known) else []:
-        blocks.append([_evaluate(of_slice) for of_slice in _by_slice(statistics, len(languages))])
-        advance(len(statistics[0].size))
-    cells = []
-    for number, (slice_, rows) in enumerate(slices):
-        sizes = [len(groups[number * len(languages) + code]) for code in range(len(languages))]
-        sized_languages = [*zip(languages.tolist(), sizes, strict=True), (ALL, len(rows))]
-        samples = [np.concatenate(parts) for parts in zip(*(block[number] for block in blocks), strict=True)]
-        values = _evaluate(_by_slice(observed, len(languages))[number])
-        for row, (label, n) in enumerate(sized_languages):
-            for column, metric in enumerate(names):
-                sample = samples[row][:, column] if samples else np.zeros(0)
-                cells.append(_Cell(slice_, label, metric, n, float(values[row][0, column]), sample))
-    return cells
+    @property
+    def clusters(self) -> list[int]:
+        """Number of clusters of each language, then of all."""
+        return [*self.languages.clusters.tolist(), self.pooled.total_clusters]
 
 
-def _slices(predictions: Predictions, known: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Yield name and row numbers of each slice: all rows, then each value of each slice column (``flags=flag``)."""
-    yield ALL, np.arange(len(known))
-    for name, values in predictions.slices.items():
-        column = np.asarray(values)[known]
-        for value in np.unique(column):
-            yield f"{name}={value}", np.flatnonzero(column == value)
+class _ScoredTask:
+    """The labelled examples of a task with their outcomes for each training seed, and what all metrics share."""
 
+    def __init__(
+        self, task: str, predictions: Sequence[Predictions], resamples: int, advance: Callable[[int], None]
+    ) -> None:
+        first = predictions[0]
+        known = np.flatnonzero(first.outcomes[task].true >= 0)
+        complete = len(known) == len(first)
+        self.outcomes: list[Outcomes] = [
+            each.outcomes[task] if complete else each.outcomes[task].take(known) for each in predictions
+        ]
+        self.groups = Groups.of_predictions(first, known)
+        self.languages = first.languages.codes[known]
+        _, clusters = np.unique(first.clusters.codes[known], return_inverse=True)
+        self.clusters = clusters.astype(np.int32)
+        self.counts = [ClassCounts(outcomes, self.groups, self.clusters) for outcomes in self.outcomes]
+        self.resamples, self.advance = resamples, advance
 
-def _observed(outcomes: Outcomes, groups: Sequence[NDArray[np.int64]]) -> list[Statistics]:
-    """Return the statistics of the sample itself: each group as a single resample."""
-    rows = np.concatenate(groups) if groups else np.zeros(0, np.int64)
-    group = np.repeat(np.arange(len(groups)), [len(rows_of_group) for rows_of_group in groups])
-    counts = grouped_counts(outcomes.true[rows], outcomes.predicted[rows], group, len(groups), outcomes.classes)
-    sums: Values = np.stack([np.bincount(group, v[rows], minlength=len(groups)) for v in outcomes.values.T], axis=1)
-    sizes = np.bincount(group, minlength=len(groups)).astype(np.float64)
-    return [
-        Statistics(type(counts)(*(part[i : i + 1] for part in counts)), sums[i : i + 1], sizes[i : i + 1])
-        for i in range(len(groups))
-    ]
+    @property
+    def names(self) -> list[str]:
+        """The languages, then ``all``."""
+        return [*self.groups.languages, ALL]
 
+    @cached_property
+    def slices(self) -> list[_Slice]:
+        """The slices, the one of all rows first."""
+        count = len(self.groups.languages)
+        slices = []
+        for number, name in enumerate(self.groups.slices):
+            member = self.groups.members[[number * (count + 1) + count]].toarray()[0] > 0
+            rows = np.flatnonzero(member[self.groups.atoms]) if len(self.languages) else np.zeros(0, np.int64)
+            clusters = self.clusters[rows]
+            languages = Layout(self.languages[rows], clusters, count)
+            slices.append(_Slice(name, rows, languages, Layout(np.zeros(len(rows), np.int64), clusters, 1)))
+        return slices
 
-def _by_slice(statistics: list[Statistics], languages: int) -> list[list[Statistics]]:
-    return [statistics[start : start + languages] for start in range(0, len(statistics), languages)]
-
-
-def _evaluate(languages: list[Statistics]) -> list[Values]:
-    """Return the metrics ``[resamples, metrics]`` of each language, then of all rows pooled."""
-    pooled = languages[0]
-    for statistics in languages[1:]:
-        pooled = pooled + statistics
-    return [*map(_metrics, languages), _metrics(pooled)]
-
-
-def _metrics(statistics: Statistics) -> Values:
-    size = statistics.size[:, None]
-    means = np.divide(statistics.sums, size, out=np.full(statistics.sums.shape, np.nan), where=size > 0)
-    return np.concatenate([means, *(f(statistics.counts)[:, None] for f in FROM_COUNTS.values())], axis=1)
-
-
-def _mean_over_seeds(seeds: list[list[_Cell]]) -> list[_Cell]:
-    return [
-        replace(
-            cells[0],
-            value=float(np.mean([cell.value for cell in cells])),
-            samples=np.mean([cell.samples for cell in cells], axis=0),
-        )
-        for cells in zip(*seeds, strict=True)
-    ]
-
-
-def _across_languages(cells: list[_Cell], lower_is_better: Collection[str]) -> Iterator[_Cell]:
-    """Yield the mean over languages, the worst language and the gap of each slice and metric.
-
-    A data set of one language gets a mean only.
-    """
-    groups: dict[tuple[str, str], list[_Cell]] = {}
-    for cell in cells:
-        if cell.language != ALL:
-            groups.setdefault((cell.slice, cell.metric), []).append(cell)
-    for (slice_, metric), languages in groups.items():
-        # A language without labelled examples has no score; keep one cell if no language has one.
-        scored = [cell for cell in languages if np.isfinite(cell.value)] or languages[:1]
-        high, low = max(scored, key=lambda cell: cell.value), min(scored, key=lambda cell: cell.value)
-        worst = high if metric in lower_is_better else low
-        mean = float(np.mean([cell.value for cell in scored]))
-        samples = np.mean([cell.samples for cell in scored], axis=0)
-        yield _Cell(slice_, MACRO, metric, sum(cell.n for cell in scored), mean, samples)
-        if len(languages) < 2:
-            continue
-        yield _Cell(slice_, WORST, metric, worst.n, worst.value, worst.samples)
-        yield _Cell(slice_, GAP, metric, low.n + high.n, high.value - low.value, high.samples - low.samples)
-
-
-def _rows(cells: list[_Cell]) -> Iterator[dict[str, Any]]:
-    tail = (1 - CONFIDENCE) / 2
-    for cell in cells:
-        samples = cell.samples[np.isfinite(cell.samples)]
-        low, high = np.quantile(samples, [tail, 1 - tail]).tolist() if len(samples) else (np.nan, np.nan)
-        yield {
-            "slice": cell.slice,
-            "language": cell.language,
-            "metric": cell.metric,
-            "value": cell.value,
-            "low": low,
-            "high": high,
-            "n": cell.n,
+    @cached_property
+    def observed(self) -> dict[str, NDArray[np.floating]]:
+        """Metrics from counts of classes, ``[seeds, slices, languages + 1]`` by name."""
+        counts = [each.observed() for each in self.counts]
+        return {
+            name: np.stack([self.groups.by_slice(function(each)) for each in counts])
+            for name, function in FROM_COUNTS.items()
         }
+
+    @cached_property
+    def samples(self) -> dict[str, NDArray[np.floating]]:
+        """The same metrics in every resample, ``[seeds, slices, languages + 1, resamples]`` by name."""
+        blocks: dict[str, list[NDArray[np.floating]]] = {name: [] for name in FROM_COUNTS}
+        for block in resampled(self.counts, self.resamples) if len(self.languages) else []:
+            for name, function in FROM_COUNTS.items():
+                blocks[name].append(np.stack([self.groups.by_slice(function(each, 1)) for each in block]))
+            self.advance(block[0].hits.shape[-1])
+        empty = np.zeros((len(self.counts), len(self.groups.slices), len(self.groups.languages) + 1, 0))
+        return {name: np.concatenate(of_metric, axis=-1) if of_metric else empty for name, of_metric in blocks.items()}
+
+
+def _rows(task: _ScoredTask, seeds: Sequence[int], lower_is_better: Collection[str]) -> Iterator[ScoreRow]:
+    """Yield the rows of one training seed, or of the mean over several: ``seeds`` are positions."""
+    if not len(task.languages):
+        summaries = (MACRO, WEIGHTED, WORST, GAP) if len(task.groups.languages) > 1 else (MACRO, WEIGHTED)
+        for metric in (*task.outcomes[0].values, *FROM_COUNTS):
+            yield from (ScoreRow(metric, np.nan, 0, name) for name in (*task.names, *summaries))
+        return
+    for number, slice_ in enumerate(task.slices):
+        for metric in task.outcomes[0].values:
+            values = np.stack([task.outcomes[seed].values[metric][slice_.rows] for seed in seeds])
+            yield from _mean_rows(task, slice_, metric, values, metric not in lower_is_better)
+        for metric, observed in task.observed.items():
+            samples = task.samples[metric][seeds, number]
+            yield from _sample_rows(task, slice_, metric, observed[seeds, number], samples)
+
+
+def _mean_rows(
+    task: _ScoredTask, slice_: _Slice, metric: str, values: NDArray[Any], higher_is_better: bool
+) -> Iterator[ScoreRow]:
+    """Yield the rows of a metric that is a mean over examples; ``values``: ``[seeds, n]``."""
+    function = proportions if metric in PROPORTIONS else means
+    intervals = [*function(values, slice_.languages), *function(values, slice_.pooled)]
+    over_seeds = values.mean(0)
+    sums = [*np.bincount(slice_.languages.language, over_seeds, slice_.languages.count).tolist(), over_seeds.sum()]
+    for name, n, total, interval in zip(task.names, slice_.sizes, sums, intervals, strict=True):
+        yield ScoreRow(metric, total / n if n else np.nan, n, name, slice_.name, interval=interval)
+    languages = slice_.languages
+    if metric in PROPORTIONS:
+        summary = summarize_proportions(values, task.languages[slice_.rows], [], languages.count, layout=languages)
+    else:
+        summary = summarize_values(
+            values, task.languages[slice_.rows], [], languages.count, higher_is_better, layout=languages
+        )
+    yield from _summary_rows(slice_, metric, summary)
+
+
+def _sample_rows(
+    task: _ScoredTask,
+    slice_: _Slice,
+    metric: str,
+    observed: NDArray[np.floating],
+    samples: NDArray[np.floating],
+) -> Iterator[ScoreRow]:
+    """Yield the rows of a bootstrapped metric.
+
+    Args:
+        task: the task.
+        slice_: the slice.
+        metric: its name.
+        observed: its value, ``[seeds, languages + 1]``.
+        samples: its value in each resample, ``[seeds, languages + 1, resamples]``.
+    """
+    places = zip(task.names, slice_.sizes, slice_.clusters, strict=True)
+    for place, (name, n, clusters) in enumerate(places):
+        interval = basic(observed[:, place], samples[:, place], clusters) if n else Interval()
+        yield ScoreRow(metric, float(observed[:, place].mean()), n, name, slice_.name, interval=interval)
+    summary = summarize_samples(
+        observed[:, :-1],
+        np.moveaxis(samples[:, :-1], 1, 2),
+        slice_.languages.clusters,
+        slice_.pooled.total_clusters,
+    )
+    yield from _summary_rows(slice_, metric, summary)
+
+
+def _summary_rows(slice_: _Slice, metric: str, summary: LanguageSummary) -> Iterator[ScoreRow]:
+    """Yield mean, weighted mean, worst language and gap; a single language has no worst language and no gap."""
+    total, rows = len(slice_.rows), slice_.languages.rows
+    yield ScoreRow(metric, summary.mean.value, total, MACRO, slice_.name, interval=summary.mean.interval)
+    yield ScoreRow(metric, summary.weighted.value, total, WEIGHTED, slice_.name, interval=summary.weighted.interval)
+    if slice_.languages.count < 2:
+        return
+    worst, best = summary.worst_languages[:1], summary.best_languages[:1]
+    for language, estimate, of in ((WORST, summary.worst, worst), (GAP, summary.gap, {*worst, *best})):
+        n = int(rows[list(of)].sum())
+        yield ScoreRow(metric, estimate.value, n, language, slice_.name, interval=estimate.interval, p=summary.p)
+
+
+def _columns(row: ScoreRow) -> dict[str, Any]:
+    columns = {name: getattr(row, name) for name in ("slice", "language", "metric", "value", "n", "p")}
+    return columns | {"class": row.klass} | row.interval._asdict()

@@ -4,62 +4,79 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mmeval.api.config import ModelConfig
 from mmeval.api.spec import ModelSpec
 from mmeval.api.task import ModelContext
 from mmeval.data.examples import Examples
 from mmeval.data.store import Store
+from mmeval.engine.cost import Cost, measure
 from mmeval.engine.model import FitContext, Model, TrainableModel
 from mmeval.engine.runner import as_model
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.metrics.predictions import write_predictions
 from mmeval.record import Plan, with_current_names
 from mmeval.runs.attribution import attributed
+from mmeval.runs.efficiency import Measurements
 from mmeval.runs.folder import RunFolder
 
 
 def run_seed(
     folder: RunFolder, plan: Plan, spec: ModelSpec, config: ModelConfig, store: Store, seed: int, device: str
 ) -> dict[str, Any]:
-    """Train with one seed, save the model and predict the test split; return the facts for the record.
+    """Train with one seed, save the model, predict test and validation split; return the facts for the record.
 
-    Files are written atomically, and ``fit.json`` last: a seed with ``fit.json`` is finished.
+    The validation predictions serve metrics that need thresholds or calibration; an empty split has none. Files are
+    written atomically, and ``fit.json`` last: a seed with ``fit.json`` is finished.
     """
     protocol, started = plan.protocol, time.perf_counter()
     train, validation, test = (
         Examples(store, split, protocol.inputs, protocol.limit) for split in ("train", "validation", protocol.split)
     )
-    context = context_of(train)
-    torch.manual_seed(seed)
-    with attributed(spec, "when it was built"):
-        model = as_model(spec.build(config, context))
-    model_folder = folder.model_folder(seed)
-    model_folder.mkdir(parents=True, exist_ok=True)
-    # The seed counts as unfinished from here on, also if an earlier attempt finished it.
-    folder.facts_file(seed).unlink(missing_ok=True)
+    context, model_folder = context_of(train), folder.model_folder(seed)
     fit_context = FitContext(seed, device, model_folder)
     facts: dict[str, Any] = {}
-    if isinstance(model, TrainableModel):
-        with attributed(spec, "while it was trained"):
-            facts |= _facts(model.fit(train, validation, fit_context))
-    with attributed(spec, "when it was saved"):
-        model.save(model_folder)
-    folder.write_json(model_folder / "config.json", _config(plan, context))
-    columns = {"id": test.ids, "language": test.languages, "cluster": test.clusters}
-    columns |= {f"slice:{name}": test.slice(name) for name in store.slices}
-    labels = {task.name: test.labels(task.name) for task in store.tasks}
-    with attributed(spec, "while it predicted"):
-        write_predictions(folder.predictions_file(seed), store.tasks, columns, labels, model.predict(test, fit_context))
+    with Measurements(device) as measurements:
+        torch.manual_seed(seed)
+        with attributed(spec, "when it was built"):
+            model = as_model(spec.build(config, context))
+        model_folder.mkdir(parents=True, exist_ok=True)
+        # The seed counts as unfinished from here on, also if an earlier attempt finished it.
+        folder.facts_file(seed).unlink(missing_ok=True)
+        if isinstance(model, TrainableModel):
+            with attributed(spec, "while it was trained"), measurements.timed("train", len(train)):
+                facts |= _facts(model.fit(train, validation, fit_context))
+        with attributed(spec, "when it was saved"):
+            model.save(model_folder)
+        folder.write_json(model_folder / "config.json", _config(plan, context))
+        predicted = {folder.predictions_file(seed): test}
+        if len(validation):
+            predicted[folder.validation_predictions_file(seed)] = validation
+        for path, examples in predicted.items():
+            with attributed(spec, "while it predicted"):
+                blocks = measurements.timed_items(model.predict(examples, fit_context), "predict", len(examples))
+                _write_predictions(path, examples, blocks)
     facts["seconds"] = time.perf_counter() - started
-    if device.startswith("cuda"):
-        facts["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    # All seeds train the same model, so that the first one measures it for all.
+    cost = measure(model, test, device) if seed == protocol.seeds[0] else Cost()
+    facts["efficiency"] = measurements.result(cost, _number(facts.get("examples_per_second"))).model_dump()
     folder.finish_seed(seed, facts)
     return facts
+
+
+def _write_predictions(path: Path, examples: Examples, blocks: Iterable[Mapping[str, NDArray[np.float32]]]) -> None:
+    store = examples.store
+    columns = {"id": examples.ids, "language": examples.languages, "cluster": examples.clusters}
+    columns |= {f"slice:{name}": examples.slice(name) for name in store.slices}
+    labels = {task.name: examples.labels(task.name) for task in store.tasks}
+    write_predictions(path, store.tasks, columns, labels, blocks)
 
 
 def context_of(train: Examples) -> ModelContext:
@@ -104,6 +121,10 @@ def _facts(returned: object) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise PluginError(f"the facts that fit returned can't be written as JSON: {error}.") from None
     return facts
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else None
 
 
 def _config(plan: Plan, context: ModelContext) -> dict[str, Any]:
