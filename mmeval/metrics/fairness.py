@@ -21,19 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmeval.data.languages import family_of, script_of
-from mmeval.metrics.intervals import (
-    FEW_CLUSTERS,
-    FEW_ROWS,
-    effective_proportions,
-    proportion,
-    t_quantile,
-    wilson,
-)
-from mmeval.metrics.languages import (
-    LanguageSummary,
-    language_test,
-    summarize_moments,
-)
+from mmeval.metrics.intervals import FEW_CLUSTERS, FEW_ROWS, proportion, proportions_of
+from mmeval.metrics.languages import LanguageSummary, language_test, summarize_moments
 from mmeval.metrics.moments import Floats, Ints, Layout, Moments, correction, moments
 from mmeval.metrics.row import ALL, GAP, MACRO, WEIGHTED, WORST, Interval, ScoreRow
 
@@ -301,15 +290,11 @@ class _Weighted:
         self.parts, self.layout, self.effective_rows = parts, layout, effective_rows
 
     def intervals(self) -> Iterator[Interval]:
-        """Yield the interval of each group, as :func:`mmeval.metrics.intervals.proportions` does."""
-        shares = effective_proportions(self.parts, self.layout)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            low, high = wilson(shares.value, shares.size, t_quantile(shares.df))
+        """Yield the interval of each group, as :func:`mmeval.metrics.intervals.proportions_of` does."""
         reliable = (self.effective_rows >= FEW_ROWS) & (self.layout.clusters >= FEW_CLUSTERS)
-        for number, rows in enumerate(self.layout.rows):
-            method = "wilson-kish" if shares.kish[number] else "wilson-seeds" if self.parts.seeds > 1 else "wilson"
-            ends = float(low[number]), float(high[number])
-            yield Interval(*ends, method, bool(reliable[number])) if rows else Interval()
+        intervals = proportions_of(self.parts, self.layout)
+        for interval, enough in zip(intervals, reliable.tolist(), strict=True):
+            yield interval._replace(reliable=enough and interval.reliable)
 
     def summary(self, test: tuple[float, str] | None) -> LanguageSummary:
         """Return mean, worst and gap of the groups; without a ``test``, p is that of the largest difference."""
