@@ -31,7 +31,7 @@ DRAWS = 10_000
 TINY = 1e-12
 """Least variance, as a share of the largest one, that normal draws are divided by."""
 PERMUTATIONS = 1_999
-FEW_UNITS = 1_000
+FEW_UNITS = 300
 """Up to so many rows that differ within their cluster, languages are permuted; above, chi-square approximates it."""
 
 
@@ -385,7 +385,7 @@ def language_test(values: ArrayLike, layout: Layout, strata: ArrayLike | None = 
     Cochran-Mantel-Haenszel test). c, the largest squared deviation of a unit, keeps languages of a few rows from
     ruling the result. Where every cluster has every language once this is Cochran's Q test.
 
-    p comes from 1,999 random permutations (fixed seed) if up to 1,000 units can change the result, otherwise from the
+    p comes from 1,999 random permutations (fixed seed) if up to 300 units can change the result, otherwise from the
     chi-square approximation with three moments (Imhof 1961), which is exact for Cochran's Q.
 
     Args:
