@@ -16,8 +16,8 @@ from mmeval.comparison.correction import Correction, adjust, holm
 from mmeval.comparison.equivalence import equivalence_p
 from mmeval.comparison.flips import smallest_p
 from mmeval.comparison.paired import Difference, LanguageDifference, PairedDifferences, RunValues, compare_pairs
-from mmeval.comparison.power import ALPHA, DELTAS, detectable, rows_for
 from mmeval.comparison.ranks import RankRange, rank_ranges
+from mmeval.data.power import ALPHA, DIFFERENCES, detectable, rows_for
 from mmeval.errors import UserError
 from mmeval.metrics.counts import FROM_COUNTS
 from mmeval.record import Efficiency
@@ -356,7 +356,7 @@ def _language(
         p_adjusted=p_adjusted,
         detectable=smallest,
         detectable_adjusted=detectable(estimate.se, tests),
-        rows_for={f"{delta:g}": rows_for(result.rows, smallest, delta) for delta in DELTAS},
+        rows_for={f"{delta:g}": rows_for(result.rows, smallest, delta) for delta in DIFFERENCES},
         verdict=verdict,
         discordant=result.discordant,
         p_equivalent=p_equivalent,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mmeval.comparison.comparison import Comparison
 from mmeval.comparison.paired import Difference
-from mmeval.comparison.power import ALPHA
 from mmeval.comparison.sentences import metric_title, names_of, number, p_text, sentences, signed
+from mmeval.data.power import ALPHA
 from mmeval.escaping import one_line
 from mmeval.report.efficiency import HEADINGS as EFFICIENCY
 from mmeval.report.efficiency import cells as efficiency_cells
