@@ -244,7 +244,9 @@ def basic(
     lower, upper = np.quantile(deviations, [TAIL, 1 - TAIL]) * widen
     ends = scale.back(np.array([values.mean() - upper, values.mean() - lower]))
     name = "basic-bootstrap-seeds" if seeds > 1 else "basic-bootstrap"
-    return Interval(min(max(float(ends[0]), low), centre), max(min(float(ends[1]), high), centre), name, reliable)
+    interval = Interval(min(max(float(ends[0]), low), centre), max(min(float(ends[1]), high), centre), name, reliable)
+    # Nearly all resamples alike leave both quantiles at the value.
+    return interval if interval.low < interval.high else _floored(centre, clusters, low, high)
 
 
 def _floored(value: float, clusters: int, low: float, high: float) -> Interval:
