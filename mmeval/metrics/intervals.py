@@ -128,7 +128,11 @@ def exact(value: ArrayLike, size: ArrayLike, quantile: ArrayLike, tail: float) -
 
 def proportions(hits: ArrayLike, layout: Layout) -> list[Interval]:
     """Return the interval of the proportion of each language, as ``proportion`` does; no interval without rows."""
-    parts = moments(hits, layout)
+    return proportions_of(moments(hits, layout), layout)
+
+
+def proportions_of(parts: Moments, layout: Layout) -> list[Interval]:
+    """Return the interval of each proportion from its moments."""
     found = effective_proportions(parts, layout)
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = wilson(found.value, found.one_seed, found.variance.quantile(TAIL))

@@ -23,7 +23,7 @@ from mmeval.metrics.intervals import (
     mean_variance,
     pseudo_variance,
 )
-from mmeval.metrics.moments import Floats, Ints, Layout, Moments, Variance, correction, moments, two_way
+from mmeval.metrics.moments import Floats, Ints, Layout, Moments, Units, Variance, correction, moments, two_way
 from mmeval.metrics.row import Interval
 
 DRAWS = 10_000
@@ -92,7 +92,8 @@ def summarize_proportions(
     """
     layout = layout or Layout(languages, clusters, count)
     parts = moments(hits, layout)
-    return _summarize(parts, layout, np.atleast_2d(np.asarray(hits, np.float64)).mean(0), True, True)
+    test = language_test(np.atleast_2d(np.asarray(hits, np.float64)).mean(0), layout)
+    return summarize_moments(parts, layout, test)
 
 
 def summarize_values(
@@ -115,7 +116,8 @@ def summarize_values(
     """
     layout = layout or Layout(languages, clusters, count)
     parts = moments(values, layout)
-    return _summarize(parts, layout, np.atleast_2d(np.asarray(values, np.float64)).mean(0), False, higher_is_better)
+    test = language_test(np.atleast_2d(np.asarray(values, np.float64)).mean(0), layout)
+    return summarize_moments(parts, layout, test, False, higher_is_better)
 
 
 class _Languages(NamedTuple):
@@ -150,7 +152,8 @@ class _Languages(NamedTuple):
         """Return the variances of weighted sums of languages, ``weights`` ``[K, L]``."""
         parts = [np.einsum("kl,lm,km->k", weights, part, weights) for part in (self.cluster, self.seed, self.cell)]
         squares = weights**2
-        parts[0] = parts[0] + squares @ self.extra
+        # Rounding errors may leave a tiny negative variance, for example where two languages have the same samples.
+        parts[0] = np.maximum(parts[0], 0) + squares @ self.extra
         # Satterthwaite over languages as if they were independent; shared clusters only give it fewer degrees.
         own = squares * self.variance
         df = own.sum(1) ** 2 / np.maximum((own**2 / self.df).sum(1), 1e-300)
@@ -158,7 +161,18 @@ class _Languages(NamedTuple):
         return two_way(parts[0], parts[1], parts[2], df, self.seeds)
 
 
-def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, higher_is_better: bool) -> LanguageSummary:
+def summarize_moments(
+    parts: Moments, layout: Layout, test: tuple[float, str], bounded: bool = True, higher_is_better: bool = True
+) -> LanguageSummary:
+    """Summarize means whose covariances are known over languages, or over other groups of rows.
+
+    Args:
+        parts: the means and their covariances.
+        layout: the rows; its ``kish`` is the effective number of rows of each mean.
+        test: p and name of the test that all means are the same; p is NaN for that of the largest difference.
+        bounded: whether the means are proportions.
+        higher_is_better: False if the worst language is that with the largest mean.
+    """
     present = np.flatnonzero(layout.rows > 0)
     if not len(present):
         return _empty(layout.count)
@@ -196,8 +210,7 @@ def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, high
     few = (layout.rows[present] < FEW_ROWS) | (layout.clusters[present] < FEW_CLUSTERS)
     reliable = layout.total_clusters >= FEW_CLUSTERS and (bounded or not few.any())
     reliable = reliable and parts.seeds not in UNRELIABLE_SEEDS
-    p, test = language_test(rows, layout)
-    return _assemble(scores, size[present], present, layout.count, p, test, reliable, higher_is_better)
+    return _assemble(scores, size[present], present, layout.count, *test, reliable, higher_is_better)
 
 
 def _pooled_floor(parts: Moments, layout: Layout) -> Floats:
@@ -363,7 +376,7 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
 # The test that all languages have the same score
 
 
-def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
+def language_test(values: ArrayLike, layout: Layout, strata: ArrayLike | None = None) -> tuple[float, str]:
     """Return p and name of the permutation test that all languages have the same mean; NaN for one language.
 
     Within each cluster of several languages, its rows are exchanged; clusters of one language are exchanged with
@@ -378,10 +391,12 @@ def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
     Args:
         values: values of each row (the mean over training seeds), ``[n]``.
         layout: languages and clusters of the rows.
+        strata: index of the stratum of each row ``[n]``, such as its class, the same within a cluster. Clusters of one
+            language are then exchanged only with those of the same stratum.
     """
     if np.count_nonzero(layout.rows) < 2:
         return math.nan, ""
-    units = layout.units
+    units = layout.units if strata is None else Units(layout, np.asarray(strata, np.int64))
     value = units.values(np.asarray(values, np.float64))
     squares = np.bincount(units.stratum, value**2)
     active = (squares > 0)[units.stratum]

@@ -75,7 +75,7 @@ class Layout:
             return np.full((self.count, self.count), cells @ cells)
         from scipy.sparse import csr_array
 
-        starts = np.r_[np.flatnonzero(np.r_[True, np.diff(self.cell_cluster) != 0]), len(cells)]
+        starts = np.searchsorted(self.cell_cluster, np.arange(self.total_clusters + 1))
         matrix = csr_array((cells, self.cell_language, starts), shape=(self.total_clusters, self.count))
         product: Floats = (matrix.T @ matrix).toarray()
         return product
@@ -88,13 +88,23 @@ class Units:
     of one language are exchangeable, as wholes, with those of the same number of rows; their stratum is this number.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        """Find the units of a layout."""
+    def __init__(self, layout: Layout, strata: Ints | None = None) -> None:
+        """Find the units of a layout.
+
+        Args:
+            layout: languages and clusters of the rows.
+            strata: stratum of each row ``[n]``, the same for all rows of a cell; clusters of one language are then
+                exchangeable with those of their own stratum only.
+        """
         per_cluster = np.bincount(layout.cell_cluster, minlength=layout.total_clusters)
         shared = per_cluster[layout.cell_cluster] > 1
         self._rows = np.flatnonzero(shared[layout.cell]).astype(np.int32)
         self._cells = np.flatnonzero(~shared)
-        sizes = layout.cell_size[self._cells]
+        sizes = layout.cell_size[self._cells].astype(np.int64)
+        if strata is not None:
+            of_cell = np.zeros(len(layout.cell_size), np.int64)
+            of_cell[layout.cell] = strata
+            sizes += of_cell[self._cells] * (int(sizes.max(initial=0)) + 1)
         stratum = np.r_[layout.cell_cluster[layout.cell[self._rows]], layout.total_clusters + sizes]
         self.layout = Layout(
             np.r_[layout.language[self._rows], layout.cell_language[self._cells]], stratum, layout.count
