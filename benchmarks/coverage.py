@@ -98,7 +98,7 @@ class Population:
         hit = rng.random((len(shifts), len(clusters))) < probability + shifts * room
         other = _zipf(self.frequency, hit.size, rng).reshape(hit.shape)
         while (same := other == true).any():
-            other[same] = _zipf(self.frequency, np.count_nonzero(same), rng)
+            other[same] = _zipf(self.frequency, int(same.sum()), rng)
         return true, np.where(hit, true, other)
 
 
@@ -249,8 +249,8 @@ def languages(sizes: Sequence[int], accuracy: float, difference: float, repetiti
         true, predicted = population.draw(clusters, rng, (truth - accuracy)[None, language])
         summary = summarize_proportions(predicted == true, language, clusters, len(sizes))
         counts += [
-            covers(summary.mean.interval, truth.mean()),
-            covers(summary.weighted.interval, summary.weights @ truth),
+            covers(summary.mean.interval, float(truth.mean())),
+            covers(summary.weighted.interval, float(summary.weights @ truth)),
             covers(summary.worst.interval, truth.min()),
             covers(summary.gap.interval, float(np.ptp(truth))),
             summary.gap.interval.low > 0,
