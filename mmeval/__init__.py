@@ -1,8 +1,9 @@
 """mmeval: multilingual image-text classification under one protocol, with scores per language.
 
-Use it from Python with :func:`run`, :func:`repeat`, :func:`bench`, :func:`open_run` and :func:`open_dataset`. Plugins
-are written with the other names here, with ``mmeval.nn``, ``mmeval.data.reading`` and ``mmeval.testing``. A name is
-imported when it is first used, so that listing plugins imports neither torch nor pydantic.
+Use it from Python with :func:`run`, :func:`repeat`, :func:`bench`, :func:`compare`, :func:`open_run` and
+:func:`open_dataset`. Plugins are written with the other names here, with ``mmeval.nn``, ``mmeval.data.reading`` and
+``mmeval.testing``. A name is imported when it is first used, so that listing plugins imports neither torch nor
+pydantic.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mmeval.errors import DataError, MissingExtraError, MissingWeightsError, UserError
     from mmeval.files import digest
     from mmeval.record import Plan
+    from mmeval.runs.compare import compare
     from mmeval.runs.folder import RunFolder
     from mmeval.runs.python import open_run, repeat, run
     from mmeval.studies.bench.run import Benchmark, bench
@@ -76,6 +78,7 @@ _HOMES = {
     "assign_split": "mmeval.data.split",
     "bench": "mmeval.studies.bench.run",
     "cards_folder": "mmeval.data.card",
+    "compare": "mmeval.runs.compare",
     "decode": "mmeval.data.images",
     "digest": "mmeval.files",
     "embed_images": "mmeval.engine.embeddings",
@@ -131,6 +134,7 @@ __all__ = [
     "assign_split",
     "bench",
     "cards_folder",
+    "compare",
     "decode",
     "digest",
     "embed_images",

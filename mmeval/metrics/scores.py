@@ -17,6 +17,7 @@ from mmeval.api.spec import MetricSpec
 from mmeval.files import atomic_path
 from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
 from mmeval.metrics.counts import FROM_COUNTS
+from mmeval.metrics.fairness import fairness_rows
 from mmeval.metrics.intervals import basic, means, proportions
 from mmeval.metrics.languages import (
     LanguageSummary,
@@ -134,10 +135,15 @@ class _ScoredTask:
     ) -> None:
         first = predictions[0]
         known = np.flatnonzero(first.outcomes[task].true >= 0)
-        self.outcomes: list[Outcomes] = [each.outcomes[task].take(known) for each in predictions]
+        complete = len(known) == len(first)
+        self.outcomes: list[Outcomes] = [
+            each.outcomes[task] if complete else each.outcomes[task].take(known) for each in predictions
+        ]
         self.groups = Groups.of_predictions(first, known)
         self.languages = first.languages.codes[known]
-        _, self.clusters = np.unique(first.clusters.codes[known], return_inverse=True)
+        self.slice_columns = tuple(first.slices)
+        _, clusters = np.unique(first.clusters.codes[known], return_inverse=True)
+        self.clusters = clusters.astype(np.int32)
         self.counts = [ClassCounts(outcomes, self.groups, self.clusters) for outcomes in self.outcomes]
         self.resamples, self.advance = resamples, advance
 
@@ -194,10 +200,15 @@ def _rows(task: _ScoredTask, seeds: Sequence[int], lower_is_better: Collection[s
         for metric, observed in task.observed.items():
             samples = task.samples[metric][seeds, number]
             yield from _sample_rows(task, slice_, metric, observed[seeds, number], samples)
+    hits = np.stack([task.outcomes[seed].hits for seed in seeds])
+    true, classes = task.outcomes[0].true, task.outcomes[0].classes
+    yield from fairness_rows(
+        hits, true, task.languages, task.clusters, task.groups.languages, classes, task.slice_columns
+    )
 
 
 def _mean_rows(
-    task: _ScoredTask, slice_: _Slice, metric: str, values: NDArray[np.float64], higher_is_better: bool
+    task: _ScoredTask, slice_: _Slice, metric: str, values: NDArray[Any], higher_is_better: bool
 ) -> Iterator[ScoreRow]:
     """Yield the rows of a metric that is a mean over examples; ``values``: ``[seeds, n]``."""
     function = proportions if metric in PROPORTIONS else means
