@@ -12,7 +12,11 @@ Floats = NDArray[np.floating]
 
 
 class Counts(NamedTuple):
-    """Counts per class, three arrays ``[..., classes]``; the counts of two disjoint groups can be added."""
+    """Counts per class, three arrays ``[..., classes]``; the counts of two disjoint groups can be added.
+
+    Counts of bootstrap resamples have the shape ``[groups, classes, resamples]``; the functions below take the axis of
+    the classes.
+    """
 
     hits: Floats
     """Examples of the class that were predicted correctly."""
@@ -20,19 +24,6 @@ class Counts(NamedTuple):
     """Examples whose true class this is."""
     predicted: Floats
     """Examples whose predicted class this is."""
-
-
-def grouped_counts(
-    true: NDArray[np.int64], predicted: NDArray[np.int64], group: NDArray[np.int64], groups: int, classes: int
-) -> Counts:
-    """Return the counts of every group, arrays ``[groups, classes]``; ``group`` is the group of each row, from 0."""
-
-    def count(labels: NDArray[np.int64], group: NDArray[np.int64]) -> Floats:
-        cells = np.bincount(group * classes + labels, minlength=groups * classes)
-        return cells.reshape(groups, classes).astype(float)
-
-    hit = true == predicted
-    return Counts(count(true[hit], group[hit]), count(true, group), count(predicted, group))
 
 
 def precision_per_class(counts: Counts) -> Floats:
@@ -50,48 +41,50 @@ def f1_per_class(counts: Counts) -> Floats:
     return _ratio(2 * counts.hits, counts.true + counts.predicted)
 
 
-def macro_f1(counts: Counts, classes: NDArray[np.bool_] | None = None) -> Floats:
-    """Return the mean F1 over classes, shape ``[...]``; NaN for a group in which no class occurs.
+def macro_f1(counts: Counts, axis: int = -1, classes: NDArray[np.bool_] | None = None) -> Floats:
+    """Return the mean F1 over the classes that are true or predicted at least once, scikit-learn's default.
 
-    A class that is neither true nor predicted in a group has no F1 there and is left out, as by default in
-    scikit-learn.
+    The result lacks the axis of the classes; it is NaN for a group in which none of the classes occurs.
 
     Args:
         counts: the counts.
-        classes: the class list, ``[classes]``; by default all classes.
+        axis: the axis of the classes.
+        classes: the class list to average over, ``[classes]``; by default all classes.
     """
     total = counts.true + counts.predicted
-    present = total > 0 if classes is None else (total > 0) & classes
+    present = total > 0
+    if classes is not None:
+        shape = [1] * total.ndim
+        shape[axis] = len(classes)
+        present &= classes.reshape(shape)
     f1 = np.divide(2 * counts.hits, total, out=np.zeros_like(total), where=present)
-    return _ratio(f1.sum(-1), present.sum(-1).astype(float))
+    return _ratio(f1.sum(axis), present.sum(axis).astype(float))
 
 
-def weighted_f1(counts: Counts) -> Floats:
-    """Return the mean F1 weighted by the size of each class, shape ``[...]``; NaN for a group without examples."""
-    f1 = np.nan_to_num(f1_per_class(counts))
-    return _ratio((f1 * counts.true).sum(-1), counts.true.sum(-1))
+def weighted_f1(counts: Counts, axis: int = -1) -> Floats:
+    """Return the mean F1 weighted by the size of each class; NaN for a group without examples."""
+    total = counts.true + counts.predicted
+    f1 = np.divide(2 * counts.hits, total, out=np.zeros_like(total), where=total > 0)
+    return _ratio((f1 * counts.true).sum(axis), counts.true.sum(axis))
 
 
-def balanced_accuracy(counts: Counts) -> Floats:
-    """Return the mean recall over the classes that have examples, shape ``[...]``; NaN for a group without examples.
+def balanced_accuracy(counts: Counts, axis: int = -1) -> Floats:
+    """Return the mean recall over the classes that have examples; NaN for a group without examples.
 
     A class without examples in a group is left out there, as in scikit-learn's ``balanced_accuracy_score``.
     """
     present = counts.true > 0
     recall = np.divide(counts.hits, counts.true, out=np.zeros_like(counts.true), where=present)
-    return _ratio(recall.sum(-1), present.sum(-1).astype(float))
+    return _ratio(recall.sum(axis), present.sum(axis).astype(float))
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=np.full_like(denominator, np.nan), where=denominator > 0)
 
 
-FROM_COUNTS: Mapping[str, Callable[[Counts], Floats]] = {
-    "macro_f1": macro_f1,
-    "weighted_f1": weighted_f1,
-    "balanced_accuracy": balanced_accuracy,
-}
+FROM_COUNTS = {"macro_f1": macro_f1, "weighted_f1": weighted_f1, "balanced_accuracy": balanced_accuracy}
 """Metrics that are computed from the counts of all classes, not as a mean over examples."""
+
 PER_CLASS: Mapping[str, Callable[[Counts], Floats]] = {
     "precision": precision_per_class,
     "recall": recall_per_class,

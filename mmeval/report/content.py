@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from mmeval.data.check import lines, majority_lines
 from mmeval.data.reading.text import without_folders, word_without_folders
-from mmeval.metrics.scores import ALL, GAP, MACRO, MEAN, METRICS, WORST
+from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, WORST
+from mmeval.metrics.scores import METRICS
 from mmeval.record import Record
 
 METRIC_TITLES = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro-F1", "weighted_f1": "weighted-F1"}

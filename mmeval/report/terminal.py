@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmeval.metrics.scores import ALL, GAP, MACRO, METRICS, WORST
+from mmeval.metrics.row import ALL, GAP, MACRO, WORST
+from mmeval.metrics.scores import METRICS
 from mmeval.report.content import Content
 
 if TYPE_CHECKING:
