@@ -11,6 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mmeval.metrics.by_language import language_rows, rows_by_language
+from mmeval.metrics.outcomes import Codes, Outcomes
+from mmeval.metrics.row import ScoreRow
+
 BINS = 15
 """Number of bins of the expected calibration errors, as in Guo et al. (2017, arXiv 1706.04599)."""
 
@@ -147,6 +151,26 @@ def calibration(confidence: Floats, hit: Bools) -> Calibration:
     )
 
 
+def calibration_rows(outcomes: Outcomes, languages: Codes) -> list[ScoreRow]:
+    """Return the calibration errors of each language, their mean, and those of all rows; empty without probabilities.
+
+    Args:
+        outcomes: the examples, all labelled.
+        languages: their languages.
+    """
+    if outcomes.confidence is None:
+        return []
+    hits, confidence = outcomes.hits, outcomes.confidence
+    groups = rows_by_language(languages)
+    of_groups = [calibration(confidence[rows], hits[rows]) for rows in groups]
+    sizes = [len(rows) for rows in groups]
+    return [
+        row
+        for metric, values in zip(Calibration._fields, zip(*of_groups, strict=True), strict=True)
+        for row in language_rows(metric, languages.names, values, sizes)
+    ]
+
+
 def _ascending(confidence: Floats, hit: Bools) -> tuple[NDArray[np.float64], Bools]:
     """Return both arrays sorted by confidence; equal confidences keep their order."""
     order = np.argsort(confidence, kind="stable")
@@ -165,7 +189,7 @@ def _bins(confidence: NDArray[np.float64], hit: Bools, bins: int, *, equal_mass:
         stops = np.append(inner, n)
     starts = np.append(0, stops[:-1])
     counts = stops - starts
-    sums = [np.append(0, np.cumsum(values, dtype=np.float64)) for values in (confidence, hit)]
+    sums = [np.append(0.0, np.cumsum(values, dtype=np.float64)) for values in (confidence, hit)]
     means = [
         np.divide(total[stops] - total[starts], counts, out=np.full(bins, np.nan), where=counts > 0) for total in sums
     ]

@@ -8,11 +8,16 @@ of validation and test are exchangeable, a set holds the true class with a proba
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+
+from mmeval.metrics.by_language import rows_by_language
+from mmeval.metrics.outcomes import Predictions
 
 COVERAGE = 0.9
 """Share of examples whose set shall hold the true class; 1 - alpha of the literature."""
@@ -64,24 +69,73 @@ def set_sizes(probabilities: Floats, thresholds: Floats | float) -> NDArray[np.i
         thresholds: the least probability of a class in a set: a number, or one per example, ``[n]``.
     """
     limit = np.asarray(thresholds, probabilities.dtype).reshape(-1, 1)
-    return np.count_nonzero(probabilities >= limit, axis=1)
-
-
-def streamed_set_sizes(batches: Iterable[Floats], *thresholds: Floats) -> list[NDArray[np.int32]]:
-    """Return the set sizes of all examples for several thresholds each, reading the probabilities once.
-
-    Args:
-        batches: probabilities ``[rows, classes]`` of consecutive examples.
-        thresholds: arrays ``[n]``, the least probability of a class in the set of each example.
-
-    Returns:
-        An array ``[n]`` for each array of thresholds.
-    """
-    sizes = [np.zeros(len(of_rows), np.int32) for of_rows in thresholds]
-    start = 0
-    for batch in batches:
-        rows = slice(start, start + len(batch))
-        for out, of_rows in zip(sizes, thresholds, strict=True):
-            out[rows] = set_sizes(batch, of_rows[rows])
-        start += len(batch)
+    sizes: NDArray[np.int64] = np.count_nonzero(probabilities >= limit, axis=1)
     return sizes
+
+
+@dataclass(frozen=True)
+class LanguageThresholds:
+    """The thresholds of a task: one from all calibration examples, and one of each language from its own."""
+
+    pooled: Threshold
+    own: Mapping[str, Threshold]
+    """By language."""
+
+    @classmethod
+    def of(cls, validation: Predictions, task: str) -> LanguageThresholds | None:
+        """Return the thresholds that validation predictions give; None if they have labels only."""
+        outcomes, languages = validation.outcomes[task], validation.languages
+        if outcomes.true_probability is None:
+            return None
+        known = np.flatnonzero(outcomes.true >= 0)
+        probability = outcomes.true_probability[known]
+        *own, pooled = (calibrate(probability[rows]) for rows in rows_by_language(languages.take(known)))
+        return cls(pooled, dict(zip(languages.names, own, strict=True)))
+
+    def of_language(self, language: str) -> Threshold:
+        """Return a language's own threshold; a language without calibration examples has sets of every class."""
+        return self.own.get(language, Threshold(0.0, 0))
+
+    def values(
+        self, languages: pa.Array, labels: NDArray[np.integer], probabilities: Floats
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return the conformal metrics of each example by name, arrays ``[n]``; the score is their mean.
+
+        ``conformal_coverage``: 1 if the set holds the true class, else 0. ``conformal_size``: number of classes in the
+        set. ``conformal_empty``: 1 if the set has no class, else 0. The same with ``_own`` for sets by the threshold of
+        the example's language instead of the pooled one.
+
+        Args:
+            languages: the language of each example, an Arrow array of strings.
+            labels: indices of the true classes, ``[n]``.
+            probabilities: ``[n, classes]``.
+        """
+        encoded = languages.dictionary_encode()
+        own = np.array([self.of_language(name).probability for name in encoded.dictionary.to_pylist()])
+        by_row = own[np.asarray(encoded.indices)] if len(languages) else np.zeros(0)
+        true_probability = probabilities[np.arange(len(labels)), labels]
+        values: dict[str, NDArray[np.float64]] = {}
+        for suffix, limits in (("", np.full(len(labels), self.pooled.probability)), ("_own", by_row)):
+            limits = limits.astype(probabilities.dtype)
+            sizes = set_sizes(probabilities, limits)
+            values[f"conformal_coverage{suffix}"] = (true_probability >= limits).astype(np.float64)
+            values[f"conformal_size{suffix}"] = sizes.astype(np.float64)
+            values[f"conformal_empty{suffix}"] = (sizes == 0).astype(np.float64)
+        return values
+
+    def notes(self, task: str) -> list[str]:
+        """Return a sentence on the languages whose own sets hold every class, if there are any."""
+        needed = next(n for n in range(1, 10**6) if rank(n) <= n)
+        few = {name: threshold.n for name, threshold in self.own.items() if threshold.every_class}
+        if self.pooled.every_class:
+            return [
+                f"Conformal sets of {task} hold every class: validation has {self.pooled.n} labelled rows, and "
+                f"{COVERAGE:.0%} coverage needs {needed}."
+            ]
+        if not few:
+            return []
+        shown = ", ".join(f"{name} ({n})" for name, n in few.items())
+        return [
+            f"Conformal sets of {task} with a language's own threshold hold every class in {shown}: {COVERAGE:.0%} "
+            f"coverage needs {needed} labelled validation rows."
+        ]

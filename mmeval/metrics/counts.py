@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mmeval.api.task import Task
+from mmeval.metrics.row import ALL, ScoreRow
 
 Floats = NDArray[np.floating]
 
@@ -24,6 +27,28 @@ class Counts(NamedTuple):
     """Examples whose true class this is."""
     predicted: Floats
     """Examples whose predicted class this is."""
+
+
+def counts_by_group(
+    true: NDArray[np.integer], predicted: NDArray[np.integer], group: NDArray[np.integer], groups: int, classes: int
+) -> Counts:
+    """Return the counts of each group of examples, then of all together: arrays ``[groups + 1, classes]``.
+
+    Args:
+        true: indices of the true classes, ``[n]``, all known.
+        predicted: indices of the predicted classes, ``[n]``.
+        group: the group of each example, ``[n]``, from 0.
+        groups: number of groups.
+        classes: number of classes.
+    """
+
+    def count(labels: NDArray[np.integer], group: NDArray[np.integer]) -> Floats:
+        cells = np.bincount(group.astype(np.int64) * classes + labels, minlength=groups * classes)
+        by_group = cells.reshape(groups, classes).astype(np.float64)
+        return np.concatenate([by_group, by_group.sum(0, keepdims=True)])
+
+    hit = true == predicted
+    return Counts(count(true[hit], group[hit]), count(true, group), count(predicted, group))
 
 
 def precision_per_class(counts: Counts) -> Floats:
@@ -91,3 +116,27 @@ PER_CLASS: Mapping[str, Callable[[Counts], Floats]] = {
     "f1": f1_per_class,
 }
 """Metrics of a single class."""
+
+
+def per_class_rows(task: Task, counts: Counts, languages: Sequence[str]) -> list[ScoreRow]:
+    """Return precision, recall and F1 of each class: in each language in which it has examples, and in all rows.
+
+    In all rows, classes that are predicted but have no examples count too. Precision is NaN where a class is never
+    predicted, recall where it has no examples. ``n`` is the number of examples of the class.
+
+    Args:
+        task: the task.
+        counts: counts of the examples, arrays ``[languages + 1, classes]``; the last row has all languages.
+        languages: the languages.
+    """
+    values = {metric: function(counts) for metric, function in PER_CLASS.items()}
+    rows: list[ScoreRow] = []
+    for group, language in enumerate((*languages, ALL)):
+        occurs = counts.true[group] > 0
+        if language == ALL:
+            occurs |= counts.predicted[group] > 0
+        for class_ in np.flatnonzero(occurs).tolist():
+            n, name = int(counts.true[group, class_]), task.classes[class_]
+            for metric, of_metric in values.items():
+                rows.append(ScoreRow(metric, float(of_metric[group, class_]), n, language, klass=name))
+    return rows

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 from mmeval.api.task import Task
 from mmeval.errors import DataError, UserError
+from mmeval.metrics.by_language import language_rows
+from mmeval.metrics.outcomes import Codes, Outcomes
+from mmeval.metrics.row import ScoreRow
 
 SEPARATOR = " > "
 """Stands between the levels of a path."""
@@ -58,7 +61,7 @@ class Hierarchy:
     @property
     def levels(self) -> int:
         """Number of levels of the deepest class."""
-        return self.nodes.shape[1]
+        return int(self.nodes.shape[1])
 
     def shared(self, true: Labels, predicted: Labels) -> NDArray[np.int32]:
         """Return the number of levels that the true and the predicted class of each example share, ``[n]``."""
@@ -98,6 +101,15 @@ class HierarchicalScores(NamedTuple):
     """Number of wrong examples."""
 
 
+HIERARCHICAL = {
+    "precision": "hierarchical_precision",
+    "recall": "hierarchical_recall",
+    "f1": "hierarchical_f1",
+    "tree_distance": "tree_distance",
+}
+"""The name in Scores of each field of :class:`HierarchicalScores` that is a metric."""
+
+
 def hierarchical_scores(
     hierarchy: Hierarchy, true: Labels, predicted: Labels, group: Labels, groups: int
 ) -> HierarchicalScores:
@@ -130,6 +142,33 @@ def hierarchical_scores(
 
 def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(numerator, denominator, out=np.full_like(denominator, np.nan), where=denominator > 0)
+
+
+def hierarchy_rows(hierarchy: Hierarchy, outcomes: Outcomes, languages: Codes) -> list[ScoreRow]:
+    """Return hierarchical precision, recall, F1 and the tree distance of each language, their mean, and of all rows.
+
+    The number of examples of the tree distance is the number of wrong ones. Accuracy at each level is a mean over
+    examples, see :meth:`Hierarchy.accuracies`.
+
+    Args:
+        hierarchy: the paths of the classes.
+        outcomes: the examples, all labelled.
+        languages: their languages.
+    """
+    count = len(languages.names)
+    everything = np.zeros(len(languages), np.int64)
+    parts = [
+        hierarchical_scores(hierarchy, outcomes.true, outcomes.predicted, group, groups)
+        for group, groups in ((languages.codes, count), (everything, 1))
+    ]
+    sizes = [*np.bincount(languages.codes, minlength=count).tolist(), len(languages)]
+    errors = np.concatenate([part.errors for part in parts]).tolist()
+    rows: list[ScoreRow] = []
+    for field, metric in HIERARCHICAL.items():
+        values = np.concatenate([getattr(part, field) for part in parts]).tolist()
+        of_metric = errors if field == "tree_distance" else sizes
+        rows.extend(language_rows(metric, languages.names, values, of_metric))
+    return rows
 
 
 def paths_in_names(classes: Sequence[str]) -> dict[str, ClassPath]:

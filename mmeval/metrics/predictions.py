@@ -22,6 +22,7 @@ from mmeval.api.spec import MetricSpec
 from mmeval.api.task import Task
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import atomic_path
+from mmeval.metrics.conformal import LanguageThresholds
 from mmeval.metrics.outcomes import Codes, Outcomes, Predictions
 from mmeval.metrics.per_example import per_example_values
 from mmeval.metrics.row import RESERVED_LANGUAGES
@@ -122,13 +123,19 @@ def _class_names(task: Task, classes: NDArray[np.integer]) -> pa.DictionaryArray
     return pa.DictionaryArray.from_arrays(pa.array(classes, pa.int32(), mask=classes < 0), pa.array(task.classes))
 
 
-def read_predictions(path: Path, metrics: Sequence[MetricSpec] = (), advice: str = RERUN_ADVICE) -> Predictions:
+def read_predictions(
+    path: Path,
+    metrics: Sequence[MetricSpec] = (),
+    advice: str = RERUN_ADVICE,
+    conformal: Mapping[str, LanguageThresholds] | None = None,
+) -> Predictions:
     """Read a predictions file in batches, check page checksums and values, and compute the per-example metrics.
 
     Args:
         path: the Parquet file.
-        metrics: per-example metrics beside the built-in ones.
+        metrics: metrics beside the built-in ones; those that are not per example are left out.
         advice: the end of an error message, how to get a good file.
+        conformal: thresholds of conformal sets by task, from validation; their metrics are per example, too.
 
     Raises:
         RunFolderError: the file is not a predictions file, is damaged, lacks a column, has a row that is no probability
@@ -141,12 +148,15 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = (), advice: str
     slices = [name for name in file.schema_arrow.names if name.startswith(SLICE)]
     columns: dict[str, list[pa.Array]] = {name: [] for name in (*TEXT_COLUMNS, *slices)}
     parts: dict[str, list[Outcomes]] = {task.name: [] for task in tasks}
+    metrics = [metric for metric in metrics if metric.per_example is not None]
+    conformal = conformal or {}
     start = 0
     for batch in _batches(path, file, advice):
         for name, values in columns.items():
             values.append(batch.column(name))
         for task in tasks:
-            parts[task.name].append(_outcomes(path, batch, task, metrics, start, advice))
+            sets = conformal.get(task.name)
+            parts[task.name].append(_outcomes(path, batch, task, metrics, sets, start, advice))
         start += len(batch)
     texts = {name: pa.chunked_array(chunks, pa.string()) for name, chunks in columns.items()}
     _check_texts(path, texts, advice)
@@ -162,7 +172,7 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = (), advice: str
         clusters=Codes.of(texts["cluster"], ordered=False),
         slices={name.removeprefix(SLICE): Codes.of(texts[name]) for name in slices},
         tasks=tasks,
-        outcomes={task.name: _concatenate(parts[task.name], task, metrics) for task in tasks},
+        outcomes={task.name: _concatenate(parts[task.name], task, metrics, conformal.get(task.name)) for task in tasks},
         path=path,
     )
 
@@ -304,7 +314,13 @@ def _read_tasks(path: Path, schema: pa.Schema, advice: str) -> tuple[Task, ...]:
 
 
 def _outcomes(
-    path: Path, batch: pa.RecordBatch, task: Task, metrics: Sequence[MetricSpec], start: int, advice: str
+    path: Path,
+    batch: pa.RecordBatch,
+    task: Task,
+    metrics: Sequence[MetricSpec],
+    sets: LanguageThresholds | None,
+    start: int,
+    advice: str,
 ) -> Outcomes:
     true = _indices(path, batch, task, task.name, start, advice)
     if task.name + PREDICTED in batch.schema.names:
@@ -325,6 +341,7 @@ def _outcomes(
     predicted = matrix.argmax(1).astype(np.int32)
     rows = np.arange(len(matrix))
     values = per_example_values(known, matrix)
+    values |= sets.values(batch.column("language"), known, matrix) if sets else {}
     values |= {metric.name: _plugin_values(metric, known, matrix) for metric in metrics}
     return Outcomes(true, predicted, values, len(task.classes), matrix[rows, predicted], matrix[rows, known])
 
@@ -343,15 +360,15 @@ def _first_invalid(matrix: NDArray[np.float32]) -> tuple[int, str] | None:
 
 
 def _plugin_values(metric: MetricSpec, true: NDArray[np.int64], matrix: NDArray[np.float32]) -> NDArray[np.float64]:
-    label = f'The metric "{metric.name}"' + (f" ({metric.distribution})" if metric.distribution else "")
+    assert metric.per_example is not None
     try:
         values = np.asarray(metric.per_example(true, matrix), np.float64)
     except Exception as error:
-        raise PluginError(f"{label} failed: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{metric.label} failed: {type(error).__name__}: {error}") from error
     if values.shape != true.shape:
-        raise PluginError(f"{label} must return an array of shape {true.shape}, but returned {values.shape}.")
+        raise PluginError(f"{metric.label} must return an array of shape {true.shape}, but returned {values.shape}.")
     if not np.isfinite(values).all():
-        raise PluginError(f"{label} must return finite values, but returned {values[~np.isfinite(values)][0]}.")
+        raise PluginError(f"{metric.label} must return finite values, but returned {values[~np.isfinite(values)][0]}.")
     return values
 
 
@@ -385,11 +402,15 @@ def _where(path: Path, batch: pa.RecordBatch, row: int, start: int) -> str:
     return f"{path}, row {start + row} (id {batch.column('id')[row]})"
 
 
-def _concatenate(parts: list[Outcomes], task: Task, metrics: Sequence[MetricSpec]) -> Outcomes:
+def _concatenate(
+    parts: list[Outcomes], task: Task, metrics: Sequence[MetricSpec], sets: LanguageThresholds | None
+) -> Outcomes:
     if not parts:
         matrix = np.zeros((0, len(task.classes)), np.float32)
         empty = np.zeros(0, np.int32)
-        values = per_example_values(empty.astype(np.int64), matrix) | {metric.name: np.zeros(0) for metric in metrics}
+        values = per_example_values(empty.astype(np.int64), matrix)
+        values |= sets.values(pa.array([], pa.string()), empty, matrix) if sets else {}
+        values |= {metric.name: np.zeros(0) for metric in metrics}
         return Outcomes(empty, empty, values, len(task.classes), np.zeros(0, np.float32), np.zeros(0, np.float32))
     first = parts[0]
 

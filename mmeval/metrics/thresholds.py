@@ -11,6 +11,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from mmeval.api.task import Task
+from mmeval.metrics.by_language import language_rows
+from mmeval.metrics.outcomes import Codes, Outcomes, Predictions
+from mmeval.metrics.predictions import probabilities
+from mmeval.metrics.row import ScoreRow
+
+METRIC = "recall_at_90_precision"
 PRECISION = 0.9
 """The precision that a threshold must reach on validation."""
 _BUFFER = 1_000_000
@@ -91,6 +98,50 @@ def recalls(
     taken = cell[true_probability >= thresholds[true]]
     hits = np.bincount(taken, minlength=groups * classes).reshape(groups, classes)
     return np.divide(hits, counts, out=np.full(counts.shape, np.nan), where=counts > 0), counts
+
+
+def thresholds_of(validation: Predictions, task: Task) -> NDArray[np.float64] | None:
+    """Return the thresholds that validation predictions give for each class; None if they have labels only.
+
+    Raises:
+        RunFolderError: the file of the predictions is damaged.
+    """
+    outcomes = validation.outcomes[task.name]
+    if outcomes.true_probability is None or validation.path is None:
+        return None
+    batches = (matrix for _, matrix in probabilities(validation.path, task))
+    return precision_thresholds(outcomes.true, outcomes.true_probability, batches, outcomes.classes)
+
+
+def recall_rows(task: Task, outcomes: Outcomes, languages: Codes, thresholds: NDArray[np.float64]) -> list[ScoreRow]:
+    """Return recall at 90 % precision: the mean over classes in each language and in all rows, then of each class.
+
+    A class counts where it has test examples. Its recall is 0 if it has no threshold.
+
+    Args:
+        task: the task.
+        outcomes: the test examples, all labelled.
+        languages: their languages.
+        thresholds: the thresholds of the classes, from validation, ``[classes]``.
+    """
+    probability = outcomes.true_probability
+    if probability is None:
+        return []
+    count = len(languages.names)
+    by_language, sizes = recalls(outcomes.true, probability, thresholds, languages.codes, count)
+    pooled, total = recalls(outcomes.true, probability, thresholds, np.zeros(len(languages), np.int64), 1)
+    recall, size = np.concatenate([by_language, pooled]), np.concatenate([sizes, total])
+    occur = size > 0
+    sums = np.where(occur, recall, 0).sum(1)
+    means = np.divide(sums, occur.sum(1), out=np.full(len(sums), np.nan), where=occur.any(1))
+    return [
+        *language_rows(METRIC, languages.names, means.tolist(), size.sum(1).tolist()),
+        *(
+            ScoreRow(METRIC, float(pooled[0, class_]), int(total[0, class_]), klass=name)
+            for class_, name in enumerate(task.classes)
+            if total[0, class_]
+        ),
+    ]
 
 
 class _HighestFalse:
