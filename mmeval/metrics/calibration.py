@@ -189,7 +189,7 @@ def _bins(confidence: NDArray[np.float64], hit: Bools, bins: int, *, equal_mass:
         stops = np.append(inner, n)
     starts = np.append(0, stops[:-1])
     counts = stops - starts
-    sums = [np.append(0.0, np.cumsum(values, dtype=np.float64)) for values in (confidence, hit)]
+    sums = [np.append(0.0, np.cumsum(values)) for values in (confidence, hit.astype(np.float64))]
     means = [
         np.divide(total[stops] - total[starts], counts, out=np.full(bins, np.nan), where=counts > 0) for total in sums
     ]

@@ -10,6 +10,7 @@ product taxonomy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from mmeval.metrics.row import ScoreRow
 
 SEPARATOR = " > "
 """Stands between the levels of a path."""
+_SEPARATOR = re.compile(r"\s>(?=\s|$)")
 MAX_BYTES = 64 * 1024 * 1024
 """Size limit of a taxonomy file; Google's has less than half a megabyte."""
 
@@ -183,7 +185,7 @@ def paths_in_names(classes: Sequence[str]) -> dict[str, ClassPath]:
 
 
 def _split(text: str) -> ClassPath:
-    return tuple(level.strip() for level in text.split(SEPARATOR))
+    return tuple(level.strip() for level in _SEPARATOR.split(text))
 
 
 class Taxonomy:
