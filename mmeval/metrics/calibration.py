@@ -233,11 +233,11 @@ class _Smoother:
             place = self.confidence * intervals
             left = np.minimum(place.astype(np.int64), intervals - 1)
             share = place - left
-            self.grids[intervals] = [
-                np.bincount(left, values * (1 - share), intervals + 1)
-                + np.bincount(left + 1, values * share, intervals + 1)
-                for values in (self.residual, np.ones_like(self.residual))
-            ]
+            grids = []
+            for values in (self.residual, np.ones_like(self.residual)):
+                lower = np.bincount(left, values * (1 - share), intervals + 1)
+                grids.append(np.asarray(lower + np.bincount(left + 1, values * share, intervals + 1), np.float64))
+            self.grids[intervals] = grids
         return self.grids[intervals]
 
 

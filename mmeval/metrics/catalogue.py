@@ -26,6 +26,8 @@ class Metric:
     """Whether the metric needs predictions of the validation split."""
     per_class: bool = False
     """Whether Scores has a row for each class instead of one for all classes together."""
+    proportion: bool = False
+    """Whether it is the share of the examples for which something holds, so that its interval is a proportion's."""
 
 
 _GUO = "Guo et al. 2017, arXiv 1706.04599, equation 3"
@@ -33,7 +35,9 @@ _LAC = "Sadinle, Lei and Wasserman 2019, arXiv 1609.00451"
 _KIRITCHENKO = "Kiritchenko, Matwin, Nock and Famili 2006"
 
 _METRICS = (
-    Metric("top1", "top-1", "Share of the rows whose most probable class is the true class.", "accuracy"),
+    Metric(
+        "top1", "top-1", "Share of the rows whose most probable class is the true class.", "accuracy", proportion=True
+    ),
     Metric(
         "macro_f1",
         "macro-F1",
@@ -146,6 +150,7 @@ _METRICS = (
         "Share of the rows whose set of classes holds the true class: 90 % is the aim.",
         _LAC,
         higher_is_better=None,
+        proportion=True,
         needs_probabilities=True,
         needs_validation=True,
     ),
@@ -164,6 +169,7 @@ _METRICS = (
         "Share of the rows for which no class is probable enough for the set.",
         _LAC,
         higher_is_better=None,
+        proportion=True,
         needs_probabilities=True,
         needs_validation=True,
     ),
@@ -209,16 +215,22 @@ def describe(name: str) -> Metric | None:
     if match := _TOP_K.fullmatch(name):
         k = match[1]
         text = f"Share of the rows whose true class is among the {k} most probable classes."
-        return Metric(name, f"top-{k}", text, "accuracy", needs_probabilities=True)
+        return Metric(name, f"top-{k}", text, "accuracy", needs_probabilities=True, proportion=True)
     if match := _LEVEL.fullmatch(name):
         level = match[1]
         text = f"Share of the rows whose predicted path agrees with the true one down to level {level}."
-        return Metric(name, f"accuracy at level {level}", text, "accuracy")
+        return Metric(name, f"accuracy at level {level}", text, "accuracy", proportion=True)
     base = CATALOGUE.get(name.removesuffix(_OWN))
     if name.endswith(_OWN) and base is not None and base.name.startswith("conformal_"):
         text = f"{base.explanation} The threshold comes from the language's own validation rows."
         return replace(base, name=name, title=f"{base.title}, own threshold", explanation=text)
     return None
+
+
+def is_proportion(name: str) -> bool:
+    """Return whether a built-in metric is the share of the examples for which something holds."""
+    metric = describe(name)
+    return metric is not None and metric.proportion
 
 
 def is_built_in(name: str) -> bool:

@@ -2,93 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmeval.api.spec import MetricSpec
 from mmeval.api.task import Task
 from mmeval.metrics.calibration import calibration_rows
 from mmeval.metrics.catalogue import CATALOGUE, title
-from mmeval.metrics.counts import Counts, counts_by_group, per_class_rows
+from mmeval.metrics.counts import counts_by_group, per_class_rows
 from mmeval.metrics.functions import function_rows, labelled_probabilities
 from mmeval.metrics.hierarchy import Hierarchy, hierarchy_rows
-from mmeval.metrics.outcomes import Predictions
+from mmeval.metrics.outcomes import Codes, Outcomes, Predictions
 from mmeval.metrics.predictions import probabilities
-from mmeval.metrics.row import ScoreRow
+from mmeval.metrics.row import Interval, ScoreRow
 from mmeval.metrics.thresholds import recall_rows
 from mmeval.metrics.validation import Calibrated
 
 
-class Evaluation(NamedTuple):
-    """The rows of a task, and a sentence for each group of metrics that is absent or limited."""
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The examples of one task that have a label, with the outcomes of one training seed."""
 
-    rows: list[ScoreRow]
-    notes: list[str]
+    task: Task
+    outcomes: Outcomes
+    languages: Codes
+    clusters: Codes
+    slices: Mapping[str, Codes]
+    rows: NDArray[np.integer]
+    """Their row numbers in the predictions file."""
+    path: Path | None
+    """The predictions file; None if the predictions were not read from a file."""
+
+    @classmethod
+    def of(cls, predictions: Predictions, task: Task) -> Labelled:
+        """Return the labelled examples of a task."""
+        rows = np.flatnonzero(predictions.outcomes[task.name].true >= 0)
+        return cls(
+            task,
+            predictions.outcomes[task.name].take(rows),
+            predictions.languages.take(rows),
+            predictions.clusters.take(rows),
+            {name: column.take(rows) for name, column in predictions.slices.items()},
+            rows,
+            predictions.path,
+        )
+
+    def probabilities(self) -> NDArray[np.float32]:
+        """Read the probabilities ``[n, classes]`` from the file.
+
+        Raises:
+            RunFolderError: the file is damaged.
+        """
+        assert self.path is not None
+        batches = (matrix for _, matrix in probabilities(self.path, self.task))
+        return labelled_probabilities(batches, self.rows, self.outcomes.classes)
 
 
 def evaluate(
-    predictions: Predictions,
-    task: Task,
+    labelled: Labelled,
     facts: Calibrated | None = None,
     hierarchy: Hierarchy | None = None,
     metrics: Sequence[MetricSpec] = (),
-    counts: Counts | None = None,
-) -> Evaluation:
+) -> list[ScoreRow]:
     """Return the metrics of one task and training seed that are not a mean over examples.
 
+    Metrics that need probabilities are left out where there are only labels, and those that need validation
+    predictions where there are none; :func:`absent_metrics` names them.
+
     Args:
-        predictions: the predictions of the scored split.
-        task: the task.
+        labelled: the examples.
         facts: thresholds from validation; None if there are no validation predictions.
         hierarchy: the paths of the classes; None if they have none.
         metrics: the metrics of plugins; those that are per example are left out.
-        counts: counts of the labelled examples, arrays ``[languages + 1, classes]`` with all languages last, if they
-            are known already.
 
     Raises:
         PluginError: a metric of a plugin fails.
         RunFolderError: the predictions file is damaged.
     """
-    known = np.flatnonzero(predictions.outcomes[task.name].true >= 0)
-    outcomes = predictions.outcomes[task.name].take(known)
-    languages = predictions.languages.take(known)
-    if counts is None:
-        counts = counts_by_group(
-            outcomes.true, outcomes.predicted, languages.codes, len(languages.names), outcomes.classes
-        )
-    rows = [*calibration_rows(outcomes, languages), *per_class_rows(task, counts, languages.names)]
+    outcomes, languages = labelled.outcomes, labelled.languages
+    if not len(languages):
+        return []
+    names = languages.names
+    counts = counts_by_group(outcomes.true, outcomes.predicted, languages.codes, len(names), outcomes.classes)
+    rows = [*calibration_rows(outcomes, languages), *per_class_rows(labelled.task, counts, names)]
     if facts is not None:
-        rows += recall_rows(task, outcomes, languages, facts.recall)
+        rows += recall_rows(labelled.task, outcomes, languages, facts.recall)
     if hierarchy is not None:
         rows += hierarchy_rows(hierarchy, outcomes, languages)
-    has_probabilities = outcomes.confidence is not None
-    functions = [metric for metric in metrics if metric.function is not None]
-    if not has_probabilities:
-        functions = [metric for metric in functions if not metric.needs_probabilities]
-    matrix = None
-    if any(metric.needs_probabilities for metric in functions):
-        assert predictions.path is not None
-        batches = (batch for _, batch in probabilities(predictions.path, task))
-        matrix = labelled_probabilities(batches, known, outcomes.classes)
-    slices = {name: column.take(known) for name, column in predictions.slices.items()}
-    clusters = predictions.clusters.take(known)
+    only_labels = outcomes.confidence is None
+    functions = [m for m in metrics if m.function is not None and not (only_labels and m.needs_probabilities)]
+    matrix = labelled.probabilities() if any(metric.needs_probabilities for metric in functions) else None
     for metric in functions:
-        rows += function_rows(metric, outcomes, languages, slices, clusters, matrix)
-    return Evaluation(rows, _notes(task, has_probabilities, facts, metrics))
+        rows += function_rows(metric, outcomes, languages, labelled.slices, labelled.clusters, matrix)
+    return rows
 
 
-def _notes(task: Task, has_probabilities: bool, facts: Calibrated | None, metrics: Sequence[MetricSpec]) -> list[str]:
-    """Return the sentences on absent metrics."""
-    notes = []
-    if not has_probabilities:
+def mean_over_seeds(seeds: Sequence[Sequence[ScoreRow]]) -> list[ScoreRow]:
+    """Return the means over training seeds of the rows of :func:`evaluate`, without intervals.
+
+    A mean covers the seeds in which the row exists and its value is defined; its ``n`` is the mean of theirs, rounded.
+    """
+    groups: dict[tuple[str, str, str, str], list[ScoreRow]] = {}
+    for rows in seeds:
+        for row in rows:
+            groups.setdefault((row.metric, row.slice, row.language, row.klass), []).append(row)
+    means = []
+    for rows in groups.values():
+        defined = [row for row in rows if np.isfinite(row.value)] or rows[:1]
+        value, n = float(np.mean([row.value for row in defined])), round(np.mean([row.n for row in defined]))
+        means.append(replace(defined[0], value=value, n=n, interval=Interval()))
+    return means
+
+
+def absent_metrics(
+    task: Task, outcomes: Outcomes, facts: Calibrated | None, metrics: Sequence[MetricSpec] = ()
+) -> list[str]:
+    """Return a sentence about the metrics of a task that are absent or limited, with the reason; empty if none is.
+
+    Args:
+        task: the task.
+        outcomes: its outcomes.
+        facts: thresholds from validation; None if there are no validation predictions.
+        metrics: the metrics of plugins.
+    """
+    if outcomes.confidence is None:
         absent = [title(metric.name) for metric in CATALOGUE.values() if metric.needs_probabilities]
         absent += [metric.name for metric in metrics if metric.needs_probabilities]
-        notes.append(f"The predictions of {task.name} have no probabilities, so these are absent: {', '.join(absent)}.")
-    elif facts is None:
+        return [f"The predictions of {task.name} have no probabilities, so these are absent: {', '.join(absent)}."]
+    if facts is None:
         absent = [title(metric.name) for metric in CATALOGUE.values() if metric.needs_validation]
-        notes.append(f"There are no validation predictions of {task.name}, so these are absent: {', '.join(absent)}.")
-    else:
-        notes += facts.conformal.notes(task.name)
-    return notes
+        return [f"There are no validation predictions of {task.name}, so these are absent: {', '.join(absent)}."]
+    return facts.conformal.notes(task.name)

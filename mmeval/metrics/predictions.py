@@ -123,6 +123,17 @@ def _class_names(task: Task, classes: NDArray[np.integer]) -> pa.DictionaryArray
     return pa.DictionaryArray.from_arrays(pa.array(classes, pa.int32(), mask=classes < 0), pa.array(task.classes))
 
 
+def read_tasks(path: Path, advice: str = RERUN_ADVICE) -> tuple[Task, ...]:
+    """Return the tasks of a predictions file.
+
+    Raises:
+        RunFolderError: the file is not a predictions file, is damaged, or lacks a column.
+    """
+    with parquet_errors(path, advice):
+        schema = pq.read_schema(path)
+    return _read_tasks(path, schema, advice)
+
+
 def read_predictions(
     path: Path,
     metrics: Sequence[MetricSpec] = (),
