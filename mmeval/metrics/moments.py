@@ -151,7 +151,8 @@ def two_way(cluster: ArrayLike, seed: ArrayLike, cell: ArrayLike, df: ArrayLike,
         return Variance(cluster, own)
     total = np.maximum(np.maximum(cluster + seed - cell, cluster), seed)
     share = np.divide(total - cluster, total, out=np.zeros_like(total), where=total > 0)
-    inverse = share**2 / (seeds - 1) + (1 - share) ** 2 / own
+    # No variance at all has no degrees of freedom.
+    inverse = np.divide((1 - share) ** 2, own, out=np.full_like(total, np.inf), where=own > 0) + share**2 / (seeds - 1)
     return Variance(total, np.divide(1, inverse, out=np.full_like(inverse, np.inf), where=inverse > 0))
 
 
