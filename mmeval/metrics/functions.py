@@ -90,7 +90,8 @@ class _Function:
 
     def values(self, groups: Sequence[Rows]) -> list[float]:
         """Return the value of each group; NaN where it has no rows or the function is undefined."""
-        return [self.value(rows) for rows in groups]
+        # All rows, which are last, come first: an error there is the function's own.
+        return [self.value(rows) for rows in reversed(groups)][::-1]
 
     def value(self, rows: Rows) -> float:
         if not len(rows):
