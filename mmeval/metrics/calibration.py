@@ -94,11 +94,7 @@ def risk_coverage(confidence: Floats, hit: Bools) -> float:
     Examples are sorted by falling confidence, equal ones in their order. The value is the mean over k of the share of
     mistakes among the first k examples; 0 is best.
     """
-    if not len(confidence):
-        return float("nan")
-    order = np.argsort(-confidence, kind="stable")
-    mistakes = np.cumsum(~hit[order], dtype=np.float64)
-    return float(np.mean(mistakes / np.arange(1, len(mistakes) + 1)))
+    return _risk_coverage(*_ascending(confidence, hit))
 
 
 def smooth_ece(confidence: Floats, hit: Bools) -> float:
@@ -147,7 +143,7 @@ def calibration(confidence: Floats, hit: Bools) -> Calibration:
         _bins(*ascending, BINS, equal_mass=True).error,
         smooth_ece(confidence, hit),
         _auroc(*ascending),
-        risk_coverage(confidence, hit),
+        _risk_coverage(*ascending),
     )
 
 
@@ -202,11 +198,30 @@ def _auroc(confidence: NDArray[np.float64], hit: Bools) -> float:
     misses = len(hit) - hits
     if not hits or not misses:
         return float("nan")
-    starts = np.flatnonzero(np.append(True, confidence[1:] != confidence[:-1]))
+    starts = _starts(confidence)
     hits_here = np.add.reduceat(hit, starts, dtype=np.float64)
     misses_here = np.diff(np.append(starts, len(hit))) - hits_here
     misses_below = np.cumsum(misses_here) - misses_here
     return float((hits_here * (misses_below + misses_here / 2)).sum() / (hits * misses))
+
+
+def _risk_coverage(confidence: NDArray[np.float64], hit: Bools) -> float:
+    """Return the area under the risk-coverage curve of examples that are sorted by rising confidence."""
+    n = len(confidence)
+    if not n:
+        return float("nan")
+    # By falling confidence, examples with equal confidences keep their order: each run of them moves as a whole.
+    starts = _starts(confidence)
+    stops = np.append(starts[1:], n)
+    place = np.arange(n) + np.repeat(n - stops - starts, stops - starts)
+    mistakes = np.empty(n)
+    mistakes[place] = ~hit
+    return float(np.mean(np.cumsum(mistakes) / np.arange(1, n + 1)))
+
+
+def _starts(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return where each run of equal values begins; there is at least one value."""
+    return np.flatnonzero(np.append(True, values[1:] != values[:-1]))
 
 
 class _Smoother:

@@ -104,6 +104,14 @@ def test_risk_coverage_is_the_mean_of_the_cumulative_risk() -> None:
     assert risk_coverage(confidence, hit) == pytest.approx((0 + 1 / 2 + 2 / 3 + 2 / 4) / 4)
 
 
+@given(samples())
+@settings(deadline=None, max_examples=50)
+def test_risk_coverage_keeps_the_order_of_ties(data: Sample) -> None:
+    confidence, hit = data
+    risks = np.cumsum(~hit[np.argsort(-confidence, kind="stable")]) / np.arange(1, len(hit) + 1)
+    assert risk_coverage(confidence, hit) == pytest.approx(risks.mean(), abs=1e-12)
+
+
 @pytest.mark.parametrize("n", [1, 2, 500])
 def test_all_errors_together_equal_each_alone(n: int) -> None:
     confidence, hit = sample(n)
