@@ -98,11 +98,11 @@ class LanguageThresholds:
 
     def values(
         self, languages: pa.Array, labels: NDArray[np.integer], probabilities: Floats
-    ) -> dict[str, NDArray[np.float64]]:
+    ) -> dict[str, NDArray[np.float64] | NDArray[np.bool_]]:
         """Return the conformal metrics of each example by name, arrays ``[n]``; the score is their mean.
 
-        ``conformal_coverage``: 1 if the set holds the true class, else 0. ``conformal_size``: number of classes in the
-        set. ``conformal_empty``: 1 if the set has no class, else 0. The same with ``_own`` for sets by the threshold of
+        ``conformal_coverage``: whether the set holds the true class. ``conformal_size``: number of classes in the set.
+        ``conformal_empty``: whether the set has no class. The same with ``_own`` for sets by the threshold of
         the example's language instead of the pooled one.
 
         Args:
@@ -114,13 +114,13 @@ class LanguageThresholds:
         own = np.array([self.of_language(name).probability for name in encoded.dictionary.to_pylist()])
         by_row = own[np.asarray(encoded.indices)] if len(languages) else np.zeros(0)
         true_probability = probabilities[np.arange(len(labels)), labels]
-        values: dict[str, NDArray[np.float64]] = {}
+        values: dict[str, NDArray[np.float64] | NDArray[np.bool_]] = {}
         for suffix, limits in (("", np.full(len(labels), self.pooled.probability)), ("_own", by_row)):
             limits = limits.astype(probabilities.dtype)
             sizes = set_sizes(probabilities, limits)
-            values[f"conformal_coverage{suffix}"] = (true_probability >= limits).astype(np.float64)
+            values[f"conformal_coverage{suffix}"] = true_probability >= limits
             values[f"conformal_size{suffix}"] = sizes.astype(np.float64)
-            values[f"conformal_empty{suffix}"] = (sizes == 0).astype(np.float64)
+            values[f"conformal_empty{suffix}"] = sizes == 0
         return values
 
     def notes(self, task: str) -> list[str]:

@@ -38,18 +38,20 @@ class Labelled:
     """The predictions file; None if the predictions were not read from a file."""
 
     @classmethod
-    def of(cls, predictions: Predictions, task: Task) -> Labelled:
-        """Return the labelled examples of a task."""
-        rows = np.flatnonzero(predictions.outcomes[task.name].true >= 0)
-        return cls(
-            task,
-            predictions.outcomes[task.name].take(rows),
-            predictions.languages.take(rows),
-            predictions.clusters.take(rows),
-            {name: column.take(rows) for name, column in predictions.slices.items()},
-            rows,
-            predictions.path,
-        )
+    def of_seeds(cls, predictions: Sequence[Predictions], task: Task) -> list[Labelled]:
+        """Return the labelled examples of a task for each training seed; all have the same examples."""
+        first = predictions[0]
+        rows = np.flatnonzero(first.outcomes[task.name].true >= 0)
+        outcomes = [each.outcomes[task.name] for each in predictions]
+        languages, clusters, slices = first.languages, first.clusters, dict(first.slices)
+        if len(rows) < len(first):  # without missing labels, no copies are needed
+            outcomes = [each.take(rows) for each in outcomes]
+            languages, clusters = languages.take(rows), clusters.take(rows)
+            slices = {name: column.take(rows) for name, column in slices.items()}
+        return [
+            cls(task, of_seed, languages, clusters, slices, rows, each.path)
+            for of_seed, each in zip(outcomes, predictions, strict=True)
+        ]
 
     def probabilities(self) -> NDArray[np.float32]:
         """Read the probabilities ``[n, classes]`` from the file.

@@ -73,8 +73,8 @@ class Hierarchy:
             shared += (own >= 0) & (own == self.nodes[predicted, level])
         return shared
 
-    def accuracies(self, true: Labels, predicted: Labels) -> dict[str, NDArray[np.float64]]:
-        """Return whether each example is right at each level, ``accuracy_level_1`` and so on: 1 or 0, ``[n]``.
+    def accuracies(self, true: Labels, predicted: Labels) -> dict[str, NDArray[np.bool_]]:
+        """Return whether each example is right at each level, ``accuracy_level_1`` and so on: arrays ``[n]``.
 
         At level N, paths are cut after N levels; an example is right if the cut paths of its true and its predicted
         class are equal. The last level is top-1 accuracy.
@@ -84,7 +84,7 @@ class Hierarchy:
         for level in range(1, self.levels + 1):
             depth = np.minimum(self.depths[true], level)
             same_depth = depth == np.minimum(self.depths[predicted], level)
-            right[f"accuracy_level_{level}"] = np.asarray(same_depth & (shared >= depth), np.float64)
+            right[f"accuracy_level_{level}"] = same_depth & (shared >= depth)
         return right
 
 

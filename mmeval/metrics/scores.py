@@ -152,7 +152,7 @@ class _ScoredTask:
         advance: Callable[[int], None],
         hierarchy: Hierarchy | None,
     ) -> None:
-        self.labelled = [Labelled.of(each, task) for each in predictions]
+        self.labelled = Labelled.of_seeds(predictions, task)
         self.outcomes: list[Outcomes] = [each.outcomes for each in self.labelled]
         if hierarchy is not None:
             self.outcomes = [
@@ -162,7 +162,8 @@ class _ScoredTask:
         first = self.labelled[0]
         self.groups = Groups.of(first.languages, dict(first.slices))
         self.languages = first.languages.codes
-        _, self.clusters = np.unique(first.clusters.codes, return_inverse=True)
+        _, clusters = np.unique(first.clusters.codes, return_inverse=True)
+        self.clusters = clusters.astype(np.int32)
         self.counts = [ClassCounts(outcomes, self.groups, self.clusters) for outcomes in self.outcomes]
         self.resamples, self.advance = resamples, advance
 
@@ -223,7 +224,7 @@ def _rows(task: _ScoredTask, seeds: Sequence[int], reversed_metrics: Collection[
 
 
 def _mean_rows(
-    task: _ScoredTask, slice_: _Slice, metric: str, values: NDArray[np.float64], higher_is_better: bool
+    task: _ScoredTask, slice_: _Slice, metric: str, values: NDArray[Any], higher_is_better: bool
 ) -> Iterator[ScoreRow]:
     """Yield the rows of a metric that is a mean over examples; ``values``: ``[seeds, n]``."""
     function = proportions if is_proportion(metric) else means

@@ -65,7 +65,7 @@ def test_every_metric_of_the_catalogue_is_in_scores(tmp_path: Path, facts: dict[
 
 def test_predicted_labels_alone_have_the_metrics_of_labels(tmp_path: Path, facts: dict[str, Calibrated]) -> None:
     predictions = read_predictions(write(tmp_path / "p.parquet", 100, only_labels=True), [KAPPA, SURE])
-    labelled = Labelled.of(predictions, TASK)
+    (labelled,) = Labelled.of_seeds([predictions], TASK)
     names = {row.metric for row in evaluate(labelled, facts["kind"], hierarchy_of(TASK, {}), [KAPPA, SURE])}
     hierarchical = {"hierarchical_precision", "hierarchical_recall", "hierarchical_f1", "tree_distance"}
     assert names == {"precision", "recall", "f1", "agreement"} | hierarchical
@@ -76,7 +76,7 @@ def test_predicted_labels_alone_have_the_metrics_of_labels(tmp_path: Path, facts
 
 def test_without_validation_predictions_the_metrics_are_absent_with_a_note(tmp_path: Path) -> None:
     predictions = read_predictions(write(tmp_path / "p.parquet", 100))
-    labelled = Labelled.of(predictions, TASK)
+    (labelled,) = Labelled.of_seeds([predictions], TASK)
     assert "recall_at_90_precision" not in {row.metric for row in evaluate(labelled)}
     assert absent_metrics(TASK, labelled.outcomes, None) == [
         "There are no validation predictions of kind, so these are absent: recall at 90 % precision, coverage of 90 % "
@@ -90,7 +90,7 @@ def test_examples_without_labels_have_no_rows(tmp_path: Path) -> None:
     block = {"kind": np.full((1, 3), 1 / 3, np.float32)}
     write_predictions(path, [TASK], columns, {"kind": np.array([-1])}, [block])
     predictions: Predictions = read_predictions(path)
-    assert evaluate(Labelled.of(predictions, TASK), metrics=[KAPPA]) == []
+    assert evaluate(Labelled.of_seeds([predictions], TASK)[0], metrics=[KAPPA]) == []
 
 
 def test_means_over_seeds_cover_the_seeds_that_have_a_value() -> None:
