@@ -26,6 +26,8 @@ class Metric:
     """Whether the metric needs predictions of the validation split."""
     per_class: bool = False
     """Whether Scores has a row for each class instead of one for all classes together."""
+    by_data: bool = False
+    """Whether it exists for some data only: paths of classes, or classes that every language has."""
     proportion: bool = False
     """Whether it is the share of the examples for which something holds, so that its interval is a proportion's."""
 
@@ -37,6 +39,29 @@ _KIRITCHENKO = "Kiritchenko, Matwin, Nock and Famili 2006"
 _METRICS = (
     Metric(
         "top1", "top-1", "Share of the rows whose most probable class is the true class.", "accuracy", proportion=True
+    ),
+    Metric(
+        "top1_standardized",
+        "top-1, same class mix",
+        "Top-1 that a language would have if its classes were as frequent as in all languages pooled.",
+        "direct standardisation",
+        by_data=True,
+    ),
+    Metric(
+        "top1_standardized_support",
+        "share of rows in the class mix",
+        "Share of the rows whose class every language has; the top-1 with the same class mix rests on them.",
+        "direct standardisation",
+        higher_is_better=None,
+        by_data=True,
+    ),
+    Metric(
+        "top1_standardized_rows",
+        "effective rows of the class mix",
+        "Number of rows of equal weight that would determine the top-1 with the same class mix as exactly.",
+        "Kish 1965",
+        higher_is_better=None,
+        by_data=True,
     ),
     Metric(
         "macro_f1",
@@ -178,18 +203,21 @@ _METRICS = (
         "hierarchical precision",
         "Share of the levels of the predicted paths that are right.",
         _KIRITCHENKO,
+        by_data=True,
     ),
     Metric(
         "hierarchical_recall",
         "hierarchical recall",
         "Share of the levels of the true paths that are predicted.",
         _KIRITCHENKO,
+        by_data=True,
     ),
     Metric(
         "hierarchical_f1",
         "hierarchical F1",
         "Harmonic mean of hierarchical precision and recall: a mistake within the right branch costs less.",
         _KIRITCHENKO,
+        by_data=True,
     ),
     Metric(
         "tree_distance",
@@ -197,6 +225,7 @@ _METRICS = (
         "Mean number of steps in the tree of classes from the predicted to the true class, over the wrong rows.",
         "steps through the lowest common ancestor",
         higher_is_better=False,
+        by_data=True,
     ),
 )
 CATALOGUE = {metric.name: metric for metric in _METRICS}
@@ -219,7 +248,7 @@ def describe(name: str) -> Metric | None:
     if match := _LEVEL.fullmatch(name):
         level = match[1]
         text = f"Share of the rows whose predicted path agrees with the true one down to level {level}."
-        return Metric(name, f"accuracy at level {level}", text, "accuracy", proportion=True)
+        return Metric(name, f"accuracy at level {level}", text, "accuracy", by_data=True, proportion=True)
     base = CATALOGUE.get(name.removesuffix(_OWN))
     if name.endswith(_OWN) and base is not None and base.name.startswith("conformal_"):
         text = f"{base.explanation} The threshold comes from the language's own validation rows."

@@ -20,6 +20,7 @@ from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
 from mmeval.metrics.catalogue import is_proportion, lower_is_better
 from mmeval.metrics.counts import FROM_COUNTS
 from mmeval.metrics.evaluate import Labelled, evaluate, mean_over_seeds
+from mmeval.metrics.fairness import fairness_rows
 from mmeval.metrics.hierarchy import ClassPath, Hierarchy, hierarchy_of
 from mmeval.metrics.intervals import basic, means, proportions
 from mmeval.metrics.languages import (
@@ -162,6 +163,7 @@ class _ScoredTask:
         first = self.labelled[0]
         self.groups = Groups.of(first.languages, dict(first.slices))
         self.languages = first.languages.codes
+        self.slice_columns = tuple(first.slices)
         _, clusters = np.unique(first.clusters.codes, return_inverse=True)
         self.clusters = clusters.astype(np.int32)
         self.counts = [ClassCounts(outcomes, self.groups, self.clusters) for outcomes in self.outcomes]
@@ -221,6 +223,11 @@ def _rows(task: _ScoredTask, seeds: Sequence[int], reversed_metrics: Collection[
         for metric, observed in task.observed.items():
             samples = task.samples[metric][seeds, number]
             yield from _sample_rows(task, slice_, metric, observed[seeds, number], samples)
+    hits = np.stack([task.outcomes[seed].hits for seed in seeds])
+    true, classes = task.outcomes[0].true, task.outcomes[0].classes
+    yield from fairness_rows(
+        hits, true, task.languages, task.clusters, task.groups.languages, classes, task.slice_columns
+    )
 
 
 def _mean_rows(

@@ -56,6 +56,8 @@ def test_every_metric_of_the_catalogue_is_in_scores(tmp_path: Path, facts: dict[
         if metric is not None and metric.per_class:
             assert rows[name, "all", "all", "bags"]["value"] > 0
             continue
+        if name.startswith("top1_standardized"):
+            continue  # has its own tests
         for language in ("cs", "et", "macro", "all"):
             assert np.isfinite(rows[name, "all", language, ""]["value"]), (name, language)
     assert rows["agreement", "all", "all", ""]["value"] == pytest.approx(rows["top1", "all", "all", ""]["value"])
