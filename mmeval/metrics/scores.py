@@ -35,6 +35,8 @@ from mmeval.metrics.predictions import read_table
 from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, WEIGHTED, WORST, Interval, ScoreRow
 from mmeval.metrics.validation import Calibrated
 
+CONFORMAL = "conformal_"
+"""Metrics of conformal sets begin with this."""
 SCORE_ADVICE = "run `mmeval score` on the run folder to recreate it"
 
 SCHEMA = pa.schema(
@@ -217,6 +219,8 @@ def _rows(task: _ScoredTask, seeds: Sequence[int], reversed_metrics: Collection[
         return
     for number, slice_ in enumerate(task.slices):
         for metric in task.outcomes[0].values:
+            if number and metric.startswith(CONFORMAL):
+                continue  # calibrated for languages; on slices it would cost as much as all other metrics together
             values = np.stack([task.outcomes[seed].values[metric][slice_.rows] for seed in seeds])
             higher_is_better = not lower_is_better(metric) and metric not in reversed_metrics
             yield from _mean_rows(task, slice_, metric, values, higher_is_better)

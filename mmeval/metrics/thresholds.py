@@ -161,16 +161,27 @@ class _HighestFalse:
 
     def add(self, true: Labels, batch: Floats) -> None:
         """Add the examples of a batch: true classes ``[rows]`` (-1 for none) and probabilities ``[rows, classes]``."""
-        above = batch >= self.lowest.astype(batch.dtype)
+        false = batch.copy()
         labelled = true >= 0
-        above[~labelled] = False
-        above[np.flatnonzero(labelled), true[labelled]] = False
+        false[~labelled] = -1
+        false[np.flatnonzero(labelled), true[labelled]] = -1
+        above = false >= self.lowest.astype(batch.dtype)
+        if np.count_nonzero(above) > _BUFFER // 8:
+            self._raise_lowest(false)
+            above = false >= self.lowest.astype(batch.dtype)
         rows, classes = np.nonzero(above)
         self.classes.append(classes)
         self.scores.append(batch[rows, classes])
         self.size += len(rows)
         if self.size > _BUFFER:
             self.drop()
+
+    def _raise_lowest(self, false: Floats) -> None:
+        """Raise ``lowest`` to the lowest of the candidates that a batch ``[rows, classes]`` alone would fill up with."""
+        rows = len(false)
+        full = np.flatnonzero(self.most <= rows)
+        ordered = np.sort(false.T[full], axis=1)
+        self.lowest[full] = np.maximum(self.lowest[full], ordered[np.arange(len(full)), rows - self.most[full]])
 
     def drop(self) -> tuple[Labels, Floats]:
         """Drop all but the highest candidates of each class; return the class and the probability of those left."""
