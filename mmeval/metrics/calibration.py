@@ -27,6 +27,8 @@ _GRID, _GRID_PER_WIDTH = 2000, 20
 """Smoothing uses a grid of half this number of intervals: at least ``_GRID``, and so many per bandwidth."""
 _MESH, _MESH_PER_WIDTH = 200, 10
 """The integral over [0, 1] is a sum over this number of points: at least ``_MESH``, and so many per bandwidth."""
+_CHUNK = 2**18
+"""Examples that are put on a grid at once, to bound memory."""
 _DENSITY_FLOOR = 1e-4
 """Added to the density of the confidences at each point."""
 
@@ -106,7 +108,7 @@ def smooth_ece(confidence: Floats, hit: Bools) -> float:
     """
     if not len(confidence):
         return float("nan")
-    smoother = _Smoother(confidence.astype(np.float64), hit)
+    smoother = _Smoother(confidence, hit)
     # The error falls as the width grows, so a single width equals it.
     low, high = 0.0, 1.0
     if smoother.error(high) > high:
@@ -216,7 +218,9 @@ def _risk_coverage(confidence: NDArray[np.float64], hit: Bools) -> float:
     place = np.arange(n) + np.repeat(n - stops - starts, stops - starts)
     mistakes = np.empty(n)
     mistakes[place] = ~hit
-    return float(np.mean(np.cumsum(mistakes) / np.arange(1, n + 1)))
+    np.cumsum(mistakes, out=mistakes)
+    mistakes /= np.arange(1, n + 1)
+    return float(mistakes.mean())
 
 
 def _starts(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -227,9 +231,8 @@ def _starts(values: NDArray[np.float64]) -> NDArray[np.int64]:
 class _Smoother:
     """Kernel smoothing of the residuals of a group of examples, at any bandwidth."""
 
-    def __init__(self, confidence: NDArray[np.float64], hit: Bools) -> None:
-        self.confidence = confidence
-        self.residual = confidence - hit
+    def __init__(self, confidence: Floats, hit: Bools) -> None:
+        self.confidence, self.hit = confidence, hit
         self.grids: dict[int, list[NDArray[np.float64]]] = {}
 
     def error(self, width: float) -> float:
@@ -245,13 +248,16 @@ class _Smoother:
         An example between two points counts for both, in proportion to its nearness.
         """
         if intervals not in self.grids:
-            place = self.confidence * intervals
-            left = np.minimum(place.astype(np.int64), intervals - 1)
-            share = place - left
-            grids = []
-            for values in (self.residual, np.ones_like(self.residual)):
-                lower = np.bincount(left, values * (1 - share), intervals + 1)
-                grids.append(np.asarray(lower + np.bincount(left + 1, values * share, intervals + 1), np.float64))
+            grids = [np.zeros(intervals + 1), np.zeros(intervals + 1)]
+            for start in range(0, len(self.hit), _CHUNK):
+                confidence = self.confidence[start : start + _CHUNK].astype(np.float64)
+                place = confidence * intervals
+                left = np.minimum(place.astype(np.int64), intervals - 1)
+                share = place - left
+                residual = confidence - self.hit[start : start + _CHUNK]
+                for grid, values in zip(grids, (residual, np.ones_like(residual)), strict=True):
+                    grid += np.bincount(left, values * (1 - share), intervals + 1)
+                    grid += np.bincount(left + 1, values * share, intervals + 1)
             self.grids[intervals] = grids
         return self.grids[intervals]
 

@@ -177,7 +177,7 @@ class _HighestFalse:
             self.drop()
 
     def _raise_lowest(self, false: Floats) -> None:
-        """Raise ``lowest`` to the lowest of the candidates that a batch ``[rows, classes]`` alone would fill up with."""
+        """Raise ``lowest`` as far as the candidates of a batch ``[rows, classes]`` alone allow."""
         rows = len(false)
         full = np.flatnonzero(self.most <= rows)
         ordered = np.sort(false.T[full], axis=1)

@@ -48,6 +48,13 @@ def test_smooth_ece_equals_relplot(n: int, power: float) -> None:
     )
 
 
+def test_smooth_ece_of_many_examples_is_computed_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    confidence, hit = sample(200)
+    expected = smooth_ece(confidence, hit)
+    monkeypatch.setattr("mmeval.metrics.calibration._CHUNK", 33)
+    assert smooth_ece(confidence, hit) == pytest.approx(expected, abs=1e-12)
+
+
 @given(samples())
 @settings(deadline=None, max_examples=20)
 def test_smooth_ece_equals_relplot_with_few_examples_and_ties(data: Sample) -> None:
