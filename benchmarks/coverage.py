@@ -89,7 +89,7 @@ class Population:
         Returns:
             True classes ``[n]`` and predicted ones ``[S, n]``.
         """
-        classes = _zipf(self.frequency, clusters.max() + 1, rng)
+        classes = _zipf(self.frequency, int(clusters.max()) + 1, rng)
         strength = (1 - CORRELATION) / CORRELATION
         recall = self.recall[classes]
         probability = rng.beta(recall * strength, (1 - recall) * strength)[clusters]
@@ -98,7 +98,7 @@ class Population:
         hit = rng.random((len(shifts), len(clusters))) < probability + shifts * room
         other = _zipf(self.frequency, hit.size, rng).reshape(hit.shape)
         while (same := other == true).any():
-            other[same] = _zipf(self.frequency, np.count_nonzero(same), rng)
+            other[same] = _zipf(self.frequency, int(same.sum()), rng)
         return true, np.where(hit, true, other)
 
 
@@ -128,7 +128,8 @@ class Row(NamedTuple):
 
     value: str
     scenario: str
-    count: int
+    events: int
+    """Repetitions in which the interval covered, or the test rejected."""
     repetitions: int
     rejections: bool = False
     """True for a test: the count should be at most 5 %."""
@@ -141,7 +142,7 @@ class Row(NamedTuple):
     @property
     def rate(self) -> float:
         """Share of the repetitions."""
-        return self.count / self.repetitions
+        return self.events / self.repetitions
 
     @property
     def holds(self) -> bool:
@@ -149,9 +150,9 @@ class Row(NamedTuple):
         from scipy.stats import binom
 
         if self.rejections:
-            return bool(binom.sf(self.count - 1, self.repetitions, 0.05) > 0.001)
-        low = binom.cdf(self.count, self.repetitions, LEAST) > 0.001
-        high = bool(self.conservative) or binom.sf(self.count - 1, self.repetitions, MOST) > 0.001
+            return bool(binom.sf(self.events - 1, self.repetitions, 0.05) > 0.001)
+        low = binom.cdf(self.events, self.repetitions, LEAST) > 0.001
+        high = bool(self.conservative) or binom.sf(self.events - 1, self.repetitions, MOST) > 0.001
         return bool(low and high)
 
 
@@ -248,10 +249,10 @@ def languages(sizes: Sequence[int], accuracy: float, difference: float, repetiti
         true, predicted = population.draw(clusters, rng, (truth - accuracy)[None, language])
         summary = summarize_proportions(predicted == true, language, clusters, len(sizes))
         counts += [
-            covers(summary.mean.interval, truth.mean()),
-            covers(summary.weighted.interval, summary.weights @ truth),
+            covers(summary.mean.interval, float(truth.mean())),
+            covers(summary.weighted.interval, float(summary.weights @ truth)),
             covers(summary.worst.interval, truth.min()),
-            covers(summary.gap.interval, np.ptp(truth)),
+            covers(summary.gap.interval, float(np.ptp(truth))),
             summary.gap.interval.low > 0,
             summary.p < 0.05,
         ]

@@ -295,6 +295,23 @@ class DataCheck(_Frozen):
     """
 
 
+class DatasetOptions(_Frozen):
+    """The options that a user gave beside the name of a data set, as typed."""
+
+    source: str | None = None
+    """The archive or folder that the data set is read from."""
+    allow_mismatch: bool = False
+    """Whether data that differs from its data card is accepted."""
+    columns: str = ""
+    """Tables only: the role of each column."""
+    language: str = ""
+    """Tables only: the language of every row."""
+    images: str | None = None
+    """Tables only: the folder that image paths start from."""
+    encoding: str = ""
+    """Tables only: the text encoding; empty for UTF-8."""
+
+
 class Invocation(_Frozen):
     """The command of a user, and the names in it as typed."""
 
@@ -304,6 +321,8 @@ class Invocation(_Frozen):
     """The model: a plugin's name, or the path of a Python file."""
     dataset: str = ""
     """The data set; empty in records that are older than this field."""
+    dataset_options: DatasetOptions | None = None
+    """The options of the data set; None in older records."""
     metric_plugins: list[str] = []
     """The metric plugins: names, or paths of Python files."""
 

@@ -179,12 +179,12 @@ def mean_variance(parts: Moments, layout: Layout) -> tuple[Variance, NDArray[np.
     cluster = np.diag(parts.cluster) * correction(layout.clusters)
     size = np.maximum(layout.kish, 1)
     # One cluster, or clusters whose deviations cancel: the rows' own spread, as if a cluster's rows were copies.
-    cancelled = cluster <= 1e-12 * parts.unclustered
+    cancelled = (cluster <= 1e-12 * parts.unclustered) | (parts.unclustered <= 0)
     cluster = np.where(cancelled, parts.unclustered * layout.rows / size, cluster)
     cell = np.where(cancelled, 0, np.diag(parts.cell) * correction(layout.clusters))
     df = np.maximum(layout.clusters - 1.0, 1)
     variance = two_way(cluster, np.diag(parts.seed), cell, df, parts.seeds)
-    floored = variance.total <= 0
+    floored = variance.total <= (1e-12 * np.abs(parts.value)) ** 2  # up to rounding errors
     floor = (np.maximum(np.abs(parts.value), 1) / (size + 1)) ** 2
     return variance._replace(total=np.where(floored, floor, variance.total)), floored
 
@@ -248,7 +248,9 @@ def basic(
     lower, upper = np.quantile(deviations, [TAIL, 1 - TAIL]) * widen
     ends = scale.back(np.array([values.mean() - upper, values.mean() - lower]))
     name = "basic-bootstrap-seeds" if seeds > 1 else "basic-bootstrap"
-    return Interval(min(max(float(ends[0]), low), centre), max(min(float(ends[1]), high), centre), name, reliable)
+    interval = Interval(min(max(float(ends[0]), low), centre), max(min(float(ends[1]), high), centre), name, reliable)
+    # Nearly all resamples alike leave both quantiles at the value.
+    return interval if interval.low < interval.high else _floored(centre, clusters, low, high)
 
 
 def _floored(value: float, clusters: int, low: float, high: float) -> Interval:

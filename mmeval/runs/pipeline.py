@@ -22,15 +22,21 @@ from mmeval.runs.folder import RunFolder
 from mmeval.runs.gallery import write_gallery
 from mmeval.runs.hierarchies import Hierarchies, hierarchies_of_card, hierarchies_of_files
 from mmeval.runs.lock import locked
+from mmeval.runs.repeat import Named, request_of, require_same
 from mmeval.runs.request import Request, configured, default_output, inputs_of, make_plan
 from mmeval.runs.scoring import plugin_metrics, write_report, write_scores_of
 from mmeval.runs.train import run_seed
 
 
-def run(request: Request, manager: Manager | None = None) -> RunFolder:
+def run(request: Request, manager: Manager | None = None, repeated: Record | None = None) -> RunFolder:
     """Prepare the data, train and predict with each seed, score, and write the report.
 
     An unfinished run continues with the seeds that are missing; a finished run is left as it is.
+
+    Args:
+        request: the run that a user asks for.
+        manager: the plugin manager; by default a new one.
+        repeated: the record of the run that this one repeats; the plan is compared with it before the work begins.
 
     Raises:
         UserError: the request can't be met; the message says how to change it.
@@ -46,10 +52,13 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     dataset = open_data(request.dataset, manager)
     store = dataset.store
     from_files = hierarchies_of_files(request.hierarchies, store.tasks)
-    hierarchies = hierarchies_of_card(dataset.spec, store.tasks) | from_files
+    recorded = repeated.hierarchies if repeated else {}
+    hierarchies = hierarchies_of_card(dataset.spec, store.tasks) | recorded | from_files
     for warning in warnings(dataset):
         note(warning)
     plan = make_plan(request, spec, preset, config, store)
+    if repeated is not None:
+        require_same(plan, repeated, environment(device_name(device)))
     folder = RunFolder(request.output or default_output(plan, started))
     with locked(folder, plan) as finished_seeds:
         if finished_seeds is None:
@@ -91,6 +100,21 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
         folder.finish(record)
     manager.after_run(folder)
     return folder
+
+
+def repeat(folder: RunFolder, named: Named, manager: Manager | None = None) -> RunFolder:
+    """Repeat a finished run from its record, into another folder.
+
+    Args:
+        folder: the finished run.
+        named: the device and the folder of the new run, and names that take the place of recorded ones.
+        manager: the plugin manager; by default a new one.
+
+    Raises:
+        UserError: the run can't be repeated; the message says why.
+    """
+    manager = manager or Manager()
+    return run(request_of(folder, named, manager), manager, repeated=folder.record)
 
 
 def _require_metrics(folder: RunFolder, requested: Mapping[str, str]) -> None:

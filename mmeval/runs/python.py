@@ -1,8 +1,7 @@
-"""The Python functions ``mmeval.run`` and ``mmeval.open_run``."""
+"""The Python functions ``mmeval.run``, ``mmeval.repeat`` and ``mmeval.open_run``."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from mmeval.data.request import DatasetRequest
 from mmeval.protocol import Inputs
 from mmeval.runs import pipeline
 from mmeval.runs.folder import RunFolder
-from mmeval.runs.request import Request, parse_inputs
+from mmeval.runs.repeat import Named
+from mmeval.runs.request import Request, parse_inputs, set_text
 
 
 def run(
@@ -65,7 +65,7 @@ def run(
     Raises:
         UserError: the request can't be met; the message says how to change it.
     """
-    set_changes = [f"{key}={_text(value)}" for key, value in set.items()] if isinstance(set, Mapping) else set
+    set_changes = [f"{key}={set_text(value)}" for key, value in set.items()] if isinstance(set, Mapping) else set
     changes = [*set_changes, *_changes(options)]
     request = Request(
         plugin=str(plugin),
@@ -101,6 +101,47 @@ def hierarchy_options(hierarchy: str | Path | Mapping[str, str | Path] | None) -
     return (str(hierarchy),)
 
 
+def repeat(
+    run: str | Path | RunFolder,
+    *,
+    output: str | Path | None = None,
+    device: str | None = None,
+    plugin: str | Path | None = None,
+    dataset: str | Path | None = None,
+    metrics: Sequence[str | Path] = (),
+    source: str | Path | None = None,
+    images: str | Path | None = None,
+) -> RunFolder:
+    """Repeat a finished run from its ``run.json``, as ``mmeval run --from`` does, into another folder.
+
+    Plugin, data set, preset, all options, inputs, seeds, limit and metrics are those of the run. Versions and devices
+    that differ are noted on standard error.
+
+    Args:
+        run: the run folder, or its path.
+        output: the new run folder; by default a new folder in ``runs``.
+        device: by default the CPU for a run on the CPU, else ``auto``.
+        plugin: the Python file of the model. A file that only the run folder names is never run.
+        dataset: the Python file of the data set, or the table if it has moved.
+        metrics: the Python files of the run's metrics.
+        source: the archive or folder of the data set, if it has moved.
+        images: the folder of a table's images, if it has moved.
+
+    Raises:
+        UserError: the run can't be repeated; for example, the data set has changed since.
+    """
+    named = Named(
+        plugin=None if plugin is None else str(plugin),
+        dataset=None if dataset is None else str(dataset),
+        metrics=tuple(map(str, metrics)),
+        source=None if source is None else Path(source),
+        images=None if images is None else Path(images),
+        device=device,
+        output=None if output is None else Path(output),
+    )
+    return pipeline.repeat(run if isinstance(run, RunFolder) else RunFolder(run), named)
+
+
 def open_run(path: str | Path) -> RunFolder:
     """Open the folder of a finished run.
 
@@ -116,13 +157,6 @@ def _changes(options: Mapping[str, Any]) -> Iterator[str]:
     """Yield ``key=value`` for each option, in the form of ``--set``; a mapping is a group of options."""
     for name, value in options.items():
         if isinstance(value, Mapping):
-            yield from (f"{name}.{key}={_text(inner)}" for key, inner in value.items())
+            yield from (f"{name}.{key}={set_text(inner)}" for key, inner in value.items())
         else:
-            yield f"{name}={_text(value)}"
-
-
-def _text(value: object) -> str:
-    """Return a value as text that ``--set`` reads back."""
-    if value is None:
-        return "none"
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+            yield f"{name}={set_text(value)}"

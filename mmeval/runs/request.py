@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from mmeval.data.store import Store
 from mmeval.errors import PluginError, UserError
 from mmeval.plugin.configure import configure
 from mmeval.protocol import LARGEST_SEED, MOST_SEEDS, Inputs, Protocol
-from mmeval.record import Invocation, Plan, PluginRecord
+from mmeval.record import DatasetOptions, Invocation, Plan, PluginRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,14 @@ class Request:
             command=self.command(),
             plugin=self.plugin,
             dataset=self.dataset.name,
+            dataset_options=DatasetOptions(
+                source=None if self.dataset.source is None else str(self.dataset.source),
+                allow_mismatch=self.dataset.allow_mismatch,
+                columns=self.dataset.columns,
+                language=self.dataset.language,
+                images=None if self.dataset.images is None else str(self.dataset.images),
+                encoding=self.dataset.encoding,
+            ),
             metric_plugins=list(self.metrics),
         )
 
@@ -66,6 +75,13 @@ class Request:
         words += ["--limit", str(self.limit)] if self.limit else []
         words += ["--device", self.device] if self.device != "auto" else []
         return shlex.join(words)
+
+
+def set_text(value: object) -> str:
+    """Return the value of an option as text that ``--set`` reads back."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def parse_inputs(text: str) -> Inputs:
