@@ -93,3 +93,6 @@ def test_python_takes_a_file_or_one_per_task(installed: None, even: Path, tree: 
     folder = mmeval.run(even, "colours", device="cpu", output=tmp_path / "run", hierarchy={"colour": tree})
     assert hierarchical(folder) == {"colour"}
     assert f" --hierarchy colour={tree}" in folder.record.command
+    tree.unlink()
+    again = mmeval.repeat(folder, plugin=even, output=tmp_path / "again")
+    assert again.record.hierarchies == folder.record.hierarchies, "a repeated run takes the recorded paths"
