@@ -363,6 +363,8 @@ class Record(Invocation, Environment):
     """Origin of each metric: package and version, or file and digest."""
     metrics: list[str] = []
     """Metrics that plugins added to the built-in ones."""
+    hierarchies: dict[str, dict[str, list[str]]] = {}
+    """Path of each class, by task and class, from a taxonomy file or the data card."""
     data_check: DataCheck | None = None
     """Counts before training; None in older records."""
     efficiency: Efficiency | None = None

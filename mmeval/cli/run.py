@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmeval.cli.options import OPTION, Changes, Device, Limit, Metrics, Seeds, takes_dataset
+from mmeval.cli.options import OPTION, Changes, Device, Hierarchy, Limit, Metrics, Seeds, takes_dataset
 from mmeval.data.request import DatasetRequest
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def run(
         typer.Option(help="Inputs of the model: image+text, image or text.", show_default="all that the model uses"),
     ] = None,
     metrics: Metrics = None,
+    hierarchy: Hierarchy = None,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
     seeds: Seeds = 1,
@@ -97,6 +98,7 @@ def run(
         limit=limit,
         output=output,
         metrics=tuple(metrics or ()),
+        hierarchies=tuple(hierarchy or ()),
     )
     show_result(_started(lambda: run_pipeline(request)))
 

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from mmeval.cli.options import Metrics
+from mmeval.cli.options import Hierarchy, Metrics
 
 
 def score(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
     metrics: Metrics = None,
+    hierarchy: Hierarchy = None,
     plugin: Annotated[
         str | None, typer.Option(metavar="FILE", help="The model as ./file.py, if the file registers a metric.")
     ] = None,
@@ -32,7 +33,7 @@ def score(
     from mmeval.runs.scoring import ScoringPlugins, score_again
 
     folder = RunFolder(run)
-    score_again(folder, ScoringPlugins(tuple(metrics or ()), plugin, dataset))
+    score_again(folder, ScoringPlugins(tuple(metrics or ()), plugin, dataset), tuple(hierarchy or ()))
     show_result(folder)
 
 

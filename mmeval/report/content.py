@@ -11,18 +11,11 @@ import pyarrow as pa
 
 from mmeval.data.check import lines, majority_lines
 from mmeval.data.reading.text import without_folders, word_without_folders
+from mmeval.metrics.catalogue import title
 from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, SUMMARIES, WEIGHTED, WORST
 from mmeval.record import Record
 from mmeval.report import efficiency
 
-METRIC_TITLES = {
-    "top1": "top-1",
-    "top2": "top-2",
-    "top3": "top-3",
-    "top5": "top-5",
-    "macro_f1": "macro-F1",
-    "weighted_f1": "weighted-F1",
-}
 MAIN_METRICS = ("top1", "top5", "top3", "top2", "macro_f1", "weighted_f1")
 """Metrics of the table per language, in its order; a task has one of the top-k metrics."""
 SIGNIFICANT = 0.05
@@ -157,7 +150,7 @@ class Content:
 
     def metric_title(self, metric: str) -> str:
         """Return the usual spelling of a metric: ``top-1`` for ``top1``."""
-        return METRIC_TITLES.get(metric, metric)
+        return title(metric)
 
     def ranked(self, task: str, metric: str = "top1") -> list[tuple[str, Estimate]]:
         """Return the languages that have a score, with the scores, highest first."""

@@ -22,6 +22,7 @@ def run(
     set: Mapping[str, Any] | Sequence[str] = (),  # noqa: A002 - the name of the option on the command line
     inputs: str | None = None,
     metrics: Sequence[str | Path] = (),
+    hierarchy: str | Path | Mapping[str, str | Path] | None = None,
     device: str = "auto",
     seed: int = 0,
     seeds: int = 1,
@@ -46,6 +47,7 @@ def run(
         set: changes of the model's options, ``{"width": 512, "recipe.epochs": 20}`` or ``["width=512"]``.
         inputs: ``"image+text"``, ``"image"`` or ``"text"``; by default all that the model uses.
         metrics: metric plugins beside the built-in metrics: names or paths of Python files.
+        hierarchy: a taxonomy file in the format of Google's product taxonomy, or one by task, for hierarchical metrics.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         seed: the first training seed.
         seeds: number of training seeds; scores are means over them.
@@ -85,8 +87,18 @@ def run(
         limit=limit,
         output=None if output is None else Path(output),
         metrics=tuple(map(str, metrics)),
+        hierarchies=hierarchy_options(hierarchy),
     )
     return pipeline.run(request)
+
+
+def hierarchy_options(hierarchy: str | Path | Mapping[str, str | Path] | None) -> tuple[str, ...]:
+    """Return taxonomy files as they are typed after ``--hierarchy``: ``FILE`` or ``TASK=FILE``."""
+    if hierarchy is None:
+        return ()
+    if isinstance(hierarchy, Mapping):
+        return tuple(f"{task}={file}" for task, file in hierarchy.items())
+    return (str(hierarchy),)
 
 
 def repeat(

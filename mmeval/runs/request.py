@@ -42,6 +42,8 @@ class Request:
     """The run folder; None: a new one in ``runs``."""
     metrics: tuple[str, ...] = ()
     """Metric plugins beside the built-in metrics: names or ``./file.py``."""
+    hierarchies: tuple[str, ...] = ()
+    """Taxonomy files: ``FILE`` or ``TASK=FILE``."""
 
     def invocation(self) -> Invocation:
         """Return the part of this request that the record keeps: the command and the names as typed."""
@@ -67,6 +69,7 @@ class Request:
         words += [word for change in self.changes for word in ("--set", change)]
         words += ["--inputs", self.inputs.value] if self.inputs else []
         words += [word for metric in self.metrics for word in ("--metric", metric)]
+        words += [word for file in self.hierarchies for word in ("--hierarchy", file)]
         words += ["--seed", str(self.seed)] if self.seed else []
         words += ["--seeds", str(self.seeds)] if self.seeds != 1 else []
         words += ["--limit", str(self.limit)] if self.limit else []
