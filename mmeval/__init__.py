@@ -1,8 +1,9 @@
 """mmeval: multilingual image-text classification under one protocol, with scores per language.
 
-Use it from Python with :func:`run`, :func:`bench`, :func:`open_run` and :func:`open_dataset`. Plugins are written with
-the other names here, with ``mmeval.nn``, ``mmeval.data.reading`` and ``mmeval.testing``. A name is imported when it is
-first used, so that listing plugins imports neither torch nor pydantic.
+Use it from Python with :func:`run`, :func:`bench`, :func:`open_run`, :func:`open_dataset` and
+:func:`score_predictions`. Plugins are written with the other names here, with ``mmeval.nn``, ``mmeval.data.reading``
+and ``mmeval.testing``. A name is imported when it is first used, so that listing plugins imports neither torch nor
+pydantic.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mmeval.files import digest
     from mmeval.record import Plan
     from mmeval.runs.folder import RunFolder
-    from mmeval.runs.python import open_run, run
+    from mmeval.runs.python import open_run, run, score_predictions
     from mmeval.studies.bench.run import Benchmark, bench
 
 _HOMES = {
@@ -86,6 +87,7 @@ _HOMES = {
     "progress": "mmeval.console",
     "read_card": "mmeval.data.card",
     "run": "mmeval.runs.python",
+    "score_predictions": "mmeval.runs.python",
 }
 
 __all__ = [
@@ -139,6 +141,7 @@ __all__ = [
     "progress",
     "read_card",
     "run",
+    "score_predictions",
 ]
 
 

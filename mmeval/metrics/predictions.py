@@ -227,6 +227,17 @@ def read_table(path: Path, schema: pa.Schema, kind: str, advice: str) -> pa.Tabl
     return table
 
 
+def read_tasks(path: Path, advice: str = RERUN_ADVICE) -> tuple[Task, ...]:
+    """Return the tasks of a predictions file, with their classes.
+
+    Raises:
+        RunFolderError: the file is damaged, or is not a predictions file.
+    """
+    with parquet_errors(path, advice):
+        schema = pq.read_schema(path)
+    return _read_tasks(path, schema, advice)
+
+
 def has_probabilities(path: Path, task: Task) -> bool:
     """Return whether the predictions of a task have probabilities, not only labels.
 

@@ -13,7 +13,7 @@ from mmeval.data.check import lines, majority_lines
 from mmeval.data.reading.text import without_folders, word_without_folders
 from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, WORST
 from mmeval.metrics.scores import METRICS
-from mmeval.record import Record
+from mmeval.record import ExternalSource, Record
 
 METRIC_TITLES = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro-F1", "weighted_f1": "weighted-F1"}
 TOP_K = {"top5": 5}
@@ -159,9 +159,14 @@ class Content:
 
     @property
     def notes(self) -> list[str]:
-        """A sentence for each column that is left empty, with the reason."""
-        check = self.record.data_check
-        return [
+        """A sentence for each column that is left empty, with the reason; those about the file of another tool."""
+        check, source = self.record.data_check, self.record.source
+        external = [
+            f"{task} has predicted classes only: metrics that need probabilities (top-k, log loss, Brier, calibration, "
+            "recall at a precision) are absent."
+            for task in (source.labels_only if source else [])
+        ]
+        return [*external, *(source.notes if source else [])] + [
             f"{self.metric_title(metric)} of {task} isn't shown: "
             f"with {check.classes[task]} classes it is 1 for any model."
             for task in self.tasks
@@ -204,6 +209,8 @@ class Content:
     def provenance(self) -> list[tuple[str, str]]:
         """Names and values of the provenance table."""
         record, protocol = self.record, self.record.plan.protocol
+        if record.source is not None:
+            return self._external_provenance(record.source)
         memory = f"{record.peak_memory_bytes / 2**30:.2f} GiB" if record.peak_memory_bytes else "unknown"
         selected = ", ".join(
             f"seed {seed}: epoch {facts['best_epoch']} of {facts['epochs']}"
@@ -228,6 +235,26 @@ class Content:
                 f"{record.wall_seconds:.0f} s in total, {record.device_seconds:.0f} s for training and prediction",
             ),
             ("peak memory", memory),
+            ("started", record.started),
+            ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
+            ("commit", record.git_commit or "installed package"),
+        ]
+
+    def _external_provenance(self, source: ExternalSource) -> list[tuple[str, str]]:
+        """Return the provenance of a run whose predictions another tool made."""
+        record, protocol = self.record, self.record.plan.protocol
+        files = [("predictions", source.file, source.sha256)]
+        if source.validation_file:
+            files.append(("validation predictions", source.validation_file, source.validation_sha256))
+        return [
+            *((name, f"{file} (SHA-256 {sha256})") for name, file, sha256 in files),
+            ("rows", f"{source.rows:,}"),
+            *([("examples", f"those of {source.like}")] if source.like else []),
+            ("data", protocol.dataset),
+            ("data fingerprint", protocol.fingerprint),
+            ("scored split", protocol.split),
+            ("inputs", protocol.inputs.value),
+            ("training seeds", self.seeds_text),
             ("started", record.started),
             ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
             ("commit", record.git_commit or "installed package"),

@@ -1,4 +1,4 @@
-"""The Python functions ``mmeval.run`` and ``mmeval.open_run``."""
+"""The Python functions ``mmeval.run``, ``mmeval.open_run`` and ``mmeval.score_predictions``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from mmeval.console import note
 from mmeval.data.request import DatasetRequest
+from mmeval.errors import UserError
 from mmeval.protocol import Inputs
 from mmeval.runs import pipeline
 from mmeval.runs.folder import RunFolder
@@ -87,6 +92,112 @@ def run(
         metrics=tuple(map(str, metrics)),
     )
     return pipeline.run(request)
+
+
+def score_predictions(
+    predictions: str | Path | Any,  # noqa: ANN401 - a table of pandas, polars, Arrow, or a mapping of columns
+    *,
+    output: str | Path | None = None,
+    validation: str | Path | Any | None = None,  # noqa: ANN401 - see predictions
+    name: str = "",
+    dataset: str = "",
+    columns: str | Mapping[str, str] = "",
+    classes: str | Sequence[str] | Mapping[str, Sequence[str]] = (),
+    language: str = "",
+    task: str = "",
+    inputs: str | None = None,
+    like: str | Path | RunFolder | None = None,
+    encoding: str = "",
+    metrics: Sequence[str | Path] = (),
+) -> RunFolder:
+    """Score predictions that another tool made and write a run folder, as ``mmeval score FILE`` does.
+
+    A table has the columns ``id``, ``language`` and ``true``, and either ``predicted``, or a probability per class
+    (``p:CLASS``), or a list of probabilities in ``probabilities``; optional are ``cluster``, ``task``, ``seed`` and
+    ``slice:NAME``.
+
+    Args:
+        predictions: a Parquet, CSV, TSV or JSON Lines file; or a table: a data frame, an Arrow table, or a mapping of
+            columns, in which ``probabilities`` may be an array ``[n, classes]``.
+        output: the run folder; by default a new folder in ``runs``.
+        validation: the predictions of the validation split, for thresholds and calibration.
+        name: the model's name; by default the name of the file.
+        dataset: the data set's name; by default the name of the file.
+        columns: the column of each role whose name differs, ``{"true": "gold", "p:*": "prob_*"}`` or
+            ``"true=gold,p:*=prob_*"``.
+        classes: the classes in the order of the lists of probabilities, or such a list for each task, or as typed on
+            the command line.
+        language: the language of all rows of a table without a column of languages.
+        task: the name of the task of a table without a column of tasks; by default ``label``.
+        inputs: the inputs of the model: ``"image+text"``, ``"image"`` or ``"text"``; by default unknown.
+        like: a run over the same examples. Ids, languages and labels must agree with it; what the table lacks is taken
+            from it, and the two runs can be compared.
+        encoding: the encoding of a text file; by default UTF-8.
+        metrics: metric plugins beside the built-in metrics: names or paths of Python files.
+
+    Raises:
+        UserError: the predictions can't be used; the message names the row and says what to change.
+    """
+    from mmeval.data.external.classes import classes_of, parse_classes
+    from mmeval.data.external.columns import parse_columns, require_roles
+    from mmeval.runs.external import ExternalRequest
+    from mmeval.runs.external import score_predictions as score
+
+    if not isinstance(columns, str):
+        columns = {str(role): str(column) for role, column in columns.items()}
+        require_roles(columns)
+    request = ExternalRequest(
+        predictions=_table(predictions),
+        output=None if output is None else Path(output),
+        validation=None if validation is None else _table(validation),
+        name=name,
+        dataset=dataset,
+        columns=parse_columns(columns) if isinstance(columns, str) else columns,
+        classes=parse_classes(classes)
+        if isinstance(classes, str) and classes
+        else classes_of(classes)
+        if classes
+        else (),
+        typed_classes=classes if isinstance(classes, str) else "",
+        language=language,
+        task=task,
+        inputs=Inputs.UNKNOWN if inputs is None else parse_inputs(inputs),
+        like=like.path if isinstance(like, RunFolder) else None if like is None else Path(like),
+        encoding=encoding,
+        metrics=tuple(map(str, metrics)),
+    )
+    folder = score(request)
+    source = folder.record.source
+    for line in source.notes if source else []:
+        note(f"{folder.path}: {line}")
+    return folder
+
+
+def _table(value: Any) -> Path | pa.Table:  # noqa: ANN401 - whatever the user passes
+    """Return a path, or a table as an Arrow table.
+
+    Raises:
+        UserError: the value is neither.
+    """
+    if isinstance(value, str | Path):
+        return Path(value)
+    try:
+        if isinstance(value, Mapping):
+            return pa.table({str(column): _column(values) for column, values in value.items()})
+        if isinstance(value, pa.Table) or hasattr(value, "__arrow_c_stream__"):
+            return pa.table(value)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(f"The table can't be read as Arrow columns ({reason}).") from None
+    kind = type(value).__name__
+    raise UserError(f"predictions must be a file, a data frame or a mapping of columns, not a {kind}.")
+
+
+def _column(values: Any) -> pa.Array:  # noqa: ANN401 - whatever Arrow accepts
+    matrix = np.asarray(values) if hasattr(values, "ndim") else None
+    if matrix is not None and matrix.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).ravel()), matrix.shape[1])
+    return values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
 
 
 def open_run(path: str | Path) -> RunFolder:

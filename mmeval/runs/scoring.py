@@ -12,7 +12,7 @@ from mmeval.data.open.resolve import resolve_spec
 from mmeval.data.request import DatasetRequest
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
-from mmeval.metrics.predictions import read_predictions
+from mmeval.metrics.predictions import RERUN_ADVICE, read_predictions
 from mmeval.metrics.same_examples import check_same_examples
 from mmeval.metrics.scores import METRICS, RunColumns, score, total_resamples, write_scores
 from mmeval.plugin import onefile
@@ -36,8 +36,9 @@ def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricS
     protocol = record.plan.protocol
     files = {seed: folder.predictions_file(seed) for seed in protocol.seeds}
     folder.require(*files.values())
-    predictions = {seed: read_predictions(file, metrics) for seed, file in files.items()}
-    check_same_examples({files[seed]: of_seed for seed, of_seed in predictions.items()})
+    advice = RERUN_ADVICE if record.source is None else folder.rerun_advice("recreate it")
+    predictions = {seed: read_predictions(file, metrics, advice) for seed, file in files.items()}
+    check_same_examples({files[seed]: of_seed for seed, of_seed in predictions.items()}, advice)
     columns = RunColumns(
         run=record.name,
         model=record.plan.plugin.name,
@@ -113,7 +114,7 @@ def _recorded_metrics(record: Record, manager: Manager) -> dict[str, MetricSpec]
     if not needed <= loaded().keys():
         for name in filter(is_installed, record.metric_plugins):
             manager.metric(name)
-    if not needed <= loaded().keys():
+    if record.source is None and not needed <= loaded().keys():
         # The plugin of the model or of the data set may bring a metric; scoring needs it for nothing else.
         if is_installed(record.plugin):
             manager.model(record.plugin)
