@@ -125,7 +125,7 @@ def _in_order(
         row = int(rows[unknown[0]])
         raise DataError(
             f'{raw.row(row)}: the id "{dictionary[int(codes[unknown[0]])]}"{this} is not among the examples of {first} '
-            f"({_rows(len(unknown))} so); all must have the same examples."
+            f"({such_rows(len(unknown))}); all must have the same examples."
         )
     ordered = np.full(examples, -1, np.int64)
     ordered[positions] = rows
@@ -134,7 +134,7 @@ def _in_order(
         id_ = reference_ids[at] if reference_ids is not None else raw.texts["id"][int(first_rows[at])]
         raise DataError(
             f'{raw.where}: there is no row{this} with the id "{id_}", an example of {first} '
-            f"({_rows(len(missing))} missing); all must have the same examples."
+            f"({such_rows(len(missing))}); all must have the same examples."
         )
     return ordered
 
@@ -228,5 +228,6 @@ def _whole(values: pa.ChunkedArray) -> pa.Array:
     return whole
 
 
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
+def such_rows(count: int) -> str:
+    """Return ``1 such row`` or ``1,234 such rows``."""
+    return f"{count:,} such row{'' if count == 1 else 's'}"

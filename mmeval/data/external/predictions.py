@@ -15,7 +15,7 @@ from mmeval.api.task import Task
 from mmeval.data.external.classes import Classes, guess, in_order, require_one_spelling
 from mmeval.data.external.columns import PREDICTED, SLICE
 from mmeval.data.external.languages import language_codes
-from mmeval.data.external.layout import Layout, Reference, lay_out
+from mmeval.data.external.layout import Layout, Reference, lay_out, such_rows
 from mmeval.data.external.reading import RawPredictions
 from mmeval.errors import DataError
 
@@ -220,7 +220,7 @@ def _named(names: Sequence[str], code: int) -> str:
 def _differs(raw: RawPredictions, row: int, what: str, mine: str, theirs: str, other: str, count: int) -> DataError:
     return DataError(
         f'{raw.row(row)}: {what} of the id "{raw.texts["id"][row]}" is {mine}, but {theirs} in {other} '
-        f"({count:,} row{'' if count == 1 else 's'} so); both must be of the same examples."
+        f"({such_rows(count)}); both must be of the same examples."
     )
 
 
@@ -249,10 +249,9 @@ def _width(raw: RawPredictions, layout: Layout, task: str) -> int:
             f"{raw.row(int(rows.min()))}: there are no probabilities of {task} and there is no predicted class."
         )
     codes = raw.names[PREDICTED].codes[rows]
-    if (codes < 0).any():
-        row = int(rows[codes < 0].min())
+    if (empty := rows[codes < 0]).size:
         raise DataError(
-            f"{raw.row(row)}: the column {raw.columns.texts[PREDICTED]} is empty ({int((codes < 0).sum()):,} rows so); "
+            f"{raw.row(int(empty.min()))}: the column {raw.columns.texts[PREDICTED]} is empty ({such_rows(len(empty))}); "
             "every row needs a prediction: write a word such as none where the tool gave no answer."
         )
     return 0
@@ -332,7 +331,7 @@ def _list_order(
                 f"{where}: the lists of {task} have {width} probabilities, and --classes names {len(declared)}."
             )
         return declared
-    order = "Its lists of probabilities are taken in the order"
+    order = "its lists of probabilities are taken in the order"
     if test.reference and len(from_reference) == width:
         say(f"{task}: {order} of the classes of {test.reference.name}.")
         return from_reference
