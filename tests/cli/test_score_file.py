@@ -297,8 +297,7 @@ PHEADER = "id,language,true,p:cat,p:dog\n"
         (
             "id,language,true,predicted,seed\na,de,x,y,0\nb,de,y,y,0\nb,fr,y,y,1\na,de,x,y,1\n",
             'p.csv, row 3: the language of the id "b" is "fr", but "de" in row 2, which is of seed 0, task label (1 '
-            "row "
-            "row); both must be of the same examples.",
+            "such row); both must be of the same examples.",
         ),
         (
             "id,language,true,predicted,seed,cluster\na,de,x,y,0,k\nb,de,y,y,0,k\nb,de,y,y,1,k\na,de,x,y,1,m\n",
@@ -308,8 +307,8 @@ PHEADER = "id,language,true,p:cat,p:dog\n"
         ),
         (
             "id,language,true,predicted,seed,slice:s\na,de,x,y,0,k\na,de,x,y,1,m\n",
-            'p.csv, row 2: slice:s of the id "a" is "m", but "k" in row 1, which is of seed 0, task label (1 such '
-            "row); both "
+            'p.csv, row 2: slice:s of the id "a" is "m", but "k" in row 1, which is of seed 0, task label (1 '
+            "such row); both "
             "must be of the same examples.",
         ),
         (

@@ -293,10 +293,10 @@ def test_a_predicted_class_that_no_example_has_is_a_class(tmp_path: Path) -> Non
 def test_unknown_languages_are_kept_and_known_ones_get_their_code(tmp_path: Path) -> None:
     run = mmeval.score_predictions(small(language=["deu_Latn", "de-AT", "cz", "lang1"]), output=tmp_path / "run")
     assert run.predictions()["language"].to_pylist() == ["de", "de", "cs", "lang1"]
-    assert run.content().notes[1:3] == [
+    assert set(run.content().notes) >= {
         "Languages that are no ISO 639 code and no known name, kept as they are: lang1.",
         "The languages deu_Latn, de-AT are all de and are scored together.",
-    ]
+    }
 
 
 def test_a_column_without_languages_is_refused(tmp_path: Path) -> None:

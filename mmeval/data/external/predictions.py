@@ -251,8 +251,9 @@ def _width(raw: RawPredictions, layout: Layout, task: str) -> int:
     codes = raw.names[PREDICTED].codes[rows]
     if (empty := rows[codes < 0]).size:
         raise DataError(
-            f"{raw.row(int(empty.min()))}: the column {raw.columns.texts[PREDICTED]} is empty ({such_rows(len(empty))}); "
-            "every row needs a prediction: write a word such as none where the tool gave no answer."
+            f"{raw.row(int(empty.min()))}: the column {raw.columns.texts[PREDICTED]} is empty "
+            f"({such_rows(len(empty))}); every row needs a prediction: write a word such as none where the "
+            "tool gave no answer."
         )
     return 0
 
