@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from mmeval.console import note
+from mmeval.data.external.classes import Classes, classes_of, parse_classes
+from mmeval.data.external.columns import parse_columns, require_roles
 from mmeval.data.request import DatasetRequest
 from mmeval.errors import UserError
 from mmeval.protocol import Inputs
-from mmeval.runs import pipeline
+from mmeval.runs import external, pipeline
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.request import Request, parse_inputs
 
@@ -117,8 +119,8 @@ def score_predictions(
     ``slice:NAME``.
 
     Args:
-        predictions: a Parquet, CSV, TSV or JSON Lines file; or a table: a data frame, an Arrow table, or a mapping of
-            columns, in which ``probabilities`` may be an array ``[n, classes]``.
+        predictions: a Parquet, CSV, TSV or JSON Lines file; or a table: a data frame, an Arrow table, a list of
+            records, or a mapping of columns, in which ``probabilities`` may be an array ``[n, classes]``.
         output: the run folder; by default a new folder in ``runs``.
         validation: the predictions of the validation split, for thresholds and calibration.
         name: the model's name; by default the name of the file.
@@ -138,26 +140,17 @@ def score_predictions(
     Raises:
         UserError: the predictions can't be used; the message names the row and says what to change.
     """
-    from mmeval.data.external.classes import classes_of, parse_classes
-    from mmeval.data.external.columns import parse_columns, require_roles
-    from mmeval.runs.external import ExternalRequest
-    from mmeval.runs.external import score_predictions as score
-
     if not isinstance(columns, str):
         columns = {str(role): str(column) for role, column in columns.items()}
         require_roles(columns)
-    request = ExternalRequest(
+    request = external.ExternalRequest(
         predictions=_table(predictions),
         output=None if output is None else Path(output),
         validation=None if validation is None else _table(validation),
         name=name,
         dataset=dataset,
         columns=parse_columns(columns) if isinstance(columns, str) else columns,
-        classes=parse_classes(classes)
-        if isinstance(classes, str) and classes
-        else classes_of(classes)
-        if classes
-        else (),
+        classes=_classes(classes),
         typed_classes=classes if isinstance(classes, str) else "",
         language=language,
         task=task,
@@ -166,11 +159,17 @@ def score_predictions(
         encoding=encoding,
         metrics=tuple(map(str, metrics)),
     )
-    folder = score(request)
+    folder = external.score_predictions(request)
     source = folder.record.source
     for line in source.notes if source else []:
         note(f"{folder.path}: {line}")
     return folder
+
+
+def _classes(value: str | Sequence[str] | Mapping[str, Sequence[str]]) -> Classes:
+    if isinstance(value, str):
+        return parse_classes(value) if value else ()
+    return classes_of(value) if len(value) else ()
 
 
 def _table(value: Any) -> Path | pa.Table:  # noqa: ANN401 - whatever the user passes
@@ -184,13 +183,18 @@ def _table(value: Any) -> Path | pa.Table:  # noqa: ANN401 - whatever the user p
     try:
         if isinstance(value, Mapping):
             return pa.table({str(column): _column(values) for column, values in value.items()})
+        if isinstance(value, Sequence) and value and all(isinstance(record, Mapping) for record in value):
+            keys = dict.fromkeys(key for record in value for key in record)
+            return pa.table({str(key): pa.array([record.get(key) for record in value]) for key in keys})
         if isinstance(value, pa.Table) or hasattr(value, "__arrow_c_stream__"):
             return pa.table(value)
     except (pa.ArrowException, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise UserError(f"The table can't be read as Arrow columns ({reason}).") from None
     kind = type(value).__name__
-    raise UserError(f"predictions must be a file, a data frame or a mapping of columns, not a {kind}.")
+    raise UserError(
+        f"predictions must be a file, a data frame, a mapping of columns or a list of records, not a {kind}."
+    )
 
 
 def _column(values: Any) -> pa.Array:  # noqa: ANN401 - whatever Arrow accepts
