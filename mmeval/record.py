@@ -217,6 +217,56 @@ class Majority(_Frozen):
     """Mean over languages of top-1."""
 
 
+class Detectable(_Frozen):
+    """The smallest difference between two models that some rows can show."""
+
+    rows: int = Field(ge=0)
+    """Number of labelled rows."""
+    clusters: int = Field(ge=0)
+    """Number of clusters of these rows."""
+    effective_rows: float = Field(ge=0)
+    """Number of independent rows that would determine the difference as exactly as these rows do."""
+    half_width: float = Field(ge=0)
+    """Half the width of the 95 % interval of the accuracy of one model."""
+    detectable: float = Field(ge=0)
+    """Smallest difference in accuracy that a paired test finds with the stated power."""
+    detectable_adjusted: float = Field(ge=0)
+    """The same, if the test is corrected for the number of languages."""
+    rows_for: dict[str, int | None]
+    """By difference: number of such rows that a paired test needs to find it; None if the models can't differ so much.
+
+    The rows are assumed to be in clusters as these are.
+    """
+    rows_for_adjusted: dict[str, int | None]
+    """The same, if the test is corrected for the number of languages."""
+
+
+class LanguageDetectable(Detectable):
+    """The smallest difference between two models that the rows of one language can show."""
+
+    language: str
+    """The language."""
+
+
+class DataPower(_Frozen):
+    """Differences between two models that a split can show, by language, before any model is trained."""
+
+    accuracy: float = Field(gt=0, lt=1)
+    """Assumed mean accuracy of the two models."""
+    disagreement: float = Field(gt=0, le=1)
+    """Assumed share of the rows that only one of the two models classifies correctly."""
+    correlation: float = Field(ge=0, le=1)
+    """Assumed correlation of the differences of two rows of a cluster."""
+    alpha: float = Field(gt=0, lt=1)
+    """Significance level of the two-sided test."""
+    power: float = Field(gt=0, lt=1)
+    """Probability that the test finds the difference."""
+    languages: list[LanguageDetectable]
+    """Every language with labelled rows, in alphabetical order."""
+    mean: Detectable
+    """The mean over these languages. It is one test, so nothing is corrected."""
+
+
 class DataCheck(_Frozen):
     """Counts before training: languages and classes with few rows, rejected rows, and the majority-class baseline."""
 
@@ -238,6 +288,11 @@ class DataCheck(_Frozen):
     """Rows that were rejected when the data was prepared."""
     majority: dict[str, Majority] = {}
     """The majority-class baseline by task; a task without training or scored labels has none."""
+    power: dict[str, DataPower] = {}
+    """Differences between two models that the scored split can show, by task; a task without scored labels has none.
+
+    Older records have none.
+    """
 
 
 class ExternalSource(_Frozen):

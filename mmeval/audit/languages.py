@@ -19,6 +19,7 @@ import numpy as np
 from mmeval.audit.columns import Rows
 from mmeval.audit.content import ForeignTexts, Share
 from mmeval.console import progress
+from mmeval.data.languages import UNDETERMINED
 
 LEAST_LETTERS = 16
 """Letters of a text that is long enough to judge."""
@@ -30,8 +31,6 @@ WIDELY_USED = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt",
 """Candidates beside the data set's own languages. More of the 140 languages that py3langid knows would only be confused
 with their relatives."""
 MOST_EXAMPLES = 3
-UNDETERMINED = "und"
-"""Language code of texts whose language is not known."""
 
 
 class Identifier(Protocol):

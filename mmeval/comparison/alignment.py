@@ -259,7 +259,7 @@ def _values(name: str, outcomes: Outcomes, metric: str, task: str) -> NDArray[np
         known = ", ".join([*outcomes.values, *FROM_COUNTS])
         only = " since its predictions are labels without probabilities" if outcomes.confidence is None else ""
         raise UserError(f'{name} has no metric "{metric}" of {task}{only}; --metric can be: {known}.')
-    return outcomes.values[metric]
+    return np.asarray(outcomes.values[metric], np.float64)
 
 
 def values_by_run(seeds: Mapping[int, SeedOutcomes], rows: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The data check before training: languages and classes with few examples, rejected rows, the majority baseline."""
+"""The data check before training: languages and classes with few examples, rejected rows, power, majority baseline."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 
 from mmeval.api.task import Task
 from mmeval.data.examples import Examples, rows_of
+from mmeval.data.power import split_power
 from mmeval.data.reading.text import without_folders
 from mmeval.data.store import LABEL, Store
 from mmeval.data.store_files import REJECTED
-from mmeval.record import DataCheck, Majority, RejectedRows
+from mmeval.record import DataCheck, DataPower, LanguageDetectable, Majority, RejectedRows
 
 FEW_ROWS = 30
 """A language with fewer test rows than this has an unreliable score."""
@@ -49,6 +50,7 @@ def data_check(store: Store, split: str = "test", limit: int | None = None) -> D
     scored = {language: counts[split] for language, counts in languages.items()}
     rare, single = _classes(splits)
     majority = {task.name: _majority(task, splits["train"], splits[split]) for task in store.tasks}
+    power = {task.name: split_power(splits[split], task.name) for task in store.tasks}
     return DataCheck(
         split=split,
         languages=languages,
@@ -63,6 +65,7 @@ def data_check(store: Store, split: str = "test", limit: int | None = None) -> D
             reasons=_reasons(store) if store.rejected_count else [],
         ),
         majority={task: baseline for task, baseline in majority.items() if baseline},
+        power={task: shown for task, shown in power.items() if shown},
     )
 
 
@@ -92,7 +95,61 @@ def lines(check: DataCheck | None) -> list[str]:
             for name, rare in by_split.items()
         ]
         sentences.append(f"Classes of {task} with fewer than {RARE} rows: {'; '.join(parts)}.")
+    # Tasks whose labelled rows are the same share their sentences.
+    powers = {task: power_lines(power, split) for task, power in check.power.items()}
+    for shown in dict.fromkeys(map(tuple, powers.values())):
+        tasks = [task for task, other in powers.items() if tuple(other) == shown]
+        name = "" if len(tasks) == len(check.classes) else f"{', '.join(tasks)}: "
+        sentences += [name + sentence for sentence in shown]
     return sentences
+
+
+def power_lines(power: DataPower, split: str) -> list[str]:
+    """Return sentences about the smallest differences between two models that a split can show."""
+    models = f"two models that disagree in {100 * power.disagreement:g} % of the rows"
+    # The difference can't be larger than the disagreement.
+    blind = [language for language in power.languages if language.detectable > power.disagreement]
+    seeing = [language for language in power.languages if language.detectable <= power.disagreement]
+    sentences = []
+    if seeing:
+        sentences.append(
+            f"The smallest difference between {models} that the {split} split can show "
+            f"({100 * power.power:g} % power) is {_smallest(power, seeing)}."
+        )
+    if blind:
+        named = _some([f"{language.language} ({language.rows:,})" for language in blind])
+        sentences.append(f"Too few {split} rows to show any difference between {models}: {named}.")
+    return sentences
+
+
+def _smallest(power: DataPower, languages: Sequence[LanguageDetectable]) -> str:
+    """Return the detectable differences of the languages with most and least power, and of the mean over languages.
+
+    Args:
+        power: all differences.
+        languages: the languages in which a difference can be detected.
+    """
+    best = min(languages, key=lambda language: language.detectable)
+    worst = max(languages, key=lambda language: language.detectable)
+    if len(power.languages) == 1:
+        return f"{_points(best.detectable)} ({_rows(best.rows)})"
+    ends = {language.language: language for language in (best, worst)}
+    rows = {name: f" ({_rows(language.rows)})" for name, language in ends.items()}
+    if len(languages) == len(power.languages) and _points(best.detectable) == _points(worst.detectable):
+        ends, rows = {"each language": best}, {}
+    plain = [f"{_points(language.detectable)} in {name}{rows.get(name, '')}" for name, language in ends.items()]
+    plain.append(f"{_points(power.mean.detectable)} in the mean over languages")
+    adjusted = [f"{_points(language.detectable_adjusted)} in {name}" for name, language in ends.items()]
+    return f"{_listed(plain)}; corrected for {len(power.languages)} languages, {_listed(adjusted)}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Return ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.1f} points"
 
 
 def majority_lines(check: DataCheck | None) -> list[str]:
@@ -105,8 +162,8 @@ def majority_lines(check: DataCheck | None) -> list[str]:
 
 
 def _without_texts(store: Store, split: str, limit: int | None) -> Examples:
-    """Return a split with the columns of languages and labels only, which need little memory."""
-    columns = ["language", *(LABEL + task.name for task in store.tasks)]
+    """Return a split with the columns of languages, clusters and labels only, which need little memory."""
+    columns = ["language", "cluster", *(LABEL + task.name for task in store.tasks)]
     table = store.examples.select(columns).take(pa.array(rows_of(store, split, limit)))
     return Examples.of_table(store, table, split)
 

@@ -1,6 +1,7 @@
-"""Language codes: ISO 639 codes, and their correction from names and country codes.
+"""Language codes: ISO 639 codes, their correction from names and country codes, their scripts and families.
 
-Validity, replaced codes and names come from ``langcodes`` and ``language_data`` (IANA subtag registry and CLDR).
+Validity, replaced codes, names and scripts come from ``langcodes`` and ``language_data`` (IANA subtag registry and
+CLDR), families from ``iso-langcodes`` (ISO 639-5 and Glottolog).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-RESERVED = frozenset({"all", "macro", "worst", "gap"})
+RESERVED = frozenset({"all", "macro", "weighted", "worst", "gap"})
 """Aggregates in the column ``language`` of Scores. ``all`` and ``gap`` are also ISO 639-3 codes."""
 ENGLISH = ("au", "gb", "nz", "us")
 """Countries whose main language is English and whose code is not a language code."""
@@ -19,10 +20,17 @@ PRIVATE = "qaa"
 """The first of the ISO 639-2 codes for local use, ``qaa`` to ``qtz``."""
 SAME = 4
 """Two codes whose distance in CLDR's language matching is at most this name the same language."""
+UNDETERMINED = "und"
+"""The ISO 639-2 code of an unknown language."""
+NOT_A_LANGUAGE = frozenset({UNDETERMINED, "mis", "mul", "zxx", "xxx"})
+"""Codes that name no language: undetermined, uncoded, multiple, no linguistic content, and ``xxx``, which
+``iso-langcodes`` returns for a code that it doesn't know."""
 SHOWN = 12
 """Number of corrections that a message names."""
 _IN_BRACKETS = re.compile(r"\s*\(.*\)$")
 """The end of "Portuguese (Brazil)"."""
+_KIND_OF_GROUP = re.compile(r" (languages|\(.*\))$")
+"""The end of "Turkic languages" and "Japanese (family)"."""
 _CODE = re.compile(r"([A-Za-z]{2,3})((?:[-_][A-Za-z0-9]+)*)")
 _REGION = re.compile(r"[-_](?:[A-Za-z]{2}|[0-9]{3})")
 """The form of a region. It need not exist: people write en_UK."""
@@ -86,6 +94,46 @@ def corrections(seen: Mapping[str, Language]) -> list[str]:
         shown = ", ".join(f"{code} is {name}, not the country's {other}" for code, name, other in doubtful)
         lines.append(f"kept as language codes, although the column also has country codes: {shown}")
     return lines
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def script_of(code: str) -> str:
+    """Return the script that a language is usually written in, as an ISO 15924 code; empty if CLDR doesn't know it.
+
+    It is the likely subtag of CLDR: ``Cyrl`` for Serbian, ``Hans`` for Chinese, ``Jpan`` for Japanese.
+    """
+    import langcodes
+    from langcodes.data_dicts import LIKELY_SUBTAGS
+
+    if not langcodes.tag_is_valid(code):
+        return ""
+    language = langcodes.Language.get(code)
+    # CLDR's answer for a language that it doesn't know is that of `und`, Latin.
+    if not any(tag in LIKELY_SUBTAGS for tag in language.broader_tags() if tag != UNDETERMINED):
+        return ""
+    return language.maximize().script or ""
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def family_of(code: str) -> str:
+    """Return the English name of a language's family: ``Indo-European``, ``Turkic``; empty if it is unknown.
+
+    It is the widest group of ISO 639-5 around the language that Glottolog accepts as related by descent: ``Turkic``,
+    not ``Altaic``. A language whose groups Glottolog lacks gets the narrowest of them, and an isolate its own name.
+    """
+    from iso_langcodes import iso639_3, iso639_5
+
+    code = iso639_3.get_iso639_3(code)
+    if code in NOT_A_LANGUAGE:
+        return ""
+    groups = []
+    parent = iso639_5.language_parent(code)
+    while parent and parent not in NOT_A_LANGUAGE:
+        groups.append(parent)
+        parent = iso639_5.language_parent(parent)
+    related = [group for group in groups if iso639_5.iso2glottolog(group)]
+    family = related[-1] if related else (groups or [code])[0]
+    return _KIND_OF_GROUP.sub("", iso639_3.get_language_name(family))
 
 
 def _of_code(code: str, rest: str, tag: str) -> Language | None:

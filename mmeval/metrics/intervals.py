@@ -1,4 +1,4 @@
-"""95 % intervals of proportions, means and bootstrapped scores that hold for few rows, few clusters and several seeds."""
+"""95 % intervals of proportions, means and bootstrapped scores, for few rows, few clusters and several seeds, too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainccinv, betaincinv, stdtrit
+from scipy.special import betainccinv, betaincinv, expit, logit, ndtri, stdtrit
 
 from mmeval.metrics.moments import Floats, Layout, Moments, Variance, correction, moments, two_way
 from mmeval.metrics.row import NO_INTERVAL, Interval
@@ -21,34 +21,34 @@ FEW_CLUSTERS = 10
 """With fewer clusters the variance over clusters can't be estimated; Kish's effective size replaces it."""
 LISTED_ROWS = 10
 """Rows that a class needs in the test split, all languages together, to be on the class list."""
+CLASS_ROWS = 5
+"""Rows that each averaged class needs in a language for the interval of its macro-F1 to hold."""
 FEW_RESAMPLES = 200
 """Fewer resamples don't determine the 2.5 % quantiles."""
+UNRELIABLE_SEEDS = (2,)
+"""Numbers of training seeds whose variance is too uncertain: between two seeds it has one degree of freedom."""
 FINITE = 0.95
 """Share of the resamples in which a score must exist."""
 
 METHODS = {
     "wilson": "Wilson interval of a proportion, on the number of rows divided by the design effect of the clusters",
-    "wilson-kish": "Wilson interval on Kish's effective number of rows, as if the rows of a cluster were copies of one row: "
-    "used for fewer than 10 clusters and where all rows are right or all are wrong",
-    "wilson-seeds": "Wilson interval on the effective number of rows that has the variance over clusters and training seeds",
+    "wilson-kish": "Wilson interval on Kish's effective number of rows, as if the rows of a cluster were copies of one "
+    "row: used for fewer than 10 clusters and where all rows are right or all are wrong",
+    "wilson-seeds": "Wilson interval on the number of rows that has the variance over clusters and training seeds",
     "clustered-t": "mean plus and minus t times its standard error over clusters",
     "clustered-t-seeds": "mean plus and minus t times its standard error over clusters and training seeds",
-    "clustered-t-floor": "all values are alike: the standard error is that of a row that differs by the size of the mean",
-    "basic-bootstrap": "quantiles of a bootstrap over clusters, reflected at the value",
-    "basic-bootstrap-seeds": "quantiles of a bootstrap over clusters and training seeds, reflected at the value",
-    "basic-bootstrap-floor": "all resamples are alike: the standard error is that of a proportion with four rows more",
-    "languages-t": "weighted mean of languages plus and minus t times its standard error; the variance of a language with "
-    "few rows is at least that with four pseudo-rows",
-    "simultaneous-t": "lowest and highest bound of intervals that hold for all languages, or all pairs of languages, at once",
+    "clustered-t-floor": "all values are alike: the standard error assumes a row that differs by the size of the mean",
+    "basic-bootstrap": "quantiles of a bootstrap over clusters, reflected at the value on the logit scale",
+    "basic-bootstrap-seeds": "quantiles of a bootstrap over clusters and training seeds, reflected at the value on the "
+    "logit scale",
+    "basic-bootstrap-floor": "all resamples are alike: the standard error of a proportion with four rows more",
+    "languages-t": "weighted mean of languages plus and minus t times its standard error; the variance of a language "
+    "with few rows is at least that with four rows more, two right and two wrong",
+    "simultaneous-t": "bounds of the lowest language, or largest difference, from intervals that hold for all "
+    "languages, or pairs of languages, at once",
     NO_INTERVAL: "the value has no interval that can be relied on",
 }
 """Explanation of each method, by its name in the column ``method`` of Scores."""
-
-
-def t_quantile(df: ArrayLike, tail: ArrayLike = TAIL) -> Floats:
-    """Return the quantile that Student's t exceeds with probability ``tail``; infinite ``df``: the normal one."""
-    quantile: Floats = -stdtrit(df, tail)
-    return quantile
 
 
 # Proportions
@@ -60,8 +60,10 @@ class Proportions(NamedTuple):
     value: Floats
     size: Floats
     """Number of independent rows that would have the same variance."""
-    df: Floats
-    """Degrees of freedom of the variance; infinite where it follows from the proportion and Kish's size."""
+    one_seed: Floats
+    """Effective number of rows of one training seed, if this is smaller: the mean over seeds is as skewed as it."""
+    variance: Variance
+    """Variance of each proportion; its degrees of freedom are infinite where no design effect was estimated."""
     kish: NDArray[np.bool_]
     """Where Kish's effective size stands for the variance over clusters."""
 
@@ -86,7 +88,13 @@ def effective_proportions(parts: Moments, layout: Layout) -> Proportions:
         cluster, np.diag(parts.seed), cell, np.where(estimated, layout.clusters - 1.0, np.inf), parts.seeds
     )
     size = np.divide(spread * scale, variance.total, out=layout.kish.copy(), where=(variance.total > 0) & (spread > 0))
-    return Proportions(value, size, variance.df, kish)
+    one_seed = size
+    if parts.seeds > 1:
+        single = np.diag(parts.cluster) * correction(layout.clusters) + (parts.seeds - 1) * cell
+        single = np.maximum(single, (parts.by_seed * (1 - parts.by_seed)).mean(0) * scale / np.maximum(rows, 1))
+        own = np.divide(spread * scale, single, out=size.copy(), where=single > 0)
+        one_seed = np.where(kish, size, np.minimum(size, own))
+    return Proportions(value, size, one_seed, variance, kish)
 
 
 def wilson(value: ArrayLike, size: ArrayLike, quantile: ArrayLike) -> tuple[Floats, Floats]:
@@ -98,7 +106,7 @@ def wilson(value: ArrayLike, size: ArrayLike, quantile: ArrayLike) -> tuple[Floa
     return np.minimum(low, p), np.maximum(high, p)
 
 
-def exact(value: ArrayLike, size: ArrayLike, df: ArrayLike, tail: ArrayLike) -> tuple[Floats, Floats]:
+def exact(value: ArrayLike, size: ArrayLike, quantile: ArrayLike, tail: float) -> tuple[Floats, Floats]:
     """Return both ends of the exact interval of a proportion (Clopper and Pearson 1934) on an effective size.
 
     Its error in each tail is at most ``tail``, also for small ones, at which Wilson's interval fails near 0 and 1. The
@@ -107,11 +115,11 @@ def exact(value: ArrayLike, size: ArrayLike, df: ArrayLike, tail: ArrayLike) -> 
     Args:
         value: proportions.
         size: effective numbers of rows.
-        df: degrees of freedom of the design effect, infinite if it is known.
+        quantile: quantiles that the size is worth: t quantiles of estimated design effects, else the normal one.
         tail: probability of each tail.
     """
     p = np.asarray(value, np.float64)
-    n = np.asarray(size, np.float64) * (t_quantile(np.inf, tail) / t_quantile(df, tail)) ** 2
+    n = np.asarray(size, np.float64) * (ndtri(tail) / np.asarray(quantile, np.float64)) ** 2
     hits, misses = p * n, (1 - p) * n
     low = np.where(hits > 0, betaincinv(np.maximum(hits, 1e-300), misses + 1, tail), 0.0)
     high = np.where(misses > 0, betainccinv(hits + 1, np.maximum(misses, 1e-300), tail), 1.0)
@@ -120,12 +128,18 @@ def exact(value: ArrayLike, size: ArrayLike, df: ArrayLike, tail: ArrayLike) -> 
 
 def proportions(hits: ArrayLike, layout: Layout) -> list[Interval]:
     """Return the interval of the proportion of each language, as ``proportion`` does; no interval without rows."""
-    parts = moments(hits, layout)
+    return proportions_of(moments(hits, layout), layout)
+
+
+def proportions_of(parts: Moments, layout: Layout) -> list[Interval]:
+    """Return the interval of each proportion from its moments."""
     found = effective_proportions(parts, layout)
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = wilson(found.value, found.size, t_quantile(found.df))
+        low, high = wilson(found.value, found.one_seed, found.variance.quantile(TAIL))
+        shrink = np.sqrt(found.one_seed / found.size)
+        low, high = found.value - shrink * (found.value - low), found.value + shrink * (high - found.value)
     names = np.where(found.kish, "wilson-kish", "wilson-seeds" if parts.seeds > 1 else "wilson")
-    return _intervals(low, high, names, layout)
+    return _intervals(low, high, names, layout, parts.seeds)
 
 
 def proportion(hits: ArrayLike, clusters: ArrayLike) -> Interval:
@@ -133,7 +147,8 @@ def proportion(hits: ArrayLike, clusters: ArrayLike) -> Interval:
 
     It is Wilson's score interval on the effective number of rows, with the t quantile of G - 1 degrees of freedom where
     a design effect was estimated over G clusters. Several seeds add their variance, with S - 1 degrees of freedom.
-    Fewer than 30 rows, or 10 clusters, are marked as not reliable: the interval then rests on Kish's assumption.
+    Fewer than 30 rows, fewer than 10 clusters (the interval then rests on Kish's assumption) and two seeds are marked
+    as not reliable.
 
     Args:
         hits: 0 or 1 for each row ``[n]``, or for each training seed and row ``[S, n]``.
@@ -149,9 +164,9 @@ def means(values: ArrayLike, layout: Layout) -> list[Interval]:
     """Return the interval of the mean of each language, as ``mean`` does; no interval without rows."""
     parts = moments(values, layout)
     variance, floored = mean_variance(parts, layout)
-    half = t_quantile(variance.df) * np.sqrt(variance.total)
+    half = variance.quantile(TAIL) * np.sqrt(variance.total)
     names = np.where(floored, "clustered-t-floor", "clustered-t-seeds" if parts.seeds > 1 else "clustered-t")
-    intervals = _intervals(parts.value - half, parts.value + half, names, layout)
+    intervals = _intervals(parts.value - half, parts.value + half, names, layout, parts.seeds)
     return [i._replace(reliable=i.reliable and not bad) for i, bad in zip(intervals, floored.tolist(), strict=True)]
 
 
@@ -171,15 +186,15 @@ def mean_variance(parts: Moments, layout: Layout) -> tuple[Variance, NDArray[np.
     variance = two_way(cluster, np.diag(parts.seed), cell, df, parts.seeds)
     floored = variance.total <= 0
     floor = (np.maximum(np.abs(parts.value), 1) / (size + 1)) ** 2
-    return Variance(np.where(floored, floor, variance.total), variance.df), floored
+    return variance._replace(total=np.where(floored, floor, variance.total)), floored
 
 
 def mean(values: ArrayLike, clusters: ArrayLike) -> Interval:
     """Return the interval of a mean over rows in clusters, of one training seed or as the mean over several.
 
-    It is the mean plus and minus t times the clustered standard error, G - 1 degrees of freedom (as ``cov_type="cluster"``
-    of statsmodels). Several seeds add their variance (two-way, Satterthwaite's degrees of freedom). Where all values are
-    alike, a floor keeps the interval from having width zero, see ``mean_variance``.
+    It is the mean plus and minus t times the clustered standard error, with G - 1 degrees of freedom for G clusters (as
+    ``cov_type="cluster"`` and ``use_t=True`` of statsmodels). Several seeds add their variance, see ``two_way``. Where
+    all values are alike, a floor keeps the interval from having width zero, see ``mean_variance``.
 
     Args:
         values: values of each row ``[n]``, or of each training seed and row ``[S, n]``.
@@ -192,15 +207,18 @@ def mean(values: ArrayLike, clusters: ArrayLike) -> Interval:
 
 
 def basic(
-    value: ArrayLike, samples: ArrayLike, clusters: int, low: float = 0.0, high: float = 1.0, seed: int = 0
+    value: ArrayLike, samples: ArrayLike, clusters: int, low: float = 0.0, high: float = 1.0, enough: bool = True
 ) -> Interval:
     """Return the basic bootstrap interval of a score that is no mean over rows, such as F1.
 
-    The quantiles of the resamples are reflected at the value (Davison and Hinkley 1997, equation 5.6): a score that
-    resampling biases downwards, as it does macro-F1, is corrected upwards. Deviations are widened by the t quantile over the normal
-    one. Several seeds are drawn together with the clusters (the pigeonhole bootstrap, Owen 2007), their part inflated by
-    S / (S - 1). The interval contains the value, lies in ``[low, high]`` and has positive width. Too few resamples, or
-    too few in which the score exists, are marked as not reliable.
+    The quantiles of the resamples are reflected at the value (Davison and Hinkley 1997, equation 5.6), on the logit
+    scale of ``[low, high]``: resampling lowers macro-F1, and a reflected interval makes up for this. Deviations are
+    widened by the ratio of the t quantile of G - 1 degrees of freedom to the normal one. Several training seeds are
+    drawn together with the clusters (the pigeonhole bootstrap, Owen 2007), their part inflated by S / (S - 1).
+
+    The interval contains the value, lies in ``[low, high]`` and has positive width. It is marked as not reliable if
+    there are fewer than 200 resamples, if the score exists in fewer than 95 % of them, if there are fewer than 30
+    clusters, or for two seeds.
 
     Args:
         value: the score, or that of each seed ``[S]``.
@@ -208,23 +226,77 @@ def basic(
             for all seeds; NaN where the score does not exist.
         clusters: number of clusters of the rows.
         low: lowest possible score.
-        high: highest possible score.
-        seed: seed of the draws of training seeds.
+        high: highest possible score, infinite (no logit scale) if there is none.
+        enough: False marks the interval as not reliable, see ``enough_rows``.
     """
     values, drawn = np.atleast_1d(np.asarray(value, np.float64)), np.atleast_2d(np.asarray(samples, np.float64))
     centre, seeds = float(values.mean()), len(values)
     if not math.isfinite(centre):
         return Interval()
-    deviations, finite = pigeonhole(values, drawn, seed)
+    scale = _Scale(low, high, clusters)
+    values, drawn = scale.to(values), scale.to(drawn)
+    deviations, finite = pigeonhole(values, drawn)
+    reliable = (
+        bool(enough and np.count_nonzero(finite) >= FEW_RESAMPLES and finite.mean() >= FINITE and clusters >= FEW_ROWS)
+        and seeds not in UNRELIABLE_SEEDS
+    )
     deviations = deviations[finite]
+    if len(deviations) < 2 or np.ptp(deviations) <= 1e-9:
+        return _floored(centre, clusters, low, high)
+    variance = bootstrap_variance(values, drawn, float(deviations.var()), clusters)
+    widen = float(variance.quantile(TAIL) / -ndtri(TAIL))
+    lower, upper = np.quantile(deviations, [TAIL, 1 - TAIL]) * widen
+    ends = scale.back(np.array([values.mean() - upper, values.mean() - lower]))
     name = "basic-bootstrap-seeds" if seeds > 1 else "basic-bootstrap"
-    reliable = bool(len(deviations) >= FEW_RESAMPLES and finite.mean() >= FINITE and clusters >= FEW_ROWS)
-    if len(deviations) < 2 or np.ptp(deviations) <= 1e-12:
-        half = float(t_quantile(max(clusters - 1, 1))) * math.sqrt(float(pseudo_variance(centre, clusters)))
-        return _clipped(centre, centre - half, centre + half, low, high, "basic-bootstrap-floor", False)
-    widen = float(t_quantile(_bootstrap_df(values, drawn, clusters)) / t_quantile(np.inf))
-    upper, lower = np.quantile(deviations, [1 - TAIL, TAIL]) * widen
-    return _clipped(centre, centre - float(upper), centre - float(lower), low, high, name, reliable)
+    return Interval(min(max(float(ends[0]), low), centre), max(min(float(ends[1]), high), centre), name, reliable)
+
+
+def _floored(value: float, clusters: int, low: float, high: float) -> Interval:
+    """Return the interval of a score that all resamples have: that of a proportion with four rows more, per cluster."""
+    extent = high - low if math.isfinite(high - low) else max(abs(value), 1.0)
+    share = min(max((value - low) / extent, 0.0), 1.0) if math.isfinite(low) else 0.0
+    quantile = -float(stdtrit(max(clusters - 1, 1), TAIL))
+    half = extent * quantile * math.sqrt(float(pseudo_variance(share, clusters)))
+    return Interval(max(value - half, min(low, value)), min(value + half, max(high, value)), "basic-bootstrap-floor")
+
+
+class _Scale(NamedTuple):
+    """The logit scale of scores between two bounds; no change without bounds."""
+
+    low: float
+    high: float
+    clusters: int
+
+    def to(self, scores: Floats) -> Floats:
+        """Transform scores; those within half a cluster of a bound count as this far from it."""
+        if not math.isfinite(self.high - self.low):
+            return scores
+        margin = 1 / (2 * max(self.clusters, 2))
+        transformed: Floats = logit(np.clip((scores - self.low) / (self.high - self.low), margin, 1 - margin))
+        return transformed
+
+    def back(self, scores: Floats) -> Floats:
+        if not math.isfinite(self.high - self.low):
+            return scores
+        original: Floats = self.low + (self.high - self.low) * expit(scores)
+        return original
+
+
+def bootstrap_variance(values: Floats, samples: Floats, total: float, clusters: int) -> Variance:
+    """Return the variance of a bootstrapped score with the share of the training seeds.
+
+    Args:
+        values: score of each seed, ``[S]``.
+        samples: score of each seed and resample, ``[S, R]``.
+        total: variance over resamples of clusters and seeds.
+        clusters: number of clusters.
+    """
+    seeds, df = len(values), np.asarray(max(clusters - 1.0, 1.0))
+    if seeds == 1:
+        return Variance(np.asarray(total), np.asarray(0.0), df, 1)
+    over_clusters = float(np.nanvar(samples.mean(0)))
+    share = min(max(1 - over_clusters / total, 0.0), 1.0)
+    return Variance(np.asarray(total), np.asarray(share), df, seeds)
 
 
 def pigeonhole(values: Floats, samples: Floats, seed: int = 0) -> tuple[Floats, NDArray[np.bool_]]:
@@ -245,17 +317,6 @@ def pigeonhole(values: Floats, samples: Floats, seed: int = 0) -> tuple[Floats, 
         own = np.einsum("s...r,sr->...r", samples, counts) / seeds
         deviations = deviations + math.sqrt(seeds / (seeds - 1)) * (own - mean)
     return deviations, np.isfinite(deviations)
-
-
-def _bootstrap_df(values: Floats, samples: Floats, clusters: int) -> float:
-    """Return Satterthwaite's degrees of freedom of a score over clusters and seeds."""
-    seeds, df = len(values), max(clusters - 1, 1)
-    if seeds == 1:
-        return float(df)
-    over_clusters = float(np.nanvar(samples.mean(0)))
-    over_seeds = float(np.var(values, ddof=1)) / seeds
-    share = over_seeds / (over_seeds + over_clusters) if over_seeds > 0 else 0.0
-    return 1 / (share**2 / (seeds - 1) + (1 - share) ** 2 / df)
 
 
 def pseudo_variance(value: ArrayLike, size: ArrayLike) -> Floats:
@@ -283,17 +344,27 @@ def class_list(true_counts: ArrayLike) -> NDArray[np.bool_]:
     return mask
 
 
+def enough_rows(true_counts: ArrayLike, classes: ArrayLike) -> bool:
+    """Return whether the interval of macro-F1 over some classes can hold: each of them has at least 5 rows.
+
+    F1 of a class with fewer rows is biased by more than resampling corrects. Of 98 classes in 572 rows, no interval of
+    macro-F1 over all classes covers (simulated: .8 %).
+
+    Args:
+        true_counts: number of rows of each true class in the rows of the interval, ``[classes]``.
+        classes: mask of the classes that macro-F1 averages, ``[classes]``: the class list, or all classes that are
+            true or predicted in the rows of the interval.
+    """
+    mask = np.asarray(classes, np.bool_)
+    return bool(mask.any() and (np.asarray(true_counts)[mask] >= CLASS_ROWS).all())
+
+
 def _single(clusters: ArrayLike) -> Layout:
     codes = np.asarray(clusters, np.int64)
     return Layout(np.zeros(len(codes), np.int64), codes, 1)
 
 
-def _intervals(low: Floats, high: Floats, names: NDArray[np.str_], layout: Layout) -> list[Interval]:
-    reliable = (layout.rows >= FEW_ROWS) & (layout.clusters >= FEW_CLUSTERS)
+def _intervals(low: Floats, high: Floats, names: NDArray[np.str_], layout: Layout, seeds: int) -> list[Interval]:
+    reliable = (layout.rows >= FEW_ROWS) & (layout.clusters >= FEW_CLUSTERS) & (seeds not in UNRELIABLE_SEEDS)
     columns = zip(low.tolist(), high.tolist(), names.tolist(), reliable.tolist(), layout.rows.tolist(), strict=True)
     return [Interval(a, b, name, ok) if rows else Interval() for a, b, name, ok, rows in columns]
-
-
-def _clipped(value: float, low: float, high: float, least: float, most: float, name: str, reliable: bool) -> Interval:
-    """Return an interval that contains its value, lies between the bounds and has positive width."""
-    return Interval(min(max(low, least), value), max(min(high, most), value), name, reliable)

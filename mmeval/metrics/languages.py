@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import chdtrc, ndtr, stdtr
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtrc, ndtr
 
 from mmeval.metrics.intervals import (
     FEW_CLUSTERS,
@@ -17,20 +17,21 @@ from mmeval.metrics.intervals import (
     FEW_ROWS,
     FINITE,
     TAIL,
+    UNRELIABLE_SEEDS,
     effective_proportions,
     exact,
     mean_variance,
-    pigeonhole,
     pseudo_variance,
-    t_quantile,
 )
-from mmeval.metrics.moments import Floats, Ints, Layout, Moments, Variance, correction, moments, two_way
+from mmeval.metrics.moments import Floats, Ints, Layout, Moments, Units, Variance, correction, moments, two_way
 from mmeval.metrics.row import Interval
 
 DRAWS = 10_000
 """Normal draws that determine critical values of simultaneous intervals; their error is below 2 % of the 5 %."""
+TINY = 1e-12
+"""Least variance, as a share of the largest one, that normal draws are divided by."""
 PERMUTATIONS = 1_999
-FEW_UNITS = 1_000
+FEW_UNITS = 300
 """Up to so many rows that differ within their cluster, languages are permuted; above, chi-square approximates it."""
 
 
@@ -50,7 +51,7 @@ class LanguageSummary:
     weighted: Estimate
     """Mean weighted by precision: ``weights``."""
     weights: Floats
-    """Weight of each language, 1 / SE^2 scaled to sum 1; 0 for an omitted one: ``[languages]``."""
+    """Weight of each language, its effective number of rows, scaled to sum 1; 0 for an omitted one: ``[languages]``."""
     worst: Estimate
     """Score of the worst language; NaN for fewer than two languages."""
     worst_languages: tuple[int, ...]
@@ -69,7 +70,8 @@ class LanguageSummary:
 
 TESTS = {
     "permutation": "languages permuted within clusters, clusters of one language with clusters of the same size",
-    "chi-square": "the chi-square approximation of that permutation; Cochran's Q where every cluster has every language once",
+    "chi-square": "the chi-square approximation of that permutation; it is Cochran's Q test if every cluster has every "
+    "language once",
     "max-t": "largest difference of two languages over its standard error, from bootstrap resamples",
     "": "fewer than two languages have a score",
 }
@@ -90,7 +92,8 @@ def summarize_proportions(
     """
     layout = layout or Layout(languages, clusters, count)
     parts = moments(hits, layout)
-    return _summarize(parts, layout, np.atleast_2d(np.asarray(hits, np.float64)).mean(0), True, True)
+    test = language_test(np.atleast_2d(np.asarray(hits, np.float64)).mean(0), layout)
+    return summarize_moments(parts, layout, test)
 
 
 def summarize_values(
@@ -113,13 +116,16 @@ def summarize_values(
     """
     layout = layout or Layout(languages, clusters, count)
     parts = moments(values, layout)
-    return _summarize(parts, layout, np.atleast_2d(np.asarray(values, np.float64)).mean(0), False, higher_is_better)
+    test = language_test(np.atleast_2d(np.asarray(values, np.float64)).mean(0), layout)
+    return summarize_moments(parts, layout, test, False, higher_is_better)
 
 
 class _Languages(NamedTuple):
     """Scores of languages with everything that intervals of their weighted sums need; arrays of L languages."""
 
     value: Floats
+    corrected: Floats
+    """Scores without their bootstrap bias, on which intervals are built; else the scores."""
     variance: Floats
     """Variance of each score, at least its floor."""
     df: Floats
@@ -133,7 +139,10 @@ class _Languages(NamedTuple):
     extra: Floats
     """By how much the floor exceeds the estimated variance."""
     precision: Floats
-    """Inverse variance that each score would have if it were the pooled one."""
+    """Effective number of rows or clusters of each language: proportional to 1 / SE^2 if all had the pooled score.
+
+    With the SE of each language's own score, languages that are better by chance would weigh more.
+    """
     seeds: int
     total_clusters: int
     bounded: bool
@@ -143,7 +152,8 @@ class _Languages(NamedTuple):
         """Return the variances of weighted sums of languages, ``weights`` ``[K, L]``."""
         parts = [np.einsum("kl,lm,km->k", weights, part, weights) for part in (self.cluster, self.seed, self.cell)]
         squares = weights**2
-        parts[0] = parts[0] + squares @ self.extra
+        # Rounding errors may leave a tiny negative variance, for example where two languages have the same samples.
+        parts[0] = np.maximum(parts[0], 0) + squares @ self.extra
         # Satterthwaite over languages as if they were independent; shared clusters only give it fewer degrees.
         own = squares * self.variance
         df = own.sum(1) ** 2 / np.maximum((own**2 / self.df).sum(1), 1e-300)
@@ -151,19 +161,32 @@ class _Languages(NamedTuple):
         return two_way(parts[0], parts[1], parts[2], df, self.seeds)
 
 
-def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, higher_is_better: bool) -> LanguageSummary:
+def summarize_moments(
+    parts: Moments, layout: Layout, test: tuple[float, str], bounded: bool = True, higher_is_better: bool = True
+) -> LanguageSummary:
+    """Summarize means whose covariances are known over languages, or over other groups of rows.
+
+    Args:
+        parts: the means and their covariances.
+        layout: the rows; its ``kish`` is the effective number of rows of each mean.
+        test: p and name of the test that all means are the same; p is NaN for that of the largest difference.
+        bounded: whether the means are proportions.
+        higher_is_better: False if the worst language is that with the largest mean.
+    """
     present = np.flatnonzero(layout.rows > 0)
     if not len(present):
         return _empty(layout.count)
     if bounded:
         shares = effective_proportions(parts, layout)
-        size, df = shares.size, shares.df
+        size, df = shares.size, shares.variance.df
         floor = pseudo_variance(parts.value, size)
         own = np.divide(parts.value * (1 - parts.value), size, out=np.zeros_like(size), where=size > 0)
         floor = np.maximum(floor, own)
     else:
         estimate, floored = mean_variance(parts, layout)
-        floor, df = np.maximum(_pooled_floor(parts, layout), np.where(floored, 0, estimate.total)), estimate.df
+        pooled, df = _pooled_floor(parts, layout), estimate.df
+        # The floor of values that are all alike is needed only if those of all languages are.
+        floor = np.maximum(pooled, np.where(floored & (pooled > 0), 0, estimate.total))
         size = effective_size(parts, layout)
     cut = np.ix_(present, present)
     factor = float(correction(layout.total_clusters))
@@ -172,6 +195,7 @@ def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, high
     extra = np.maximum(floor[present] - estimated, 0)
     scores = _Languages(
         value=parts.value[present],
+        corrected=parts.value[present],
         variance=np.maximum(floor[present], estimated),
         df=df[present],
         cluster=cluster,
@@ -185,8 +209,8 @@ def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, high
     )
     few = (layout.rows[present] < FEW_ROWS) | (layout.clusters[present] < FEW_CLUSTERS)
     reliable = layout.total_clusters >= FEW_CLUSTERS and (bounded or not few.any())
-    p, test = language_test(rows, layout)
-    return _assemble(scores, size[present], present, layout.count, p, test, reliable, higher_is_better)
+    reliable = reliable and parts.seeds not in UNRELIABLE_SEEDS
+    return _assemble(scores, size[present], present, layout.count, *test, reliable, higher_is_better)
 
 
 def _pooled_floor(parts: Moments, layout: Layout) -> Floats:
@@ -231,7 +255,11 @@ def _assemble(
     mean, weighted = (_weighted(scores, w, reliable) for w in (equal, precision))
     if many < 2:
         return LanguageSummary(mean, weighted, weights, Estimate(), (), Estimate(), (), math.nan, "", omitted)
-    lowest, highest = (np.flatnonzero(scores.value == end) for end in (scores.value.min(), scores.value.max()))
+    # Means over seeds that are equal may differ in the last digit.
+    tolerance = 1e-12 * np.abs(scores.value).max()
+    lowest, highest = (
+        np.flatnonzero(np.abs(scores.value - end) <= tolerance) for end in (scores.value.min(), scores.value.max())
+    )
     gap, largest = _gap(scores)
     # A test within clusters takes the training seeds as given; with several, differences must exceed their noise, too.
     if math.isnan(p):
@@ -266,29 +294,32 @@ def _empty(count: int) -> LanguageSummary:
 def _weighted(scores: _Languages, weights: Floats, reliable: bool) -> Estimate:
     value = float(weights @ scores.value)
     variance = scores.contrasts(weights[None])
-    half = float(t_quantile(variance.df[0])) * math.sqrt(float(variance.total[0]))
-    low, high = value - half, value + half
+    half = float(variance.quantile(TAIL)[0]) * math.sqrt(float(variance.total[0]))
+    centre = float(weights @ scores.corrected)
+    low, high = min(centre - half, value), max(centre + half, value)
     if scores.bounded:
         low, high = min(max(low, 0.0), value), max(min(high, 1.0), value)
     return Estimate(value, Interval(low, high, "languages-t", reliable))
 
 
 @lru_cache(maxsize=8)
-def _normals(dimensions: int) -> Floats:
-    draws = np.random.default_rng(0).standard_normal((DRAWS, dimensions))
+def _normals(dimensions: int) -> NDArray[np.float32]:
+    draws = np.random.default_rng(0).standard_normal((DRAWS, dimensions), np.float32)
     draws.setflags(write=False)
     return draws
 
 
-def _errors(scores: _Languages) -> Floats:
-    """Return normal draws with the covariance of the scores, ``[draws, L]``."""
+def _errors(scores: _Languages) -> tuple[NDArray[np.float32], Floats]:
+    """Return normal draws with a covariance that is proportional to that of the scores ``[L, draws]``, and it."""
     covariance = scores.cluster + scores.seed + np.diag(scores.extra)
+    covariance /= np.diag(covariance).max()
     values, vectors = np.linalg.eigh(covariance)
-    errors: Floats = _normals(len(values)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
-    return errors
+    root = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
+    errors: NDArray[np.float32] = root @ _normals(len(values)).T
+    return errors, covariance
 
 
-def _simultaneous_tail(largest: Floats) -> float:
+def _simultaneous_tail(largest: NDArray[np.float32]) -> float:
     """Return the tail probability of each of several intervals that hold all at once, from the largest normal errors.
 
     Each interval then takes the t quantile of its own degrees of freedom at this probability (a Gaussian copula).
@@ -299,21 +330,22 @@ def _simultaneous_tail(largest: Floats) -> float:
 def _worst(scores: _Languages, size: Floats, reliable: bool, higher_is_better: bool) -> Estimate:
     """Return the lowest score with the lowest bounds of intervals that hold for all languages at once."""
     sign = 1 if higher_is_better else -1
-    errors = _errors(scores)
-    largest = np.abs(errors / np.maximum(errors.std(0), 1e-300)).max(1)
+    errors, covariance = _errors(scores)
+    scale = 1 / np.sqrt(np.maximum(np.diag(covariance), TINY)).astype(np.float32)
+    largest = np.abs(errors * scale[:, None]).max(0)
     own = two_way(
         np.diag(scores.cluster) + scores.extra, np.diag(scores.seed), np.diag(scores.cell), scores.df, scores.seeds
     )
     level = _simultaneous_tail(largest)
-    critical = t_quantile(own.df, level)
+    critical = own.quantile(level)
     if scores.bounded:
-        low, high = exact(scores.value, size, own.df, level)
+        low, high = exact(np.clip(scores.corrected, 0, 1), size, critical, level)
     else:
         half = critical * np.sqrt(scores.variance)
-        low, high = scores.value - half, scores.value + half
+        low, high = scores.corrected - half, scores.corrected + half
     value = float((sign * scores.value).min()) * sign
-    ends = (float(low.min()), float(high.min())) if higher_is_better else (float(low.max()), float(high.max()))
-    return Estimate(value, Interval(*ends, "simultaneous-t", reliable))
+    least, most = (low.min(), high.min()) if higher_is_better else (low.max(), high.max())
+    return Estimate(value, Interval(min(float(least), value), max(float(most), value), "simultaneous-t", reliable))
 
 
 def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
@@ -322,35 +354,29 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
     weights = np.zeros((len(first), len(scores.value)))
     weights[np.arange(len(first)), first], weights[np.arange(len(first)), second] = 1, -1
     variance = scores.contrasts(weights)
-    errors = _errors(scores)
-    largest = np.zeros(len(errors))
-    for language in range(len(scores.value) - 1):
-        differences = errors[:, language, None] - errors[:, language + 1 :]
-        np.maximum(largest, np.abs(differences / np.maximum(differences.std(0), 1e-300)).max(1), out=largest)
-    half = t_quantile(variance.df, _simultaneous_tail(largest)) * np.sqrt(variance.total)
-    difference = np.abs(scores.value[first] - scores.value[second])
-    value = float(difference.max())
-    low, high = max(float((difference - half).max()), 0.0), max(float((difference + half).max()), value)
+    errors, covariance = _errors(scores)
+    own = np.diag(covariance)
+    scale = 1 / np.sqrt(np.maximum(own[:, None] + own - 2 * covariance, TINY)).astype(np.float32)
+    largest = np.zeros(errors.shape[1], np.float32)
+    for language in range(len(own) - 1):
+        differences = errors[language + 1 :] - errors[language]
+        np.abs(differences, out=differences)
+        differences *= scale[language, language + 1 :, None]
+        np.maximum(largest, differences.max(0), out=largest)
+    half = variance.quantile(_simultaneous_tail(largest)) * np.sqrt(variance.total)
+    value = float(np.ptp(scores.value))
+    difference = np.abs(scores.corrected[first] - scores.corrected[second])
+    low, high = float((difference - half).max()), max(float((difference + half).max()), value)
     if scores.bounded:
         high = min(high, 1.0)
-    level = float(stdtr(variance.df, -difference / np.sqrt(np.maximum(variance.total, 1e-300))).min())
-    beyond = np.count_nonzero(ndtr(-largest) <= level)
-    return (value, low, high), (1 + beyond) / (1 + len(largest))
+    beyond = np.count_nonzero(ndtr(-largest) <= variance.tail(difference))
+    return (value, min(max(low, 0.0), value), high), (1 + beyond) / (1 + len(largest))
 
 
 # The test that all languages have the same score
 
 
-class _Units(NamedTuple):
-    """Exchangeable units of the permutation test: rows, or whole clusters of one language."""
-
-    value: Floats
-    language: Ints
-    stratum: Ints
-    """Units of one stratum are permuted with each other; numbered from 0 without gaps."""
-
-
-def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
+def language_test(values: ArrayLike, layout: Layout, strata: ArrayLike | None = None) -> tuple[float, str]:
     """Return p and name of the permutation test that all languages have the same mean; NaN for one language.
 
     Within each cluster of several languages, its rows are exchanged; clusters of one language are exchanged with
@@ -359,58 +385,47 @@ def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
     Cochran-Mantel-Haenszel test). c, the largest squared deviation of a unit, keeps languages of a few rows from
     ruling the result. Where every cluster has every language once this is Cochran's Q test.
 
-    p comes from 1,999 random permutations (fixed seed) if up to 1,000 units can change the result, otherwise from the
+    p comes from 1,999 random permutations (fixed seed) if up to 300 units can change the result, otherwise from the
     chi-square approximation with three moments (Imhof 1961), which is exact for Cochran's Q.
 
     Args:
         values: values of each row (the mean over training seeds), ``[n]``.
         layout: languages and clusters of the rows.
+        strata: index of the stratum of each row ``[n]``, such as its class, the same within a cluster. Clusters of one
+            language are then exchanged only with those of the same stratum.
     """
     if np.count_nonzero(layout.rows) < 2:
         return math.nan, ""
-    units = _units(np.asarray(values, np.float64), layout)
-    total = np.bincount(units.stratum)
-    centred = units.value - (np.bincount(units.stratum, units.value) / total)[units.stratum]
-    centred[np.abs(centred) <= 1e-12 * np.abs(units.value)] = 0
-    squares = np.bincount(units.stratum, centred**2)
-    active = squares[units.stratum] > 0
+    units = layout.units if strata is None else Units(layout, np.asarray(strata, np.int64))
+    value = units.values(np.asarray(values, np.float64))
+    squares = np.bincount(units.stratum, value**2)
+    active = (squares > 0)[units.stratum]
     if not active.any():
         return 1.0, "permutation"
-    _, stratum = np.unique(units.stratum[active], return_inverse=True)
-    language, value = units.language[active], centred[active]
-    size = np.bincount(stratum)
-    spread = np.bincount(stratum, value**2) / (size - 1)
-    cells = Layout(language, stratum, layout.count)
-    weight = spread[cells.cell_cluster]
-    covariance = np.diag(cells.language_sums(weight * cells.cell_size))
-    covariance -= cells.cross_products(np.sqrt(weight / size[cells.cell_cluster]) * cells.cell_size)
+    # Each stratum has the covariance of sampling without replacement: s^2 (diag(a) - a a' / m), a units per language.
+    spread = squares / np.maximum(units.size - 1, 1)
+    cells = units.layout
+    covariance = np.diag(cells.language_sums(spread[cells.cell_cluster] * cells.cell_size))
+    covariance -= cells.cross_products(np.sqrt(spread / units.size)[cells.cell_cluster] * cells.cell_size)
     damping = float((value**2).max())
     inverse = np.linalg.inv(covariance + damping * np.eye(layout.count))
-    observed = np.bincount(language, value, minlength=layout.count)
+    observed = np.bincount(cells.language, value, minlength=layout.count)
     statistic = float(observed @ inverse @ observed)
-    if len(value) <= FEW_UNITS:
-        return _permuted(value, language, stratum, inverse, statistic), "permutation"
+    if np.count_nonzero(active) <= FEW_UNITS:
+        p = _permuted(value[active], cells.language[active], units.stratum[active], inverse, statistic)
+        return p, "permutation"
     eigenvalues = np.linalg.eigvalsh(covariance)
     eigenvalues = eigenvalues[eigenvalues > 1e-9 * eigenvalues.max()]
     return _imhof(statistic, eigenvalues / (eigenvalues + damping)), "chi-square"
 
 
-def _units(values: Floats, layout: Layout) -> _Units:
-    """Return rows of clusters of several languages, then whole clusters of one language, with their strata."""
-    cells_of_cluster = np.bincount(layout.cell_cluster, minlength=layout.total_clusters)
-    shared = cells_of_cluster[layout.cell_cluster] > 1
-    rows = shared[layout.cell]
-    single = ~shared
-    _, by_size = np.unique(layout.cell_size[single], return_inverse=True)
-    _, by_cluster = np.unique(layout.cell_cluster[layout.cell[rows]], return_inverse=True)
-    return _Units(
-        np.r_[values[rows], layout.cell_sums(values)[single]],
-        np.r_[layout.language[rows], layout.cell_language[single]],
-        np.r_[by_cluster, by_size + (by_cluster.max() + 1 if len(by_cluster) else 0)],
-    )
-
-
-def _permuted(value: Floats, language: Ints, stratum: Ints, inverse: Floats, statistic: float) -> float:
+def _permuted(
+    value: Floats,
+    language: NDArray[np.integer],
+    stratum: NDArray[np.integer],
+    inverse: NDArray[np.floating],
+    statistic: float,
+) -> float:
     order = np.argsort(stratum, kind="stable")
     value, language, stratum = value[order], language[order], stratum[order]
     one_hot = np.zeros((len(value), len(inverse)))
@@ -436,12 +451,17 @@ def _imhof(statistic: float, weights: Floats) -> float:
 
 
 def summarize_samples(
-    value: ArrayLike, samples: ArrayLike, clusters: ArrayLike, total_clusters: int, higher_is_better: bool = True
+    value: ArrayLike,
+    samples: ArrayLike,
+    clusters: ArrayLike,
+    total_clusters: int,
+    higher_is_better: bool = True,
+    enough: bool = True,
 ) -> LanguageSummary:
     """Summarize a bootstrapped score in [0, 1], such as macro-F1, over languages.
 
-    Covariances are those of the resamples. Scores are corrected by their bootstrap bias within the intervals. The test of
-    equal languages is that of the largest standardised difference.
+    Covariances are those of the resamples. Intervals are built on scores that are corrected by their bootstrap bias.
+    The test of equal languages is that of the largest standardised difference.
 
     Args:
         value: score of each language ``[L]``, or of each seed and language ``[S, L]``; NaN where there is none.
@@ -449,6 +469,7 @@ def summarize_samples(
         clusters: number of clusters of each language, ``[L]``.
         total_clusters: number of clusters of all languages together.
         higher_is_better: False if the worst language is that with the highest score.
+        enough: False marks all intervals as not reliable, see ``mmeval.metrics.intervals.enough_rows``.
     """
     by_seed = np.atleast_2d(np.asarray(value, np.float64))
     drawn = np.asarray(samples, np.float64)
@@ -458,41 +479,49 @@ def summarize_samples(
     if not len(present):
         return _empty(count)
     by_seed, own = by_seed[:, present], np.asarray(clusters, np.int64)[present]
-    seeds = len(by_seed)
-    deviations, finite = pigeonhole(by_seed, np.moveaxis(drawn[:, :, present], 1, 2))
-    centred = np.where(finite, deviations - _nanmean(deviations), 0)
+    drawn, seeds = np.moveaxis(drawn[:, :, present], 1, 2), len(by_seed)  # [S, L, R]
+    score, mean = np.asarray(by_seed.mean(0)), np.asarray(drawn.mean(0))
+    finite = np.isfinite(mean)
     pairs = np.maximum(finite.astype(np.float64) @ finite.T - 1, 1)
-    cluster = centred @ centred.T / pairs
-    cluster = (cluster + cluster.T) / 2
-    size = np.minimum(own, 1e15)
-    floor = pseudo_variance(by_seed.mean(0), size)
-    estimated = np.diag(cluster)
-    over_seeds = by_seed.var(0, ddof=1) / seeds if seeds > 1 else np.zeros(len(present))
-    share = np.divide(over_seeds, over_seeds + estimated, out=np.zeros_like(estimated), where=over_seeds > 0)
-    df = np.maximum(own - 1.0, 1)
-    if seeds > 1:
-        df = 1 / (share**2 / (seeds - 1) + (1 - share) ** 2 / df)
+    cluster = _covariance(np.where(finite, mean, np.nan), pairs)
     nothing = np.zeros_like(cluster)
-    floored = (own < FEW_ROWS) & (floor > estimated) | (estimated <= 0)
-    variance = np.where(floored, np.maximum(floor, estimated), estimated)
+    seed, cell = nothing, nothing
+    if seeds > 1:
+        centred = by_seed - score
+        seed = centred.T @ centred / (seeds * (seeds - 1))
+        cell = sum((_covariance(part - mean, pairs) for part in drawn), nothing) / (seeds * (seeds - 1))
+    estimated = two_way(np.diag(cluster), np.diag(seed), np.diag(cell), np.inf, seeds).total
+    floor = pseudo_variance(score, own)
+    floored = ((own < FEW_ROWS) & (floor > estimated)) | (estimated <= 0)
+    variance = np.where(floored, floor, estimated)
+    spread = score * (1 - score)
+    size = np.where(spread > 0, spread / variance, own)
     scores = _Languages(
-        value=by_seed.mean(0),
+        value=score,
+        corrected=2 * score - np.where(finite.any(1), _nanmean(mean)[:, 0], score),
         variance=variance,
-        df=df,
+        df=np.maximum(own - 1.0, 1),
         cluster=cluster,
-        seed=nothing,
-        cell=nothing,
+        seed=seed,
+        cell=cell,
         extra=variance - estimated,
-        precision=size.astype(np.float64),
-        seeds=1,
+        precision=own.astype(np.float64),
+        seeds=seeds,
         total_clusters=total_clusters,
         bounded=True,
     )
-    reliable = bool(drawn.shape[1] >= FEW_RESAMPLES and finite.mean(1).min() >= FINITE and own.min() >= FEW_ROWS)
-    effective = scores.value * (1 - scores.value) / variance
-    return _assemble(
-        scores, np.where(effective > 0, effective, size), present, count, math.nan, "max-t", reliable, higher_is_better
+    reliable = (
+        bool(enough and drawn.shape[2] >= FEW_RESAMPLES and finite.mean(1).min() >= FINITE and own.min() >= FEW_ROWS)
+        and seeds not in UNRELIABLE_SEEDS
     )
+    return _assemble(scores, size, present, count, math.nan, "max-t", reliable, higher_is_better)
+
+
+def _covariance(samples: Floats, pairs: Floats) -> Floats:
+    """Return the covariance of the rows of ``samples`` ``[L, R]``; NaN is left out."""
+    centred = np.nan_to_num(samples - _nanmean(samples))
+    covariance: Floats = centred @ centred.T / pairs
+    return (covariance + covariance.T) / 2
 
 
 def _nanmean(values: Floats) -> Floats:

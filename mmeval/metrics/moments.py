@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -53,26 +56,72 @@ class Layout:
         )
         """Kish's effective number of rows: as if the rows of a cluster were copies of one row, ``[count]``."""
 
+    @cached_property
+    def units(self) -> Units:
+        """Exchangeable units of the test that all languages have the same score."""
+        return Units(self)
+
     def cell_sums(self, values: Floats) -> Floats:
         """Return the sum of ``values`` ``[n]`` in each cell."""
-        sums: Floats = np.bincount(self.cell, values, minlength=len(self.cell_size))
-        return sums
+        return np.asarray(np.bincount(self.cell, values, minlength=len(self.cell_size)), np.float64)
 
     def language_sums(self, cells: Floats) -> Floats:
         """Return the sum of the cells ``[cells]`` of each language, ``[count]``."""
-        sums: Floats = np.bincount(self.cell_language, cells, minlength=self.count)
-        return sums
+        return np.asarray(np.bincount(self.cell_language, cells, minlength=self.count), np.float64)
 
     def cross_products(self, cells: Floats) -> Floats:
         """Return ``sum_g u_gl u_gk`` over clusters for all pairs of languages ``[count, count]``, u: ``[cells]``."""
-        if self.count == 1:
-            return np.array([[cells @ cells]])
+        if self.count == 1 or not len(cells):
+            return np.full((self.count, self.count), cells @ cells)
         from scipy.sparse import csr_array
 
-        starts = np.r_[np.flatnonzero(np.r_[True, np.diff(self.cell_cluster) != 0]), len(cells)]
+        starts = np.searchsorted(self.cell_cluster, np.arange(self.total_clusters + 1))
         matrix = csr_array((cells, self.cell_language, starts), shape=(self.total_clusters, self.count))
         product: Floats = (matrix.T @ matrix).toarray()
         return product
+
+
+class Units:
+    """Units that are exchangeable if all languages have the same score, numbered within their strata.
+
+    The rows of a cluster of several languages are exchangeable with each other; their stratum is the cluster. Clusters
+    of one language are exchangeable, as wholes, with those of the same number of rows; their stratum is this number.
+    """
+
+    def __init__(self, layout: Layout, strata: Ints | None = None) -> None:
+        """Find the units of a layout.
+
+        Args:
+            layout: languages and clusters of the rows.
+            strata: stratum of each row ``[n]``, the same for all rows of a cell; clusters of one language are then
+                exchangeable with those of their own stratum only.
+        """
+        per_cluster = np.bincount(layout.cell_cluster, minlength=layout.total_clusters)
+        shared = per_cluster[layout.cell_cluster] > 1
+        self._rows = np.flatnonzero(shared[layout.cell]).astype(np.int32)
+        self._cells = np.flatnonzero(~shared)
+        sizes = layout.cell_size[self._cells].astype(np.int64)
+        if strata is not None:
+            of_cell = np.zeros(len(layout.cell_size), np.int64)
+            of_cell[layout.cell] = strata
+            sizes += of_cell[self._cells] * (int(sizes.max(initial=0)) + 1)
+        stratum = np.r_[layout.cell_cluster[layout.cell[self._rows]], layout.total_clusters + sizes]
+        self.layout = Layout(
+            np.r_[layout.language[self._rows], layout.cell_language[self._cells]], stratum, layout.count
+        )
+        """Languages of the units; its clusters are the strata."""
+        self.stratum: NDArray[np.int32] = self.layout.cell_cluster[self.layout.cell]
+        """Stratum of each unit, from 0 without gaps."""
+        self.size: Ints = np.bincount(self.stratum)
+        """Number of units of each stratum."""
+        self._sums_of = layout
+
+    def values(self, values: Floats) -> Floats:
+        """Return the sum of ``values`` ``[n]`` in each unit, less the mean of its stratum."""
+        sums = np.r_[values[self._rows], self._sums_of.cell_sums(values)[self._cells]]
+        centred: Floats = sums - (np.bincount(self.stratum, sums) / self.size)[self.stratum]
+        centred[np.abs(centred) <= 1e-12 * np.abs(sums)] = 0  # rounding errors of values that are alike
+        return centred
 
 
 class Moments(NamedTuple):
@@ -130,10 +179,37 @@ def moments(values: ArrayLike, layout: Layout) -> Moments:
 
 
 class Variance(NamedTuple):
-    """Variances over clusters and seeds, with their degrees of freedom (Satterthwaite 1946); arrays of one shape."""
+    """Variances over clusters and training seeds, arrays of one shape."""
 
     total: Floats
+    share: Floats
+    """Share of the training seeds in the total; 0 for one seed."""
     df: Floats
+    """Degrees of freedom of the share of the clusters, infinite where it is not estimated."""
+    seeds: int
+
+    def quantile(self, tail: ArrayLike) -> Floats:
+        """Return the number of standard errors that the error exceeds with probability ``tail`` at most.
+
+        Student's t quantiles for clusters and seeds, weighted by their shares of the variance (Cochran 1964). With a
+        few seeds this is wider than Satterthwaite's degrees of freedom, which need a good estimate of the share.
+        """
+        over_clusters = stdtrit(np.maximum(self.df, 1), tail) ** 2
+        if self.seeds == 1:
+            return np.asarray(np.sqrt(over_clusters), np.float64)
+        over_seeds = stdtrit(self.seeds - 1, tail) ** 2
+        return np.asarray(np.sqrt((1 - self.share) * over_clusters + self.share * over_seeds), np.float64)
+
+    def tail(self, errors: Floats) -> float:
+        """Return the smallest probability at which ``quantile`` standard errors are as large as one of ``errors``."""
+        ratio = np.abs(errors) / np.sqrt(np.maximum(self.total, 1e-300))
+        if self.seeds == 1:
+            return float(stdtr(np.maximum(self.df, 1), -ratio).min())
+        low, high = -700.0, math.log(0.5)  # of the logarithm of the probability, which is searched
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (low, middle) if (ratio >= self.quantile(math.exp(middle))).any() else (middle, high)
+        return math.exp(high)
 
 
 def two_way(cluster: ArrayLike, seed: ArrayLike, cell: ArrayLike, df: ArrayLike, seeds: int) -> Variance:
@@ -151,13 +227,10 @@ def two_way(cluster: ArrayLike, seed: ArrayLike, cell: ArrayLike, df: ArrayLike,
     cluster, seed, cell = (np.asarray(part, np.float64) for part in (cluster, seed, cell))
     own = np.broadcast_to(np.asarray(df, np.float64), cluster.shape)
     if seeds == 1:
-        return Variance(cluster, own)
+        return Variance(cluster, np.zeros_like(cluster), own, seeds)
     total = np.maximum(np.maximum(cluster + seed - cell, cluster), seed)
     share = np.divide(total - cluster, total, out=np.zeros_like(total), where=total > 0)
-    # Without any variance over clusters there are no degrees of freedom either.
-    of_clusters = np.divide((1 - share) ** 2, own, out=np.zeros_like(total), where=own > 0)
-    inverse = share**2 / (seeds - 1) + of_clusters
-    return Variance(total, np.divide(1, inverse, out=np.full_like(inverse, np.inf), where=inverse > 0))
+    return Variance(total, share, own, seeds)
 
 
 def correction(clusters: ArrayLike) -> Floats:

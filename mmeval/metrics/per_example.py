@@ -54,7 +54,9 @@ def brier(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDAr
     return np.asarray(squares - 2 * own + 1, np.float64)
 
 
-def per_example_values(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+def per_example_values(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float32]
+) -> dict[str, NDArray[np.float64] | NDArray[np.bool_]]:
     """Return the built-in per-example metrics by name, each ``[n]``.
 
     Args:

@@ -17,6 +17,7 @@ from mmeval.api.spec import MetricSpec
 from mmeval.files import atomic_path
 from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
 from mmeval.metrics.counts import FROM_COUNTS
+from mmeval.metrics.fairness import fairness_rows
 from mmeval.metrics.intervals import basic, means, proportions
 from mmeval.metrics.languages import (
     LanguageSummary,
@@ -140,6 +141,7 @@ class _ScoredTask:
         ]
         self.groups = Groups.of_predictions(first, known)
         self.languages = first.languages.codes[known]
+        self.slice_columns = tuple(first.slices)
         _, clusters = np.unique(first.clusters.codes[known], return_inverse=True)
         self.clusters = clusters.astype(np.int32)
         self.counts = [ClassCounts(outcomes, self.groups, self.clusters) for outcomes in self.outcomes]
@@ -198,6 +200,11 @@ def _rows(task: _ScoredTask, seeds: Sequence[int], lower_is_better: Collection[s
         for metric, observed in task.observed.items():
             samples = task.samples[metric][seeds, number]
             yield from _sample_rows(task, slice_, metric, observed[seeds, number], samples)
+    hits = np.stack([task.outcomes[seed].hits for seed in seeds])
+    true, classes = task.outcomes[0].true, task.outcomes[0].classes
+    yield from fairness_rows(
+        hits, true, task.languages, task.clusters, task.groups.languages, classes, task.slice_columns
+    )
 
 
 def _mean_rows(

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from mmeval.data.languages import RESERVED, Language, Origin, complaint, corrections, language_of
-from mmeval.metrics.row import ALL, GAP, MACRO, WORST
+from mmeval.data.languages import (
+    RESERVED,
+    Language,
+    Origin,
+    complaint,
+    corrections,
+    family_of,
+    language_of,
+    script_of,
+)
+from mmeval.metrics.row import RESERVED_LANGUAGES
 
 
 @pytest.mark.parametrize("code", ["de", "pt", "no", "tl", "fil", "ee", "si", "qaa", "und", "kmr"])
@@ -48,7 +57,7 @@ def test_other_texts_are_no_languages(text: str) -> None:
 
 
 def test_reserved_words_are_those_of_the_score_table() -> None:
-    assert {ALL, MACRO, WORST, GAP} == RESERVED
+    assert RESERVED == RESERVED_LANGUAGES
     assert all("word of the score table" in complaint(word.title()) for word in RESERVED)
 
 
@@ -62,3 +71,34 @@ def test_corrections_are_one_line_and_ambiguous_codes_a_second() -> None:
         "si is Sinhala, not the country's sl",
     ]
     assert corrections({text: correction for text, correction in seen.items() if text in ("ee", "sk", "no")}) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "script", "family"),
+    [
+        ("de", "Latn", "Indo-European"),
+        ("bg", "Cyrl", "Indo-European"),
+        ("el", "Grek", "Indo-European"),
+        ("fa", "Arab", "Indo-European"),
+        ("ar", "Arab", "Afro-Asiatic"),
+        ("hu", "Latn", "Uralic"),
+        ("et", "Latn", "Uralic"),
+        ("tr", "Latn", "Turkic"),
+        ("id", "Latn", "Austronesian"),
+        ("zh", "Hans", "Sino-Tibetan"),
+        ("cmn", "Hans", "Sino-Tibetan"),
+        ("ja", "Jpan", "Japanese"),
+        ("ko", "Kore", "Korean"),
+        ("eu", "Latn", "Basque"),
+        ("ka", "Geor", "South Caucasian"),
+        ("hbs", "Latn", "Indo-European"),
+    ],
+)
+def test_languages_have_a_script_and_a_family(code: str, script: str, family: str) -> None:
+    assert (script_of(code), family_of(code)) == (script, family)
+
+
+@pytest.mark.parametrize("code", ["und", "qaa", "mul", "zxx", "xx", "nonsense"])
+def test_codes_that_name_no_known_language_have_neither_script_nor_family(code: str) -> None:
+    """CLDR completes an unknown code with Latin, as if it were English."""
+    assert (script_of(code), family_of(code)) == ("", "")

@@ -6,6 +6,7 @@ import typer
 
 from mmeval.cli.data.audit import audit
 from mmeval.cli.data.card import card
+from mmeval.cli.data.power import power
 from mmeval.cli.data.prepare import prepare
 from mmeval.cli.data.show import show
 from mmeval.cli.data.stats import stats
@@ -14,7 +15,7 @@ from mmeval.cli.listing import print_listing
 from mmeval.cli.options import AsJson
 
 app = typer.Typer(help="List the data sets; prepare, check and inspect one.", invoke_without_command=True)
-for command in (prepare, verify, stats, show, audit, card):
+for command in (prepare, verify, stats, power, show, audit, card):
     app.command()(command)
 
 

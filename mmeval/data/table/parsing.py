@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mmeval.api.source import Rejected
-from mmeval.data.languages import Language, complaint, language_of
+from mmeval.data.languages import UNDETERMINED, Language, complaint, language_of
 from mmeval.data.reading.row import Row
 from mmeval.data.table.images import ImageFinder, ImageReference
 from mmeval.data.table.options import Columns
@@ -16,8 +16,6 @@ from mmeval.data.table.tables import Table, split_of_value
 from mmeval.errors import DataError
 from mmeval.files import digest
 
-UNDETERMINED = "und"
-"""The ISO 639-2 code of an unknown language."""
 NO_LANGUAGE = "the language "
 """The beginning of every rejection reason about a row's language."""
 
