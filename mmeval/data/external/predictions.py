@@ -65,6 +65,8 @@ class ExternalPredictions:
             values[f"true:{task.name}"] = pa.DictionaryArray.from_arrays(indices, pa.array(task.classes))
         for name, column in values.items():
             sha.update(f"{name}\0{len(order)}\0".encode())
+            # To take rows from many chunks is slow.
+            column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
             for start in range(0, len(order), ROWS):
                 _update(sha, column.take(pa.array(order[start : start + ROWS])))
         return sha.hexdigest()
@@ -72,7 +74,8 @@ class ExternalPredictions:
 
 def _update(sha: hashlib._Hash, column: pa.Array | pa.ChunkedArray) -> None:
     """Hash a column of strings: the length of each in bytes, -1 for null, then all of them."""
-    texts = pa.array(column, pa.string())
+    texts = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    texts = texts.cast(pa.string())
     lengths = np.asarray(pc.binary_length(texts).fill_null(-1)).astype("<i4")
     sha.update(lengths.tobytes())
     data, offsets = texts.buffers()[2], np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :]

@@ -26,7 +26,7 @@ from mmeval.data.external.columns import (
     unused_text,
 )
 from mmeval.data.reading.files import PARQUET, table_suffix
-from mmeval.data.reading.parquet import class_names, parquet_batches, parquet_schema
+from mmeval.data.reading.parquet import class_names, parquet_batches, parquet_rows, parquet_schema
 from mmeval.data.reading.row import Row
 from mmeval.data.table.delimiter import describe_delimiter
 from mmeval.data.table.tables import Table, tables
@@ -119,7 +119,8 @@ def read_predictions_table(
     """
     require_roles(given)
     if isinstance(source, pa.Table):
-        return _read_arrow(source.to_batches(max_chunksize=BLOCK), source.schema, "the table", given, required)
+        batches = source.to_batches(max_chunksize=BLOCK)
+        return _read_arrow(batches, source.schema, "the table", given, required, len(source))
     (table,) = tables(source, encoding=encoding) if not source.is_dir() else [None]
     if table is None:
         raise DataError(f"{source} is a folder, not a file of predictions.")
@@ -128,7 +129,7 @@ def read_predictions_table(
         schema = parquet_schema(source, where)
         columns = resolve(given, schema.names, where)
         batches = parquet_batches(source, where, columns=columns.all, rows=BLOCK)
-        return _read_arrow(batches, schema, where, given, required)
+        return _read_arrow(batches, schema, where, given, required, parquet_rows(source))
     if separator := describe_delimiter(source, table.delimiter):
         note(f"{where}: {separator}")
     return _read_rows(table, given, required)
@@ -140,12 +141,13 @@ def _read_arrow(
     where: str,
     given: Mapping[str, str],
     required: Sequence[str],
+    rows: int,
 ) -> RawPredictions:
     if duplicates := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise DataError(f"{where} has the column {duplicates[0]} twice.")
     columns = _resolved(given, schema.names, where, required)
     labels = class_names(schema)
-    collector = _Collector(where, columns, tuple(labels.get(columns.texts.get("true", ""), ())))
+    collector = _Collector(where, columns, tuple(labels.get(columns.texts.get("true", ""), ())), rows)
     start = 1
     for batch in batches:
         numbers = np.arange(start, start + len(batch), dtype=np.int64)
@@ -228,12 +230,13 @@ def _usable(table: Table) -> Iterator[Row]:
 class _Collector:
     """Blocks of rows, joined at the end."""
 
-    def __init__(self, where: str, columns: PredictionColumns, classes: tuple[str, ...]) -> None:
+    def __init__(self, where: str, columns: PredictionColumns, classes: tuple[str, ...], rows: int = 0) -> None:
+        """Prepare for about ``rows`` rows; 0 if their number is not known."""
         self.where, self.columns, self.classes = where, columns, classes
         self.numbers: list[NDArray[np.int64]] = []
         self.texts: dict[str, list[pa.Array]] = {role: [] for role in UNIQUE if role in columns.texts}
         self.names = {role: Names() for role in columns.texts if role not in UNIQUE}
-        self.values: list[NDArray[np.float32]] = []
+        self.values = _Growing(rows)
         self.lengths: list[NDArray[np.int64]] = []
 
     def add(
@@ -250,9 +253,9 @@ class _Collector:
             else:
                 self.names[role].add(values)
         if matrix is not None:
-            self.values.append(matrix.astype(np.float32))
+            self.values.add(matrix, len(matrix))
         if lists is not None:
-            self.values.append(lists[0].astype(np.float32))
+            self.values.add(lists[0], len(lists[1]))
             self.lengths.append(lists[1])
 
     def is_empty(self, role: str) -> bool:
@@ -266,8 +269,8 @@ class _Collector:
         numbers = np.concatenate(self.numbers) if self.numbers else np.zeros(0, np.int64)
         if not len(numbers):
             raise DataError(f"{self.where} holds no rows.")
-        values = _joined(self.values) if self.values else None
         has_lists = bool(self.columns.lists)
+        values = self.values.array() if has_lists or self.columns.classes else None
         return RawPredictions(
             where=self.where,
             columns=self.columns,
@@ -281,15 +284,30 @@ class _Collector:
         )
 
 
-def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Join blocks and free each at once, so that the memory is not needed twice; the list is empty afterwards."""
-    whole = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), np.float32)
-    end = len(whole)
-    while parts:
-        part = parts.pop()
-        whole[end - len(part) : end] = part
-        end -= len(part)
-    return whole
+class _Growing:
+    """A float32 array to which blocks are appended; with the number of rows known, nothing is copied or held twice."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.filled = rows, 0
+        self.values: NDArray[np.float32] | None = None
+
+    def add(self, block: NDArray[np.floating], rows: int) -> None:
+        """Append a block, ``[k]`` or ``[k, classes]``, of a number of rows of the table."""
+        if self.values is None:
+            # Memory that is not written to is not used.
+            capacity = math.ceil(self.rows * len(block) / max(rows, 1)) if self.rows else len(block)
+            self.values = np.empty((capacity, *block.shape[1:]), np.float32)
+        needed = self.filled + len(block)
+        if needed > len(self.values):
+            larger = np.empty((max(needed, 2 * len(self.values)), *block.shape[1:]), np.float32)
+            larger[: self.filled] = self.values[: self.filled]
+            self.values = larger
+        self.values[self.filled : needed] = block
+        self.filled = needed
+
+    def array(self) -> NDArray[np.float32]:
+        """Return everything that was appended."""
+        return np.zeros(0, np.float32) if self.values is None else self.values[: self.filled]
 
 
 @dataclass(frozen=True)
