@@ -23,6 +23,7 @@ from mmeval.data.external.classes import Classes
 from mmeval.data.external.layout import Reference
 from mmeval.data.external.predictions import ExternalPredictions, assemble
 from mmeval.data.external.reading import RawPredictions, read_predictions_table
+from mmeval.data.table.options import name_of
 from mmeval.errors import RunFolderError, UserError
 from mmeval.files import sweep
 from mmeval.integrity import content_digest
@@ -319,7 +320,9 @@ def _reference(folder: RunFolder, path: Path) -> Reference:
     tasks = read_tasks(path)
     schema = pq.read_schema(path)
     slices = [name for name in schema.names if name.startswith(SLICE)]
-    columns = ["id", "language", "cluster", *slices, *(task.name for task in tasks)]
+    # A task whose examples have several classes each has lists in its column, and can't be compared.
+    names = [task.name for task in tasks if pa.types.is_dictionary(schema.field(task.name).type)]
+    columns = ["id", "language", "cluster", *slices, *names]
     table = pq.read_table(path, columns=columns, page_checksum_verification=True)
 
     def texts(name: str) -> pa.ChunkedArray:
@@ -331,8 +334,8 @@ def _reference(folder: RunFolder, path: Path) -> Reference:
         languages=texts("language"),
         clusters=texts("cluster"),
         slices={name.removeprefix(SLICE): texts(name) for name in slices},
-        labels={task.name: texts(task.name) for task in tasks},
-        classes={task.name: task.classes for task in tasks},
+        labels={name: texts(name) for name in names},
+        classes={task.name: task.classes for task in tasks if task.name in names},
     )
 
 
@@ -340,12 +343,12 @@ def _name(request: ExternalRequest) -> str:
     """Return the name of the model: as given, or the name of the file.
 
     Raises:
-        UserError: the name can't stand in a signature.
+        UserError: a given name can't stand in a signature.
     """
-    name = (request.name or _stem(request.predictions)).strip()
-    if not name or "|" in name or not name.isprintable():
-        raise UserError(f"--name {request.name!r}: write a name of one line without the sign |.")
-    return name
+    for option, value in (("--name", request.name), ("--dataset", request.dataset)):
+        if value and ("|" in value or not value.isprintable() or value != value.strip()):
+            raise UserError(f"{option} {value!r}: write a name of one line without the sign |.")
+    return request.name or _stem(request.predictions)
 
 
 def _file_of(source: Path | pa.Table | None) -> str:
@@ -353,7 +356,7 @@ def _file_of(source: Path | pa.Table | None) -> str:
 
 
 def _stem(source: Path | pa.Table) -> str:
-    return source.name.split(".")[0] or source.name if isinstance(source, Path) else TABLE
+    return name_of(source.name.split(".")[0]) if isinstance(source, Path) else TABLE
 
 
 def _digest(source: Path | pa.Table) -> str:

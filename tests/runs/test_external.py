@@ -461,3 +461,84 @@ def test_every_format_gives_the_same_predictions(tmp_path_factory: pytest.TempPa
         for id_, values in zip(columns[0], matrix, strict=True):
             expected = [by_id[seed, id_][f"p:{name}"] for name in classes]
             assert values == pytest.approx(expected, abs=1e-7)
+
+
+def test_free_text_as_predicted_class_is_refused(tmp_path: Path) -> None:
+    n = 150
+    table = {
+        "id": range(n),
+        "language": ["de"] * n,
+        "true": ["a", "b"] * (n // 2),
+        "predicted": [f"I think it is {i}" for i in range(n)],
+    }
+    message = refusal(table, tmp_path)
+    assert message.startswith("the table: 150 predicted classes of label are no example's true class, such as ")
+    assert message.endswith(
+        "; write one word such as none for answers that are no class, or give all classes with --classes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        (
+            "task",
+            [f"t{i}" for i in range(300)],
+            "the column task has 300 values, too many for tasks; map another column",
+        ),
+        (
+            "slice:x",
+            [f"t{i // 2}" for i in range(2400)],
+            "the column slice:x has 1,200 values, and a slice has at most",
+        ),
+    ],
+)
+def test_columns_that_hold_something_else_are_refused(
+    column: str, values: list[str], expected: str, tmp_path: Path
+) -> None:
+    n = len(values)
+    table = {
+        "id": range(n),
+        "language": ["de"] * n,
+        "true": ["a", "b"] * (n // 2),
+        "predicted": ["a"] * n,
+        column: values,
+    }
+    assert expected in refusal(table, tmp_path)
+
+
+def test_odd_column_types_are_read_or_refused(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "id": pa.array([1.0, 2.0, 3.0, 1e30], pa.float64()),
+            "language": pa.array(["de", "de", "fr", "fr"], pa.string_view()),
+            "true": pa.array([True, False, True, False]),
+            "probabilities": pa.array([[0.5, 0.5]] * 4, pa.list_(pa.float16())),
+            "slice:half": pa.array([1, 2, 1, 2], pa.float16()),
+            "cluster": pa.array([["k"], ["k"], ["m"], ["m"]]),
+        }
+    )
+    run = mmeval.score_predictions(table, output=tmp_path / "run")
+    rows = run.predictions()
+    assert classes_of(run)["label"] == ("False", "True")
+    assert rows["id"].to_pylist()[0] == "1"
+    assert rows["cluster"].to_pylist() == ["k", "k", "m", "m"]
+    for name, values in {
+        "id": pa.array([b"1", b"2", b"3", b"4"]),
+        "true": pa.array([{"a": 1}] * 4),
+        "language": pa.array([[["de"]]] * 4),
+    }.items():
+        changed = table.set_column(table.column_names.index(name), name, values)
+        assert refusal(changed, tmp_path).startswith("the table")
+
+
+def test_an_external_run_is_compared_with_a_trained_one(finished: RunFolder, tmp_path: Path) -> None:
+    """With and without ``like``: the same predictions never differ."""
+    rows = exported(finished, "colour")
+    classes = {"colour": classes_of(finished)["colour"]}
+    path = write(tmp_path / "p.jsonl", rows[::-1])
+    for name, like in (("like", finished), ("alone", None)):
+        run = mmeval.score_predictions(path, classes=classes, like=like, output=tmp_path / name)
+        comparison = mmeval.compare(finished, run, task="colour")
+        assert comparison.mean.difference == 0
+        assert comparison.mean.p == 1

@@ -15,6 +15,8 @@ from mmeval.data.external.reading import RawPredictions
 from mmeval.errors import DataError
 from mmeval.protocol import LARGEST_SEED, MOST_SEEDS
 
+MOST_TASKS, MOST_VALUES = 200, 1000
+"""Most tasks, and most values of a slice column; a column with more holds something else."""
 UNIQUE_ADVICE = (
     "ids must differ; if the rows are of several tasks or training seeds, add the column task or seed, and if "
     "languages share ids, write LANGUAGE/ID as the id and the shared id as cluster"
@@ -69,6 +71,12 @@ def lay_out(raw: RawPredictions, task: str, reference: Reference | None = None) 
     """
     for role in ("id", "language", "task", "seed", "cluster", *(r for r in raw.names if r.startswith(SLICE))):
         _require_filled(raw, role)
+    for role, column in raw.names.items():
+        if role.startswith(SLICE) and len(column.index) > MOST_VALUES:
+            raise DataError(
+                f"{raw.where}: the column {raw.columns.texts[role]} has {len(column.index):,} values, and a "
+                f"slice has at most {MOST_VALUES:,}; leave it out."
+            )
     seeds, seed_of = _seeds(raw)
     tasks, task_of = _tasks(raw, task)
     if reference is None and len(seeds) == len(tasks) == 1:
@@ -177,6 +185,11 @@ def _tasks(raw: RawPredictions, default: str) -> tuple[tuple[str, ...], NDArray[
         names, codes = tuple(raw.names["task"].names), raw.names["task"].codes.astype(np.int64)
     else:
         names, codes = (default,), np.zeros(len(raw), np.int64)
+    if len(names) > MOST_TASKS:
+        raise DataError(
+            f"{raw.where}: the column {raw.columns.texts['task']} has {len(names):,} values, too many for tasks; map "
+            "another column with --columns task=COLUMN, or leave it out."
+        )
     for name in names:
         if name in ("id", "language", "cluster") or ":" in name:
             raise DataError(

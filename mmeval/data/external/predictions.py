@@ -23,6 +23,9 @@ ROWS = 8192
 """Rows whose probabilities are gathered at once."""
 TOLERANCE = 1e-3
 """The largest distance of a sum of probabilities from 1, as in predictions files."""
+MOST_OTHERS = 100
+"""If more predicted classes than this, and more than there are true classes, are no true class, the column holds free
+text."""
 SHOWN = 5
 """Number of classes that a note names."""
 
@@ -294,13 +297,22 @@ def _class_list(task: str, splits: Sequence[_Split], given: Classes, say: Callab
             raise DataError(
                 f"{split.raw.where} has {split.widths[task]} probabilities of {task}, {where} has {test.widths[task]}."
             )
-    declared = tuple(known) or test.raw.class_names
+    declared = tuple(known) or (test.raw.class_names if len(test.layout.tasks) == 1 else ())
     from_reference = reference.classes[task] if reference else ()
     if not test.widths[task]:
-        classes = declared or (*from_reference, *in_order((true | predicted) - set(from_reference)))
-        _require_known(splits, task, classes, PREDICTED)
-        if not declared and (extra := predicted - true - set(from_reference)):
-            say(f"Predicted classes of {task} that are no example's true class: {_some(in_order(extra))}.")
+        start = declared or from_reference
+        extra = in_order(predicted - true - set(start))
+        if known:
+            _require_known(splits, task, declared, PREDICTED)
+        elif len(extra) > max(MOST_OTHERS, len(true)):
+            raise DataError(
+                f"{where}: {len(extra):,} predicted classes of {task} are no example's true class, such as "
+                f"{_some(extra)}; write one word such as none for answers that are no class, or give all classes "
+                "with --classes."
+            )
+        elif extra:
+            say(f"Predicted classes of {task} that are no example's true class: {_some(extra)}.")
+        classes = (*start, *in_order((true | predicted) - set(start))) if not known else declared
     elif test.raw.matrix is not None:
         classes = _columns_of(splits, task)
         preferred = declared or from_reference
@@ -332,7 +344,7 @@ def _list_order(
     if declared:
         if len(declared) != width:
             raise DataError(
-                f"{where}: the lists of {task} have {width} probabilities, and --classes names {len(declared)}."
+                f"{where}: the lists of {task} have {width} probabilities, but there are {len(declared)} class names."
             )
         return declared
     order = "its lists of probabilities are taken in the order"
@@ -525,11 +537,13 @@ def _example_columns(split: _Split, language: str, say: Callable[[str], None]) -
     single = all(rows is None for rows in layout.rows.values())
     first = layout.rows_of(layout.seeds[0], layout.tasks[0])
 
-    def in_order(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    def arranged(column: pa.ChunkedArray | pa.Array) -> pa.Array:
         return column if single else column.take(pa.array(first))
 
-    columns: dict[str, pa.Array] = {"id": reference.ids if reference else in_order(raw.texts["id"])}
     codes, names = language_codes(raw, language, say)
+    if len(set(names)) == 1:
+        say(f"All rows of {raw.where} are in one language, {names[0]}: there is no worst language and no gap.")
+    columns: dict[str, pa.Array] = {"id": reference.ids if reference else arranged(raw.texts["id"])}
     if reference:
         columns["language"], columns["cluster"] = reference.languages, reference.clusters
         if codes is not None:
@@ -539,7 +553,7 @@ def _example_columns(split: _Split, language: str, say: Callable[[str], None]) -
         _require_same(split, codes, names, "the language")
         columns["language"] = pa.DictionaryArray.from_arrays(pa.array(codes[first]), pa.array(names, pa.string()))
         if "cluster" in raw.texts:
-            columns["cluster"] = in_order(raw.texts["cluster"])
+            columns["cluster"] = arranged(raw.texts["cluster"])
             if not single:
                 encoded = raw.texts["cluster"].dictionary_encode().unify_dictionaries().combine_chunks()
                 encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded

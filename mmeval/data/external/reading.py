@@ -36,6 +36,8 @@ BLOCK = 16384
 """Rows that are converted at once."""
 UNIQUE = ("id", "cluster")
 """Roles whose values mostly differ from row to row, so that they are stored as texts instead of numbers."""
+LARGEST_WHOLE = 2**53
+"""Beyond it a float is no exact whole number."""
 ADVICE = "write one number between 0 and 1 per class"
 
 
@@ -338,17 +340,22 @@ def _strings(column: pa.Array, name: str, place: _Place, labels: Sequence[str] |
         column = pc.if_else(column, "True", "False")
     elif pa.types.is_floating(kind):
         # pandas writes whole numbers as floats where one is missing.
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
-        whole = column.cast(pa.float64())
-        if pc.all(pc.equal(pc.floor(whole), whole)).as_py() and pc.max(pc.abs(whole)).as_py() not in (None, math.inf):
-            column = whole.cast(pa.int64())
+        column = column.cast(pa.float64())
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+        is_whole = pc.all(pc.equal(pc.floor(column), column)).as_py()
+        if is_whole and (pc.max(pc.abs(column)).as_py() or 0) <= LARGEST_WHOLE:
+            column = column.cast(pa.int64())
     elif labels is not None:
         return pa.array(
             [_label(labels, cell, name, place[row]) for row, cell in enumerate(column.to_pylist())], pa.string()
         )
-    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_struct(kind):
+    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         raise DataError(f"{place.where}: the column {name} holds {kind}, not a text; write it as text.")
-    stripped = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    try:
+        column = column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise DataError(f"{place.where}: the column {name} holds {kind}, not a text; write it as text.") from None
+    stripped = pc.utf8_trim_whitespace(column)
     return pc.if_else(pc.equal(stripped, ""), pa.scalar(None, pa.string()), stripped)
 
 
