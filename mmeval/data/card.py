@@ -64,6 +64,8 @@ class Card:
     """Facts about each source file: ``md5``, ``size``."""
     class_names: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     """Display names of the classes by task, then language, then class."""
+    multilabel: tuple[str, ...] = ()
+    """Tasks of which an example may have any number of classes."""
     unverified: tuple[str, ...] = ()
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
 
@@ -164,6 +166,7 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
         fingerprint=fields.get("fingerprint", ""),
         sources=fields.get("sources", {}),
         class_names=_class_names(fields.get("class_names", {}), tasks, languages),
+        multilabel=_multilabel(fields.get("multilabel", []), tasks),
         unverified=_strings(fields.get("unverified", [])),
         header=header,
         body=body,
@@ -174,6 +177,14 @@ def _classes(stated: list[object] | int | Mapping[str, int] | None) -> tuple[str
     if stated is None:
         return None
     return _strings(stated) if isinstance(stated, list) else _number(stated)
+
+
+def _multilabel(names: list[object] | str, tasks: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the names of the multi-label tasks after checking that the tasks exist."""
+    for name in (known := _strings(names)):
+        if name not in tasks:
+            raise ValueError(f'multilabel has the task "{name}", which tasks lacks')
+    return known
 
 
 def _class_names(
