@@ -1,92 +1,130 @@
-"""Measure per-language scores of a test split of GLAMI-1M's size against scikit-learn in a loop over languages.
+"""Measure the whole of ``mmeval score`` at the size of GLAMI-1M's test split against scikit-learn in a loop.
 
-    python benchmarks/scoring.py
+    python benchmarks/scoring.py                        # 116,004 rows, 191 classes, 13 languages, three slice columns
+    python benchmarks/scoring.py --rows 10000000 --classes 20 --no-slices --no-loop
 
-The predictions are random with 70 % accuracy: 116,004 rows, 191 classes, 13 languages. The script prints seconds,
-ratios and peak memory. Our scores start from values per row (argmax, top-1, top-5), which a run computes once for
-scores and intervals; their time is printed separately.
+The predictions are random with about three quarters right. The script writes them as a predictions file, scores the
+file in a fresh process, and prints seconds, ratios and the peak memory of that process. scikit-learn computes top-1,
+top-5, macro-F1 and weighted-F1 in a loop over the same slices and languages, once for the scores and once per resample
+for their intervals; the loop of resamples is extrapolated from two.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
-from mmeval.metrics.bootstrap import Outcomes, bootstrap_statistics
-from mmeval.metrics.counts import grouped_counts, macro_f1, weighted_f1
-from mmeval.metrics.per_example import top1, top5
+from mmeval import Task
+from mmeval.metrics.bootstrap import RESAMPLES
+from mmeval.metrics.predictions import read_predictions, write_predictions
+from mmeval.metrics.scores import RunColumns, score
 from mmeval.runs.environment import peak_memory_bytes
 
-ROWS, CLASSES, LANGUAGES, RESAMPLES = 116_004, 191, 13, 1000
+LANGUAGES = ["bg", "cs", "de", "el", "es", "et", "hr", "hu", "lt", "lv", "ro", "sk", "sl"]
+SLICES = {"source": 3, "kind": 2, "shop": 5}
+BLOCK = 4096
 
 
 def main() -> None:
-    """Measure scores and intervals, and print them."""
+    """Write predictions, score them in a fresh process, run scikit-learn's loop, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=116_004)
+    parser.add_argument("--classes", type=int, default=191)
+    parser.add_argument("--slices", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--loop", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--score", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.score:
+        print(json.dumps(score_file(arguments.score)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "seed-0.parquet"
+        write(path, arguments.rows, arguments.classes, SLICES if arguments.slices else {})
+        command = [sys.executable, __file__, "--score", str(path)]
+        result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        print(f"{arguments.rows:,} rows, {arguments.classes} classes, {len(LANGUAGES)} languages")
+        print(f"reading and judging  {result['read']:8.2f} s")
+        print(f"the whole score      {result['read'] + result['score']:8.2f} s, {result['scores']:,} rows of Scores")
+        print(f"peak memory          {result['peak'] / 2**30:8.2f} GiB")
+        if arguments.loop:
+            once = loop(path)
+            total = once * (1 + RESAMPLES)
+            print(f"scikit-learn's loop  {once:8.2f} s for the scores, {total:.0f} s with {RESAMPLES:,} resamples")
+            print(f"ratio of the whole   {total / (result['read'] + result['score']):8.0f}")
+
+
+def write(path: Path, rows: int, classes: int, slices: dict[str, int]) -> None:
+    """Write random predictions, block by block."""
     rng = np.random.default_rng(0)
-    true = rng.choice(CLASSES, ROWS, p=rng.dirichlet(np.full(CLASSES, 0.5)))
-    scores = rng.random((ROWS, CLASSES), np.float32)
-    correct = rng.random(ROWS) < 0.7
-    scores[np.flatnonzero(correct), true[correct]] += 1
-    language = rng.integers(LANGUAGES, size=ROWS)
-    predicted, values = scores.argmax(1), np.stack([top1(true, scores), top5(true, scores)], 1)
-    rows = [np.flatnonzero(language == number) for number in range(LANGUAGES)]
+    true = rng.choice(classes, rows, p=rng.dirichlet(np.full(classes, 0.5)))
+    columns = {
+        "id": [f"item-{row}" for row in range(rows)],
+        "language": np.array(LANGUAGES)[rng.integers(len(LANGUAGES), size=rows)].tolist(),
+        "cluster": [f"image-{image}" for image in rng.integers(int(rows * 0.9), size=rows)],
+    }
+    columns |= {f"slice:{name}": [f"{value}" for value in rng.integers(n, size=rows)] for name, n in slices.items()}
 
-    def ours() -> None:
-        counts = grouped_counts(true, predicted, language, LANGUAGES, CLASSES)
-        macro_f1(counts), weighted_f1(counts)
-        [np.bincount(language, column) / counts.true.sum(-1) for column in values.T]
+    def blocks() -> Iterator[dict[str, NDArray[np.float32]]]:
+        for start in range(0, rows, BLOCK):
+            own = true[start : start + BLOCK]
+            logits = rng.normal(size=(len(own), classes)).astype(np.float32)
+            logits[np.arange(len(own)), own] += 3.5
+            exponents = np.exp(logits)
+            yield {"category": exponents / exponents.sum(1, keepdims=True)}
 
-    def scikit_learn(part: NDArray[np.int64]) -> None:
-        t, p = true[part], predicted[part]
-        accuracy_score(t, p)
-        top_k_accuracy_score(t, scores[part], k=5, labels=np.arange(CLASSES))
-        f1_score(t, p, average="macro")
-        f1_score(t, p, average="weighted")
-
-    def loop() -> None:
-        for part in rows:
-            scikit_learn(part)
-
-    def intervals() -> None:
-        outcomes = Outcomes(true, predicted, values, CLASSES)
-        for block in bootstrap_statistics(outcomes, rows, np.arange(ROWS), RESAMPLES):
-            for statistics in block:
-                macro_f1(statistics.counts), weighted_f1(statistics.counts)
-
-    def loop_of_resamples() -> None:
-        for part in rows:
-            scikit_learn(part[rng.integers(len(part), size=len(part))])
-
-    def per_row() -> None:
-        scores.argmax(1), top1(true, scores), top5(true, scores)
-
-    before = peak_memory_bytes() or 0
-    fast, slow, once = seconds(ours, 20), seconds(loop, 3), seconds(per_row, 3)
-    print(f"scores:    {fast * 1000:8.2f} ms, scikit-learn loop {slow:6.2f} s, ratio {slow / fast:6.0f}")
-    print(f"values per row (argmax, top-1, top-5), computed once: {once * 1000:.0f} ms;", end=" ")
-    print(f"ratio including them {slow / (once + fast):.1f}")
-    fast = seconds(intervals, 2)
-    peak = (peak_memory_bytes() or 0) - before
-    slow = seconds(loop_of_resamples, 5) * RESAMPLES
-    print(
-        f"intervals: {fast:8.2f} s,  scikit-learn loop {slow:6.0f} s (from 5 of {RESAMPLES}), ratio {slow / fast:6.0f}"
-    )
-    print(f"memory added by {RESAMPLES} resamples: {peak / 2**20:.0f} MiB")
+    task = Task("category", tuple(f"class {number}" for number in range(classes)))
+    write_predictions(path, [task], columns, {"category": true}, blocks())
 
 
-def seconds(call: Callable[[], None], times: int) -> float:
-    """Return the median seconds of ``times`` calls, after a warm-up call."""
-    call()
-    durations = []
-    for _ in range(times):
-        start = time.perf_counter()
-        call()
-        durations.append(time.perf_counter() - start)
-    return float(np.median(durations))
+def score_file(path: Path) -> dict[str, float]:
+    """Read and score a predictions file; return seconds and the peak memory of this process."""
+    start = time.perf_counter()
+    predictions = read_predictions(path)
+    read = time.perf_counter()
+    run = RunColumns(run="benchmark", model="random", dataset="random", split="test", inputs="image+text")
+    table = score(run, {0: predictions})
+    return {
+        "read": read - start,
+        "score": time.perf_counter() - read,
+        "scores": table.num_rows,
+        "peak": float(peak_memory_bytes() or 0),
+    }
+
+
+def loop(path: Path) -> float:
+    """Return the seconds of scikit-learn's metrics over all slices and languages: the mean of two resamples."""
+    from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
+
+    from mmeval.metrics.predictions import probabilities
+
+    predictions = read_predictions(path)
+    (task,) = predictions.tasks
+    outcomes = predictions.outcomes[task.name]
+    matrix = np.concatenate([block for _, block in probabilities(path, task)])
+    masks = [np.ones(len(predictions), bool)]
+    masks += [column.codes == code for column in predictions.slices.values() for code in range(len(column.names))]
+    languages = [predictions.languages.codes == code for code in range(len(LANGUAGES))]
+    groups = [np.flatnonzero(mask & language) for mask in masks for language in [*languages, masks[0]]]
+    rng = np.random.default_rng(0)
+    start = time.perf_counter()
+    for _ in range(2):
+        for rows in groups:
+            drawn = rows[rng.integers(len(rows), size=len(rows))]
+            true, predicted = outcomes.true[drawn], outcomes.predicted[drawn]
+            accuracy_score(true, predicted)
+            top_k_accuracy_score(true, matrix[drawn], k=5, labels=np.arange(len(task.classes)))
+            f1_score(true, predicted, average="macro")
+            f1_score(true, predicted, average="weighted")
+    return (time.perf_counter() - start) / 2
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class TorchRunner:
         handle = accelerator(torch.device(context.device), recipe.precision)
         self.model.to(handle.device)
         collate = Collate(examples, self.model, handle.device, labels=False)
-        with progress(f"Predicting (seed {context.seed})", len(examples), "examples") as advance:
+        with progress(f"Predicting {examples.split} (seed {context.seed})", len(examples), "examples") as advance:
             yield from predict(self.model, collate, handle, recipe.batch_size * 4, advance)
 
     def save(self, folder: Path) -> None:

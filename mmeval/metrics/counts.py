@@ -11,7 +11,11 @@ Floats = NDArray[np.floating]
 
 
 class Counts(NamedTuple):
-    """Counts per class, three arrays ``[..., classes]``; the counts of two disjoint groups can be added."""
+    """Counts per class, three arrays ``[..., classes]``; the counts of two disjoint groups can be added.
+
+    Counts of bootstrap resamples have the shape ``[groups, classes, resamples]``; the functions below take the axis of
+    the classes.
+    """
 
     hits: Floats
     """Examples of the class that were predicted correctly."""
@@ -21,40 +25,28 @@ class Counts(NamedTuple):
     """Examples whose predicted class this is."""
 
 
-def grouped_counts(
-    true: NDArray[np.int64], predicted: NDArray[np.int64], group: NDArray[np.int64], groups: int, classes: int
-) -> Counts:
-    """Return the counts of every group, arrays ``[groups, classes]``; ``group`` is the group of each row, from 0."""
-
-    def count(labels: NDArray[np.int64], group: NDArray[np.int64]) -> Floats:
-        cells = np.bincount(group * classes + labels, minlength=groups * classes)
-        return cells.reshape(groups, classes).astype(float)
-
-    hit = true == predicted
-    return Counts(count(true[hit], group[hit]), count(true, group), count(predicted, group))
-
-
 def f1_per_class(counts: Counts) -> Floats:
     """Return F1 of each class, 2 hits / (true + predicted); NaN for a class that is neither true nor predicted."""
     total = counts.true + counts.predicted
     return np.divide(2 * counts.hits, total, out=np.full_like(total, np.nan), where=total > 0)
 
 
-def macro_f1(counts: Counts) -> Floats:
+def macro_f1(counts: Counts, axis: int = -1) -> Floats:
     """Return the mean F1 over the classes that are true or predicted at least once, scikit-learn's default.
 
-    The result has shape ``[...]``; it is NaN for a group without examples.
+    The result lacks the axis of the classes; it is NaN for a group without examples.
     """
     total = counts.true + counts.predicted
     present = total > 0
     f1 = np.divide(2 * counts.hits, total, out=np.zeros_like(total), where=present)
-    return _ratio(f1.sum(-1), present.sum(-1).astype(float))
+    return _ratio(f1.sum(axis), present.sum(axis).astype(float))
 
 
-def weighted_f1(counts: Counts) -> Floats:
-    """Return the mean F1 weighted by the size of each class, shape ``[...]``; NaN for a group without examples."""
-    f1 = np.nan_to_num(f1_per_class(counts))
-    return _ratio((f1 * counts.true).sum(-1), counts.true.sum(-1))
+def weighted_f1(counts: Counts, axis: int = -1) -> Floats:
+    """Return the mean F1 weighted by the size of each class; NaN for a group without examples."""
+    total = counts.true + counts.predicted
+    f1 = np.divide(2 * counts.hits, total, out=np.zeros_like(total), where=total > 0)
+    return _ratio((f1 * counts.true).sum(axis), counts.true.sum(axis))
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmeval.api.task import Task
-from mmeval.metrics.predictions import probabilities
+from mmeval.metrics.predictions import has_probabilities, probabilities
 
 
 class Mistake(NamedTuple):
@@ -25,12 +25,15 @@ class Mistake(NamedTuple):
 def confident_mistakes(path: Path, task: Task, count: int) -> list[Mistake]:
     """Return the ``count`` most confident mistakes of one task, in order of confidence, at most one per cluster.
 
-    An image that is classified wrongly in one language tends to be wrong in all, and would fill the page.
+    An image that is classified wrongly in one language tends to be wrong in all, and would fill the page. Predictions
+    without probabilities have no confidence, and so no such list.
 
     Raises:
         RunFolderError: the predictions file is damaged.
     """
     best: dict[str, Mistake] = {}
+    if not has_probabilities(path, task):
+        return []
     for batch, matrix in probabilities(path, task):
         guess = matrix.argmax(1)
         confidence = matrix[np.arange(len(guess)), guess]

@@ -1,11 +1,15 @@
-"""The predictions file (Parquet, one row per test example): written block by block, validated when read."""
+"""The predictions file (Parquet, one row per example): written block by block, validated when read.
+
+Its columns are ``id``, ``language``, ``cluster``, ``slice:NAME`` and, for each task, ``TASK``, the true class (null
+without a label), with ``TASK:probabilities``, one float32 per class, or, for the predictions of a tool that gives
+labels only, ``TASK:predicted``.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,27 +22,15 @@ from mmeval.api.spec import MetricSpec
 from mmeval.api.task import Task
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import atomic_path
-from mmeval.metrics.bootstrap import Outcomes
-from mmeval.metrics.per_example import BUILT_IN
+from mmeval.metrics.outcomes import Codes, Outcomes, Predictions
+from mmeval.metrics.per_example import per_example_values
+from mmeval.metrics.row import RESERVED_LANGUAGES
 
-SLICE, PROBABILITIES, METADATA = "slice:", ":probabilities", b"mmeval"
+SLICE, PROBABILITIES, PREDICTED, METADATA = "slice:", ":probabilities", ":predicted", b"mmeval"
 TEXT_COLUMNS = ("id", "language", "cluster")
 ROWS = 8192
 """Rows read at once."""
 RERUN_ADVICE = "delete the file and repeat the `mmeval run` command with --output to recreate it"
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The content of one predictions file, with probabilities reduced to metric values."""
-
-    ids: list[str]
-    languages: list[str]
-    clusters: list[str]
-    slices: Mapping[str, list[str]]
-    tasks: tuple[Task, ...]
-    outcomes: Mapping[str, Outcomes]
-    """Outcomes by task; ``true`` is -1 where an example has no label."""
 
 
 def write_predictions(
@@ -47,6 +39,7 @@ def write_predictions(
     columns: Mapping[str, Sequence[str]],
     labels: Mapping[str, NDArray[np.int64]],
     blocks: Iterable[Mapping[str, NDArray[np.float32]]],
+    predicted: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> None:
     """Write a predictions file atomically, one block of probabilities at a time.
 
@@ -56,80 +49,143 @@ def write_predictions(
         columns: ``id``, ``language``, ``cluster`` and ``slice:*``, one value per example.
         labels: indices of the true classes by task, -1 for an example without a label.
         blocks: probabilities ``[rows, classes]`` by task, in the order of the examples.
+        predicted: indices of the predicted classes by task, for tasks without probabilities; where all tasks are such
+            tasks, ``blocks`` is empty.
 
     Raises:
         PluginError: there are too few or too many rows, a task is missing, a shape is wrong, or a row is no probability
             distribution.
     """
-    fields = [pa.field(name, pa.string()) for name in columns]
-    for task in tasks:
-        fields += [
-            pa.field(task.name, pa.dictionary(pa.int32(), pa.string())),
-            pa.field(task.name + PROBABILITIES, pa.list_(pa.float32(), len(task.classes))),
-        ]
-    metadata = {METADATA: json.dumps({"tasks": [[task.name, task.classes] for task in tasks]}, ensure_ascii=False)}
-    schema = pa.schema(fields, metadata=metadata)
+    predicted = predicted or {}
+    probable = [task for task in tasks if task.name not in predicted]
+    schema = _schema(tasks, columns, predicted)
+    total = len(next(iter(columns.values())))
     with (
         atomic_path(path) as temporary,
-        pq.ParquetWriter(str(temporary), schema, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(
+            str(temporary),
+            schema,
+            compression="zstd",
+            write_page_checksum=True,
+            # Probabilities hardly repeat: split into bytes they compress better, and decode faster, than by dictionary.
+            use_dictionary=[name for name in schema.names if not name.endswith(PROBABILITIES)],
+            column_encoding={f"{task.name}{PROBABILITIES}.list.element": "BYTE_STREAM_SPLIT" for task in probable},
+        ) as writer,
     ):
-        start, total = 0, len(next(iter(columns.values())))
-        for block in blocks:
-            stop = start + check_block(block, tasks, start)
+        start = 0
+        for stop, block in _spans(blocks, probable, total):
             if stop > total:
                 raise PluginError(f"predict returned at least {stop} rows for {total} examples.")
             arrays: list[pa.Array] = [pa.array(values[start:stop], pa.string()) for values in columns.values()]
             for task in tasks:
-                true = labels[task.name][start:stop]
-                indices = pa.array(true, pa.int32(), mask=true < 0)
-                arrays.append(pa.DictionaryArray.from_arrays(indices, pa.array(task.classes)))
-                flat = pa.array(np.ascontiguousarray(block[task.name], np.float32).ravel())
-                arrays.append(pa.FixedSizeListArray.from_arrays(flat, len(task.classes)))
+                arrays.append(_class_names(task, labels[task.name][start:stop]))
+                if task.name in predicted:
+                    arrays.append(_class_names(task, predicted[task.name][start:stop]))
+                else:
+                    flat = pa.array(np.ascontiguousarray(block[task.name], np.float32).ravel())
+                    arrays.append(pa.FixedSizeListArray.from_arrays(flat, len(task.classes)))
             writer.write_table(pa.table(arrays, schema=schema))
             start = stop
         if start < total:
             raise PluginError(f"predict returned {start} rows for {total} examples.")
 
 
-def read_predictions(path: Path, metrics: Sequence[MetricSpec] = ()) -> Predictions:
+def _schema(tasks: Sequence[Task], columns: Iterable[str], predicted: Collection[str]) -> pa.Schema:
+    fields = [pa.field(name, pa.string()) for name in columns]
+    for task in tasks:
+        fields.append(pa.field(task.name, pa.dictionary(pa.int32(), pa.string())))
+        if task.name in predicted:
+            fields.append(pa.field(task.name + PREDICTED, pa.dictionary(pa.int32(), pa.string())))
+        else:
+            fields.append(pa.field(task.name + PROBABILITIES, pa.list_(pa.float32(), len(task.classes))))
+    tasks_json = json.dumps({"tasks": [[task.name, task.classes] for task in tasks]}, ensure_ascii=False)
+    return pa.schema(fields, metadata={METADATA: tasks_json})
+
+
+def _spans(
+    blocks: Iterable[Mapping[str, NDArray[np.float32]]], tasks: Sequence[Task], total: int
+) -> Iterator[tuple[int, Mapping[str, NDArray[np.float32]]]]:
+    """Yield each checked block with the number of rows up to its end; without such tasks, empty blocks."""
+    stop = 0
+    if tasks:
+        for block in blocks:
+            stop += check_block(block, tasks, stop)
+            yield stop, block
+        return
+    while stop < total:
+        stop = min(stop + ROWS, total)
+        yield stop, {}
+
+
+def _class_names(task: Task, classes: NDArray[np.integer]) -> pa.DictionaryArray:
+    """Return class indices as an Arrow column of names; -1 becomes null."""
+    return pa.DictionaryArray.from_arrays(pa.array(classes, pa.int32(), mask=classes < 0), pa.array(task.classes))
+
+
+def read_predictions(path: Path, metrics: Sequence[MetricSpec] = (), advice: str = RERUN_ADVICE) -> Predictions:
     """Read a predictions file in batches, check page checksums and values, and compute the per-example metrics.
 
     Args:
         path: the Parquet file.
         metrics: per-example metrics beside the built-in ones.
+        advice: the end of an error message, how to get a good file.
 
     Raises:
-        RunFolderError: the file is not a predictions file, is damaged, lacks a column, or has a row that is no
-            probability distribution or an unknown label.
+        RunFolderError: the file is not a predictions file, is damaged, lacks a column, has a row that is no probability
+            distribution, an unknown label, an empty cell or an id twice, or a language with a reserved name.
         PluginError: a metric fails or returns values of the wrong shape.
     """
-    with parquet_errors(path, RERUN_ADVICE):
+    with parquet_errors(path, advice):
         file = pq.ParquetFile(path, page_checksum_verification=True)
-        tasks = _read_tasks(path, file.schema_arrow)
+        tasks = _read_tasks(path, file.schema_arrow, advice)
     slices = [name for name in file.schema_arrow.names if name.startswith(SLICE)]
-    columns: dict[str, list[str]] = {name: [] for name in (*TEXT_COLUMNS, *slices)}
-    batches: dict[str, list[Outcomes]] = {task.name: [] for task in tasks}
+    columns: dict[str, list[pa.Array]] = {name: [] for name in (*TEXT_COLUMNS, *slices)}
+    parts: dict[str, list[Outcomes]] = {task.name: [] for task in tasks}
     start = 0
-    for batch in _batches(path, file):
+    for batch in _batches(path, file, advice):
         for name, values in columns.items():
-            values.extend(batch.column(name).to_pylist())
+            values.append(batch.column(name))
         for task in tasks:
-            batches[task.name].append(_outcomes(path, batch, task, metrics, start))
+            parts[task.name].append(_outcomes(path, batch, task, metrics, start, advice))
         start += len(batch)
+    texts = {name: pa.chunked_array(chunks, pa.string()) for name, chunks in columns.items()}
+    _check_texts(path, texts, advice)
+    languages = Codes.of(texts["language"])
+    if reserved := sorted(RESERVED_LANGUAGES.intersection(languages.names)):
+        raise RunFolderError(
+            f'{path}: a language is called "{reserved[0]}", which is the name of a summary row in every table of '
+            "scores; give the language another name."
+        )
     return Predictions(
-        ids=columns["id"],
-        languages=columns["language"],
-        clusters=columns["cluster"],
-        slices={name.removeprefix(SLICE): columns[name] for name in slices},
+        ids=texts["id"],
+        languages=languages,
+        clusters=Codes.of(texts["cluster"], ordered=False),
+        slices={name.removeprefix(SLICE): Codes.of(texts[name]) for name in slices},
         tasks=tasks,
-        outcomes={task.name: _concatenate(batches[task.name], len(task.classes), len(metrics)) for task in tasks},
+        outcomes={task.name: _concatenate(parts[task.name], task, metrics) for task in tasks},
+        path=path,
     )
 
 
-def _batches(path: Path, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def _check_texts(path: Path, texts: Mapping[str, pa.ChunkedArray], advice: str) -> None:
+    """Check that every row has an id, a language, a cluster and its slices, and that no id occurs twice."""
+    for name, column in texts.items():
+        if column.null_count:
+            row = int(np.flatnonzero(np.asarray(column.is_null()))[0])
+            raise RunFolderError(f'{path}, row {row}: the column "{name}" is empty; {advice}.')
+    ids = texts["id"]
+    if pc.count_distinct(ids).as_py() < len(ids):
+        counts = ids.value_counts()
+        twice = counts.filter(pc.greater(counts.field("counts"), 1))
+        raise RunFolderError(
+            f'{path}: the id "{twice[0]["values"]}" occurs {twice[0]["counts"]} times, and ids must differ; {advice}.'
+        )
+
+
+def _batches(path: Path, file: pq.ParquetFile, advice: str = RERUN_ADVICE) -> Iterator[pa.RecordBatch]:
     batches = file.iter_batches(ROWS)
     while True:
-        with parquet_errors(path, RERUN_ADVICE):  # some damage shows only when rows are read
+        with parquet_errors(path, advice):  # some damage shows only when rows are read
             batch = next(batches, None)
             if batch is not None:
                 batch.validate(full=True)
@@ -169,6 +225,16 @@ def read_table(path: Path, schema: pa.Schema, kind: str, advice: str) -> pa.Tabl
     if not table.schema.equals(schema):
         raise RunFolderError(f"{path} lacks columns of {kind}; {advice}.")
     return table
+
+
+def has_probabilities(path: Path, task: Task) -> bool:
+    """Return whether the predictions of a task have probabilities, not only labels.
+
+    Raises:
+        RunFolderError: the file is damaged.
+    """
+    with parquet_errors(path, RERUN_ADVICE):
+        return task.name + PROBABILITIES in pq.read_schema(path).names
 
 
 def probabilities(path: Path, task: Task) -> Iterator[tuple[pa.RecordBatch, NDArray[np.float32]]]:
@@ -212,49 +278,68 @@ def _others(block: Mapping[str, object]) -> str:
     return f", only of {', '.join(block)}" if block else " or any other task"
 
 
-def _read_tasks(path: Path, schema: pa.Schema) -> tuple[Task, ...]:
+def _read_tasks(path: Path, schema: pa.Schema, advice: str) -> tuple[Task, ...]:
     try:
         metadata = json.loads((schema.metadata or {})[METADATA])
         tasks = tuple(Task(name, tuple(classes)) for name, classes in metadata["tasks"])
     except (KeyError, TypeError, ValueError):
         raise RunFolderError(f"{path} is not a predictions file of mmeval: its metadata lacks the tasks.") from None
-    needed = [*TEXT_COLUMNS, *(c for task in tasks for c in (task.name, task.name + PROBABILITIES))]
+    needed = [*TEXT_COLUMNS]
+    for task in tasks:
+        has_labels_only = task.name + PREDICTED in schema.names
+        needed += [task.name, task.name + (PREDICTED if has_labels_only else PROBABILITIES)]
     for column in needed:
         if column not in schema.names:
-            raise RunFolderError(f'{path}: the column "{column}" is missing; {RERUN_ADVICE}.')
+            raise RunFolderError(f'{path}: the column "{column}" is missing; {advice}.')
     for task in tasks:
+        if task.name + PREDICTED in schema.names:
+            continue
         dtype = schema.field(task.name + PROBABILITIES).type
         if dtype != pa.list_(pa.float32(), len(task.classes)):
             raise RunFolderError(
                 f"{path}: the probabilities of {task.name} must be lists of {len(task.classes)} float32 numbers, "
-                f"but are {dtype}; {RERUN_ADVICE}."
+                f"but are {dtype}; {advice}."
             )
     return tasks
 
 
-def _outcomes(path: Path, batch: pa.RecordBatch, task: Task, metrics: Sequence[MetricSpec], start: int) -> Outcomes:
+def _outcomes(
+    path: Path, batch: pa.RecordBatch, task: Task, metrics: Sequence[MetricSpec], start: int, advice: str
+) -> Outcomes:
+    true = _indices(path, batch, task, task.name, start, advice)
+    if task.name + PREDICTED in batch.schema.names:
+        predicted = _indices(path, batch, task, task.name + PREDICTED, start, advice)
+        if (predicted < 0).any():
+            where = _where(path, batch, int(np.flatnonzero(predicted < 0)[0]), start)
+            raise RunFolderError(f"{where}: there is no predicted class of {task.name}; {advice}.")
+        return Outcomes(true, predicted, {"top1": np.asarray(predicted == true, np.float64)}, len(task.classes))
     matrix = _matrix(batch, task)
     if (invalid := _first_invalid(matrix)) is not None:
         row, problem = invalid
         where = _where(path, batch, row, start)
-        raise RunFolderError(f"{where}: the probabilities of {task.name} {problem}; {RERUN_ADVICE}.")
-    true = _indices(path, batch, task, start)
-    known = np.where(true < 0, 0, true)
+        raise RunFolderError(f"{where}: the probabilities of {task.name} {problem}; {advice}.")
+    known = np.where(true < 0, 0, true).astype(np.int64)
     # Read-only, so that no metric can change the input of the next one.
     known.setflags(write=False)
     matrix.setflags(write=False)
-    values = [function(known, matrix) for function in BUILT_IN.values()]
-    values += [_plugin_values(metric, known, matrix) for metric in metrics]
-    return Outcomes(true, matrix.argmax(1), np.stack(values, 1), len(task.classes))
+    predicted = matrix.argmax(1).astype(np.int32)
+    rows = np.arange(len(matrix))
+    values = per_example_values(known, matrix)
+    values |= {metric.name: _plugin_values(metric, known, matrix) for metric in metrics}
+    return Outcomes(true, predicted, values, len(task.classes), matrix[rows, predicted], matrix[rows, known])
 
 
 def _first_invalid(matrix: NDArray[np.float32]) -> tuple[int, str] | None:
     """Return the first row that is no probability distribution, with the problem; None if every row is one."""
+    # NaN and infinity reach the sum of their row.
+    sums = matrix.sum(1, dtype=np.float64)
+    if not matrix.size or (bool((np.abs(sums - 1) <= 1e-3).all()) and matrix.min() >= 0):
+        return None
     bad = np.flatnonzero(~np.isfinite(matrix).all(1))
     if len(bad):
         return int(bad[0]), "contain NaN or infinity"
-    bad = np.flatnonzero((matrix < 0).any(1) | (np.abs(matrix.sum(1, dtype=np.float64) - 1) > 1e-3))
-    return (int(bad[0]), "are negative or don't sum to 1") if len(bad) else None
+    bad = np.flatnonzero((matrix < 0).any(1) | (np.abs(sums - 1) > 1e-3))
+    return int(bad[0]), "are negative or don't sum to 1"
 
 
 def _plugin_values(metric: MetricSpec, true: NDArray[np.int64], matrix: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -273,28 +358,49 @@ def _plugin_values(metric: MetricSpec, true: NDArray[np.int64], matrix: NDArray[
 def _matrix(batch: pa.RecordBatch, task: Task) -> NDArray[np.float32]:
     """Return the probabilities ``[n, classes]`` of a task; null becomes NaN."""
     column = batch.column(task.name + PROBABILITIES)
-    filled = pc.fill_null(column, pa.scalar([float("nan")] * len(task.classes), column.type))
-    return np.asarray(filled.flatten().fill_null(float("nan")), np.float32).reshape(len(batch), len(task.classes))
+    if column.null_count:
+        column = pc.fill_null(column, pa.scalar([float("nan")] * len(task.classes), column.type))
+    flat = column.flatten()
+    if flat.null_count:
+        flat = flat.fill_null(float("nan"))
+    return np.asarray(flat, np.float32).reshape(len(batch), len(task.classes))
 
 
-def _indices(path: Path, batch: pa.RecordBatch, task: Task, start: int) -> NDArray[np.int64]:
-    index = {name: number for number, name in enumerate(task.classes)}
-    names = batch.column(task.name).to_pylist()
-    for row, name in enumerate(names):
-        if name is not None and name not in index:
-            raise RunFolderError(
-                f'{_where(path, batch, row, start)}: "{name}" is not a class of {task.name}; {RERUN_ADVICE}.'
-            )
-    return np.array([-1 if name is None else index[name] for name in names], np.int64)
+def _indices(path: Path, batch: pa.RecordBatch, task: Task, column: str, start: int, advice: str) -> NDArray[np.int32]:
+    """Return the class index of each row of a column of class names; -1 for null."""
+    names = batch.column(column)
+    known = pc.index_in(names.dictionary, value_set=pa.array(task.classes, pa.string()))
+    index = np.asarray(known.fill_null(-2)).astype(np.int32)
+    codes = np.asarray(names.indices.fill_null(len(index)))
+    indices: NDArray[np.int32] = np.append(index, np.int32(-1))[codes]
+    if (bad := np.flatnonzero(indices == -2)).size:
+        row = int(bad[0])
+        raise RunFolderError(
+            f'{_where(path, batch, row, start)}: "{names[row]}" is not a class of {task.name}; {advice}.'
+        )
+    return indices
 
 
 def _where(path: Path, batch: pa.RecordBatch, row: int, start: int) -> str:
     return f"{path}, row {start + row} (id {batch.column('id')[row]})"
 
 
-def _concatenate(batches: list[Outcomes], classes: int, metrics: int) -> Outcomes:
-    if not batches:
-        empty = np.zeros(0, np.int64)
-        return Outcomes(empty, empty, np.zeros((0, len(BUILT_IN) + metrics)), classes)
-    true, predicted, values = (np.concatenate([batch[i] for batch in batches]) for i in range(3))
-    return Outcomes(true, predicted, values, classes)
+def _concatenate(parts: list[Outcomes], task: Task, metrics: Sequence[MetricSpec]) -> Outcomes:
+    if not parts:
+        matrix = np.zeros((0, len(task.classes)), np.float32)
+        empty = np.zeros(0, np.int32)
+        values = per_example_values(empty.astype(np.int64), matrix) | {metric.name: np.zeros(0) for metric in metrics}
+        return Outcomes(empty, empty, values, len(task.classes), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    first = parts[0]
+
+    def column(name: str) -> NDArray[np.float32] | None:
+        return None if getattr(first, name) is None else np.concatenate([getattr(part, name) for part in parts])
+
+    return Outcomes(
+        np.concatenate([part.true for part in parts]),
+        np.concatenate([part.predicted for part in parts]),
+        {name: np.concatenate([part.values[name] for part in parts]) for name in first.values},
+        first.classes,
+        column("confidence"),
+        column("true_probability"),
+    )

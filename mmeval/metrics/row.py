@@ -9,7 +9,7 @@ from typing import NamedTuple
 ALL = "all"
 """In the columns ``language`` and ``slice``: all rows pooled."""
 MACRO, WEIGHTED, WORST, GAP = "macro", "weighted", "worst", "gap"
-"""In the column ``language``: mean over languages, precision-weighted mean, worst language, best minus worst language."""
+"""In the column ``language``: mean and precision-weighted mean over languages, worst language, best minus worst."""
 SUMMARIES = (MACRO, WEIGHTED, WORST, GAP)
 MEAN = "mean"
 """In the column ``seed``: the mean over training seeds."""
@@ -26,9 +26,12 @@ class Interval(NamedTuple):
     low: float = math.nan
     high: float = math.nan
     method: str = NO_INTERVAL
-    """Name of the method, as ``docs/evaluation.md`` lists them: ``wilson``, ``clustered-t``, ``basic-bootstrap``, ..."""
+    """Name of the method, explained in ``docs/evaluation.md``: ``wilson``, ``clustered-t``, ``basic-bootstrap``, ..."""
     reliable: bool = False
     """False where too few examples or clusters stand behind the interval for it to hold, or where there is none."""
+
+
+NO = Interval()
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,6 @@ class ScoreRow:
     """``all``, or a value of a slice column: ``source=admin``."""
     klass: str = ""
     """The class of a per-class metric, the column ``class``; empty for all others."""
-    interval: Interval = Interval()
+    interval: Interval = NO
     p: float = math.nan
     """For ``worst`` and ``gap``: p of the test that all languages have the same score. NaN in all other rows."""
-    clusters: int = 0
-    """Number of clusters of the examples; 0 where it does not apply."""

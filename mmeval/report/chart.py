@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from mmeval.metrics.scores import MACRO
+from mmeval.metrics.row import MACRO
 from mmeval.report.content import Content, Estimate
 
 

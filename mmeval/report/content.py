@@ -11,21 +11,35 @@ import pyarrow as pa
 
 from mmeval.data.check import lines, majority_lines
 from mmeval.data.reading.text import without_folders, word_without_folders
-from mmeval.metrics.scores import ALL, GAP, MACRO, MEAN, METRICS, WORST
+from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, SUMMARIES, WEIGHTED, WORST
 from mmeval.record import Record
 
-METRIC_TITLES = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro-F1", "weighted_f1": "weighted-F1"}
-TOP_K = {"top5": 5}
-"""Metrics that are always 1 for a task with at most this number of classes."""
+METRIC_TITLES = {
+    "top1": "top-1",
+    "top2": "top-2",
+    "top3": "top-3",
+    "top5": "top-5",
+    "macro_f1": "macro-F1",
+    "weighted_f1": "weighted-F1",
+}
+MAIN_METRICS = ("top1", "top5", "top3", "top2", "macro_f1", "weighted_f1")
+"""Metrics of the table per language, in its order; a task has one of the top-k metrics."""
+SIGNIFICANT = 0.05
+"""The p of the omnibus test below which languages are said to differ."""
 MOST_TIED_NAMES = 3
 """If more languages tie for the worst, a report gives their number in place of their names."""
 SUMMARY_TITLES = {
     MACRO: "mean over languages",
+    WEIGHTED: "mean weighted by precision",
     WORST: "worst language",
     GAP: "gap, best minus worst",
     ALL: "all rows pooled",
 }
 """Titles of the rows below the languages."""
+
+
+UNRELIABLE = "*"
+"""Mark of an interval that can't be relied on."""
 
 
 class Estimate(NamedTuple):
@@ -35,6 +49,10 @@ class Estimate(NamedTuple):
     low: float
     high: float
     n: int
+    reliable: bool = True
+    """Whether enough examples and clusters stand behind the interval for it to hold."""
+    p: float = float("nan")
+    """For the worst language and the gap: p of the test that all languages have the same score."""
 
     @property
     def defined(self) -> bool:
@@ -47,8 +65,16 @@ class Estimate(NamedTuple):
 
     @property
     def interval(self) -> str:
-        """The interval as ``0.761–0.823``; empty if undefined."""
-        return f"{self.low:.3f}–{self.high:.3f}" if self.low == self.low else ""
+        """The interval as ``0.761–0.823``, with a star if it can't be relied on; empty if undefined."""
+        star = "" if self.reliable else UNRELIABLE
+        return f"{self.low:.3f}–{self.high:.3f}{star}" if self.low == self.low else ""
+
+
+def p_text(p: float) -> str:
+    """Return p as ``p = .30``, ``p = .012`` or ``p < .001``."""
+    if p < 0.001:
+        return "p < .001"
+    return f"p = {p:.2f}".replace("0.", ".") if p >= 0.095 else f"p = {p:.3f}".replace("0.", ".")
 
 
 @dataclass(frozen=True)
@@ -78,22 +104,16 @@ class Content:
         seed = MEAN if MEAN in seeds else next(iter(seeds), "")
         return {
             (row["task"], row["slice"], row["language"], row["metric"]): Estimate(
-                row["value"], row["low"], row["high"], row["n"]
+                row["value"], row["low"], row["high"], row["n"], bool(row["reliable"]), row["p"]
             )
             for row in self.scores.to_pylist()
-            if row["seed"] == seed
+            if row["seed"] == seed and not row["class"]
         }
 
     def estimate(self, task: str, language: str, metric: str, slice_: str = ALL) -> Estimate:
-        """Return a score; it is undefined if Scores lacks it or if it is 1 for any model (top-5 of five classes)."""
+        """Return a score; it is undefined if Scores lacks it."""
         undefined = Estimate(float("nan"), float("nan"), float("nan"), 0)
-        estimate = self._estimates.get((task, slice_, language, metric), undefined)
-        return undefined._replace(n=estimate.n) if self._is_trivial(task, metric) else estimate
-
-    def _is_trivial(self, task: str, metric: str) -> bool:
-        """Return whether top-k is always 1, because the task has at most k classes."""
-        check, k = self.record.data_check, TOP_K.get(metric, 0)
-        return check is not None and check.classes.get(task, k + 1) <= k
+        return self._estimates.get((task, slice_, language, metric), undefined)
 
     @cached_property
     def tasks(self) -> list[str]:
@@ -103,13 +123,31 @@ class Content:
     @cached_property
     def languages(self) -> list[str]:
         """Language codes, sorted."""
-        return sorted(set(self._distinct("language")) - set(SUMMARY_TITLES))
+        return sorted(set(self._distinct("language")) - {ALL, *SUMMARIES})
 
-    @cached_property
-    def metrics(self) -> list[str]:
-        """Names of the metrics, the built-in ones first."""
-        names = self._distinct("metric")
-        return [name for name in METRICS if name in names] + [name for name in names if name not in METRICS]
+    def metrics(self, task: str) -> list[str]:
+        """Return the metrics of a task's table per language: the main ones, then those of plugins."""
+        names = dict.fromkeys(metric for name, _, _, metric in self._estimates if name == task)
+        return [name for name in MAIN_METRICS if name in names] + [n for n in self.record.metrics if n in names]
+
+    def headline(self, task: str) -> str:
+        """Return in one sentence whether the languages of a task can be told apart; empty for a single language."""
+        worst = self.estimate(task, WORST, "top1")
+        if len(self.languages) < 2 or worst.p != worst.p:
+            return ""
+        p = p_text(worst.p)
+        if worst.p >= SIGNIFICANT:
+            return f"Languages can't be told apart in top-1 of {task} ({p}): chance alone makes such differences."
+        gap = self.estimate(task, GAP, "top1")
+        return (
+            f"Languages differ in top-1 of {task} ({p}): the worst, {self.worst_text(task)}, is at {worst}, "
+            f"{gap} below the best ({gap.interval})."
+        )
+
+    @property
+    def headlines(self) -> list[str]:
+        """The headline of each task."""
+        return [line for line in map(self.headline, self.tasks) if line]
 
     @cached_property
     def slices(self) -> list[str]:
@@ -153,20 +191,19 @@ class Content:
     @property
     def summary_rows(self) -> list[tuple[str, str]]:
         """Keys and titles of the rows below the languages; a single language has no worst language and no gap."""
-        keys = (MACRO, WORST, GAP, ALL) if len(self.languages) > 1 else (MACRO, ALL)
+        keys = (MACRO, WEIGHTED, WORST, GAP, ALL) if len(self.languages) > 1 else (MACRO, ALL)
         return [(key, SUMMARY_TITLES[key]) for key in keys]
 
     @property
     def notes(self) -> list[str]:
-        """A sentence for each column that is left empty, with the reason."""
-        check = self.record.data_check
-        return [
-            f"{self.metric_title(metric)} of {task} isn't shown: "
-            f"with {check.classes[task]} classes it is 1 for any model."
-            for task in self.tasks
-            for metric in self.metrics
-            if check is not None and self._is_trivial(task, metric)
-        ]
+        """Sentences about marks and gaps of the tables."""
+        starred = any(
+            not estimate.reliable and estimate.low == estimate.low
+            for (_, _, _, metric), estimate in self._estimates.items()
+            if metric in MAIN_METRICS
+        )
+        star = f"{UNRELIABLE} Too few examples or clusters for this interval to be relied on."
+        return [star] if starred else []
 
     @property
     def data_check(self) -> list[str]:

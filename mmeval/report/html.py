@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmeval.escaping import visible
-from mmeval.metrics.scores import ALL, MACRO
+from mmeval.metrics.row import ALL, MACRO
 from mmeval.report.chart import chart
 from mmeval.report.content import Content
 

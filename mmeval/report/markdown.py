@@ -7,9 +7,13 @@ from mmeval.escaping import markdown as plain
 from mmeval.report.content import Content
 
 WORST_AND_GAP = (
-    "Each column has its own worst language and gap; their intervals are those of the languages that are worst and "
-    "best in this sample. The lowest of many noisy scores tends to be too low, and the gap too wide. "
+    "The intervals of the worst language and of the gap hold for all languages at once, so that the worst of many "
+    "noisy scores does not look worse than it is. "
 )
+
+
+ONE_SEED = "; with one training seed they speak of this checkpoint, not of the method. "
+SEEDS = " and of training seeds. "
 
 
 def markdown(content: Content) -> str:
@@ -19,12 +23,14 @@ def markdown(content: Content) -> str:
     for warning in content.warnings:
         lines += [f"**{plain(warning)}**", ""]
     for task in content.tasks:
-        lines += [f"## {plain(task)}", "", *_table(content, task), ""]
+        headline = content.headline(task)
+        lines += [f"## {plain(task)}", "", *([plain(headline), ""] if headline else []), *_table(content, task), ""]
     for note in content.notes:
         lines += [plain(note), ""]
     lines += [
-        "In brackets: 95 % bootstrap intervals over the images of the test split. They cover the choice of test "
-        f"examples, not the choice of training seeds. {WORST_AND_GAP if len(content.languages) > 1 else ''}"
+        "In brackets: 95 % intervals over the images of the test split. They cover the choice of test examples"
+        f"{SEEDS if len(record.plan.protocol.seeds) > 1 else ONE_SEED}"
+        f"{WORST_AND_GAP if len(content.languages) > 1 else ''}"
         "`report.html` has charts and the most confident mistakes.",
         "",
         *_data_check(content),
@@ -48,7 +54,7 @@ def _data_check(content: Content) -> list[str]:
 
 
 def _table(content: Content, task: str) -> list[str]:
-    titles = [plain(content.metric_title(metric)) for metric in content.metrics]
+    titles = [plain(content.metric_title(metric)) for metric in content.metrics(task)]
     keys = [(language, plain(language)) for language in content.languages]
     keys += [(key, f"**{plain(title)}**") for key, title in content.summary_rows]
     rows = [
@@ -59,5 +65,5 @@ def _table(content: Content, task: str) -> list[str]:
 
 
 def _estimates(content: Content, task: str, language: str) -> str:
-    estimates = [content.estimate(task, language, metric) for metric in content.metrics]
+    estimates = [content.estimate(task, language, metric) for metric in content.metrics(task)]
     return " | ".join(f"{each} [{each.interval}]" if each.interval else str(each) for each in estimates)

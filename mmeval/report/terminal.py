@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmeval.metrics.scores import ALL, GAP, MACRO, METRICS, WORST
-from mmeval.report.content import Content
+from mmeval.metrics.row import ALL, GAP, MACRO, WEIGHTED, WORST
+from mmeval.report.content import MAIN_METRICS, Content
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
 
-LABELS = {MACRO: "mean", WORST: "worst", GAP: "gap", ALL: "pooled"}
+LABELS = {MACRO: "mean", WEIGHTED: "weighted", WORST: "worst", GAP: "gap", ALL: "pooled"}
 """Labels of the rows below the languages; short, so that the table fits 80 columns."""
 
 
@@ -24,24 +24,25 @@ def terminal(content: Content) -> RenderableType:
     from mmeval.console import cell
 
     task = content.tasks[0]
+    metrics = [metric for metric in content.metrics(task) if metric in MAIN_METRICS]
     protocol = content.record.plan.protocol
     title = f"{content.title}: {task}, {protocol.split} split, {protocol.inputs.value}"
     table = Table(title=cell(title), title_justify="left")
     table.add_column("language", no_wrap=True)
     table.add_column("n", justify="right")
-    for metric in METRICS:
+    for metric in metrics:
         table.add_column(content.metric_title(metric), justify="right", no_wrap=True)
         if metric == "top1":
             table.add_column("95 %", justify="right", style="dim", no_wrap=True)
 
     # Each column has its own best and worst language.
-    colours = {metric: dict.fromkeys(content.best(task, metric), "green") for metric in METRICS}
+    colours = {metric: dict.fromkeys(content.best(task, metric), "green") for metric in metrics}
     for metric, colour in colours.items():
         colour |= dict.fromkeys(content.worst(task, metric), "red")
 
     def row(language: str, label: str, style: str = "") -> None:
         cells: list[str | Text] = []
-        for metric in METRICS:
+        for metric in metrics:
             estimate = content.estimate(task, language, metric)
             cells.append(cell(estimate, colours[metric].get(language, "")))
             cells += [estimate.interval] if metric == "top1" else []
@@ -53,8 +54,9 @@ def terminal(content: Content) -> RenderableType:
     for key, _ in content.summary_rows:
         row(key, LABELS[key], "bold" if key == MACRO else "")
     # The table has no room for metrics of plugins and for other tasks.
-    added = [metric for metric in content.metrics if metric not in METRICS]
-    lines = [cell(_line(content, task, metric)) for metric in added]
+    added = [metric for metric in content.metrics(task) if metric not in MAIN_METRICS]
+    lines = [cell(headline, "bold") for headline in content.headlines]
+    lines += [cell(_line(content, task, metric)) for metric in added]
     lines += [cell(_line(content, other, metric)) for other in content.tasks[1:] for metric in ("top1", *added)]
     lines += [cell(note, "dim") for note in content.notes]
     lines += [cell(sentence) for sentence in content.majority]

@@ -27,6 +27,8 @@ from mmeval.runs.manifest import describe, differences, format_differences
 RecordT = TypeVar("RecordT", Plan, Record)
 FILES = "files"
 """The field of ``fit.json`` with the digests of the files of its seed; ``run.json`` has one for all files."""
+VALIDATION = "validation"
+"""The split on which models are selected."""
 UNVERIFIED = "unverified (its run.json has schema 1, which has no digests)"
 
 
@@ -85,8 +87,15 @@ class RunFolder:
         return partial_of(name) not in {file.name for file in files}
 
     def predictions_file(self, seed: int) -> Path:
-        """Return the path of the predictions of one training seed."""
+        """Return the path of the predictions of one training seed, of the scored split."""
         return self.path / "predictions" / f"seed-{seed}.parquet"
+
+    def validation_predictions_file(self, seed: int) -> Path:
+        """Return the path of the predictions of one training seed, of the validation split.
+
+        A run has no such file if its validation split is empty, or if an older version of mmeval wrote it.
+        """
+        return self.path / "predictions" / f"seed-{seed}.{VALIDATION}.parquet"
 
     def model_folder(self, seed: int) -> Path:
         """Return the folder with weights and config of one training seed."""
@@ -133,18 +142,32 @@ class RunFolder:
         self.require_unchanged(self.scores_file)
         return read_scores(self.scores_file)
 
-    def predictions(self, seed: int = 0) -> pa.Table:
-        """Read the predictions of one training seed as an Arrow table, one row per test example.
+    def predictions(self, seed: int = 0, split: str | None = None) -> pa.Table:
+        """Read the predictions of one training seed as an Arrow table, one row per example.
 
         Its columns are ``id``, ``language``, ``cluster``, ``slice:*`` and, for each task, ``TASK`` (the true class,
         null where there is no label) and ``TASK:probabilities`` (one float32 per class).
 
+        Args:
+            seed: the training seed.
+            split: ``validation``, or the scored split, which is the default: ``test``.
+
         Raises:
-            RunFolderError: there is no finished run, no such seed, or the predictions were changed.
+            RunFolderError: there is no finished run, no such seed or split, or the predictions were changed.
         """
-        path = self.predictions_file(seed)
-        if seed not in (seeds := self.record.plan.protocol.seeds):
+        record = self.record
+        scored, seeds = record.plan.protocol.split, record.plan.protocol.seeds
+        if seed not in seeds:
             raise RunFolderError(f"{self.path} has no training seed {seed}; it has {', '.join(map(str, seeds))}.")
+        files = {scored: self.predictions_file(seed), VALIDATION: self.validation_predictions_file(seed)}
+        path = files.get(split or scored)
+        if path is None:
+            raise RunFolderError(f'{self.path} has no predictions of the split "{split}"; it has {", ".join(files)}.')
+        if split == VALIDATION and self._name_of(path) not in record.files and not path.is_file():
+            raise RunFolderError(
+                f"{self.path} has no predictions of the validation split: the split is empty, or an older version of "
+                "mmeval wrote this run; only another run can add them."
+            )
         self.require_unchanged(path)
         return pq.read_table(path, page_checksum_verification=True)
 
@@ -232,7 +255,8 @@ class RunFolder:
 
     def _seed_paths(self, seed: int) -> list[Path]:
         """Return the files of a seed that exist: its predictions, its model, and ``fit.json``."""
-        paths = [self.predictions_file(seed), *self.model_folder(seed).rglob("*")]
+        predictions = [self.predictions_file(seed), self.validation_predictions_file(seed)]
+        paths = [*predictions, *self.model_folder(seed).rglob("*")]
         return [path for path in paths if path.is_file() and partial_of(path.name) is None]
 
     def reopen(self, plan: Plan) -> None:
@@ -323,8 +347,13 @@ class RunFolder:
         return "repeat the `mmeval run` command with another --output"
 
     def _require_digests(self, record: Record) -> None:
-        """Check that a record has digests of scores, gallery and predictions; without them it would prove nothing."""
-        needed = [self.scores_file, self.gallery_file, *map(self.predictions_file, record.plan.protocol.seeds)]
+        """Check that a record has digests of scores, gallery and predictions; without them it would prove nothing.
+
+        Not every run has validation predictions; those that are there need a digest.
+        """
+        seeds = record.plan.protocol.seeds
+        needed = [self.scores_file, self.gallery_file, *map(self.predictions_file, seeds)]
+        needed += [path for path in map(self.validation_predictions_file, seeds) if path.is_file()]
         for name in map(self._name_of, needed):
             if name not in record.files:
                 raise RunFolderError(

@@ -12,7 +12,8 @@ from mmeval.data.open.resolve import resolve_spec
 from mmeval.data.request import DatasetRequest
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
-from mmeval.metrics.predictions import RERUN_ADVICE, read_predictions
+from mmeval.metrics.predictions import read_predictions
+from mmeval.metrics.same_examples import check_same_examples
 from mmeval.metrics.scores import METRICS, RunColumns, score, total_resamples, write_scores
 from mmeval.plugin import onefile
 from mmeval.plugin.manager import Manager
@@ -36,11 +37,7 @@ def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricS
     files = {seed: folder.predictions_file(seed) for seed in protocol.seeds}
     folder.require(*files.values())
     predictions = {seed: read_predictions(file, metrics) for seed, file in files.items()}
-    first = next(iter(predictions.values()))
-    for seed, of_seed in predictions.items():
-        if of_seed.ids != first.ids:
-            first_file = next(iter(files.values()))
-            raise RunFolderError(f"{files[seed]} has other examples than {first_file}; {RERUN_ADVICE}.")
+    check_same_examples({files[seed]: of_seed for seed, of_seed in predictions.items()})
     columns = RunColumns(
         run=record.name,
         model=record.plan.plugin.name,

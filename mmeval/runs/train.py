@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mmeval.api.config import ModelConfig
 from mmeval.api.spec import ModelSpec
@@ -26,9 +29,10 @@ from mmeval.runs.folder import RunFolder
 def run_seed(
     folder: RunFolder, plan: Plan, spec: ModelSpec, config: ModelConfig, store: Store, seed: int, device: str
 ) -> dict[str, Any]:
-    """Train with one seed, save the model and predict the test split; return the facts for the record.
+    """Train with one seed, save the model, predict test and validation split; return the facts for the record.
 
-    Files are written atomically, and ``fit.json`` last: a seed with ``fit.json`` is finished.
+    The validation predictions serve metrics that need thresholds or calibration; an empty split has none. Files are
+    written atomically, and ``fit.json`` last: a seed with ``fit.json`` is finished.
     """
     protocol, started = plan.protocol, time.perf_counter()
     train, validation, test = (
@@ -50,16 +54,25 @@ def run_seed(
     with attributed(spec, "when it was saved"):
         model.save(model_folder)
     folder.write_json(model_folder / "config.json", _config(plan, context))
-    columns = {"id": test.ids, "language": test.languages, "cluster": test.clusters}
-    columns |= {f"slice:{name}": test.slice(name) for name in store.slices}
-    labels = {task.name: test.labels(task.name) for task in store.tasks}
-    with attributed(spec, "while it predicted"):
-        write_predictions(folder.predictions_file(seed), store.tasks, columns, labels, model.predict(test, fit_context))
+    predicted = {folder.predictions_file(seed): test}
+    if len(validation):
+        predicted[folder.validation_predictions_file(seed)] = validation
+    for path, examples in predicted.items():
+        with attributed(spec, "while it predicted"):
+            _write_predictions(path, examples, model.predict(examples, fit_context))
     facts["seconds"] = time.perf_counter() - started
     if device.startswith("cuda"):
         facts["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated(device)
     folder.finish_seed(seed, facts)
     return facts
+
+
+def _write_predictions(path: Path, examples: Examples, blocks: Iterable[Mapping[str, NDArray[np.float32]]]) -> None:
+    store = examples.store
+    columns = {"id": examples.ids, "language": examples.languages, "cluster": examples.clusters}
+    columns |= {f"slice:{name}": examples.slice(name) for name in store.slices}
+    labels = {task.name: examples.labels(task.name) for task in store.tasks}
+    write_predictions(path, store.tasks, columns, labels, blocks)
 
 
 def context_of(train: Examples) -> ModelContext:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmeval.data.languages import RESERVED, Language, Origin, complaint, corrections, language_of
-from mmeval.metrics.scores import ALL, GAP, MACRO, WORST
+from mmeval.metrics.row import ALL, GAP, MACRO, WORST
 
 
 @pytest.mark.parametrize("code", ["de", "pt", "no", "tl", "fil", "ee", "si", "qaa", "und", "kmr"])

@@ -1,104 +1,93 @@
-"""Bootstrap intervals: they match theory, are reproducible, and account for shared images."""
+"""The cluster bootstrap: resamples have the counts of their rows, are reproducible, and group rows as asked."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from mmeval import Task
 from mmeval.metrics import bootstrap
-from mmeval.metrics.bootstrap import Outcomes, bootstrap_statistics
-from mmeval.metrics.counts import macro_f1
-from mmeval.metrics.predictions import Predictions
-from mmeval.metrics.scores import RunColumns, score
+from mmeval.metrics.bootstrap import ClassCounts, Groups, resampled
+from mmeval.metrics.counts import macro_f1, weighted_f1
+from mmeval.metrics.outcomes import Codes, Outcomes
 
 
-def outcomes(n: int, accuracy: float, classes: int = 4, seed: int = 0) -> Outcomes:
+def outcomes(n: int, accuracy: float = 0.6, classes: int = 4, seed: int = 0) -> Outcomes:
     rng = np.random.default_rng(seed)
-    true = rng.integers(classes, size=n)
-    predicted = np.where(rng.random(n) < accuracy, true, rng.integers(classes, size=n))
-    return Outcomes(true, predicted, np.stack([true == predicted] * 2, 1).astype(float), classes)
+    true = rng.integers(classes, size=n).astype(np.int32)
+    predicted = np.where(rng.random(n) < accuracy, true, rng.integers(classes, size=n)).astype(np.int32)
+    return Outcomes(true, predicted, {"top1": (true == predicted).astype(float)}, classes)
+
+
+def groups(n: int, languages: int = 2, **slices: int) -> Groups:
+    rng = np.random.default_rng(n)
+    columns = {name: Codes.of([f"v{value}" for value in rng.integers(count, size=n)]) for name, count in slices.items()}
+    return Groups.of(Codes.of([f"l{number % languages}" for number in range(n)]), columns)
 
 
 def test_a_resample_has_the_scores_of_its_rows() -> None:
-    """Weighted sums against scikit-learn on the repeated rows."""
-    sample, languages = outcomes(60, 0.6), np.arange(60) % 2
-    groups = [np.flatnonzero(languages == language) for language in (0, 1)]
-    weights = bootstrap._draw(60, 5, np.random.default_rng([7, 0]))
-    (statistics,) = bootstrap_statistics(sample, groups, np.arange(60), 5, seed=7)
-    for group, rows in enumerate(groups):
-        scores = macro_f1(statistics[group].counts)
+    """Weighted counts against scikit-learn on the repeated rows."""
+    sample, by_group, clusters = outcomes(60), groups(60, source=3), np.arange(60) // 2
+    weights = bootstrap._draw(30, range(5), seed=7)
+    (blocks,) = resampled([ClassCounts(sample, by_group, clusters)], 5, seed=7)
+    macro, weighted = macro_f1(blocks[0], 1), weighted_f1(blocks[0], 1)
+    assert macro.shape == (len(by_group), 5)
+    for group in range(len(by_group)):
+        member = np.asarray(by_group.members.todense())[group][by_group.atoms] > 0
         for number in range(5):
-            taken = np.repeat(rows, weights[rows, number].astype(int))
-            assert statistics[group].size[number] == len(taken)
-            hits = statistics[group].sums[number, 0]
-            assert hits == (sample.true[taken] == sample.predicted[taken]).sum()
-            expected = f1_score(sample.true[taken], sample.predicted[taken], average="macro")
-            assert scores[number] == pytest.approx(expected)
+            taken = np.repeat(np.arange(60), np.where(member, weights[clusters, number], 0).astype(int))
+            if not len(taken):
+                assert np.isnan(macro[group, number])
+                continue
+            true, predicted = sample.true[taken], sample.predicted[taken]
+            assert macro[group, number] == pytest.approx(f1_score(true, predicted, average="macro"), rel=1e-6)
+            assert weighted[group, number] == pytest.approx(f1_score(true, predicted, average="weighted"), rel=1e-6)
 
 
-def test_interval_of_accuracy_matches_the_binomial_width() -> None:
-    low, high = interval(predictions(outcomes(2000, 0.7), list(map(str, range(2000)))))
-    accuracy = 0.7 + 0.3 / 4
-    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(accuracy * (1 - accuracy) / 2000), rel=0.12)
+@given(st.integers(0, 40), st.integers(1, 3), st.integers(1, 3), st.integers(0, 1000))
+@settings(deadline=None, max_examples=40)
+def test_groups_are_the_slices_in_each_language_and_in_all(n: int, languages: int, values: int, seed: int) -> None:
+    by_group = groups(n, languages, source=values, shop=2)
+    rng = np.random.default_rng(seed)
+    amounts = rng.random(n)
+    sums = by_group.by_slice(by_group.sums(amounts))
+    assert sums.shape == (len(by_group.slices), len(by_group.languages) + 1)
+    language = np.array([f"l{number % languages}" for number in range(n)])
+    drawn = np.random.default_rng(n)
+    columns = {"source": drawn.integers(values, size=n), "shop": drawn.integers(2, size=n)}
+    for row, name in enumerate(by_group.slices):
+        column, _, value = name.partition("=")
+        mask = np.ones(n, bool) if name == "all" else np.array([f"v{v}" == value for v in columns[column]], bool)
+        assert sums[row, -1] == pytest.approx(amounts[mask].sum())
+        for place, code in enumerate(by_group.languages):
+            assert sums[row, place] == pytest.approx(amounts[mask & (language == code)].sum())
 
 
-def test_shared_images_widen_the_interval() -> None:
-    """Fourteen texts of one image are not fourteen independent examples."""
-    sample = outcomes(150, 0.7)
-    copied = Outcomes(*(np.repeat(array, 14, axis=0) for array in sample[:3]), sample.classes)
-    independent = interval(predictions(copied, [str(i) for i in range(2100)]))
-    shared = interval(predictions(copied, [str(i // 14) for i in range(2100)]))
-    assert (shared[1] - shared[0]) / (independent[1] - independent[0]) == pytest.approx(np.sqrt(14), rel=0.15)
+def test_resamples_do_not_depend_on_threads_or_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = ClassCounts(outcomes(100), groups(100), np.arange(100))
 
+    def samples() -> np.ndarray:
+        return np.concatenate([macro_f1(block, 1) for (block,) in resampled([counts], 90)], axis=1)
 
-def test_intervals_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = predictions(outcomes(100, 0.5), list(map(str, range(100))))
-    first = interval(data)
+    first = samples()
+    assert first.shape[1] == 90
     monkeypatch.setattr(bootstrap.os, "cpu_count", lambda: 1)
-    assert interval(data) == first
+    monkeypatch.setattr(bootstrap, "MOST_BLOCK", 7)
+    np.testing.assert_array_equal(samples(), first)
 
 
-def test_all_seeds_share_their_resamples() -> None:
-    """The mean over two identical seeds must not have a narrower interval than one seed."""
-    data = predictions(outcomes(200, 0.6), list(map(str, range(200))))
-    rows = score(RUN, {0: data, 1: data}).to_pylist()
-    by_seed = {r["seed"]: r for r in rows if r["language"] == "all" and r["metric"] == "top1"}
-    assert set(by_seed) == {"0", "1", "mean"}
-    assert by_seed["mean"]["low"] == by_seed["0"]["low"]
-    assert by_seed["mean"]["high"] == by_seed["0"]["high"]
+def test_all_training_seeds_get_the_same_clusters() -> None:
+    counts = [ClassCounts(outcomes(80), groups(80), np.arange(80)) for _ in range(2)]
+    for one, other in resampled(counts, 50):
+        np.testing.assert_array_equal(one.hits, other.hits)
 
 
-RUN = RunColumns(run="r", model="m", dataset="d", split="test", inputs="text")
-
-
-def predictions(sample: Outcomes, clusters: list[str]) -> Predictions:
-    n = len(clusters)
-    task = Task("t", tuple("abcd"))
-    return Predictions([str(i) for i in range(n)], ["cs"] * n, clusters, {}, (task,), {"t": sample})
-
-
-def interval(data: Predictions) -> tuple[float, float]:
-    rows = score(RUN, {0: data}).to_pylist()
-    return next((r["low"], r["high"]) for r in rows if r["language"] == "all" and r["metric"] == "top1")
-
-
-def test_worst_language_over_seeds_is_chosen_from_the_means() -> None:
-    """Each seed is worst in another language: the mean of their minima would be no language's score."""
-    true = np.zeros(40, np.int64)
-    task, languages, ids = Task("t", ("a", "b")), ["cs"] * 20 + ["et"] * 20, [str(i) for i in range(40)]
-
-    def seed(bad: slice) -> Predictions:
-        predicted = true.copy()
-        predicted[bad] = 1
-        values = np.stack([predicted == true] * 2, 1).astype(float)
-        return Predictions(ids, languages, ids, {}, (task,), {"t": Outcomes(true, predicted, values, 2)})
-
-    table = score(RUN, {0: seed(slice(0, 10)), 1: seed(slice(20, 32))}).to_pylist()
-    rows = {r["language"]: r for r in table if r["seed"] == "mean" and r["metric"] == "top1"}
-    assert rows["cs"]["value"] == pytest.approx(0.75)
-    assert rows["worst"]["value"] == rows["et"]["value"] == pytest.approx(0.7)
-    assert (rows["worst"]["low"], rows["worst"]["high"]) == (rows["et"]["low"], rows["et"]["high"])
-    assert rows["gap"]["value"] == pytest.approx(0.05)
-    assert rows["gap"]["low"] <= rows["gap"]["value"] <= rows["gap"]["high"]
+def test_the_counts_of_the_examples_are_those_of_scikit_learn() -> None:
+    sample, by_group = outcomes(200, classes=6), groups(200, languages=3)
+    macro = macro_f1(ClassCounts(sample, by_group, np.arange(200)).observed())
+    for number in range(3):
+        rows = np.arange(200) % 3 == number
+        assert macro[number] == pytest.approx(f1_score(sample.true[rows], sample.predicted[rows], average="macro"))
+    assert macro[3] == pytest.approx(f1_score(sample.true, sample.predicted, average="macro"))

@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmeval.metrics.scores import METRICS, SCHEMA
+from mmeval.metrics.scores import SCHEMA
 from mmeval.protocol import Protocol
 from mmeval.record import Plan, PluginRecord, Record
 from mmeval.report.content import Content
 
 LANGUAGES = ("ar", "de", "en", "ja")
+METRICS = ("top1", "top5", "macro_f1", "weighted_f1")
 NAN = float("nan")
 Values = Mapping[str, tuple[float, float, float]]
 
@@ -42,10 +43,11 @@ def _record(**changes: Any) -> Record:
     return Record(**facts | changes)
 
 
-def _rows(task: str, slice_: str, top1: Values, metrics: tuple[str, ...], n: int) -> list[dict[str, Any]]:
+def _rows(task: str, slice_: str, top1: Values, metrics: tuple[str, ...], n: int, p: float) -> list[dict[str, Any]]:
     values = [value for value, _, _ in top1.values() if value == value]
     summary = {
         "all": (np.mean(values), 0.0, 1.0) if values else (NAN, NAN, NAN),
+        "weighted": (np.mean(values), min(values), max(values)) if values else (NAN, NAN, NAN),
         "macro": (np.mean(values), min(values), max(values)) if values else (NAN, NAN, NAN),
         "worst": (min(values), 0.0, 1.0) if values else (NAN, NAN, NAN),
         "gap": (max(values) - min(values), 0.0, 1.0) if values else (NAN, NAN, NAN),
@@ -55,6 +57,7 @@ def _rows(task: str, slice_: str, top1: Values, metrics: tuple[str, ...], n: int
         fixed
         | {"task": task, "language": language, "slice": slice_, "metric": metric, "seed": "0"}
         | {"value": value, "low": low, "high": high, "n": 0 if value != value else n}
+        | {"class": "", "method": "wilson", "reliable": n >= 30, "p": p if language in ("worst", "gap") else NAN}
         for language, (value, low, high) in {**top1, **summary}.items()
         for metric in metrics
     ]
@@ -71,11 +74,12 @@ def content() -> Callable[..., Content]:
         tasks: tuple[str, ...] = ("colour", "shade"),
         slices: tuple[str, ...] = ("all", "number=even"),
         n: int = 1234,
+        p: float = 0.004,
         **record: Any,
     ) -> Content:
         if top1 is None:
             top1 = {name: (0.5 + i / 10, 0.45 + i / 10, 0.55 + i / 10) for i, name in enumerate(LANGUAGES)}
-        rows = [row for task in tasks for slice_ in slices for row in _rows(task, slice_, top1, metrics, n)]
+        rows = [row for task in tasks for slice_ in slices for row in _rows(task, slice_, top1, metrics, n, p)]
         return Content(_record(**record), pa.Table.from_pylist(rows, schema=SCHEMA), gallery or [])
 
     return make

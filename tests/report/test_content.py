@@ -80,21 +80,33 @@ def test_the_worst_language_has_the_highest_value_if_lower_is_better(content: Ma
     assert (other.worst("colour", "brier"), other.best("colour", "brier")) == (["b"], ["a"])
 
 
-def test_top5_of_at_most_five_classes_is_a_dash_with_a_note(content: Make) -> None:
-    original = content(data_check=CHECK)
-    assert str(original.estimate("colour", "de", "top5")) == "–"
-    assert original.estimate("colour", "de", "top5").n == 1234
-    assert original.estimate("shade", "de", "top5").defined
-    note = "top-5 of colour isn't shown: with 5 classes it is 1 for any model."
-    assert original.notes == [note]
-    assert all(
-        note.replace("'", mark) in view for mark, view in zip(("'", "&#39;", "'"), every_view(original), strict=True)
+def test_languages_that_chance_explains_are_said_not_to_differ(content: Make) -> None:
+    for p, text in ((0.3, "p = .30"), (0.06, "p = .060"), (0.096, "p = .10"), (0.05, "p = .050")):
+        original = content(p=p)
+        sentence = f"Languages can't be told apart in top-1 of colour ({text}): chance alone makes such differences."
+        assert original.headline("colour") == sentence
+        for view, mark in zip(every_view(original), ("'", "&#39;", "'"), strict=True):
+            assert sentence.replace("'", mark) in " ".join(view.split())
+
+
+def test_languages_that_differ_are_named_with_the_gap_and_its_interval(content: Make) -> None:
+    headline = content(p=0.0004).headline("shade")
+    assert headline == (
+        "Languages differ in top-1 of shade (p < .001): the worst, ar, is at 0.500, 0.300 below the best (0.000–1.000)."
     )
-    assert content().estimate("colour", "de", "top5").defined, "older records lack the number of classes"
+
+
+def test_an_interval_that_can_not_be_relied_on_has_a_star_and_a_note(content: Make) -> None:
+    original = content(n=29)
+    assert original.estimate("colour", "ar", "top1").interval == "0.450–0.550*"
+    note = "* Too few examples or clusters for this interval to be relied on."
+    assert original.notes == [note]
+    assert all(note in view.replace("\\*", "*") for view in every_view(original))
+    assert content(n=30).notes == []
 
 
 def test_a_single_language_has_no_worst_language_and_no_gap(content: Make) -> None:
-    for view in every_view(content({"en": (0.5, 0.4, 0.6)})):
+    for view in every_view(content({"en": (0.5, 0.4, 0.6)}, p=float("nan"))):
         head = view.split("In brackets")[0].split("Small numbers")[0].lower()
         assert "worst" not in head.replace('class="worst"', "").split("</style>")[-1]
         assert "gap" not in head.split("</style>")[-1]

@@ -50,7 +50,10 @@ def hostile(content: Content, text: str) -> Content:
     config = {"width": text, "nested": {"x": [text]}}
     plan = {"signature": text, "preset": text, "config": config, "protocol": protocol, "plugin": plugin}
     record = record.model_copy(update=fields | {"plan": record.plan.model_copy(update=plan)})
-    keys = {"all", "macro", "worst", "gap", "mean", "0"}
+    # A report shows metrics that it knows, and those that plugins brought.
+    metrics = [name if name == "top1" else name + text for name in content.scores["metric"].unique().to_pylist()]
+    record = record.model_copy(update={"metrics": metrics})
+    keys = {"all", "macro", "weighted", "worst", "gap", "mean", "0", ""}
     scores = content.scores
     for name in ("task", "language", "slice", "metric"):
         values = [old if old in keys or old == "top1" else old + text for old in scores[name].to_pylist()]

@@ -39,6 +39,7 @@ def test_scores_have_intervals_and_undefined_scores_are_dashes(content: Make) ->
     assert table[3] == ["ja", "0", "–", "–", "–", "–"]
     assert [row[0] for row in table[4:]] == [
         "**mean over languages**",
+        "**mean weighted by precision**",
         "**worst language**",
         "**gap, best minus worst**",
         "**all rows pooled**",

@@ -123,7 +123,13 @@ def test_an_edited_readme_is_named_and_recreated(finished: RunFolder, capsys: Ca
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
 @pytest.mark.parametrize(
-    "name", ["predictions/seed-1.parquet", "models/seed-1/model.safetensors", "models/seed-1/config.json"]
+    "name",
+    [
+        "predictions/seed-1.parquet",
+        "predictions/seed-1.validation.parquet",
+        "models/seed-1/model.safetensors",
+        "models/seed-1/config.json",
+    ],
 )
 def test_a_damaged_seed_is_trained_again(
     finished: RunFolder, name: str, damage: str, ask: Ask, manager_with: ManagerWith, capsys: Capture
@@ -179,7 +185,10 @@ def test_an_edited_record_is_refused_and_rewritten_by_run(
     assert finished.record.device != "a faster one"
 
 
-@pytest.mark.parametrize("name", ["scores.parquet", "gallery.parquet", "predictions/seed-1.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    ["scores.parquet", "gallery.parquet", "predictions/seed-1.parquet", "predictions/seed-1.validation.parquet"],
+)
 def test_a_record_without_the_digest_of_a_needed_file_is_refused(finished: RunFolder, name: str) -> None:
     """Otherwise a forger would only have to empty the list."""
     edit(finished.record_file, lambda record: record["files"].pop(name), seal=True)
@@ -240,6 +249,7 @@ def test_fit_json_has_digests_of_the_model_and_the_predictions_only(finished: Ru
         "models/seed-0/config.json",
         "models/seed-0/model.safetensors",
         "predictions/seed-0.parquet",
+        "predictions/seed-0.validation.parquet",
     }
     assert finished.facts(0) == {"seconds": 1.0}
 

@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 import mmeval
-from mmeval import Examples, FitContext, MetricSpec, ModelConfig, ModelContext, ModelSpec, UserError
+from mmeval import DatasetSpec, Examples, FitContext, MetricSpec, ModelConfig, ModelContext, ModelSpec, UserError
 from mmeval.data.prepare.prepare import prepare
+from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
 from mmeval.record import Record
@@ -26,8 +27,8 @@ from mmeval.runs.train import load_model
 Ask = Callable[..., Request]
 ManagerWith = Callable[..., Manager]
 SEED_FILES = {f"models/seed-0/{name}" for name in ("model.safetensors", "config.json", "fit.json")}
-FILES = {"run.json", "plan.json", "predictions/seed-0.parquet", "scores.parquet", "gallery.parquet"}
-FILES |= {"report.html", "README.md"}
+FILES = {"run.json", "plan.json", "predictions/seed-0.parquet", "predictions/seed-0.validation.parquet"}
+FILES |= {"scores.parquet", "gallery.parquet", "report.html", "README.md"}
 
 COLUMNS = ("task", "language", "slice", "metric")
 KEY = ("colour", "all", "all", "top1")
@@ -122,6 +123,42 @@ def test_the_same_seed_predicts_the_same(
 ) -> None:
     again = run(ask(output=tmp_path / "again", seed=1), manager_with())
     assert predictions(again, 1) == predictions(finished, 1)
+
+
+def test_validation_predictions_are_of_the_selected_model(finished: RunFolder, manager_with: ManagerWith) -> None:
+    manager = manager_with()
+    model = load_model(finished, 0, manager.model("embracenet"))
+    validation = Examples(prepare(manager.dataset("colours")), "validation")
+    blocks = list(model.predict(validation, FitContext(0, "cpu", finished.path)))
+    again = np.concatenate([block["shade"] for block in blocks])
+    table = finished.predictions(0, split="validation")
+    assert table["id"].to_pylist() == validation.ids
+    np.testing.assert_array_equal(again, np.array(table["shade:probabilities"].to_pylist(), np.float32))
+
+
+def test_a_run_without_a_validation_split_has_no_validation_predictions(
+    ask: Ask, colours: Callable[..., DatasetSpec]
+) -> None:
+    dataset = colours(validation=0, images=38)
+    source = type(dataset.source())
+    unselected = dataset.model_copy(update={"source": lambda: source({"train": 24, "test": 14})})
+
+    class Plugin:
+        @mmeval.hookimpl
+        def register_datasets(self, register: Callable[[DatasetSpec], None]) -> None:
+            register(unselected)
+
+        @mmeval.hookimpl
+        def register_models(self, register: Callable[[ModelSpec], None]) -> None:
+            register(spec(Uniform))
+
+    manager = Manager()
+    manager.add(Plugin(), "test")
+    folder = run(ask(plugin="uniform"), manager)
+    assert not folder.validation_predictions_file(0).exists()
+    assert folder.predictions().num_rows == 42
+    with pytest.raises(RunFolderError, match="no predictions of the validation split"):
+        folder.predictions(split="validation")
 
 
 def test_a_saved_model_predicts_what_the_run_predicted(finished: RunFolder, manager_with: ManagerWith) -> None:

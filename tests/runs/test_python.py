@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from mmeval.protocol import Inputs
 from mmeval.runs import pipeline
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.request import Request
+
+SEED_0 = {"predictions/seed-0.parquet": "test", "predictions/seed-0.validation.parquet": "validation"}
 
 
 @pytest.fixture
@@ -92,17 +95,38 @@ def test_a_finished_run_gives_arrow_tables(finished: RunFolder) -> None:
     assert run.record.name == run.name
 
 
+def test_predictions_of_the_validation_split_are_read(finished: RunFolder) -> None:
+    test, validation = finished.predictions(1), finished.predictions(1, split="validation")
+    assert validation.schema == test.schema
+    assert validation.num_rows == finished.record.data["splits"]["validation"]
+    assert not set(validation["id"].to_pylist()) & set(test["id"].to_pylist())
+    assert finished.predictions(1, split="test").equals(test)
+
+
+def test_other_splits_have_no_predictions(finished: RunFolder) -> None:
+    with pytest.raises(RunFolderError, match=r'no predictions of the split "train"; it has test, validation\.$'):
+        finished.predictions(0, split="train")
+
+
+def test_a_run_of_an_older_version_says_that_it_lacks_validation_predictions(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parent / "schema_1", tmp_path / "old")
+    old = mmeval.open_run(tmp_path / "old")
+    assert old.predictions().num_rows
+    with pytest.raises(RunFolderError, match="no predictions of the validation split: the split is empty, or an older"):
+        old.predictions(split="validation")
+
+
 def test_a_seed_that_was_not_trained_is_refused(finished: RunFolder) -> None:
     with pytest.raises(RunFolderError, match=r"has no training seed 7; it has 0, 1\.$"):
         finished.predictions(7)
 
 
-@pytest.mark.parametrize("name", ["scores.parquet", "predictions/seed-0.parquet"])
+@pytest.mark.parametrize("name", ["scores.parquet", *SEED_0])
 def test_changed_files_are_refused(finished: RunFolder, name: str) -> None:
     with (finished.path / name).open("ab") as file:
         file.write(b"x")
     with pytest.raises(RunFolderError, match=f"{name} \\(was changed\\)"):
-        _ = finished.scores if name.startswith("scores") else finished.predictions(0)
+        _ = finished.scores if name.startswith("scores") else finished.predictions(0, SEED_0[name])
 
 
 def test_a_notebook_shows_the_scores(finished: RunFolder) -> None:

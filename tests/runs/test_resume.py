@@ -100,7 +100,9 @@ def test_a_run_removes_temporaries_of_killed_processes_in_all_its_folders(
     assert not any(path.exists() for path in left)
 
 
-@pytest.mark.parametrize("at", ["plan.json", "best.safetensors", "seed-0.parquet", "report.html"])
+@pytest.mark.parametrize(
+    "at", ["plan.json", "best.safetensors", "seed-0.parquet", "seed-0.validation.parquet", "report.html"]
+)
 def test_a_killed_run_continues_and_leaves_no_temporaries(
     at: str, installed: None, command: Callable[..., int], words: list[object], tmp_path: Path
 ) -> None:
@@ -198,7 +200,8 @@ def test_ctrl_c_keeps_finished_seeds_and_says_how_to_continue(
     import mmeval.runs.train as module
 
     write = module.write_predictions
-    interrupt = iter([False, True])
+    # Seed 0 writes the predictions of the test and the validation split, and seed 1 is interrupted.
+    interrupt = iter([False, False, True])
 
     def interrupted(*args: object) -> None:
         if next(interrupt):
@@ -255,7 +258,11 @@ def test_a_user_error_leaves_no_folder_behind(there: bool, ask: Ask, manager_wit
 
 @pytest.mark.parametrize(
     ("full_at", "complete"),
-    [("best.safetensors", []), ("seed-0.parquet", []), ("scores.parquet", ["gallery.parquet", "seed-0.parquet"])],
+    [
+        ("best.safetensors", []),
+        ("seed-0.parquet", []),
+        ("scores.parquet", ["gallery.parquet", "seed-0.parquet", "seed-0.validation.parquet"]),
+    ],
 )
 def test_a_full_disk_leaves_only_complete_files(
     full_at: str,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmeval.escaping import code_block, code_span, one_line
 from mmeval.escaping import markdown as plain
-from mmeval.metrics.scores import MACRO, WORST
+from mmeval.metrics.row import MACRO, WORST
 from mmeval.protocol import Inputs
 from mmeval.report.content import Content, Estimate
 from mmeval.studies.bench.entries import Entry
