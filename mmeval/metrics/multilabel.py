@@ -39,9 +39,12 @@ def label_counts(truth: Bools, predicted: Bools, group: NDArray[np.int64], group
     return Counts(count(truth & predicted), count(truth), count(predicted))
 
 
-def micro_f1(counts: Counts) -> Floats:
-    """Return F1 of all decisions together, shape ``[...]``; NaN for a group with neither true nor predicted classes."""
-    return _ratio(2 * counts.hits.sum(-1), counts.true.sum(-1) + counts.predicted.sum(-1))
+def micro_f1(counts: Counts, axis: int = -1) -> Floats:
+    """Return F1 of all decisions together; NaN for a group with neither true nor predicted classes.
+
+    The result lacks the axis of the classes.
+    """
+    return _ratio(2 * counts.hits.sum(axis), counts.true.sum(axis) + counts.predicted.sum(axis))
 
 
 def precision(counts: Counts) -> Floats:

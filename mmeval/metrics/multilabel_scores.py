@@ -1,0 +1,287 @@
+"""The rows of Scores of a multi-label task: per language, pooled, and their mean, worst language and gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
+from mmeval.metrics.counts import Counts, f1_per_class, macro_f1
+from mmeval.metrics.intervals import LISTED_ROWS, basic, means, proportions
+from mmeval.metrics.languages import LanguageSummary, summarize_proportions, summarize_samples
+from mmeval.metrics.moments import Layout
+from mmeval.metrics.multilabel import (
+    average_precision,
+    mean_average_precision_influence,
+    micro_f1,
+    precision,
+    predicted_classes,
+    recall,
+    subset_correct,
+)
+from mmeval.metrics.multilabel_outcomes import MultilabelOutcomes
+from mmeval.metrics.outcomes import Predictions
+from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, WEIGHTED, WORST, Interval, ScoreRow
+
+Floats = NDArray[np.float64]
+
+METRICS = ("map", "micro_f1", "macro_f1", "subset_accuracy")
+"""The metrics of a multi-label task; the first one selects the best epoch."""
+F1 = {"micro_f1": micro_f1, "macro_f1": macro_f1}
+PER_CLASS = {"precision": precision, "recall": recall, "f1": f1_per_class}
+BLOCK_BYTES = 2**26
+"""Normal draws for the mean average precision are made in blocks of about this size."""
+
+
+def rows(
+    predictions: Mapping[str, Predictions],
+    task: str,
+    resamples: int = RESAMPLES,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Iterator[tuple[str, ScoreRow]]:
+    """Yield the training seed and the row of each score; with several seeds also those of their mean, ``mean``.
+
+    Subset accuracy is a proportion, with Wilson's interval. F1 has the basic interval of a bootstrap over clusters. The
+    mean average precision has a t interval from the influence of each cluster (see
+    :func:`mean_average_precision_influence`). Intervals of the mean average precision and of macro-F1 are unreliable
+    where a class has fewer than 10 examples.
+
+    Args:
+        predictions: predictions of the same examples, by training seed.
+        task: the multi-label task.
+        resamples: number of bootstrap resamples.
+        advance: called with the number of resamples done, for a progress bar.
+    """
+    first = next(iter(predictions.values()))
+    known = np.flatnonzero(first.multilabel[task].known)
+    data = _Data.of(first, known)
+    outcomes = [each.multilabel[task].take(known) for each in predictions.values()]
+    scored = _score(outcomes, data, resamples, advance)
+    for number, seed in enumerate(predictions):
+        yield from ((seed, row) for row in _rows(data, scored[number : number + 1]))
+    if len(predictions) > 1:
+        yield from ((MEAN, row) for row in _rows(data, scored))
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Groups, languages and clusters of ``n`` labelled examples."""
+
+    groups: Groups
+    rows: list[NDArray[np.int64]]
+    """The rows of each group."""
+    language: NDArray[np.int32]
+    cluster: NDArray[np.int64]
+    clusters: list[int]
+    """Number of clusters of each group."""
+
+    @classmethod
+    def of(cls, predictions: Predictions, known: NDArray[np.int64]) -> _Data:
+        groups = Groups.of_predictions(predictions, known)
+        cluster = np.unique(predictions.clusters.codes[known], return_inverse=True)[1].astype(np.int64)
+        members = groups.members.toarray() > 0
+        of_groups = [np.flatnonzero(own[groups.atoms]) for own in members]
+        counts = [len(np.unique(cluster[own])) for own in of_groups]
+        return cls(groups, of_groups, predictions.languages.codes[known], cluster, counts)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """The scores of one training seed, by metric."""
+
+    values: dict[str, Floats]
+    """``[groups]``."""
+    samples: dict[str, Floats]
+    """Scores of resamples, ``[groups, resamples]``; those of the mean average precision are draws of its normal
+    approximation."""
+    correct: Floats
+    """1 for each example with exactly the predicted classes, else 0: ``[n]``."""
+    influence: list[Floats]
+    """Influence of the rows of each group on its mean average precision."""
+    counts: Counts
+    """``[groups, classes]``."""
+    average_precision: Floats
+    """Of each class over all examples, ``[classes]``."""
+    classes: tuple[str, ...]
+
+
+class _LabelCounts(ClassCounts):
+    """Counts of the classes in every group; an example may count for several classes, or for none."""
+
+    def __init__(self, outcomes: MultilabelOutcomes, groups: Groups, clusters: NDArray[np.int64]) -> None:
+        from scipy.sparse import coo_array
+
+        self.groups, self.classes = groups, outcomes.true.shape[1]
+        self.clusters = int(clusters.max(initial=-1)) + 1
+        true, predicted = outcomes.true > 0, predicted_classes(outcomes.scores)
+        cells, columns = [], []
+        for kind, mask in enumerate((true & predicted, true & ~predicted, ~true & predicted)):
+            row, label = np.nonzero(mask)
+            cells.append((groups.atoms[row].astype(np.int64) * 3 + kind) * self.classes + label)
+            columns.append(clusters[row])
+        place = (np.concatenate(cells), np.concatenate(columns))
+        shape = (groups.members.shape[1] * 3 * self.classes, self.clusters)
+        self.matrix = coo_array((np.ones(len(place[0]), np.float32), place), shape=shape).tocsr()
+
+
+def _score(
+    outcomes: Sequence[MultilabelOutcomes], data: _Data, resamples: int, advance: Callable[[int], None]
+) -> list[_Scored]:
+    counts = [_LabelCounts(each, data.groups, data.cluster) for each in outcomes]
+    f1: list[dict[str, list[Floats]]] = [{name: [] for name in F1} for _ in outcomes]
+    for block in resampled(counts, resamples) if len(data.cluster) else []:
+        for own, of_seed in zip(f1, block, strict=True):
+            for name, function in F1.items():
+                own[name].append(function(of_seed, 1))
+        advance(block[0].hits.shape[-1])
+    scored = []
+    empty = np.zeros((len(data.groups), 0))
+    for each, own_counts, own_f1 in zip(outcomes, counts, f1, strict=True):
+        observed = own_counts.observed()
+        correct = subset_correct(each.true > 0, predicted_classes(each.scores)).astype(np.float64)
+        pairs = [mean_average_precision_influence(each.true[own] > 0, each.scores[own]) for own in data.rows]
+        values = {name: function(observed) for name, function in F1.items()}
+        values["map"] = np.array([value for value, _ in pairs])
+        values["subset_accuracy"] = np.array([correct[own].mean() if len(own) else np.nan for own in data.rows])
+        influence = [own for _, own in pairs]
+        samples = {name: np.concatenate(parts, 1) if parts else empty for name, parts in own_f1.items()}
+        samples["map"] = values["map"][:, None] + _normal_deviations(data, influence, resamples)
+        of_classes = average_precision(each.true > 0, each.scores)
+        scored.append(_Scored(values, samples, correct, influence, observed, of_classes, each.task.classes))
+    return scored
+
+
+def _normal_deviations(data: _Data, influence: Sequence[Floats], resamples: int) -> Floats:
+    """Return normal deviations of the groups with the covariance over clusters, ``[groups, resamples]``.
+
+    Every cluster has one draw per resample, with which its influence on each group is multiplied. The draws are the same
+    for every training seed.
+    """
+    from scipy.sparse import coo_array
+
+    total = int(data.cluster.max(initial=-1)) + 1
+    if not total:
+        return np.zeros((len(data.groups), 0))
+    group = np.repeat(np.arange(len(data.groups)), [len(own) for own in data.rows])
+    cluster = np.concatenate([data.cluster[own] for own in data.rows])
+    shape = (len(data.groups), total)
+    matrix = coo_array((np.concatenate(influence), (group, cluster)), shape=shape).tocsr()
+    scale = np.array([np.sqrt(count / (count - 1)) if count > 1 else 1.0 for count in data.clusters])
+    rng, block = np.random.default_rng(0), max(1, BLOCK_BYTES // (8 * total))
+    parts = [
+        matrix @ rng.standard_normal((total, min(block, resamples - start))) for start in range(0, resamples, block)
+    ]
+    deviations: Floats = np.concatenate(parts, 1) * scale[:, None]
+    return deviations
+
+
+def _rows(data: _Data, seeds: Sequence[_Scored]) -> Iterator[ScoreRow]:
+    """Yield the rows of one training seed, or of the mean over several."""
+    names = (*data.groups.languages, ALL)
+    for number, slice_ in enumerate(data.groups.slices):
+        start = number * len(names)
+        whole = data.rows[start + len(names) - 1]
+        layout = Layout(data.language[whole], data.cluster[whole], len(names) - 1)
+        pooled = Layout(np.zeros(len(whole), np.int64), data.cluster[whole], 1)
+        correct = np.stack([seed.correct[whole] for seed in seeds])
+        for metric in METRICS:
+            values = np.stack([seed.values[metric][start : start + len(names)] for seed in seeds])  # [S, L + 1]
+            if metric == "subset_accuracy":
+                intervals = [*proportions(correct, layout), *proportions(correct, pooled)]
+            elif metric == "map":
+                pseudo, pseudo_pooled = _pseudo_values(data, seeds, start, len(names))
+                intervals = [*means(pseudo, layout), *means(pseudo_pooled, pooled)]
+                intervals = [_within(interval) for interval in intervals]
+            else:
+                samples = np.stack([seed.samples[metric][start : start + len(names)] for seed in seeds])
+                intervals = [
+                    basic(values[:, at], samples[:, at], data.clusters[start + at]) for at in range(len(names))
+                ]
+            for at, language in enumerate(names):
+                n = len(data.rows[start + at])
+                interval = intervals[at] if n and np.isfinite(values[:, at]).all() else Interval()
+                if metric in ("map", "macro_f1") and not _enough_of_each_class(seeds, start + at):
+                    interval = interval._replace(reliable=False)
+                yield ScoreRow(
+                    metric,
+                    float(values[:, at].mean()),
+                    n,
+                    language,
+                    slice_,
+                    "",
+                    interval,
+                    clusters=data.clusters[start + at],
+                )
+            if metric == "subset_accuracy":
+                summary = summarize_proportions(correct, layout.language, data.cluster[whole], layout.count, layout)
+            else:
+                samples = np.stack([seed.samples[metric][start : start + layout.count].T for seed in seeds])
+                clusters = np.array(data.clusters[start : start + layout.count])
+                summary = summarize_samples(values[:, :-1], samples, clusters, layout.total_clusters)
+            sizes = [len(own) for own in data.rows[start : start + layout.count]]
+            yield from _summary_rows(metric, slice_, summary, sizes, layout.total_clusters)
+    yield from _class_rows(data, seeds)
+
+
+def _pseudo_values(data: _Data, seeds: Sequence[_Scored], start: int, count: int) -> tuple[Floats, Floats]:
+    """Return the pseudo-values of the mean average precision of a slice's rows, per language and pooled: ``[S, rows]``.
+
+    A pseudo-value is the score plus n times the influence of the row: their mean is the score, and the standard error of
+    the mean is that of the score.
+    """
+    whole = data.rows[start + count - 1]
+    place = np.full(int(whole.max(initial=-1)) + 1, -1)
+    place[whole] = np.arange(len(whole))
+    per_language, pooled = np.zeros((len(seeds), len(whole))), np.zeros((len(seeds), len(whole)))
+    for number, seed in enumerate(seeds):
+        for group in range(start, start + count):
+            own = data.rows[group]
+            target = pooled if group == start + count - 1 else per_language
+            target[number, place[own]] = np.nan_to_num(seed.values["map"][group]) + len(own) * seed.influence[group]
+    return per_language, pooled
+
+
+def _enough_of_each_class(seeds: Sequence[_Scored], group: int) -> bool:
+    """Return whether every class that an example of the group has, or was predicted to have, has 10 examples in it."""
+    return all(
+        bool((seed.counts.true[group] >= LISTED_ROWS)[(seed.counts.true + seed.counts.predicted)[group] > 0].all())
+        for seed in seeds
+    )
+
+
+def _within(interval: Interval) -> Interval:
+    return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
+
+
+def _summary_rows(
+    metric: str, slice_: str, summary: LanguageSummary, sizes: Sequence[int], clusters: int
+) -> Iterator[ScoreRow]:
+    total = sum(size for code, size in enumerate(sizes) if code not in summary.omitted)
+    yield ScoreRow(metric, summary.mean.value, total, MACRO, slice_, "", summary.mean.interval, clusters=clusters)
+    yield ScoreRow(
+        metric, summary.weighted.value, total, WEIGHTED, slice_, "", summary.weighted.interval, clusters=clusters
+    )
+    if not summary.worst_languages:
+        return
+    ends = {*summary.worst_languages, *summary.best_languages}
+    for language, estimate, codes in ((WORST, summary.worst, summary.worst_languages), (GAP, summary.gap, ends)):
+        n = sum(sizes[code] for code in codes)
+        yield ScoreRow(metric, estimate.value, n, language, slice_, "", estimate.interval, summary.p, clusters)
+
+
+def _class_rows(data: _Data, seeds: Sequence[_Scored]) -> Iterator[ScoreRow]:
+    """Yield precision, recall, F1 and average precision of each class, over all examples and without intervals.
+
+    ``n`` is the number of examples that have the class.
+    """
+    pooled = len(data.groups.languages)
+    for label, name in enumerate(seeds[0].classes):
+        n = int(seeds[0].counts.true[pooled, label])
+        for metric, function in PER_CLASS.items():
+            value = float(np.mean([function(seed.counts)[pooled, label] for seed in seeds]))
+            yield ScoreRow(metric, value, n, klass=name)
+        value = float(np.mean([seed.average_precision[label] for seed in seeds]))
+        yield ScoreRow("average_precision", value, n, klass=name)
