@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +17,22 @@ from mmeval.api.spec import MetricSpec
 from mmeval.files import atomic_path
 from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
 from mmeval.metrics.counts import FROM_COUNTS
-from mmeval.metrics.outcomes import Predictions
+from mmeval.metrics.intervals import basic, means, proportions
+from mmeval.metrics.languages import (
+    LanguageSummary,
+    summarize_proportions,
+    summarize_samples,
+    summarize_values,
+)
+from mmeval.metrics.moments import Layout
+from mmeval.metrics.outcomes import Outcomes, Predictions
 from mmeval.metrics.predictions import read_table
-from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, WORST, Interval, ScoreRow
+from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, WEIGHTED, WORST, Interval, ScoreRow
 
-METRICS = ("top1", "top5", "macro_f1", "weighted_f1")
+PROPORTIONS = frozenset({"top1", "top2", "top3", "top5"})
+"""Per-example metrics whose values are 0 or 1."""
+LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
+METRICS = (*sorted(PROPORTIONS), *sorted(LOWER_IS_BETTER), *FROM_COUNTS)
 SCORE_ADVICE = "run `mmeval score` on the run folder to recreate it"
 
 SCHEMA = pa.schema(
@@ -51,31 +63,33 @@ def score(
 ) -> pa.Table:
     """Return Scores: each metric per task, slice, language and training seed, with its 95 % interval.
 
+    With several training seeds, rows with the seed ``mean`` have the mean over seeds; their intervals cover the choice
+    of test examples and of seeds. ``docs/evaluation.md`` explains every metric and interval.
+
     Args:
         run: run, model, data set, split and inputs.
         predictions: predictions of the same examples, by training seed.
-        metrics: per-example metrics beside the built-in ones, in the order given to ``read_predictions``.
+        metrics: per-example metrics beside the built-in ones, as given to ``read_predictions``.
         resamples: number of bootstrap resamples.
         advance: called with the number of resamples done, for a progress bar.
     """
     rows: list[dict[str, Any]] = []
-    lower_is_better = {metric.name for metric in metrics if not metric.higher_is_better} | {"log_loss", "brier"}
+    lower_is_better = LOWER_IS_BETTER | {metric.name for metric in metrics if not metric.higher_is_better}
     first = next(iter(predictions.values()))
     for task in first.tasks:
-        per_seed = {str(s): _score_task(p, task.name, resamples, advance) for s, p in predictions.items()}
-        if len(per_seed) > 1:
-            per_seed[MEAN] = _mean_over_seeds(list(per_seed.values()))
-        rows += [
-            vars(run) | {"task": task.name, "seed": seed, **_columns(cell)}
-            for seed, cells in per_seed.items()
-            for cell in [*cells, *_across_languages(cells, lower_is_better)]
-        ]
+        scored = _ScoredTask(task.name, list(predictions.values()), resamples, advance)
+        seeds: dict[str, list[int]] = {str(seed): [number] for number, seed in enumerate(predictions)}
+        if len(predictions) > 1:
+            seeds[MEAN] = list(range(len(predictions)))
+        for seed, numbers in seeds.items():
+            fixed = vars(run) | {"task": task.name, "seed": seed}
+            rows += [fixed | _columns(row) for row in _rows(scored, numbers, lower_is_better)]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def total_resamples(predictions: Mapping[int, Predictions], resamples: int = RESAMPLES) -> int:
     """Return the number of resamples that ``score`` reports to ``advance`` in total."""
-    return resamples * sum(len(p.tasks) for p in predictions.values())
+    return resamples * len(next(iter(predictions.values())).tasks)
 
 
 def write_scores(path: Path, table: pa.Table) -> None:
@@ -93,86 +107,157 @@ def read_scores(path: Path) -> pa.Table:
     return read_table(path, SCHEMA, "a Scores table", SCORE_ADVICE)
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """One score, with its value in each resample."""
+class _Slice(NamedTuple):
+    """The rows of a slice, counted by language and all together."""
 
-    row: ScoreRow
-    samples: NDArray[np.floating]
+    name: str
+    rows: NDArray[np.int64]
+    languages: Layout
+    pooled: Layout
 
+    @property
+    def sizes(self) -> list[int]:
+        """Number of rows of each language, then of all."""
+        return [*self.languages.rows.tolist(), len(self.rows)]
 
-def _score_task(predictions: Predictions, task: str, resamples: int, advance: Callable[[int], None]) -> list[_Cell]:
-    known = np.flatnonzero(predictions.outcomes[task].true >= 0)
-    outcomes = predictions.outcomes[task].take(known)
-    groups = Groups.of_predictions(predictions, known)
-    _, clusters = np.unique(predictions.clusters.codes[known], return_inverse=True)
-    sizes = groups.sums(np.ones(len(known)))
-    counts = ClassCounts(outcomes, groups, clusters)
-    observed = {name: function(counts.observed()) for name, function in FROM_COUNTS.items()}
-    blocks: dict[str, list[NDArray[np.floating]]] = {name: [] for name in FROM_COUNTS}
-    for (block,) in resampled([counts], resamples) if len(known) else []:
-        for name, function in FROM_COUNTS.items():
-            blocks[name].append(function(block, 1))
-        advance(block.hits.shape[-1])
-    names = (*groups.languages, ALL)
-    cells = []
-    for number in range(len(groups)):
-        slice_, language = groups.slices[number // len(names)], names[number % len(names)]
-        n = int(sizes[number])
-        for metric, values in outcomes.values.items():
-            sums = groups.sums(values)
-            value = float(sums[number] / n) if n else float("nan")
-            cells.append(_Cell(ScoreRow(metric, value, n, language, slice_), np.full(2, value)))
-        for metric, of_groups in observed.items():
-            samples = np.concatenate([b[number] for b in blocks[metric]]) if blocks[metric] else np.zeros(0)
-            cells.append(_Cell(ScoreRow(metric, float(of_groups[number]), n, language, slice_), samples))
-    return cells
+    @property
+    def clusters(self) -> list[int]:
+        """Number of clusters of each language, then of all."""
+        return [*self.languages.clusters.tolist(), self.pooled.total_clusters]
 
 
-def _mean_over_seeds(seeds: list[list[_Cell]]) -> list[_Cell]:
-    return [
-        _Cell(
-            replace(cells[0].row, value=float(np.mean([cell.row.value for cell in cells]))),
-            np.mean([cell.samples for cell in cells], axis=0),
+class _ScoredTask:
+    """The labelled examples of a task with their outcomes for each training seed, and what all metrics share."""
+
+    def __init__(
+        self, task: str, predictions: Sequence[Predictions], resamples: int, advance: Callable[[int], None]
+    ) -> None:
+        first = predictions[0]
+        known = np.flatnonzero(first.outcomes[task].true >= 0)
+        self.outcomes: list[Outcomes] = [each.outcomes[task].take(known) for each in predictions]
+        self.groups = Groups.of_predictions(first, known)
+        self.languages = first.languages.codes[known]
+        _, self.clusters = np.unique(first.clusters.codes[known], return_inverse=True)
+        self.counts = [ClassCounts(outcomes, self.groups, self.clusters) for outcomes in self.outcomes]
+        self.resamples, self.advance = resamples, advance
+
+    @property
+    def names(self) -> list[str]:
+        """The languages, then ``all``."""
+        return [*self.groups.languages, ALL]
+
+    @cached_property
+    def slices(self) -> list[_Slice]:
+        """The slices, the one of all rows first."""
+        count = len(self.groups.languages)
+        slices = []
+        for number, name in enumerate(self.groups.slices):
+            member = self.groups.members[[number * (count + 1) + count]].toarray()[0] > 0
+            rows = np.flatnonzero(member[self.groups.atoms]) if len(self.languages) else np.zeros(0, np.int64)
+            clusters = self.clusters[rows]
+            languages = Layout(self.languages[rows], clusters, count)
+            slices.append(_Slice(name, rows, languages, Layout(np.zeros(len(rows), np.int64), clusters, 1)))
+        return slices
+
+    @cached_property
+    def observed(self) -> dict[str, NDArray[np.floating]]:
+        """Metrics from counts of classes, ``[seeds, slices, languages + 1]`` by name."""
+        counts = [each.observed() for each in self.counts]
+        return {
+            name: np.stack([self.groups.by_slice(function(each)) for each in counts])
+            for name, function in FROM_COUNTS.items()
+        }
+
+    @cached_property
+    def samples(self) -> dict[str, NDArray[np.floating]]:
+        """The same metrics in every resample, ``[seeds, slices, languages + 1, resamples]`` by name."""
+        blocks: dict[str, list[NDArray[np.floating]]] = {name: [] for name in FROM_COUNTS}
+        for block in resampled(self.counts, self.resamples) if len(self.languages) else []:
+            for name, function in FROM_COUNTS.items():
+                blocks[name].append(np.stack([self.groups.by_slice(function(each, 1)) for each in block]))
+            self.advance(block[0].hits.shape[-1])
+        empty = np.zeros((len(self.counts), len(self.groups.slices), len(self.groups.languages) + 1, 0))
+        return {name: np.concatenate(of_metric, axis=-1) if of_metric else empty for name, of_metric in blocks.items()}
+
+
+def _rows(task: _ScoredTask, seeds: Sequence[int], lower_is_better: Collection[str]) -> Iterator[ScoreRow]:
+    """Yield the rows of one training seed, or of the mean over several: ``seeds`` are positions."""
+    if not len(task.languages):
+        summaries = (MACRO, WEIGHTED, WORST, GAP) if len(task.groups.languages) > 1 else (MACRO, WEIGHTED)
+        for metric in (*task.outcomes[0].values, *FROM_COUNTS):
+            yield from (ScoreRow(metric, np.nan, 0, name) for name in (*task.names, *summaries))
+        return
+    for number, slice_ in enumerate(task.slices):
+        for metric in task.outcomes[0].values:
+            values = np.stack([task.outcomes[seed].values[metric][slice_.rows] for seed in seeds])
+            yield from _mean_rows(task, slice_, metric, values, metric not in lower_is_better)
+        for metric, observed in task.observed.items():
+            samples = task.samples[metric][seeds, number]
+            yield from _sample_rows(task, slice_, metric, observed[seeds, number], samples)
+
+
+def _mean_rows(
+    task: _ScoredTask, slice_: _Slice, metric: str, values: NDArray[np.float64], higher_is_better: bool
+) -> Iterator[ScoreRow]:
+    """Yield the rows of a metric that is a mean over examples; ``values``: ``[seeds, n]``."""
+    function = proportions if metric in PROPORTIONS else means
+    intervals = [*function(values, slice_.languages), *function(values, slice_.pooled)]
+    over_seeds = values.mean(0)
+    sums = [*np.bincount(slice_.languages.language, over_seeds, slice_.languages.count).tolist(), over_seeds.sum()]
+    for name, n, total, interval in zip(task.names, slice_.sizes, sums, intervals, strict=True):
+        yield ScoreRow(metric, total / n if n else np.nan, n, name, slice_.name, interval=interval)
+    languages = slice_.languages
+    if metric in PROPORTIONS:
+        summary = summarize_proportions(values, task.languages[slice_.rows], [], languages.count, layout=languages)
+    else:
+        summary = summarize_values(
+            values, task.languages[slice_.rows], [], languages.count, higher_is_better, layout=languages
         )
-        for cells in zip(*seeds, strict=True)
-    ]
+    yield from _summary_rows(slice_, metric, summary)
 
 
-def _across_languages(cells: Iterable[_Cell], lower_is_better: Collection[str]) -> Iterator[_Cell]:
-    """Yield the mean over languages, the worst language and the gap of each slice and metric."""
-    groups: dict[tuple[str, str], list[_Cell]] = {}
-    for cell in cells:
-        if cell.row.language != ALL:
-            groups.setdefault((cell.row.slice, cell.row.metric), []).append(cell)
-    for (slice_, metric), languages in groups.items():
-        scored = [cell for cell in languages if np.isfinite(cell.row.value)] or languages[:1]
-        high, low = max(scored, key=lambda cell: cell.row.value), min(scored, key=lambda cell: cell.row.value)
-        worst = high if metric in lower_is_better else low
-        mean = float(np.mean([cell.row.value for cell in scored]))
-        samples = np.mean([cell.samples for cell in scored], axis=0)
-        yield _Cell(ScoreRow(metric, mean, sum(cell.row.n for cell in scored), MACRO, slice_), samples)
-        if len(languages) < 2:
-            continue
-        yield _Cell(replace(worst.row, language=WORST), worst.samples)
-        gap = high.row.value - low.row.value
-        yield _Cell(ScoreRow(metric, gap, low.row.n + high.row.n, GAP, slice_), high.samples - low.samples)
+def _sample_rows(
+    task: _ScoredTask,
+    slice_: _Slice,
+    metric: str,
+    observed: NDArray[np.floating],
+    samples: NDArray[np.floating],
+) -> Iterator[ScoreRow]:
+    """Yield the rows of a bootstrapped metric.
+
+    Args:
+        task: the task.
+        slice_: the slice.
+        metric: its name.
+        observed: its value, ``[seeds, languages + 1]``.
+        samples: its value in each resample, ``[seeds, languages + 1, resamples]``.
+    """
+    places = zip(task.names, slice_.sizes, slice_.clusters, strict=True)
+    for place, (name, n, clusters) in enumerate(places):
+        interval = basic(observed[:, place], samples[:, place], clusters) if n else Interval()
+        yield ScoreRow(metric, float(observed[:, place].mean()), n, name, slice_.name, interval=interval)
+    summary = summarize_samples(
+        observed[:, :-1],
+        np.moveaxis(samples[:, :-1], 1, 2),
+        slice_.languages.clusters,
+        slice_.pooled.total_clusters,
+    )
+    yield from _summary_rows(slice_, metric, summary)
 
 
-def _columns(cell: _Cell) -> dict[str, Any]:
-    samples = cell.samples[np.isfinite(cell.samples)]
-    low, high = np.quantile(samples, [0.025, 0.975]).tolist() if len(samples) else (np.nan, np.nan)
-    row = replace(cell.row, interval=Interval(low, high, "percentile", reliable=False))
-    return {
-        "slice": row.slice,
-        "language": row.language,
-        "metric": row.metric,
-        "value": row.value,
-        "low": row.interval.low,
-        "high": row.interval.high,
-        "n": row.n,
-        "class": row.klass,
-        "method": row.interval.method,
-        "reliable": row.interval.reliable,
-        "p": row.p,
-    }
+def _summary_rows(slice_: _Slice, metric: str, summary: LanguageSummary) -> Iterator[ScoreRow]:
+    """Yield mean, weighted mean, worst language and gap; a single language has no worst language and no gap."""
+    total, rows = len(slice_.rows), slice_.languages.rows
+    yield ScoreRow(metric, summary.mean.value, total, MACRO, slice_.name, interval=summary.mean.interval)
+    yield ScoreRow(metric, summary.weighted.value, total, WEIGHTED, slice_.name, interval=summary.weighted.interval)
+    if slice_.languages.count < 2:
+        return
+    worst, best = summary.worst_languages[:1], summary.best_languages[:1]
+    for language, estimate, of in ((WORST, summary.worst, worst), (GAP, summary.gap, {*worst, *best})):
+        n = int(rows[list(of)].sum())
+        yield ScoreRow(metric, estimate.value, n, language, slice_.name, interval=estimate.interval, p=summary.p)
+
+
+def _columns(row: ScoreRow) -> dict[str, Any]:
+    columns = {name: getattr(row, name) for name in ("slice", "language", "metric", "value", "n", "p")}
+    return columns | {"class": row.klass} | row.interval._asdict()

@@ -128,7 +128,7 @@ class Content:
     def metrics(self, task: str) -> list[str]:
         """Return the metrics of a task's table per language: the main ones, then those of plugins."""
         names = dict.fromkeys(metric for name, _, _, metric in self._estimates if name == task)
-        return [name for name in MAIN_METRICS if name in names] + [n for n in self.record.metrics if n in names]
+        return [name for name in dict.fromkeys((*MAIN_METRICS, *self.record.metrics)) if name in names]
 
     def headline(self, task: str) -> str:
         """Return in one sentence whether the languages of a task can be told apart; empty for a single language."""

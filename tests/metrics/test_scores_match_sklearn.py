@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,9 +13,8 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import accuracy_score, f1_score, top_k_accuracy_score
 
 from mmeval import Task
-from mmeval.metrics.bootstrap import Outcomes
-from mmeval.metrics.per_example import rank_of_label, top1, top5
-from mmeval.metrics.predictions import Predictions
+from mmeval.metrics.outcomes import Codes, Outcomes, Predictions
+from mmeval.metrics.per_example import per_example_values, rank_of_label, top_k
 from mmeval.metrics.scores import RunColumns, score
 
 RUN = RunColumns(run="r", model="m", dataset="d", split="test", inputs="image+text")
@@ -30,21 +30,24 @@ def labelled_predictions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[
     return true, (levels + 1).astype(np.float32), languages, classes
 
 
-def predictions(true: np.ndarray, probabilities: np.ndarray, languages: list[str], classes: int) -> Predictions:
-    known = np.where(true < 0, 0, true)
-    values = np.stack([top1(known, probabilities), top5(known, probabilities)], 1)
-    outcomes = Outcomes(true, probabilities.argmax(1), values, classes)
-    ids = [str(i) for i in range(len(true))]
+def predictions(true: np.ndarray, scores: np.ndarray, languages: list[str], classes: int) -> Predictions:
+    probabilities = scores / scores.sum(1, keepdims=True)
+    known, rows = np.where(true < 0, 0, true), np.arange(len(true))
+    guess = probabilities.argmax(1)
+    values = per_example_values(known, probabilities)
+    outcomes = Outcomes(true, guess, values, classes, probabilities[rows, guess], probabilities[rows, known])
+    ids = [str(i) for i in rows]
     task = Task("t", tuple(f"c{i}" for i in range(classes)))
-    return Predictions(ids, languages, ids, {}, (task,), {"t": outcomes})
+    return Predictions(pa.array(ids), Codes.of(languages), Codes.of(ids), {}, (task,), {"t": outcomes})
 
 
 def table(p: Predictions, resamples: int = 2) -> dict[tuple[str, str], dict]:
-    return {(r["language"], r["metric"]): r for r in score(RUN, {0: p}, resamples=resamples).to_pylist()}
+    rows = score(RUN, {0: p}, resamples=resamples).to_pylist()
+    return {(r["language"], r["metric"]): r for r in rows if not r["class"]}
 
 
 @given(labelled_predictions())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 def test_every_metric_of_every_language_matches_sklearn(data: tuple[np.ndarray, np.ndarray, list[str], int]) -> None:
     true, probabilities, languages, classes = data
     rows = table(predictions(true, probabilities, languages, classes))
@@ -80,13 +83,18 @@ def test_every_metric_of_every_language_matches_sklearn(data: tuple[np.ndarray, 
     assert rows["gap", "top1"]["value"] == pytest.approx(spread)
 
 
-@given(st.integers(6, 12), st.integers(1, 30), st.integers(0, 2**32 - 1))
+@given(st.integers(3, 12), st.integers(1, 30), st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_top5_matches_sklearn_without_ties(classes: int, n: int, seed: int) -> None:
+def test_top_k_matches_sklearn_without_ties(classes: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    true, probabilities = rng.integers(classes, size=n), rng.permuted(np.tile(np.arange(classes), (n, 1)), axis=1)
-    expected = top_k_accuracy_score(true, probabilities, k=5, labels=np.arange(classes))
-    assert top5(true, probabilities.astype(np.float32)).mean() == pytest.approx(expected)
+    true, scores = rng.integers(classes, size=n), rng.permuted(np.tile(np.arange(classes), (n, 1)), axis=1)
+    k = top_k(classes)
+    expected = top_k_accuracy_score(true, scores, k=k, labels=np.arange(classes))
+    assert per_example_values(true, scores.astype(np.float32))[f"top{k}"].mean() == pytest.approx(expected)
+
+
+def test_k_of_top_k_is_smaller_than_the_number_of_classes() -> None:
+    assert [top_k(classes) for classes in (1, 2, 3, 4, 5, 6, 191)] == [None, None, 2, 3, 3, 5, 5]
 
 
 @given(labelled_predictions())

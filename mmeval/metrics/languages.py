@@ -1,0 +1,493 @@
+"""Comparison of languages: their mean, the worst one, the gap, and the test that all have the same score."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import chdtrc, ndtr, stdtr
+
+from mmeval.metrics.intervals import (
+    FEW_CLUSTERS,
+    FEW_RESAMPLES,
+    FEW_ROWS,
+    FINITE,
+    TAIL,
+    effective_proportions,
+    mean_variance,
+    pigeonhole,
+    pseudo_variance,
+    t_quantile,
+    wilson,
+)
+from mmeval.metrics.moments import Floats, Ints, Layout, Moments, Variance, correction, moments, two_way
+from mmeval.metrics.row import Interval
+
+DRAWS = 10_000
+"""Normal draws that determine critical values of simultaneous intervals; their error is below 2 % of the 5 %."""
+PERMUTATIONS = 1_999
+FEW_UNITS = 1_000
+"""Up to so many rows that differ within their cluster, languages are permuted; above, chi-square approximates it."""
+
+
+class Estimate(NamedTuple):
+    """A value with its interval."""
+
+    value: float = math.nan
+    interval: Interval = Interval()
+
+
+@dataclass(frozen=True)
+class LanguageSummary:
+    """Summary of one metric over the languages that have a score; NaN without interval where it does not apply."""
+
+    mean: Estimate
+    """Unweighted mean over languages."""
+    weighted: Estimate
+    """Mean weighted by precision: ``weights``."""
+    weights: Floats
+    """Weight of each language, 1 / SE^2 scaled to sum 1; 0 for an omitted one: ``[languages]``."""
+    worst: Estimate
+    """Score of the worst language; NaN for fewer than two languages."""
+    worst_languages: tuple[int, ...]
+    """Index of the worst language; of all of them if several are tied."""
+    gap: Estimate
+    """Best minus worst language; NaN for fewer than two languages."""
+    best_languages: tuple[int, ...]
+    """Index of the best language, or of all that are tied."""
+    p: float
+    """p of the test that all languages have the same score; NaN for fewer than two languages."""
+    test: str
+    """Name of this test, see ``TESTS``."""
+    omitted: tuple[int, ...]
+    """Indices of the languages without a score; nothing else here covers them."""
+
+
+TESTS = {
+    "permutation": "languages permuted within clusters, clusters of one language with clusters of the same size",
+    "chi-square": "the chi-square approximation of that permutation; Cochran's Q where every cluster has every language once",
+    "max-t": "largest difference of two languages over its standard error, from bootstrap resamples",
+    "": "fewer than two languages have a score",
+}
+"""Explanation of each test that all languages have the same score, by its name."""
+
+
+def summarize_proportions(
+    hits: ArrayLike, languages: ArrayLike, clusters: ArrayLike, count: int, layout: Layout | None = None
+) -> LanguageSummary:
+    """Summarize a proportion, such as top-1 accuracy, over languages.
+
+    Args:
+        hits: 0 or 1 for each row ``[n]``, or for each training seed and row ``[S, n]``.
+        languages: index of the language of each row, ``[n]``.
+        clusters: index of the cluster of each row, ``[n]``.
+        count: number of languages, with or without rows.
+        layout: ``Layout(languages, clusters, count)``, if several metrics share it.
+    """
+    layout = layout or Layout(languages, clusters, count)
+    parts = moments(hits, layout)
+    return _summarize(parts, layout, np.atleast_2d(np.asarray(hits, np.float64)).mean(0), True, True)
+
+
+def summarize_values(
+    values: ArrayLike,
+    languages: ArrayLike,
+    clusters: ArrayLike,
+    count: int,
+    higher_is_better: bool = True,
+    layout: Layout | None = None,
+) -> LanguageSummary:
+    """Summarize a mean over rows that is no proportion, such as log loss, over languages.
+
+    Args:
+        values: values of each row ``[n]``, or of each training seed and row ``[S, n]``.
+        languages: index of the language of each row, ``[n]``.
+        clusters: index of the cluster of each row, ``[n]``.
+        count: number of languages, with or without rows.
+        higher_is_better: False if the worst language is that with the largest mean.
+        layout: ``Layout(languages, clusters, count)``, if several metrics share it.
+    """
+    layout = layout or Layout(languages, clusters, count)
+    parts = moments(values, layout)
+    return _summarize(parts, layout, np.atleast_2d(np.asarray(values, np.float64)).mean(0), False, higher_is_better)
+
+
+class _Languages(NamedTuple):
+    """Scores of languages with everything that intervals of their weighted sums need; arrays of L languages."""
+
+    value: Floats
+    variance: Floats
+    """Variance of each score, at least its floor."""
+    df: Floats
+    """Degrees of freedom of these variances over clusters."""
+    cluster: Floats
+    """Covariance over clusters, ``[L, L]``."""
+    seed: Floats
+    """Covariance over seeds, ``[L, L]``."""
+    cell: Floats
+    """Covariance of the interaction of clusters and seeds, ``[L, L]``."""
+    extra: Floats
+    """By how much the floor exceeds the estimated variance."""
+    seeds: int
+    total_clusters: int
+    bounded: bool
+    """Whether scores lie in [0, 1]."""
+
+    def contrasts(self, weights: Floats) -> Variance:
+        """Return the variances of weighted sums of languages, ``weights`` ``[K, L]``."""
+        parts = [np.einsum("kl,lm,km->k", weights, part, weights) for part in (self.cluster, self.seed, self.cell)]
+        squares = weights**2
+        parts[0] = parts[0] + squares @ self.extra
+        # Satterthwaite over languages as if they were independent; shared clusters only give it fewer degrees.
+        own = squares * self.variance
+        df = own.sum(1) ** 2 / np.maximum((own**2 / self.df).sum(1), 1e-300)
+        df = np.minimum(df, max(self.total_clusters - 1, 1))
+        return two_way(parts[0], parts[1], parts[2], df, self.seeds)
+
+
+def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, higher_is_better: bool) -> LanguageSummary:
+    present = np.flatnonzero(layout.rows > 0)
+    if not len(present):
+        return _empty(layout.count)
+    if bounded:
+        shares = effective_proportions(parts, layout)
+        size, df = shares.size, shares.df
+        floor = pseudo_variance(parts.value, size)
+        own = np.divide(parts.value * (1 - parts.value), size, out=np.zeros_like(size), where=size > 0)
+        floor = np.maximum(floor, own)
+    else:
+        estimate, floored = mean_variance(parts, layout)
+        floor, df = np.maximum(_pooled_floor(parts, layout), np.where(floored, 0, estimate.total)), estimate.df
+        size = layout.kish
+    cut = np.ix_(present, present)
+    factor = float(correction(layout.total_clusters))
+    cluster, seed, cell = parts.cluster[cut] * factor, parts.seed[cut], parts.cell[cut] * factor
+    estimated = two_way(np.diag(cluster), np.diag(seed), np.diag(cell), np.inf, parts.seeds).total
+    extra = np.maximum(floor[present] - estimated, 0)
+    scores = _Languages(
+        value=parts.value[present],
+        variance=np.maximum(floor[present], estimated),
+        df=df[present],
+        cluster=cluster,
+        seed=seed,
+        cell=cell,
+        extra=extra,
+        seeds=parts.seeds,
+        total_clusters=layout.total_clusters,
+        bounded=bounded,
+    )
+    few = (layout.rows[present] < FEW_ROWS) | (layout.clusters[present] < FEW_CLUSTERS)
+    reliable = layout.total_clusters >= FEW_CLUSTERS and (bounded or not few.any())
+    p, test = language_test(rows, layout)
+    return _assemble(scores, size[present], present, layout.count, p, test, reliable, higher_is_better)
+
+
+def _pooled_floor(parts: Moments, layout: Layout) -> Floats:
+    """Return a floor of the variance of each mean: that with four rows more, which have the variance of all languages.
+
+    The spread of a few rows is often far too small by chance, or zero; that of all languages together is known.
+    """
+    rows = layout.rows.astype(np.float64)
+    own = np.where(rows > 0, parts.unclustered * rows * np.maximum(rows - 1, 1), 0)
+    pooled = own.sum() / max(rows.sum() - np.count_nonzero(rows), 1)
+    cluster = np.diag(parts.cluster) * correction(layout.clusters)
+    many = (layout.clusters >= FEW_CLUSTERS) & (cluster > 0)
+    size = np.where(many, rows * np.minimum(parts.unclustered / np.where(many, cluster, 1), 1), layout.kish)
+    spread = np.divide(own, rows, out=np.zeros_like(own), where=rows > 0)
+    floor: Floats = (spread * size + 4 * pooled) / (size + 4) ** 2
+    return floor
+
+
+def _assemble(
+    scores: _Languages,
+    size: Floats,
+    present: Ints,
+    count: int,
+    p: float,
+    test: str,
+    reliable: bool,
+    higher_is_better: bool,
+) -> LanguageSummary:
+    many = len(present)
+    equal = np.full(many, 1 / many)
+    precision = 1 / np.maximum(scores.variance, 1e-300)
+    precision /= precision.sum()
+    weights = np.zeros(count)
+    weights[present] = precision
+    omitted = tuple(np.setdiff1d(np.arange(count), present).tolist())
+    mean, weighted = (_weighted(scores, w, reliable) for w in (equal, precision))
+    if many < 2:
+        return LanguageSummary(mean, weighted, weights, Estimate(), (), Estimate(), (), math.nan, "", omitted)
+    lowest, highest = (np.flatnonzero(scores.value == end) for end in (scores.value.min(), scores.value.max()))
+    gap, largest = _gap(scores)
+    # A test within clusters takes the training seeds as given; with several, differences must exceed their noise, too.
+    if math.isnan(p):
+        p = largest
+    elif scores.seeds > 1:
+        p = max(p, largest)
+    if p >= 2 * TAIL:
+        gap = (gap[0], 0.0, gap[2])
+    interval = Interval(gap[1], gap[2], "simultaneous-t", reliable)
+    worst, best = (lowest, highest) if higher_is_better else (highest, lowest)
+    return LanguageSummary(
+        mean=mean,
+        weighted=weighted,
+        weights=weights,
+        worst=_worst(scores, size, reliable, higher_is_better),
+        worst_languages=tuple(present[worst].tolist()),
+        gap=Estimate(gap[0], interval),
+        best_languages=tuple(present[best].tolist()),
+        p=p,
+        test=test,
+        omitted=omitted,
+    )
+
+
+def _empty(count: int) -> LanguageSummary:
+    nothing = Estimate()
+    return LanguageSummary(
+        nothing, nothing, np.zeros(count), nothing, (), nothing, (), math.nan, "", tuple(range(count))
+    )
+
+
+def _weighted(scores: _Languages, weights: Floats, reliable: bool) -> Estimate:
+    value = float(weights @ scores.value)
+    variance = scores.contrasts(weights[None])
+    half = float(t_quantile(variance.df[0])) * math.sqrt(float(variance.total[0]))
+    low, high = value - half, value + half
+    if scores.bounded:
+        low, high = min(max(low, 0.0), value), max(min(high, 1.0), value)
+    return Estimate(value, Interval(low, high, "languages-t", reliable))
+
+
+@lru_cache(maxsize=8)
+def _normals(dimensions: int) -> Floats:
+    draws = np.random.default_rng(0).standard_normal((DRAWS, dimensions))
+    draws.setflags(write=False)
+    return draws
+
+
+def _errors(scores: _Languages) -> Floats:
+    """Return normal draws with the covariance of the scores, ``[draws, L]``."""
+    covariance = scores.cluster + scores.seed + np.diag(scores.extra)
+    values, vectors = np.linalg.eigh(covariance)
+    errors: Floats = _normals(len(values)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
+    return errors
+
+
+def _critical(largest: Floats, df: Floats) -> Floats:
+    """Return critical values of t statistics from draws of the largest absolute normal one.
+
+    Each statistic gets the t quantile of its own degrees of freedom at the level that the normal statistics have
+    simultaneously (a Gaussian copula): ``[K]``.
+    """
+    level = ndtr(-np.quantile(largest, 1 - 2 * TAIL))
+    return t_quantile(df, level)
+
+
+def _worst(scores: _Languages, size: Floats, reliable: bool, higher_is_better: bool) -> Estimate:
+    """Return the lowest score with the lowest bounds of intervals that hold for all languages at once."""
+    sign = 1 if higher_is_better else -1
+    errors = _errors(scores)
+    largest = np.abs(errors / np.maximum(errors.std(0), 1e-300)).max(1)
+    own = two_way(
+        np.diag(scores.cluster) + scores.extra, np.diag(scores.seed), np.diag(scores.cell), scores.df, scores.seeds
+    )
+    critical = _critical(largest, own.df)
+    if scores.bounded:
+        low, high = wilson(scores.value, size, critical)
+    else:
+        half = critical * np.sqrt(scores.variance)
+        low, high = scores.value - half, scores.value + half
+    value = float((sign * scores.value).min()) * sign
+    ends = (float(low.min()), float(high.min())) if higher_is_better else (float(low.max()), float(high.max()))
+    return Estimate(value, Interval(*ends, "simultaneous-t", reliable))
+
+
+def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
+    """Return the gap with its simultaneous interval, and p of the largest standardised difference of two languages."""
+    first, second = np.triu_indices(len(scores.value), 1)
+    weights = np.zeros((len(first), len(scores.value)))
+    weights[np.arange(len(first)), first], weights[np.arange(len(first)), second] = 1, -1
+    variance = scores.contrasts(weights)
+    errors = _errors(scores)
+    largest = np.zeros(len(errors))
+    for language in range(len(scores.value) - 1):
+        differences = errors[:, language, None] - errors[:, language + 1 :]
+        np.maximum(largest, np.abs(differences / np.maximum(differences.std(0), 1e-300)).max(1), out=largest)
+    half = _critical(largest, variance.df) * np.sqrt(variance.total)
+    difference = np.abs(scores.value[first] - scores.value[second])
+    value = float(difference.max())
+    low, high = max(float((difference - half).max()), 0.0), max(float((difference + half).max()), value)
+    if scores.bounded:
+        high = min(high, 1.0)
+    level = float(stdtr(variance.df, -difference / np.sqrt(np.maximum(variance.total, 1e-300))).min())
+    beyond = np.count_nonzero(ndtr(-largest) <= level)
+    return (value, low, high), (1 + beyond) / (1 + len(largest))
+
+
+# The test that all languages have the same score
+
+
+class _Units(NamedTuple):
+    """Exchangeable units of the permutation test: rows, or whole clusters of one language."""
+
+    value: Floats
+    language: Ints
+    stratum: Ints
+    """Units of one stratum are permuted with each other; numbered from 0 without gaps."""
+
+
+def language_test(values: ArrayLike, layout: Layout) -> tuple[float, str]:
+    """Return p and name of the permutation test that all languages have the same mean; NaN for one language.
+
+    Within each cluster of several languages, its rows are exchanged; clusters of one language are exchanged with
+    those of the same number of rows. The statistic is the quadratic form T' (V + c I)^-1 T of the differences T between
+    the sum of each language and its expectation, V their exact permutation covariance (as in the generalised
+    Cochran-Mantel-Haenszel test). c, the largest squared deviation of a unit, keeps languages of a few rows from
+    ruling the result. Where every cluster has every language once this is Cochran's Q test.
+
+    p comes from 1,999 random permutations (fixed seed) if up to 1,000 units can change the result, otherwise from the
+    chi-square approximation with three moments (Imhof 1961), which is exact for Cochran's Q.
+
+    Args:
+        values: values of each row (the mean over training seeds), ``[n]``.
+        layout: languages and clusters of the rows.
+    """
+    if np.count_nonzero(layout.rows) < 2:
+        return math.nan, ""
+    units = _units(np.asarray(values, np.float64), layout)
+    total = np.bincount(units.stratum)
+    centred = units.value - (np.bincount(units.stratum, units.value) / total)[units.stratum]
+    centred[np.abs(centred) <= 1e-12 * np.abs(units.value)] = 0
+    squares = np.bincount(units.stratum, centred**2)
+    active = squares[units.stratum] > 0
+    if not active.any():
+        return 1.0, "permutation"
+    _, stratum = np.unique(units.stratum[active], return_inverse=True)
+    language, value = units.language[active], centred[active]
+    size = np.bincount(stratum)
+    spread = np.bincount(stratum, value**2) / (size - 1)
+    cells = Layout(language, stratum, layout.count)
+    weight = spread[cells.cell_cluster]
+    covariance = np.diag(cells.language_sums(weight * cells.cell_size))
+    covariance -= cells.cross_products(np.sqrt(weight / size[cells.cell_cluster]) * cells.cell_size)
+    damping = float((value**2).max())
+    inverse = np.linalg.inv(covariance + damping * np.eye(layout.count))
+    observed = np.bincount(language, value, minlength=layout.count)
+    statistic = float(observed @ inverse @ observed)
+    if len(value) <= FEW_UNITS:
+        return _permuted(value, language, stratum, inverse, statistic), "permutation"
+    eigenvalues = np.linalg.eigvalsh(covariance)
+    eigenvalues = eigenvalues[eigenvalues > 1e-9 * eigenvalues.max()]
+    return _imhof(statistic, eigenvalues / (eigenvalues + damping)), "chi-square"
+
+
+def _units(values: Floats, layout: Layout) -> _Units:
+    """Return rows of clusters of several languages, then whole clusters of one language, with their strata."""
+    cells_of_cluster = np.bincount(layout.cell_cluster, minlength=layout.total_clusters)
+    shared = cells_of_cluster[layout.cell_cluster] > 1
+    rows = shared[layout.cell]
+    single = ~shared
+    _, by_size = np.unique(layout.cell_size[single], return_inverse=True)
+    _, by_cluster = np.unique(layout.cell_cluster[layout.cell[rows]], return_inverse=True)
+    return _Units(
+        np.r_[values[rows], layout.cell_sums(values)[single]],
+        np.r_[layout.language[rows], layout.cell_language[single]],
+        np.r_[by_cluster, by_size + (by_cluster.max() + 1 if len(by_cluster) else 0)],
+    )
+
+
+def _permuted(value: Floats, language: Ints, stratum: Ints, inverse: Floats, statistic: float) -> float:
+    order = np.argsort(stratum, kind="stable")
+    value, language, stratum = value[order], language[order], stratum[order]
+    one_hot = np.zeros((len(value), len(inverse)))
+    one_hot[np.arange(len(value)), language] = 1
+    rng = np.random.default_rng(0)
+    beyond, block = 0, 256
+    for start in range(0, PERMUTATIONS, block):
+        keys = rng.random((min(block, PERMUTATIONS - start), len(value))) + stratum
+        sums = value[np.argsort(keys, axis=1)] @ one_hot
+        drawn = np.einsum("rl,lk,rk->r", sums, inverse, sums)
+        beyond += int(np.count_nonzero(drawn >= statistic * (1 - 1e-9)))
+    return (1 + beyond) / (1 + PERMUTATIONS)
+
+
+def _imhof(statistic: float, weights: Floats) -> float:
+    """Return P(sum of weighted squared normals >= statistic) by a chi-square with the same three moments."""
+    first, second, third = (float((weights**power).sum()) for power in (1, 2, 3))
+    df = second**3 / third**2
+    return float(chdtrc(df, max((statistic - first) * math.sqrt(df / second) + df, 0.0)))
+
+
+# Bootstrapped scores
+
+
+def summarize_samples(
+    value: ArrayLike, samples: ArrayLike, clusters: ArrayLike, total_clusters: int, higher_is_better: bool = True
+) -> LanguageSummary:
+    """Summarize a bootstrapped score in [0, 1], such as macro-F1, over languages.
+
+    Covariances are those of the resamples. Scores are corrected by their bootstrap bias within the intervals. The test of
+    equal languages is that of the largest standardised difference.
+
+    Args:
+        value: score of each language ``[L]``, or of each seed and language ``[S, L]``; NaN where there is none.
+        samples: score in each resample ``[R, L]`` or ``[S, R, L]``, with the same draws for all languages and seeds.
+        clusters: number of clusters of each language, ``[L]``.
+        total_clusters: number of clusters of all languages together.
+        higher_is_better: False if the worst language is that with the highest score.
+    """
+    by_seed = np.atleast_2d(np.asarray(value, np.float64))
+    drawn = np.asarray(samples, np.float64)
+    drawn = drawn[None] if drawn.ndim == 2 else drawn
+    count = by_seed.shape[1]
+    present = np.flatnonzero(np.isfinite(by_seed).all(0))
+    if not len(present):
+        return _empty(count)
+    by_seed, own = by_seed[:, present], np.asarray(clusters, np.int64)[present]
+    seeds = len(by_seed)
+    deviations, finite = pigeonhole(by_seed, np.moveaxis(drawn[:, :, present], 1, 2))
+    centred = np.where(finite, deviations - _nanmean(deviations), 0)
+    pairs = np.maximum(finite.astype(np.float64) @ finite.T - 1, 1)
+    cluster = centred @ centred.T / pairs
+    cluster = (cluster + cluster.T) / 2
+    size = np.minimum(own, 1e15)
+    floor = pseudo_variance(by_seed.mean(0), size)
+    estimated = np.diag(cluster)
+    over_seeds = by_seed.var(0, ddof=1) / seeds if seeds > 1 else np.zeros(len(present))
+    share = np.divide(over_seeds, over_seeds + estimated, out=np.zeros_like(estimated), where=over_seeds > 0)
+    df = np.maximum(own - 1.0, 1)
+    if seeds > 1:
+        df = 1 / (share**2 / (seeds - 1) + (1 - share) ** 2 / df)
+    nothing = np.zeros_like(cluster)
+    floored = (own < FEW_ROWS) & (floor > estimated) | (estimated <= 0)
+    variance = np.where(floored, np.maximum(floor, estimated), estimated)
+    scores = _Languages(
+        value=by_seed.mean(0),
+        variance=variance,
+        df=df,
+        cluster=cluster,
+        seed=nothing,
+        cell=nothing,
+        extra=variance - estimated,
+        seeds=1,
+        total_clusters=total_clusters,
+        bounded=True,
+    )
+    reliable = bool(drawn.shape[1] >= FEW_RESAMPLES and finite.mean(1).min() >= FINITE and own.min() >= FEW_ROWS)
+    effective = scores.value * (1 - scores.value) / variance
+    return _assemble(
+        scores, np.where(effective > 0, effective, size), present, count, math.nan, "max-t", reliable, higher_is_better
+    )
+
+
+def _nanmean(values: Floats) -> Floats:
+    """Return the mean of the finite values of each row ``[K, R]`` as ``[K, 1]``; 0 without any."""
+    finite = np.isfinite(values)
+    sums: Floats = np.where(finite, values, 0).sum(1, keepdims=True) / np.maximum(finite.sum(1, keepdims=True), 1)
+    return sums

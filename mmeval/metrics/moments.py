@@ -1,0 +1,161 @@
+"""Means per language, and their covariance over clusters and training seeds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Layout:
+    """The languages and clusters of ``n`` rows, counted once and shared by all metrics, tasks and training seeds.
+
+    A *cell* is the set of rows that have the same cluster and the same language; cells are sorted by cluster, then by
+    language. All arrays of a metric are reduced to sums of cells, so that the cost of everything after is that of the
+    number of cells and of the square of the number of languages.
+    """
+
+    def __init__(self, languages: ArrayLike, clusters: ArrayLike, count: int) -> None:
+        """Count rows and clusters.
+
+        Args:
+            languages: index of the language of each row ``[n]``, from 0 to ``count - 1``.
+            clusters: index of the cluster of each row ``[n]``, any integers of at least 0.
+            count: number of languages, with or without rows.
+        """
+        language, cluster = np.asarray(languages, np.int64), np.asarray(clusters, np.int64)
+        if language.shape != cluster.shape or language.ndim != 1:
+            raise ValueError(f"languages {language.shape} and clusters {cluster.shape} must have the same shape [n]")
+        self.count = count
+        self.language: Ints = language
+        self.rows: Ints = np.bincount(language, minlength=count)
+        """Number of rows of each language, ``[count]``."""
+        cells, cell, sizes = np.unique(cluster * count + language, return_inverse=True, return_counts=True)
+        self.cell: Ints = cell.astype(np.int64)
+        """Index of the cell of each row, ``[n]``."""
+        self.cell_size: Ints = sizes.astype(np.int64)
+        self.cell_language: Ints = cells % count
+        changes = np.r_[True, np.diff(cells // count) != 0] if len(cells) else np.zeros(0, bool)
+        self.cell_cluster: Ints = np.cumsum(changes) - 1
+        """Index of the cluster of each cell, from 0 without gaps."""
+        self.total_clusters = int(changes.sum())
+        """Number of clusters of all languages together; a cluster of several languages counts once."""
+        self.clusters: Ints = np.bincount(self.cell_language, minlength=count)
+        """Number of clusters of each language, ``[count]``."""
+        squares = np.bincount(self.cell_language, self.cell_size.astype(np.float64) ** 2, minlength=count)
+        self.kish: Floats = np.divide(
+            self.rows.astype(np.float64) ** 2, squares, out=np.zeros(count), where=squares > 0
+        )
+        """Kish's effective number of rows: as if the rows of a cluster were copies of one row, ``[count]``."""
+
+    def cell_sums(self, values: Floats) -> Floats:
+        """Return the sum of ``values`` ``[n]`` in each cell."""
+        return np.bincount(self.cell, values, minlength=len(self.cell_size))
+
+    def language_sums(self, cells: Floats) -> Floats:
+        """Return the sum of the cells ``[cells]`` of each language, ``[count]``."""
+        return np.bincount(self.cell_language, cells, minlength=self.count)
+
+    def cross_products(self, cells: Floats) -> Floats:
+        """Return ``sum_g u_gl u_gk`` over clusters for all pairs of languages ``[count, count]``, u: ``[cells]``."""
+        if self.count == 1:
+            return np.array([[cells @ cells]])
+        from scipy.sparse import csr_array
+
+        starts = np.r_[np.flatnonzero(np.r_[True, np.diff(self.cell_cluster) != 0]), len(cells)]
+        matrix = csr_array((cells, self.cell_language, starts), shape=(self.total_clusters, self.count))
+        product: Floats = (matrix.T @ matrix).toarray()
+        return product
+
+
+class Moments(NamedTuple):
+    """Mean per language over rows and training seeds, with the parts of its covariance."""
+
+    value: Floats
+    """Mean of each language, ``[languages]``; NaN without rows."""
+    by_seed: Floats
+    """Mean of each seed and language, ``[seeds, languages]``."""
+    cluster: Floats
+    """Covariance over clusters ``[languages, languages]``, without the correction G / (G - 1)."""
+    seed: Floats
+    """Covariance over training seeds of the mean over seeds, corrected by S / (S - 1); zeros for one seed."""
+    cell: Floats
+    """Covariance of the interaction of clusters and seeds, without the correction G / (G - 1); zeros for one seed."""
+    unclustered: Floats
+    """Variance of each mean if all rows were independent, ``[languages]``."""
+
+    @property
+    def seeds(self) -> int:
+        """The number of training seeds."""
+        return len(self.by_seed)
+
+
+def moments(values: ArrayLike, layout: Layout) -> Moments:
+    """Return the means of ``values`` ``[n]`` or ``[S, n]`` (S training seeds) and their covariance.
+
+    The influence of a cluster on the mean of a language is the sum of its deviations from this mean over the number of
+    rows; the covariance over clusters is the sum of products of influences (the sandwich estimator for clusters).
+
+    Raises:
+        ValueError: the shape of ``values`` does not fit the layout.
+    """
+    array = np.atleast_2d(np.asarray(values, np.float64))
+    if array.shape[1:] != layout.cell.shape:
+        raise ValueError(f"values {np.shape(values)} must have the shape {layout.cell.shape} or [S, n]")
+    seeds, size = len(array), layout.rows.astype(np.float64)
+    size[size == 0] = np.nan
+    sums = np.stack([layout.cell_sums(row) for row in array])  # [S, cells]
+    by_seed = np.stack([layout.language_sums(row) for row in sums]) / size
+    value = by_seed.mean(0)
+    influence = (sums - by_seed[:, layout.cell_language] * layout.cell_size) / size[layout.cell_language]
+    mean = influence.mean(0)
+    nothing = np.zeros((layout.count, layout.count))
+    seed, cell = nothing, nothing
+    if seeds > 1:
+        centred = by_seed - value
+        seed = centred.T @ centred / (seeds * (seeds - 1))
+        cell = sum((layout.cross_products(row - mean) for row in influence), nothing) / (seeds * (seeds - 1))
+    squares = layout.language_sums(layout.cell_sums((array.mean(0) - value[layout.language]) ** 2))
+    # Rows that are all alike differ by rounding errors only.
+    squares[squares <= size * (1e-12 * np.abs(value)) ** 2] = 0
+    unclustered = squares / size / np.maximum(size - 1, 1)
+    return Moments(value, by_seed, layout.cross_products(mean), seed, cell, unclustered)
+
+
+class Variance(NamedTuple):
+    """Variances over clusters and seeds, with their degrees of freedom (Satterthwaite 1946); arrays of one shape."""
+
+    total: Floats
+    df: Floats
+
+
+def two_way(cluster: ArrayLike, seed: ArrayLike, cell: ArrayLike, df: ArrayLike, seeds: int) -> Variance:
+    """Combine the parts of a variance over clusters and training seeds: ``max(cluster + seed - cell, cluster, seed)``.
+
+    ``cell`` is the part that the other two share: the interaction of clusters and seeds is in both of them.
+
+    Args:
+        cluster: variance over clusters, corrected by G / (G - 1).
+        seed: variance over seeds, corrected by S / (S - 1).
+        cell: variance of the interaction, corrected by both.
+        df: degrees of freedom of ``cluster``; those of ``seed`` are ``seeds - 1``.
+        seeds: number of training seeds.
+    """
+    cluster, seed, cell = (np.asarray(part, np.float64) for part in (cluster, seed, cell))
+    own = np.broadcast_to(np.asarray(df, np.float64), cluster.shape)
+    if seeds == 1:
+        return Variance(cluster, own)
+    total = np.maximum(np.maximum(cluster + seed - cell, cluster), seed)
+    share = np.divide(total - cluster, total, out=np.zeros_like(total), where=total > 0)
+    inverse = share**2 / (seeds - 1) + (1 - share) ** 2 / own
+    return Variance(total, np.divide(1, inverse, out=np.full_like(inverse, np.inf), where=inverse > 0))
+
+
+def correction(clusters: ArrayLike) -> Floats:
+    """Return G / (G - 1), 1 for a single cluster."""
+    count = np.asarray(clusters, np.float64)
+    return np.divide(count, count - 1, out=np.ones_like(count), where=count > 1)
