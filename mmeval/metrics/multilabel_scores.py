@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
 from mmeval.metrics.counts import Counts, f1_per_class, macro_f1
 from mmeval.metrics.intervals import LISTED_ROWS, basic, means, proportions
-from mmeval.metrics.languages import LanguageSummary, summarize_proportions, summarize_samples
+from mmeval.metrics.languages import summarize_proportions, summarize_samples, summary_rows
 from mmeval.metrics.moments import Layout
 from mmeval.metrics.multilabel import (
     average_precision,
@@ -59,11 +59,21 @@ def rows(
     known = np.flatnonzero(first.multilabel[task].known)
     data = _Data.of(first, known)
     outcomes = [each.multilabel[task].take(known) for each in predictions.values()]
+    if not len(known):
+        yield from _undefined(list(predictions), data.groups.languages)
+        return
     scored = _score(outcomes, data, resamples, advance)
     for number, seed in enumerate(predictions):
         yield from ((seed, row) for row in _rows(data, scored[number : number + 1]))
     if len(predictions) > 1:
         yield from ((MEAN, row) for row in _rows(data, scored))
+
+
+def _undefined(seeds: Sequence[str], languages: Sequence[str]) -> Iterator[tuple[str, ScoreRow]]:
+    """Yield the rows of a task without labels: no score is defined."""
+    names = (*languages, ALL, MACRO, WEIGHTED, *((WORST, GAP) if len(languages) > 1 else ()))
+    for seed in (*seeds, *([MEAN] if len(seeds) > 1 else [])):
+        yield from ((seed, ScoreRow(metric, np.nan, 0, name)) for metric in METRICS for name in names)
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,7 @@ def _score(
 ) -> list[_Scored]:
     counts = [_LabelCounts(each, data.groups, data.cluster) for each in outcomes]
     f1: list[dict[str, list[Floats]]] = [{name: [] for name in F1} for _ in outcomes]
-    for block in resampled(counts, resamples) if len(data.cluster) else []:
+    for block in resampled(counts, resamples):
         for own, of_seed in zip(f1, block, strict=True):
             for name, function in F1.items():
                 own[name].append(function(of_seed, 1))
@@ -157,14 +167,12 @@ def _score(
 def _normal_deviations(data: _Data, influence: Sequence[Floats], resamples: int) -> Floats:
     """Return normal deviations of the groups with the covariance over clusters, ``[groups, resamples]``.
 
-    Every cluster has one draw per resample, with which its influence on each group is multiplied. The draws are the same
-    for every training seed.
+    Every cluster has one draw per resample, with which its influence on each group is multiplied. The draws are the
+    same for every training seed.
     """
     from scipy.sparse import coo_array
 
     total = int(data.cluster.max(initial=-1)) + 1
-    if not total:
-        return np.zeros((len(data.groups), 0))
     group = np.repeat(np.arange(len(data.groups)), [len(own) for own in data.rows])
     cluster = np.concatenate([data.cluster[own] for own in data.rows])
     shape = (len(data.groups), total)
@@ -205,32 +213,22 @@ def _rows(data: _Data, seeds: Sequence[_Scored]) -> Iterator[ScoreRow]:
                 interval = intervals[at] if n and np.isfinite(values[:, at]).all() else Interval()
                 if metric in ("map", "macro_f1") and not _enough_of_each_class(seeds, start + at):
                     interval = interval._replace(reliable=False)
-                yield ScoreRow(
-                    metric,
-                    float(values[:, at].mean()),
-                    n,
-                    language,
-                    slice_,
-                    "",
-                    interval,
-                    clusters=data.clusters[start + at],
-                )
+                yield ScoreRow(metric, float(values[:, at].mean()), n, language, slice_, interval=interval)
             if metric == "subset_accuracy":
                 summary = summarize_proportions(correct, layout.language, data.cluster[whole], layout.count, layout)
             else:
                 samples = np.stack([seed.samples[metric][start : start + layout.count].T for seed in seeds])
                 clusters = np.array(data.clusters[start : start + layout.count])
                 summary = summarize_samples(values[:, :-1], samples, clusters, layout.total_clusters)
-            sizes = [len(own) for own in data.rows[start : start + layout.count]]
-            yield from _summary_rows(metric, slice_, summary, sizes, layout.total_clusters)
+            yield from summary_rows(metric, slice_, summary, layout.rows)
     yield from _class_rows(data, seeds)
 
 
 def _pseudo_values(data: _Data, seeds: Sequence[_Scored], start: int, count: int) -> tuple[Floats, Floats]:
     """Return the pseudo-values of the mean average precision of a slice's rows, per language and pooled: ``[S, rows]``.
 
-    A pseudo-value is the score plus n times the influence of the row: their mean is the score, and the standard error of
-    the mean is that of the score.
+    A pseudo-value is the score plus n times the influence of the row: their mean is the score, and the standard
+    error of the mean is that of the score.
     """
     whole = data.rows[start + count - 1]
     place = np.full(int(whole.max(initial=-1)) + 1, -1)
@@ -254,22 +252,6 @@ def _enough_of_each_class(seeds: Sequence[_Scored], group: int) -> bool:
 
 def _within(interval: Interval) -> Interval:
     return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
-
-
-def _summary_rows(
-    metric: str, slice_: str, summary: LanguageSummary, sizes: Sequence[int], clusters: int
-) -> Iterator[ScoreRow]:
-    total = sum(size for code, size in enumerate(sizes) if code not in summary.omitted)
-    yield ScoreRow(metric, summary.mean.value, total, MACRO, slice_, "", summary.mean.interval, clusters=clusters)
-    yield ScoreRow(
-        metric, summary.weighted.value, total, WEIGHTED, slice_, "", summary.weighted.interval, clusters=clusters
-    )
-    if not summary.worst_languages:
-        return
-    ends = {*summary.worst_languages, *summary.best_languages}
-    for language, estimate, codes in ((WORST, summary.worst, summary.worst_languages), (GAP, summary.gap, ends)):
-        n = sum(sizes[code] for code in codes)
-        yield ScoreRow(metric, estimate.value, n, language, slice_, "", estimate.interval, summary.p, clusters)
 
 
 def _class_rows(data: _Data, seeds: Sequence[_Scored]) -> Iterator[ScoreRow]:

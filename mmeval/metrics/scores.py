@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from mmeval.api.spec import MetricSpec
 from mmeval.files import atomic_path
+from mmeval.metrics import multilabel_scores
 from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
 from mmeval.metrics.counts import FROM_COUNTS
 from mmeval.metrics.intervals import basic, means, proportions
 from mmeval.metrics.languages import (
-    LanguageSummary,
     summarize_proportions,
     summarize_samples,
     summarize_values,
+    summary_rows,
 )
 from mmeval.metrics.moments import Layout
 from mmeval.metrics.outcomes import Outcomes, Predictions
@@ -32,7 +33,9 @@ from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, WEIGHTED, WORST, Interval,
 PROPORTIONS = frozenset({"top1", "top2", "top3", "top5"})
 """Per-example metrics whose values are 0 or 1."""
 LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
-METRICS = (*sorted(PROPORTIONS), *sorted(LOWER_IS_BETTER), *FROM_COUNTS)
+METRICS = tuple(
+    dict.fromkeys((*sorted(PROPORTIONS), *sorted(LOWER_IS_BETTER), *multilabel_scores.METRICS, *FROM_COUNTS))
+)
 SCORE_ADVICE = "run `mmeval score` on the run folder to recreate it"
 
 SCHEMA = pa.schema(
@@ -84,12 +87,19 @@ def score(
         for seed, numbers in seeds.items():
             fixed = vars(run) | {"task": task.name, "seed": seed}
             rows += [fixed | _columns(row) for row in _rows(scored, numbers, lower_is_better)]
+    by_seed = {str(seed): each for seed, each in predictions.items()}
+    for task_name in first.multilabel:
+        for seed, row in multilabel_scores.rows(by_seed, task_name, resamples, advance):
+            rows.append(vars(run) | {"task": task_name, "seed": seed} | _columns(row))
+    if first.order:
+        rows.sort(key=lambda row: first.order.index(row["task"]))
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def total_resamples(predictions: Mapping[int, Predictions], resamples: int = RESAMPLES) -> int:
     """Return the number of resamples that ``score`` reports to ``advance`` in total."""
-    return resamples * len(next(iter(predictions.values())).tasks)
+    first = next(iter(predictions.values()))
+    return resamples * (len(first.tasks) + len(first.multilabel))
 
 
 def write_scores(path: Path, table: pa.Table) -> None:
@@ -213,7 +223,7 @@ def _mean_rows(
         summary = summarize_values(
             values, task.languages[slice_.rows], [], languages.count, higher_is_better, layout=languages
         )
-    yield from _summary_rows(slice_, metric, summary)
+    yield from summary_rows(metric, slice_.name, summary, languages.rows)
 
 
 def _sample_rows(
@@ -242,20 +252,7 @@ def _sample_rows(
         slice_.languages.clusters,
         slice_.pooled.total_clusters,
     )
-    yield from _summary_rows(slice_, metric, summary)
-
-
-def _summary_rows(slice_: _Slice, metric: str, summary: LanguageSummary) -> Iterator[ScoreRow]:
-    """Yield mean, weighted mean, worst language and gap; a single language has no worst language and no gap."""
-    total, rows = len(slice_.rows), slice_.languages.rows
-    yield ScoreRow(metric, summary.mean.value, total, MACRO, slice_.name, interval=summary.mean.interval)
-    yield ScoreRow(metric, summary.weighted.value, total, WEIGHTED, slice_.name, interval=summary.weighted.interval)
-    if slice_.languages.count < 2:
-        return
-    worst, best = summary.worst_languages[:1], summary.best_languages[:1]
-    for language, estimate, of in ((WORST, summary.worst, worst), (GAP, summary.gap, {*worst, *best})):
-        n = int(rows[list(of)].sum())
-        yield ScoreRow(metric, estimate.value, n, language, slice_.name, interval=estimate.interval, p=summary.p)
+    yield from summary_rows(metric, slice_.name, summary, slice_.languages.rows)
 
 
 def _columns(row: ScoreRow) -> dict[str, Any]:
