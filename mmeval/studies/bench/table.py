@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FLOOR = "tfidf"
 """The plugin that serves as a baseline for all others."""
-METRIC = "top1"
 HEADINGS = (
     "model",
     "preset",
@@ -41,7 +40,7 @@ class BenchmarkRow:
     preset: str
     task: str
     mean: Estimate
-    """Mean over languages of top-1, with all inputs that the plugin uses."""
+    """Mean over languages of the metric, with all inputs that the plugin uses."""
     worst: Estimate
     worst_language: str
     seconds: float
@@ -51,6 +50,8 @@ class BenchmarkRow:
     """Mean over languages of the unimodal baselines."""
     floor: Estimate | None = None
     """Mean over languages of tf-idf, if it is part of the benchmark."""
+    metric: str = "top-1"
+    """Title of the metric: ``top-1``, or ``mAP`` for a multi-label task."""
 
     @property
     def beaten_by(self) -> list[str]:
@@ -88,7 +89,8 @@ def rows_of(contents: Mapping[Entry, Content]) -> list[BenchmarkRow]:
     # Baselines come last, because they only fill cells in the rows of their models.
     for entry, content in sorted(contents.items(), key=lambda pair: pair[0].is_baseline):
         task = content.tasks[0]
-        mean = content.estimate(task, MACRO, METRIC)
+        metric = content.first_metric(task)
+        mean = content.estimate(task, MACRO, metric)
         if entry.is_baseline:
             if entry.plugin in rows:
                 rows[entry.plugin].baselines[entry.inputs] = mean
@@ -98,8 +100,9 @@ def rows_of(contents: Mapping[Entry, Content]) -> list[BenchmarkRow]:
             plugin=content.record.plan.plugin.name,
             preset=content.record.plan.preset,
             task=task,
+            metric=content.metric_title(metric),
             mean=mean,
-            worst=content.estimate(task, WORST, METRIC),
+            worst=content.estimate(task, WORST, metric),
             worst_language=content.worst_text(task),
             seconds=sum(each["seconds"] for each in facts) / len(facts),
             signature=content.record.plan.signature,
@@ -112,7 +115,7 @@ def rows_of(contents: Mapping[Entry, Content]) -> list[BenchmarkRow]:
 
 def markdown(rows: Sequence[BenchmarkRow], failures: Mapping[str, str], command: str) -> str:
     """Return the page of a benchmark as Markdown: command, table, signatures and failures."""
-    title = f"# {plain(rows[0].task)}, top-1" if rows else "# No finished run"
+    title = f"# {plain(rows[0].task)}, {rows[0].metric}" if rows else "# No finished run"
     lines = [title, "", *code_block(f"$ {one_line(command)}", "console"), ""]
     lines += [*table_lines(rows), "", *code_block("\n".join(one_line(row.signature) for row in rows)), ""]
     if failures:
@@ -132,7 +135,7 @@ def terminal(rows: Sequence[BenchmarkRow]) -> Table:
 
     from mmeval.console import cell
 
-    table = Table(title=cell(f"{rows[0].task}, top-1"), title_justify="left")
+    table = Table(title=cell(f"{rows[0].task}, {rows[0].metric}"), title_justify="left")
     # The Markdown page has all columns.
     shown = {0: "model", 2: "mean", 3: "95 %", 4: "worst", 5: "image", 6: "text", 7: "beats baselines"}
     for number, heading in shown.items():
