@@ -76,17 +76,28 @@ def mean_average_precision(truth: Bools, scores: Floats) -> float:
     return mean_average_precision_influence(truth, scores)[0]
 
 
-def mean_average_precision_influence(truth: Bools, scores: Floats) -> tuple[float, NDArray[np.float64]]:
+def mean_average_precision_influence(
+    truth: Bools, scores: Floats, *, corrected: bool = False
+) -> tuple[float, NDArray[np.float64]]:
     """Return the mean average precision, and the influence of each example on it, float64 ``[n]``.
 
     The influence of an example is the derivative of the value by the example's weight (the infinitesimal jackknife,
     Efron 1982). Sums of influences over clusters give the standard error of the value in one pass. A bootstrap would
     sort all scores again for every resample, and copies of an example in a resample raise the precision.
+
+    Args:
+        truth: bool ``[n, classes]``.
+        scores: ``[n, classes]``.
+        corrected: multiply the influences on the average precision of a class by the root of P / (P - 1), where P is
+            its number of examples: the average precision is a mean over P examples, whose variance is too small
     """
     total, classes = np.zeros(len(truth)), 0
     value = 0.0
     for label in np.flatnonzero(truth.any(0)):
         own, influence = _ap(truth[:, label], scores[:, label])
+        positives = int(truth[:, label].sum())
+        if corrected and positives > 1:
+            influence *= np.sqrt(positives / (positives - 1))
         value, total, classes = value + own, total + influence, classes + 1
     return (value / classes, total / classes) if classes else (float("nan"), total)
 

@@ -10,9 +10,18 @@ from numpy.typing import NDArray
 
 from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
 from mmeval.metrics.counts import Counts, f1_per_class, macro_f1
-from mmeval.metrics.intervals import LISTED_ROWS, basic, means, proportions
+from mmeval.metrics.intervals import (
+    FEW_CLUSTERS,
+    FEW_ROWS,
+    LISTED_ROWS,
+    basic,
+    mean_variance,
+    proportions,
+    pseudo_variance,
+    t_quantile,
+)
 from mmeval.metrics.languages import summarize_proportions, summarize_samples, summary_rows
-from mmeval.metrics.moments import Layout
+from mmeval.metrics.moments import Layout, moments
 from mmeval.metrics.multilabel import (
     average_precision,
     mean_average_precision_influence,
@@ -45,7 +54,7 @@ def rows(
     """Yield the training seed and the row of each score; with several seeds also those of their mean, ``mean``.
 
     Subset accuracy is a proportion, with Wilson's interval. F1 has the basic interval of a bootstrap over clusters. The
-    mean average precision has a t interval from the influence of each cluster (see
+    mean average precision has a t interval, on the logit scale, from the influence of each cluster (see
     :func:`mean_average_precision_influence`). Intervals of the mean average precision and of macro-F1 are unreliable
     where a class has fewer than 10 examples.
 
@@ -152,7 +161,9 @@ def _score(
     for each, own_counts, own_f1 in zip(outcomes, counts, f1, strict=True):
         observed = own_counts.observed()
         correct = subset_correct(each.true > 0, predicted_classes(each.scores)).astype(np.float64)
-        pairs = [mean_average_precision_influence(each.true[own] > 0, each.scores[own]) for own in data.rows]
+        pairs = [
+            mean_average_precision_influence(each.true[own] > 0, each.scores[own], corrected=True) for own in data.rows
+        ]
         values = {name: function(observed) for name, function in F1.items()}
         values["map"] = np.array([value for value, _ in pairs])
         values["subset_accuracy"] = np.array([correct[own].mean() if len(own) else np.nan for own in data.rows])
@@ -201,8 +212,7 @@ def _rows(data: _Data, seeds: Sequence[_Scored]) -> Iterator[ScoreRow]:
                 intervals = [*proportions(correct, layout), *proportions(correct, pooled)]
             elif metric == "map":
                 pseudo, pseudo_pooled = _pseudo_values(data, seeds, start, len(names))
-                intervals = [*means(pseudo, layout), *means(pseudo_pooled, pooled)]
-                intervals = [_within(interval) for interval in intervals]
+                intervals = [*_logit_intervals(pseudo, layout), *_logit_intervals(pseudo_pooled, pooled)]
             else:
                 samples = np.stack([seed.samples[metric][start : start + len(names)] for seed in seeds])
                 intervals = [
@@ -242,16 +252,40 @@ def _pseudo_values(data: _Data, seeds: Sequence[_Scored], start: int, count: int
     return per_language, pooled
 
 
+def _logit_intervals(pseudo: Floats, layout: Layout) -> list[Interval]:
+    """Return the t interval of the mean of pseudo-values ``[S, n]`` of each language, computed on the logit scale.
+
+    On that scale the interval of a score near 1 is not symmetric and stays below 1. The degrees of freedom are those
+    of the variance of the clusters' influences, 2 G m2^2 / (m4 - m2^2) with their moments m2 and m4 and G clusters, but
+    at most those of :func:`means`: a rare class gives few clusters a large influence. A score of 0 or 1, and one whose
+    influences are all zero, gets the variance of a proportion with four rows more.
+    """
+    parts = moments(pseudo, layout)
+    variance, floored = mean_variance(parts, layout)
+    cells = layout.cell_sums(pseudo.mean(0) - np.nan_to_num(parts.value)[layout.language])
+    count = np.maximum(layout.clusters, 1)
+    m2, m4 = (layout.language_sums(cells**power) / count for power in (2, 4))
+    df = np.minimum(variance.df, np.maximum(2 * count * m2**2 / np.maximum(m4 - m2**2, 1e-300), 1))
+    value = np.nan_to_num(parts.value)
+    extreme = floored | (value <= 0) | (value >= 1)
+    half = t_quantile(df) * np.sqrt(np.where(extreme, pseudo_variance(value, layout.clusters), variance.total))
+    inner = np.where(extreme, 0.5, value)
+    logit, half_logit = np.log(inner / (1 - inner)), half / (inner * (1 - inner))
+    low = np.where(extreme, np.maximum(value - half, 0), 1 / (1 + np.exp(half_logit - logit)))
+    high = np.where(extreme, np.minimum(value + half, 1), 1 / (1 + np.exp(-half_logit - logit)))
+    name = "logit-t-seeds" if len(pseudo) > 1 else "logit-t"
+    names = np.where(extreme, "logit-t-floor", name)
+    reliable = (layout.rows >= FEW_ROWS) & (layout.clusters >= FEW_CLUSTERS) & ~extreme
+    columns = zip(low.tolist(), high.tolist(), names.tolist(), reliable.tolist(), strict=True)
+    return [Interval(*column) for column in columns]
+
+
 def _enough_of_each_class(seeds: Sequence[_Scored], group: int) -> bool:
     """Return whether every class that an example of the group has, or was predicted to have, has 10 examples in it."""
     return all(
         bool((seed.counts.true[group] >= LISTED_ROWS)[(seed.counts.true + seed.counts.predicted)[group] > 0].all())
         for seed in seeds
     )
-
-
-def _within(interval: Interval) -> Interval:
-    return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
 
 
 def _class_rows(data: _Data, seeds: Sequence[_Scored]) -> Iterator[ScoreRow]:
