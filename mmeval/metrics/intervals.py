@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
+from scipy.special import betainccinv, betaincinv, stdtrit
 
 from mmeval.metrics.moments import Floats, Layout, Moments, Variance, correction, moments, two_way
 from mmeval.metrics.row import NO_INTERVAL, Interval
@@ -98,6 +98,26 @@ def wilson(value: ArrayLike, size: ArrayLike, quantile: ArrayLike) -> tuple[Floa
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+    return np.minimum(low, p), np.maximum(high, p)
+
+
+def exact(value: ArrayLike, size: ArrayLike, df: ArrayLike, tail: ArrayLike) -> tuple[Floats, Floats]:
+    """Return both ends of the exact interval of a proportion (Clopper and Pearson 1934) on an effective size.
+
+    Its error in each tail is at most ``tail``, also for small ones, at which Wilson's interval fails near 0 and 1. The
+    size is reduced by the squared ratio of the normal to the t quantile (Korn and Graubard 1998).
+
+    Args:
+        value: proportions.
+        size: effective numbers of rows.
+        df: degrees of freedom of the design effect, infinite if it is known.
+        tail: probability of each tail.
+    """
+    p = np.asarray(value, np.float64)
+    n = np.asarray(size, np.float64) * (t_quantile(np.inf, tail) / t_quantile(df, tail)) ** 2
+    hits, misses = p * n, (1 - p) * n
+    low = np.where(hits > 0, betaincinv(np.maximum(hits, 1e-300), misses + 1, tail), 0.0)
+    high = np.where(misses > 0, betainccinv(hits + 1, np.maximum(misses, 1e-300), tail), 1.0)
     return np.minimum(low, p), np.maximum(high, p)
 
 

@@ -19,11 +19,11 @@ from mmeval.metrics.intervals import (
     FINITE,
     TAIL,
     effective_proportions,
+    exact,
     mean_variance,
     pigeonhole,
     pseudo_variance,
     t_quantile,
-    wilson,
 )
 from mmeval.metrics.moments import Floats, Ints, Layout, Moments, Variance, correction, moments, two_way
 from mmeval.metrics.row import GAP, MACRO, WEIGHTED, WORST, Interval, ScoreRow
@@ -153,6 +153,8 @@ class _Languages(NamedTuple):
     """Covariance of the interaction of clusters and seeds, ``[L, L]``."""
     extra: Floats
     """By how much the floor exceeds the estimated variance."""
+    precision: Floats
+    """Inverse variance that each score would have if it were the pooled one."""
     seeds: int
     total_clusters: int
     bounded: bool
@@ -183,7 +185,7 @@ def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, high
     else:
         estimate, floored = mean_variance(parts, layout)
         floor, df = np.maximum(_pooled_floor(parts, layout), np.where(floored, 0, estimate.total)), estimate.df
-        size = layout.kish
+        size = effective_size(parts, layout)
     cut = np.ix_(present, present)
     factor = float(correction(layout.total_clusters))
     cluster, seed, cell = parts.cluster[cut] * factor, parts.seed[cut], parts.cell[cut] * factor
@@ -197,6 +199,7 @@ def _summarize(parts: Moments, layout: Layout, rows: Floats, bounded: bool, high
         seed=seed,
         cell=cell,
         extra=extra,
+        precision=size[present],
         seeds=parts.seeds,
         total_clusters=layout.total_clusters,
         bounded=bounded,
@@ -215,12 +218,19 @@ def _pooled_floor(parts: Moments, layout: Layout) -> Floats:
     rows = layout.rows.astype(np.float64)
     own = np.where(rows > 0, parts.unclustered * rows * np.maximum(rows - 1, 1), 0)
     pooled = own.sum() / max(rows.sum() - np.count_nonzero(rows), 1)
-    cluster = np.diag(parts.cluster) * correction(layout.clusters)
-    many = (layout.clusters >= FEW_CLUSTERS) & (cluster > 0)
-    size = np.where(many, rows * np.minimum(parts.unclustered / np.where(many, cluster, 1), 1), layout.kish)
+    size = effective_size(parts, layout)
     spread = np.divide(own, rows, out=np.zeros_like(own), where=rows > 0)
     floor: Floats = (spread * size + 4 * pooled) / (size + 4) ** 2
     return floor
+
+
+def effective_size(parts: Moments, layout: Layout) -> Floats:
+    """Return rows over their design effect, or Kish's size for fewer than 10 clusters or values that are all alike."""
+    cluster = np.diag(parts.cluster) * correction(layout.clusters)
+    many = (layout.clusters >= FEW_CLUSTERS) & (cluster > 0)
+    deff = np.maximum(np.divide(cluster, parts.unclustered, out=np.ones_like(cluster), where=parts.unclustered > 0), 1)
+    size: Floats = np.where(many, layout.rows / deff, layout.kish)
+    return size
 
 
 def _assemble(
@@ -235,8 +245,7 @@ def _assemble(
 ) -> LanguageSummary:
     many = len(present)
     equal = np.full(many, 1 / many)
-    precision = 1 / np.maximum(scores.variance, 1e-300)
-    precision /= precision.sum()
+    precision = scores.precision / scores.precision.sum()
     weights = np.zeros(count)
     weights[present] = precision
     omitted = tuple(np.setdiff1d(np.arange(count), present).tolist())
@@ -300,14 +309,12 @@ def _errors(scores: _Languages) -> Floats:
     return errors
 
 
-def _critical(largest: Floats, df: Floats) -> Floats:
-    """Return critical values of t statistics from draws of the largest absolute normal one.
+def _simultaneous_tail(largest: Floats) -> float:
+    """Return the tail probability of each of several intervals that hold all at once, from the largest normal errors.
 
-    Each statistic gets the t quantile of its own degrees of freedom at the level that the normal statistics have
-    simultaneously (a Gaussian copula): ``[K]``.
+    Each interval then takes the t quantile of its own degrees of freedom at this probability (a Gaussian copula).
     """
-    level = ndtr(-np.quantile(largest, 1 - 2 * TAIL))
-    return t_quantile(df, level)
+    return float(ndtr(-np.quantile(largest, 1 - 2 * TAIL)))
 
 
 def _worst(scores: _Languages, size: Floats, reliable: bool, higher_is_better: bool) -> Estimate:
@@ -318,9 +325,10 @@ def _worst(scores: _Languages, size: Floats, reliable: bool, higher_is_better: b
     own = two_way(
         np.diag(scores.cluster) + scores.extra, np.diag(scores.seed), np.diag(scores.cell), scores.df, scores.seeds
     )
-    critical = _critical(largest, own.df)
+    level = _simultaneous_tail(largest)
+    critical = t_quantile(own.df, level)
     if scores.bounded:
-        low, high = wilson(scores.value, size, critical)
+        low, high = exact(scores.value, size, own.df, level)
     else:
         half = critical * np.sqrt(scores.variance)
         low, high = scores.value - half, scores.value + half
@@ -340,7 +348,7 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
     for language in range(len(scores.value) - 1):
         differences = errors[:, language, None] - errors[:, language + 1 :]
         np.maximum(largest, np.abs(differences / np.maximum(differences.std(0), 1e-300)).max(1), out=largest)
-    half = _critical(largest, variance.df) * np.sqrt(variance.total)
+    half = t_quantile(variance.df, _simultaneous_tail(largest)) * np.sqrt(variance.total)
     difference = np.abs(scores.value[first] - scores.value[second])
     value = float(difference.max())
     low, high = max(float((difference - half).max()), 0.0), max(float((difference + half).max()), value)
@@ -496,6 +504,7 @@ def summarize_samples(
         seed=nothing,
         cell=nothing,
         extra=variance - estimated,
+        precision=size.astype(np.float64),
         seeds=1,
         total_clusters=total_clusters,
         bounded=True,
