@@ -39,5 +39,5 @@ def has_label(labels: NDArray[Any]) -> NDArray[np.bool_]:
 def count_classes(labels: NDArray[Any], classes: int) -> NDArray[np.int64]:
     """Return the number of examples of each class, ``[classes]``; ``labels`` as from :func:`labels_of`."""
     if labels.ndim == 2:
-        return (labels > 0).sum(0, dtype=np.int64)
+        return np.asarray((labels > 0).sum(0, dtype=np.int64))
     return np.bincount(labels[labels >= 0], minlength=classes).astype(np.int64)

@@ -77,8 +77,8 @@ def _multilabel_mistakes(
         true = np.isin(task.classes, own)
         if (wrong := true != predicted[row]).any():
             confidence = np.where(true, 1 - scores[row], scores[row])[wrong].max()
-            shown = [_names(task, true), _names(task, predicted[row])]
-            yield clusters[row], Mistake(names[row], languages[row], *shown, float(confidence))
+            shown = (_names(task, true), _names(task, predicted[row]))
+            yield clusters[row], Mistake(names[row], languages[row], shown[0], shown[1], float(confidence))
 
 
 def _names(task: Task, classes: NDArray[np.bool_]) -> str:

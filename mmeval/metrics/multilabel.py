@@ -89,7 +89,7 @@ def mean_average_precision_influence(
         truth: bool ``[n, classes]``.
         scores: ``[n, classes]``.
         corrected: multiply the influences on the average precision of a class by the root of P / (P - 1), where P is
-            its number of examples: the average precision is a mean over P examples, whose variance is too small
+            its number of examples: the average precision is a mean over P examples, whose variance would be too small.
     """
     total, classes = np.zeros(len(truth)), 0
     value = 0.0
@@ -162,4 +162,5 @@ def best_threshold(truth: Bools, scores: Floats) -> float:
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    return np.divide(numerator, denominator, out=np.full(np.shape(denominator), np.nan), where=denominator > 0)
+    ratio: Floats = np.divide(numerator, denominator, out=np.full(np.shape(denominator), np.nan), where=denominator > 0)
+    return ratio

@@ -56,7 +56,7 @@ class MultilabelOutcomes:
 
 def true_column(task: Task, labels: NDArray[Any]) -> pa.ListArray:
     """Return labels, ``[n, classes]`` as in :class:`MultilabelOutcomes`, as a column of the predictions file."""
-    missing = (labels < 0).any(1)
+    missing = np.asarray((labels < 0).any(1))
     has = (labels > 0) & ~missing[:, None]
     _, classes = np.nonzero(has)
     values = pa.DictionaryArray.from_arrays(pa.array(classes, pa.int32()), pa.array(task.classes, pa.string()))

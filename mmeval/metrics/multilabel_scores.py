@@ -35,7 +35,7 @@ from mmeval.metrics.multilabel_outcomes import MultilabelOutcomes
 from mmeval.metrics.outcomes import Predictions
 from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, WEIGHTED, WORST, Interval, ScoreRow
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 METRICS = ("map", "micro_f1", "macro_f1", "subset_accuracy")
 """The metrics of a multi-label task; the first one selects the best epoch."""
@@ -118,7 +118,7 @@ class _Scored:
     approximation."""
     correct: Floats
     """1 for each example with exactly the predicted classes, else 0: ``[n]``."""
-    influence: list[Floats]
+    influence: Sequence[Floats]
     """Influence of the rows of each group on its mean average precision."""
     counts: Counts
     """``[groups, classes]``."""

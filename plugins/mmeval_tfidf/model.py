@@ -94,7 +94,7 @@ class Tfidf:
             raise UserError(f"{folder} does not hold a tfidf model: {error}.") from None
 
     def _fitted(
-        self, texts: list[str], labels: Mapping[str, NDArray[np.int64]], seed: int, advance: Callable[..., None]
+        self, texts: list[str], labels: Mapping[str, NDArray[Any]], seed: int, advance: Callable[..., None]
     ) -> dict[str, Any]:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -196,7 +196,7 @@ def _log_probabilities(classifier: Any, vectors: Any, classes: int) -> NDArray[n
     return np.log(out)
 
 
-def _varies(labels: NDArray[np.int8]) -> NDArray[np.bool_]:
+def _varies(labels: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which classes of a multi-label task some of the texts have and some lack, bool ``[classes]``."""
     return np.asarray((labels == 1).any(0) & (labels == 0).any(0))
 
