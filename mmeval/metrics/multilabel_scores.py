@@ -267,7 +267,8 @@ def _logit_intervals(pseudo: Floats, layout: Layout) -> list[Interval]:
     m2, m4 = (layout.language_sums(cells**power) / count for power in (2, 4))
     df = np.minimum(variance.df, np.maximum(2 * count * m2**2 / np.maximum(m4 - m2**2, 1e-300), 1))
     value = np.nan_to_num(parts.value)
-    extreme = floored | (value <= 0) | (value >= 1)
+    # The value and influences of perfect predictions are exact only up to rounding.
+    extreme = floored | (value <= 1e-9) | (value >= 1 - 1e-9) | (variance.total <= 1e-18)
     half = t_quantile(df) * np.sqrt(np.where(extreme, pseudo_variance(value, layout.clusters), variance.total))
     inner = np.where(extreme, 0.5, value)
     logit, half_logit = np.log(inner / (1 - inner)), half / (inner * (1 - inner))
