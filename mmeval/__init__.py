@@ -1,8 +1,8 @@
 """mmeval: multilingual image-text classification under one protocol, with scores per language.
 
-Use it from Python with :func:`run`, :func:`bench`, :func:`open_run` and :func:`open_dataset`. Plugins are written with
-the other names here, with ``mmeval.nn``, ``mmeval.data.reading`` and ``mmeval.testing``. A name is imported when it is
-first used, so that listing plugins imports neither torch nor pydantic.
+Use it from Python with :func:`run`, :func:`bench`, :func:`compare`, :func:`open_run` and :func:`open_dataset`. Plugins
+are written with the other names here, with ``mmeval.nn``, ``mmeval.data.reading`` and ``mmeval.testing``. A name is
+imported when it is first used, so that listing plugins imports neither torch nor pydantic.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from mmeval.data.request import Dataset, DatasetRequest
     from mmeval.data.split import DEFAULT_SHARES, Member, assign_split, hash_split
     from mmeval.engine.embeddings import embed_images, embed_texts
-    from mmeval.engine.model import FitContext, Model, TrainableModel
+    from mmeval.engine.model import FitContext, Model, ModelSize, TrainableModel
     from mmeval.errors import DataError, MissingExtraError, MissingWeightsError, UserError
     from mmeval.files import digest
     from mmeval.record import Plan
+    from mmeval.runs.compare import compare
     from mmeval.runs.folder import RunFolder
     from mmeval.runs.python import open_run, run
     from mmeval.studies.bench.run import Benchmark, bench
@@ -60,6 +61,7 @@ _HOMES = {
     "Model": "mmeval.engine.model",
     "ModelConfig": "mmeval.api.config",
     "ModelContext": "mmeval.api.task",
+    "ModelSize": "mmeval.engine.model",
     "ModelSpec": "mmeval.api.spec",
     "Plan": "mmeval.record",
     "Recipe": "mmeval.api.recipe",
@@ -75,6 +77,7 @@ _HOMES = {
     "assign_split": "mmeval.data.split",
     "bench": "mmeval.studies.bench.run",
     "cards_folder": "mmeval.data.card",
+    "compare": "mmeval.runs.compare",
     "decode": "mmeval.data.images",
     "digest": "mmeval.files",
     "embed_images": "mmeval.engine.embeddings",
@@ -112,6 +115,7 @@ __all__ = [
     "Model",
     "ModelConfig",
     "ModelContext",
+    "ModelSize",
     "ModelSpec",
     "Plan",
     "Recipe",
@@ -128,6 +132,7 @@ __all__ = [
     "assign_split",
     "bench",
     "cards_folder",
+    "compare",
     "decode",
     "digest",
     "embed_images",

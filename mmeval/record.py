@@ -109,6 +109,54 @@ def require_inside(files: Iterable[str]) -> None:
             raise ValueError(f"{name!r} is not a path inside the run folder")
 
 
+class _Measured(_Frozen):
+    """The measurements that a training seed and a run share; None marks a number that is not known."""
+
+    parameters: int | None = Field(None, ge=0)
+    """All parameters, those of frozen encoders included."""
+    trained_parameters: int | None = Field(None, ge=0)
+    """Parameters that training changes."""
+    flops_per_example: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Floating-point operations of one forward pass, divided by the examples of the batch; a multiplication and an
+    addition count as two. Matrix products, convolutions and attention count, other operations don't."""
+    flops_per_example_cached: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """The same with cached embeddings."""
+    train_examples_per_second: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Examples that training saw (several times, with epochs) per second, with cached embeddings."""
+    predict_examples_per_second_cached: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Examples predicted per second, with cached embeddings."""
+    peak_memory_bytes: int | None = Field(None, ge=0)
+    """Peak resident memory of the process in training and prediction."""
+    peak_device_memory_bytes: int | None = Field(None, ge=0)
+    """Peak memory that torch allocated on the GPU; None on the CPU."""
+    energy_joules: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Energy that the device used in training and prediction; other processes on it count too."""
+    energy_source: str = ""
+    """The counter that measured the energy, such as `NVML, GPU`; empty if there is none."""
+
+
+class SeedEfficiency(_Measured):
+    """The efficiency of one training seed. Only the first seed of a run measures size and cost of the model."""
+
+    encoder_seconds_per_example: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Time that frozen encoders take for an example whose embeddings are not cached; 0 without such encoders."""
+
+
+class Efficiency(_Measured):
+    """Size, cost and speed of a model, as a run measured them; None marks a number that is not known.
+
+    Frozen encoders are part of the model: their parameters and operations count, although a run computes their
+    embeddings only once per image or text and then reads them from a cache. Numbers *with cached embeddings* leave the
+    encoders out; they equal the others if no encoder is frozen.
+    """
+
+    predict_examples_per_second: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Examples predicted per second, from image and text. With frozen encoders it is computed from the speed with
+    cached embeddings and the time that the encoders take for a sample of examples."""
+    device_seconds: float = Field(ge=0, allow_inf_nan=False)
+    """Duration of training and prediction in seconds, summed over seeds."""
+
+
 class SeedFacts(BaseModel):
     """Facts about the training with one seed; a model may add its own."""
 
@@ -120,6 +168,8 @@ class SeedFacts(BaseModel):
     """Number of epochs trained."""
     best_epoch: int | None = Field(default=None, ge=0)
     """The epoch that was selected on validation."""
+    efficiency: SeedEfficiency | None = None
+    """Size, cost and speed; None in older records."""
 
     @model_validator(mode="after")
     def _selected_among_epochs(self) -> Self:
@@ -241,6 +291,8 @@ class Record(Invocation, Environment):
     """Metrics that plugins added to the built-in ones."""
     data_check: DataCheck | None = None
     """Counts before training; None in older records."""
+    efficiency: Efficiency | None = None
+    """Size, cost and speed of the model; None in older records."""
     files: dict[str, FileRecord] = {}
     """Digests of all other files of the run, by their path in the run folder (with `/`); empty in schema 1."""
     seal: str = ""

@@ -19,9 +19,7 @@ def bench(
         str | None, typer.Option(help="Preset of every model.", show_default="each model's default")
     ] = None,
     seeds: Seeds = 1,
-    baselines: Annotated[
-        bool, typer.Option(help="Also train each model on images alone and on texts alone, with one seed.")
-    ] = True,
+    baselines: Annotated[bool, typer.Option(help="Also train each model on images alone and on texts alone.")] = True,
     device: Device = "auto",
     limit: Limit = None,
     output: Annotated[
@@ -31,7 +29,8 @@ def bench(
 ) -> None:
     """Run several models on one data set and compare them in one table.
 
-    Repeat the command to resume an unfinished benchmark.
+    Repeat the command to resume an unfinished benchmark. A later call with other models and the same --output adds them
+    to the table.
 
     The exit status is 0 if every run finished, 1 if some failed, 2 if none finished.
     """
@@ -52,6 +51,8 @@ def bench(
     screen = console()
     if benchmark.rows:
         screen.print(terminal(benchmark.rows))
+        for line in benchmark.notes:
+            screen.print(cell(line), soft_wrap=True)
     for name, reason in benchmark.failures.items():
         screen.print(cell(f"not done: {name}: {reason}", "red"), soft_wrap=True)
     screen.print(cell(f"Page:   {benchmark.report_path}"), soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mmeval.cli import bench, data, plugins, run, score
+from mmeval.cli import bench, compare, data, plugins, run, score
 from mmeval.console import replace_unprintable
 from mmeval.errors import Stopped, UserError
 from mmeval.escaping import one_line, visible
@@ -94,6 +94,7 @@ def _root(
 
 app.command("run")(run.run)
 app.command("bench")(bench.bench)
+app.command("compare")(compare.compare)
 app.command("score")(score.score)
 app.command("report")(score.report)
 app.add_typer(plugins.app, name="plugins")

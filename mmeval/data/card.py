@@ -149,7 +149,7 @@ def read_card(path: Path, variant: str = "") -> Card:
 
 
 def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body: str) -> Card:
-    languages = _strings(header["language"])
+    languages = _strings(fields.get("language", header["language"]))  # a variant may have fewer
     tasks = {name: _classes(stated) for name, stated in fields["tasks"].items()}
     return Card(
         path=path,

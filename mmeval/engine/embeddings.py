@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +36,17 @@ ATTEMPTS = 2
 """How often embeddings are computed at most: a part that was just written may be damaged when it is read back."""
 
 T = TypeVar("T")
+
+
+@dataclass
+class CacheUse:
+    """How often this process has read embeddings, and how long it has computed those that were not in the cache."""
+
+    calls: int = 0
+    seconds: float = 0.0
+
+
+USE = CacheUse()
 
 
 def embed_images(examples: Examples, encoder: str, device: str = "cpu") -> NDArray[np.float32]:
@@ -173,6 +186,7 @@ def _read_or_compute(
     Raises:
         DataError: parts are still damaged or missing after they were written ``ATTEMPTS`` times.
     """
+    USE.calls += 1
     folder = _cache_folder(encoder, device.type)
     embeddings = read_embeddings(folder, digests)
     for _ in range(ATTEMPTS):
@@ -183,6 +197,7 @@ def _read_or_compute(
         rows = missing[np.sort(first)]
         encoder.to(device)
         sweep(folder)
+        started = time.perf_counter()
         with progress(f"Embedding with {encoder.name}", len(rows), unit) as advance, torch.inference_mode():
             for start in range(0, len(rows), PART_SIZE):
                 part = rows[start : start + PART_SIZE]
@@ -195,6 +210,7 @@ def _read_or_compute(
                         tokens += [row[mask] for row, mask in rows_and_masks]
                     advance(len(vectors[-1]))
                 write_part(folder, digests[part], np.concatenate(vectors), tokens if encoder.keeps_tokens else None)
+        USE.seconds += time.perf_counter() - started
         embeddings = read_embeddings(folder, digests)
     if embeddings.present[wanted].all():
         return embeddings

@@ -26,11 +26,31 @@ class FitContext:
     """A folder for scratch files; they are not needed after the call."""
 
 
+@dataclass(frozen=True)
+class ModelSize:
+    """The size of a plain model, which its optional method ``size()`` returns when it is trained.
+
+    A run records it as the model's efficiency. The engine counts torch models itself.
+    """
+
+    trained: int
+    """Parameters that ``fit`` learns: weights and intercepts, but not statistics such as means."""
+    fixed: int = 0
+    """Parameters that never learn, without those of ``image_encoder`` and ``text_encoder``."""
+    flops: float | None = None
+    """Floating-point operations per example, without those of the two encoders; None if unknown."""
+    image_encoder: str = ""
+    """Name of the frozen encoder that embeds each image; empty for none."""
+    text_encoder: str = ""
+    """Name of the frozen encoder that embeds each text; empty for none."""
+
+
 @runtime_checkable
 class Model(Protocol):
     """A model that predicts without being trained (zero-shot); :class:`TrainableModel` adds ``fit``.
 
-    Torch models subclass ``mmeval.nn.TorchModel`` instead, and the engine provides these methods.
+    Torch models subclass ``mmeval.nn.TorchModel`` instead, and the engine provides these methods. A plain model may
+    have a method ``size()``, which returns its :class:`ModelSize`.
     """
 
     def predict(self, examples: Examples, context: FitContext) -> Iterator[Mapping[str, NDArray[np.float32]]]:

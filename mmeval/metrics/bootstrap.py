@@ -19,8 +19,8 @@ RESAMPLES = 1000
 """Bootstrap resamples of a run's scores."""
 CONFIDENCE = 0.95
 """Confidence level of every interval."""
-MOST_BLOCK, BLOCK_BYTES = 40, 2**28
-"""A thread computes this many resamples at once, or fewer where their cluster weights would take more bytes."""
+MOST_BLOCK, BLOCK_BYTES = 40, 2**29
+"""A thread computes this many resamples at once, or fewer where the weights of all threads would take more bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ def resampled(counts: Sequence[ClassCounts], resamples: int, seed: int = 0) -> I
     """
     clusters = counts[0].clusters
     threads = min(os.cpu_count() or 1, 8)
-    block = max(1, min(MOST_BLOCK, BLOCK_BYTES // max(4 * clusters, 1)))
+    block = max(1, min(MOST_BLOCK, BLOCK_BYTES // max(4 * clusters * threads, 1)))
     starts = range(0, resamples, block)
 
     def compute(start: int) -> list[Counts]:
@@ -169,8 +169,10 @@ def resampled(counts: Sequence[ClassCounts], resamples: int, seed: int = 0) -> I
 
 def _draw(clusters: int, resamples: range, seed: int) -> NDArray[np.float32]:
     """Return how often each cluster is drawn in each resample, ``[clusters, resamples]``."""
-    weights = np.empty((len(resamples), clusters), np.float32)
-    for row, number in zip(weights, resamples, strict=True):
+    weights = np.empty((clusters, len(resamples)), np.float32)
+    for column, number in enumerate(resamples):
         generator = np.random.default_rng([seed, number])
-        row[:] = np.bincount(generator.integers(clusters, size=clusters, dtype=np.int32), minlength=clusters)
-    return np.ascontiguousarray(weights.T)
+        weights[:, column] = np.bincount(
+            generator.integers(clusters, size=clusters, dtype=np.int32), minlength=clusters
+        )
+    return weights

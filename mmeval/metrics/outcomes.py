@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from mmeval.api.task import Task
 from mmeval.metrics.multilabel_outcomes import MultilabelOutcomes
 
+TRANSIENT = pa.system_memory_pool()
+"""Memory for tables of distinct names, which the system gets back after use; Arrow's default pool would keep it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Codes:
@@ -36,12 +39,12 @@ class Codes:
         """
         if not isinstance(values, pa.ChunkedArray | pa.Array):
             values = pa.array(values, pa.string())
-        encoded = pc.dictionary_encode(values)
-        if isinstance(encoded, pa.ChunkedArray):
-            # Chunks share one dictionary only after it is unified; an empty column has no chunk at all.
-            encoded = encoded.unify_dictionaries().combine_chunks()
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.chunk(0) if encoded.num_chunks else pa.array([], pa.string()).dictionary_encode()
+        if isinstance(values, pa.ChunkedArray):
+            # One array, because encoded chunks would each hold all the names. 64-bit offsets allow more than 2 GiB.
+            values = (values.cast(pa.large_string()) if values.nbytes >= 2**31 else values).combine_chunks()
+        if isinstance(values, pa.ChunkedArray):
+            values = values.chunk(0) if values.num_chunks else pa.array([], pa.string())
+        encoded = pc.dictionary_encode(values, memory_pool=TRANSIENT)
         dictionary, codes = encoded.dictionary, np.asarray(encoded.indices).astype(np.int32)
         if ordered:
             order = np.asarray(pc.sort_indices(dictionary)).astype(np.int64)
@@ -77,9 +80,9 @@ class Outcomes:
     """Indices of the true classes, ``[n]``; -1 where an example has no label."""
     predicted: NDArray[np.int32]
     """Indices of the most probable classes, ``[n]``; among equal probabilities the lowest index."""
-    values: Mapping[str, NDArray[np.float64]]
-    """Values of the per-example metrics by name, each ``[n]``: ``top1``, ``top5``, ``log_loss``, ...; meaningless in
-    rows without a label."""
+    values: Mapping[str, NDArray[np.float64] | NDArray[np.bool_]]
+    """Values of the per-example metrics by name, each ``[n]``: Booleans for ``top1`` and ``top5``, numbers for
+    ``log_loss``, ``brier`` and the metrics of plugins; meaningless in rows without a label."""
     classes: int
     """Number of classes of the task."""
     confidence: NDArray[np.float32] | None = None
@@ -94,7 +97,7 @@ class Outcomes:
         return hits
 
     def take(self, rows: NDArray[np.integer]) -> Outcomes:
-        """Return the outcomes of some rows."""
+        """Return the outcomes of some rows, copied."""
         return Outcomes(
             self.true[rows],
             self.predicted[rows],

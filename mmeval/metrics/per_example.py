@@ -25,9 +25,9 @@ def rank_of_label(labels: NDArray[np.int64], probabilities: NDArray[np.float32])
     return rank
 
 
-def top1(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return 1 for each example whose most probable class is the true class, else 0: ``[n]``."""
-    return np.asarray(probabilities.argmax(1) == labels, np.float64)
+def top1(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return for each example whether its most probable class is the true class: ``[n]``."""
+    return np.asarray(probabilities.argmax(1) == labels)
 
 
 def top_k(classes: int) -> int | None:
@@ -62,10 +62,12 @@ def per_example_values(labels: NDArray[np.int64], probabilities: NDArray[np.floa
         probabilities: ``[n, classes]``.
     """
     rows = np.arange(len(labels))
-    values = {"top1": top1(labels, probabilities)}
+    values: dict[str, NDArray[np.float64] | NDArray[np.bool_]] = {"top1": top1(labels, probabilities)}
     if k := top_k(probabilities.shape[1]):
-        values[f"top{k}"] = np.asarray(rank_of_label(labels, probabilities) < k, np.float64)
-    return values | {"log_loss": log_loss(probabilities[rows, labels]), "brier": brier(labels, probabilities)}
+        values[f"top{k}"] = rank_of_label(labels, probabilities) < k
+    values["log_loss"] = log_loss(probabilities[rows, labels])
+    values["brier"] = brier(labels, probabilities)
+    return values
 
 
 def mean_language_top1(

@@ -25,7 +25,7 @@ from mmeval.api.task import Task
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.multilabel_outcomes import TRUE_TYPE, MultilabelOutcomes, first_invalid, read_true, true_column
-from mmeval.metrics.outcomes import Codes, Outcomes, Predictions
+from mmeval.metrics.outcomes import TRANSIENT, Codes, Outcomes, Predictions
 from mmeval.metrics.per_example import per_example_values
 from mmeval.metrics.row import RESERVED_LANGUAGES
 
@@ -148,17 +148,18 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = (), advice: str
     tasks = tuple(task for task in all_tasks if not task.multilabel)
     slices = [name for name in file.schema_arrow.names if name.startswith(SLICE)]
     columns: dict[str, list[pa.Array]] = {name: [] for name in (*TEXT_COLUMNS, *slices)}
-    parts: dict[str, list[Outcomes]] = {task.name: [] for task in tasks}
+    collected = {task.name: _Collected(file.metadata.num_rows) for task in tasks}
     several: dict[str, list[MultilabelOutcomes]] = {task.name: [] for task in all_tasks if task.multilabel}
     start = 0
     for batch in _batches(path, file, advice):
         for name, values in columns.items():
-            values.append(batch.column(name))
+            # A copy, because the buffers of a decoded batch are far larger than its strings.
+            values.append(pa.concat_arrays([batch.column(name), batch.column(name).slice(0, 0)]))
         for task in all_tasks:
             if task.multilabel:
                 several[task.name].append(_multilabel_outcomes(path, batch, task, start, advice))
             else:
-                parts[task.name].append(_outcomes(path, batch, task, metrics, start, advice))
+                collected[task.name].add(start, _outcomes(path, batch, task, metrics, start, advice))
         start += len(batch)
     texts = {name: pa.chunked_array(chunks, pa.string()) for name, chunks in columns.items()}
     _check_texts(path, texts, advice)
@@ -168,13 +169,14 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = (), advice: str
             f'{path}: a language is called "{reserved[0]}", which is the name of a summary row in every table of '
             "scores; give the language another name."
         )
+    clusters = Codes.of(texts["cluster"], ordered=False)
     return Predictions(
         ids=texts["id"],
         languages=languages,
-        clusters=Codes.of(texts["cluster"], ordered=False),
+        clusters=clusters,
         slices={name.removeprefix(SLICE): Codes.of(texts[name]) for name in slices},
         tasks=tasks,
-        outcomes={task.name: _concatenate(parts[task.name], task, metrics) for task in tasks},
+        outcomes={task.name: collected[task.name].outcomes or _empty(task, metrics) for task in tasks},
         multilabel={
             task.name: MultilabelOutcomes.concatenate(several[task.name], task) for task in all_tasks if task.multilabel
         },
@@ -190,7 +192,8 @@ def _check_texts(path: Path, texts: Mapping[str, pa.ChunkedArray], advice: str) 
             row = int(np.flatnonzero(np.asarray(column.is_null()))[0])
             raise RunFolderError(f'{path}, row {row}: the column "{name}" is empty; {advice}.')
     ids = texts["id"]
-    if pc.count_distinct(ids).as_py() < len(ids):
+    distinct = pc.count_distinct(ids, memory_pool=TRANSIENT).as_py()
+    if distinct < len(ids):
         counts = ids.value_counts()
         twice = counts.filter(pc.greater(counts.field("counts"), 1))
         raise RunFolderError(
@@ -330,7 +333,7 @@ def _outcomes(
         if (predicted < 0).any():
             where = _where(path, batch, int(np.flatnonzero(predicted < 0)[0]), start)
             raise RunFolderError(f"{where}: there is no predicted class of {task.name}; {advice}.")
-        return Outcomes(true, predicted, {"top1": np.asarray(predicted == true, np.float64)}, len(task.classes))
+        return Outcomes(true, predicted, {"top1": predicted == true}, len(task.classes))
     matrix = _matrix(batch, task)
     if (invalid := _first_invalid(matrix)) is not None:
         row, problem = invalid
@@ -414,22 +417,30 @@ def _where(path: Path, batch: pa.RecordBatch, row: int, start: int) -> str:
     return f"{path}, row {start + row} (id {batch.column('id')[row]})"
 
 
-def _concatenate(parts: list[Outcomes], task: Task, metrics: Sequence[MetricSpec]) -> Outcomes:
-    if not parts:
-        matrix = np.zeros((0, len(task.classes)), np.float32)
-        empty = np.zeros(0, np.int32)
-        values = per_example_values(empty.astype(np.int64), matrix) | {metric.name: np.zeros(0) for metric in metrics}
-        return Outcomes(empty, empty, values, len(task.classes), np.zeros(0, np.float32), np.zeros(0, np.float32))
-    first = parts[0]
+class _Collected:
+    """Outcomes that are filled in batch by batch, without a second copy of all rows."""
 
-    def column(name: str) -> NDArray[np.float32] | None:
-        return None if getattr(first, name) is None else np.concatenate([getattr(part, name) for part in parts])
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.outcomes: Outcomes | None = None
 
-    return Outcomes(
-        np.concatenate([part.true for part in parts]),
-        np.concatenate([part.predicted for part in parts]),
-        {name: np.concatenate([part.values[name] for part in parts]) for name in first.values},
-        first.classes,
-        column("confidence"),
-        column("true_probability"),
-    )
+    def add(self, start: int, part: Outcomes) -> None:
+        """Add the outcomes of the rows from ``start``."""
+        if self.outcomes is None:
+            # Whole arrays of the types of the first part.
+            self.outcomes = part.take(np.zeros(self.rows, np.int8)) if self.rows else part
+        stop = start + len(part.true)
+        for mine, own in zip(_arrays(self.outcomes), _arrays(part), strict=True):
+            mine[start:stop] = own
+
+
+def _arrays(outcomes: Outcomes) -> list[NDArray[Any]]:
+    optional = [column for column in (outcomes.confidence, outcomes.true_probability) if column is not None]
+    return [outcomes.true, outcomes.predicted, *outcomes.values.values(), *optional]
+
+
+def _empty(task: Task, metrics: Sequence[MetricSpec]) -> Outcomes:
+    """Return the outcomes of no rows."""
+    matrix, none = np.zeros((0, len(task.classes)), np.float32), np.zeros(0, np.int32)
+    values = per_example_values(none.astype(np.int64), matrix) | {metric.name: np.zeros(0) for metric in metrics}
+    return Outcomes(none, none, values, len(task.classes), np.zeros(0, np.float32), np.zeros(0, np.float32))

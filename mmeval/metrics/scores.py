@@ -144,10 +144,14 @@ class _ScoredTask:
     ) -> None:
         first = predictions[0]
         known = np.flatnonzero(first.outcomes[task].true >= 0)
-        self.outcomes: list[Outcomes] = [each.outcomes[task].take(known) for each in predictions]
+        complete = len(known) == len(first)
+        self.outcomes: list[Outcomes] = [
+            each.outcomes[task] if complete else each.outcomes[task].take(known) for each in predictions
+        ]
         self.groups = Groups.of_predictions(first, known)
         self.languages = first.languages.codes[known]
-        _, self.clusters = np.unique(first.clusters.codes[known], return_inverse=True)
+        _, clusters = np.unique(first.clusters.codes[known], return_inverse=True)
+        self.clusters = clusters.astype(np.int32)
         self.counts = [ClassCounts(outcomes, self.groups, self.clusters) for outcomes in self.outcomes]
         self.resamples, self.advance = resamples, advance
 
@@ -207,7 +211,7 @@ def _rows(task: _ScoredTask, seeds: Sequence[int], lower_is_better: Collection[s
 
 
 def _mean_rows(
-    task: _ScoredTask, slice_: _Slice, metric: str, values: NDArray[np.float64], higher_is_better: bool
+    task: _ScoredTask, slice_: _Slice, metric: str, values: NDArray[Any], higher_is_better: bool
 ) -> Iterator[ScoreRow]:
     """Yield the rows of a metric that is a mean over examples; ``values``: ``[seeds, n]``."""
     function = proportions if metric in PROPORTIONS else means

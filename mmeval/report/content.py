@@ -13,6 +13,7 @@ from mmeval.data.check import lines, majority_lines
 from mmeval.data.reading.text import without_folders, word_without_folders
 from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, SUMMARIES, WEIGHTED, WORST
 from mmeval.record import Record
+from mmeval.report import efficiency
 
 METRIC_TITLES = {
     "top1": "top-1",
@@ -290,10 +291,26 @@ class Content:
                 f"{record.wall_seconds:.0f} s in total, {record.device_seconds:.0f} s for training and prediction",
             ),
             ("peak memory", memory),
+            *self._efficiency,
             ("started", record.started),
             ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
             ("commit", record.git_commit or "installed package"),
         ]
+
+    @property
+    def _efficiency(self) -> list[tuple[str, str]]:
+        """Names and values of the measured efficiency, without those that are not known."""
+        measured = self.record.efficiency
+        if measured is None:
+            return []
+        rows = [
+            ("parameters", efficiency.parameters(measured)),
+            ("forward pass", efficiency.flops(measured)),
+            ("speed", efficiency.speed(measured)),
+            ("peak device memory", efficiency.device_memory(measured)),
+            ("energy", efficiency.energy(measured)),
+        ]
+        return [(name, text) for name, text in rows if text]
 
     def _distinct(self, column: str) -> list[str]:
         return list(dict.fromkeys(self.scores[column].to_pylist()))

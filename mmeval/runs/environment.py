@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from mmeval.record import Environment
 
+PROC = Path("/proc/self")
 PACKAGES = ("mmeval-multilingual", "torch", "accelerate", "numpy", "pyarrow", "pillow", "simplejpeg", "safetensors")
 
 
@@ -29,8 +31,20 @@ def versions() -> dict[str, str]:
     return installed
 
 
+def reset_peak_memory() -> None:
+    """Start measuring the peak anew, since a process may do several runs; only Linux can do that."""
+    with contextlib.suppress(OSError):
+        (PROC / "clear_refs").write_text("5")
+
+
 def peak_memory_bytes() -> int | None:
-    """Return the peak resident memory of this process; None on systems without ``resource`` (Windows)."""
+    """Return the peak resident memory of this process; None on systems without ``resource`` (Windows).
+
+    On Linux it is the peak since :func:`reset_peak_memory`.
+    """
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = (PROC / "status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
     try:
         import resource
     except ImportError:

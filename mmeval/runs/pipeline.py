@@ -15,7 +15,8 @@ from mmeval.engine.device import device_name, resolve_device
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.record import Record
-from mmeval.runs.environment import environment, peak_memory_bytes
+from mmeval.runs.efficiency import summarized
+from mmeval.runs.environment import environment, peak_memory_bytes, reset_peak_memory
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.gallery import write_gallery
 from mmeval.runs.lock import locked
@@ -33,6 +34,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
         UserError: the request can't be met; the message says how to change it.
     """
     started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
+    reset_peak_memory()
     manager = manager or Manager()
     spec = manager.model(request.plugin)
     requested_metrics = {metric: manager.metric(metric).name for metric in request.metrics}
@@ -73,6 +75,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
             metric_origins={metric.name: metric.origin for metric in metrics},
             metrics=[metric.name for metric in metrics],
             data_check=check,
+            efficiency=summarized(seeds.values()),
         )
         write_scores_of(folder, record, metrics)
         # Measured after scoring, which takes time and memory too.

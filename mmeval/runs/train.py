@@ -17,12 +17,14 @@ from mmeval.api.spec import ModelSpec
 from mmeval.api.task import ModelContext
 from mmeval.data.examples import Examples
 from mmeval.data.store import Store
+from mmeval.engine.cost import Cost, measure
 from mmeval.engine.model import FitContext, Model, TrainableModel
 from mmeval.engine.runner import as_model
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.metrics.predictions import write_predictions
 from mmeval.record import Plan, with_current_names
 from mmeval.runs.attribution import attributed
+from mmeval.runs.efficiency import Measurements
 from mmeval.runs.folder import RunFolder
 
 
@@ -38,31 +40,33 @@ def run_seed(
     train, validation, test = (
         Examples(store, split, protocol.inputs, protocol.limit) for split in ("train", "validation", protocol.split)
     )
-    context = context_of(train)
-    torch.manual_seed(seed)
-    with attributed(spec, "when it was built"):
-        model = as_model(spec.build(config, context))
-    model_folder = folder.model_folder(seed)
-    model_folder.mkdir(parents=True, exist_ok=True)
-    # The seed counts as unfinished from here on, also if an earlier attempt finished it.
-    folder.facts_file(seed).unlink(missing_ok=True)
+    context, model_folder = context_of(train), folder.model_folder(seed)
     fit_context = FitContext(seed, device, model_folder)
     facts: dict[str, Any] = {}
-    if isinstance(model, TrainableModel):
-        with attributed(spec, "while it was trained"):
-            facts |= _facts(model.fit(train, validation, fit_context))
-    with attributed(spec, "when it was saved"):
-        model.save(model_folder)
-    folder.write_json(model_folder / "config.json", _config(plan, context))
-    predicted = {folder.predictions_file(seed): test}
-    if len(validation):
-        predicted[folder.validation_predictions_file(seed)] = validation
-    for path, examples in predicted.items():
-        with attributed(spec, "while it predicted"):
-            _write_predictions(path, examples, model.predict(examples, fit_context))
+    with Measurements(device) as measurements:
+        torch.manual_seed(seed)
+        with attributed(spec, "when it was built"):
+            model = as_model(spec.build(config, context))
+        model_folder.mkdir(parents=True, exist_ok=True)
+        # The seed counts as unfinished from here on, also if an earlier attempt finished it.
+        folder.facts_file(seed).unlink(missing_ok=True)
+        if isinstance(model, TrainableModel):
+            with attributed(spec, "while it was trained"), measurements.timed("train", len(train)):
+                facts |= _facts(model.fit(train, validation, fit_context))
+        with attributed(spec, "when it was saved"):
+            model.save(model_folder)
+        folder.write_json(model_folder / "config.json", _config(plan, context))
+        predicted = {folder.predictions_file(seed): test}
+        if len(validation):
+            predicted[folder.validation_predictions_file(seed)] = validation
+        for path, examples in predicted.items():
+            with attributed(spec, "while it predicted"):
+                blocks = measurements.timed_items(model.predict(examples, fit_context), "predict", len(examples))
+                _write_predictions(path, examples, blocks)
     facts["seconds"] = time.perf_counter() - started
-    if device.startswith("cuda"):
-        facts["peak_device_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    # All seeds train the same model, so that the first one measures it for all.
+    cost = measure(model, test, device) if seed == protocol.seeds[0] else Cost()
+    facts["efficiency"] = measurements.result(cost, _number(facts.get("examples_per_second"))).model_dump()
     folder.finish_seed(seed, facts)
     return facts
 
@@ -124,6 +128,10 @@ def _facts(returned: object) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise PluginError(f"the facts that fit returned can't be written as JSON: {error}.") from None
     return facts
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else None
 
 
 def _config(plan: Plan, context: ModelContext) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval import Examples, FitContext, ModelContext, UserError, embed_images, embed_texts
+from mmeval import Examples, FitContext, ModelContext, ModelSize, UserError, embed_images, embed_texts
 from mmeval.nn import image_encoder, text_encoder
 from mmeval_clip.config import ClipConfig
 from mmeval_clip.prompts import Sentences, prompt_language, sentences
@@ -44,7 +44,8 @@ class ZeroShot:
             text_encoder(config.text_encoder, frozen=True),
         )
         require_joint(config, image.width, text.width, "mode=zero-shot")
-        require_prompts(config, image.width)
+        self.prompt_parameters = require_prompts(config, image.width)
+        self.width = image.width
         self.scale = scale_of(config, image, text)
         self.prompts: Sentences = sentences(config, context)
 
@@ -84,6 +85,17 @@ class ZeroShot:
             out[here] = softmax(self.scale * query[here] @ classes[task, str(language)].T)
         out[~query.any(1)] = shares / shares.sum()
         return out
+
+    def size(self) -> ModelSize:
+        """Return the towers, and the operations of the cosines with the classes; nothing is trained."""
+        classes = sum(len(task.classes) for task in self.context.tasks)
+        return ModelSize(
+            trained=0,
+            fixed=self.prompt_parameters,
+            flops=2.0 * classes * self.width,
+            image_encoder=self.config.image_encoder,
+            text_encoder=self.config.text_encoder,
+        )
 
     def save(self, folder: Path) -> None:
         """Write the prompts; the towers are loaded again by name."""
@@ -159,20 +171,24 @@ def prompt_encoder(config: ClipConfig) -> str:
     return config.prompt_encoder or config.text_encoder
 
 
-def require_prompts(config: ClipConfig, width: int) -> None:
+def require_prompts(config: ClipConfig, width: int) -> int:
     """Check that the tower of the prompts shares the joint space of ``width`` features.
+
+    Returns:
+        The number of parameters of that tower; 0 if it is the tower of the texts.
 
     Raises:
         UserError: its embeddings differ in width, or its weights are not available.
     """
     if prompt_encoder(config) == config.text_encoder:
-        return
-    own = text_encoder(config.prompt_encoder, frozen=True).width
-    if own != width:
+        return 0
+    tower = text_encoder(config.prompt_encoder, frozen=True)
+    if tower.width != width:
         raise UserError(
             f"prompt_encoder needs a tower with the joint space of {config.image_encoder}, which has {width} features; "
-            f"{config.prompt_encoder} has {own}."
+            f"{config.prompt_encoder} has {tower.width}."
         )
+    return sum(parameter.numel() for parameter in tower.parameters())
 
 
 def scale_of(config: ClipConfig, *towers: object) -> float:

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval import Examples, FitContext, MissingExtraError, ModelContext, UserError, embed_images, embed_texts
+from mmeval import (
+    Examples,
+    FitContext,
+    MissingExtraError,
+    ModelContext,
+    ModelSize,
+    UserError,
+    embed_images,
+    embed_texts,
+)
 from mmeval_late_fusion.config import LateFusionConfig
 
 FILE = "logistic.safetensors"
@@ -73,6 +82,17 @@ class LogisticLateFusion:
             block = slice(start, start + BLOCK)
             inputs = self._inputs([x[block] for x in vectors], present[block])
             yield {task.name: self._probabilities(n, task.name, inputs) for n, task in enumerate(self.context.tasks)}
+
+    def size(self) -> ModelSize:
+        """Return the number of weights and biases of the heads, and the names of the encoders."""
+        weights = sum(array.size for name, array in self.arrays.items() if name.endswith("weight"))
+        biases = sum(array.size for name, array in self.arrays.items() if name.endswith("bias"))
+        return ModelSize(
+            trained=weights + biases,
+            flops=2.0 * weights,
+            image_encoder=self.config.image_encoder,
+            text_encoder=self.config.text_encoder,
+        )
 
     def save(self, folder: Path) -> None:
         """Write ``logistic.safetensors``."""

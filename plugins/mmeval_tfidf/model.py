@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval import Examples, FitContext, MissingExtraError, ModelContext, UserError, progress
+from mmeval import Examples, FitContext, MissingExtraError, ModelContext, ModelSize, UserError, progress
 from mmeval_tfidf.config import TfidfConfig
 from mmeval_tfidf.names import BLOCK, prior
 
@@ -70,6 +70,13 @@ class Tfidf:
             for language in np.unique(languages):
                 self._fill(block, np.flatnonzero(shown & (languages == language)), texts, str(language))
             yield block
+
+    def size(self) -> ModelSize:
+        """Return the number of coefficients and intercepts of all classifiers."""
+        classifiers = [value for part in self.parts.values() for key, value in part.items() if key != "vectorizer"]
+        fitted = [estimator for classifier in classifiers for estimator in classifier.estimators_]
+        # A class that all examples have, or none, has a constant without coefficients.
+        return ModelSize(sum(each.coef_.size + each.intercept_.size for each in fitted if hasattr(each, "coef_")))
 
     def save(self, folder: Path) -> None:
         """Write one skops file per language."""

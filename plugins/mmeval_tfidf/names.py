@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval import Examples, FitContext, ModelContext, Task
+from mmeval import Examples, FitContext, ModelContext, ModelSize, Task
 from mmeval_tfidf.config import TfidfConfig
 
 BLOCK = 65536
@@ -35,6 +35,10 @@ class ClassNameRule:
         for start in range(0, len(examples), BLOCK):
             words = [spaced(text) for text in examples.texts[start : start + BLOCK]]
             yield {task.name: self._probabilities(task, words) for task in self.context.tasks}
+
+    def size(self) -> ModelSize:
+        """Return a size without parameters."""
+        return ModelSize(trained=0)
 
     def save(self, folder: Path) -> None:
         """Write nothing: mmeval saves config and context."""

@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmeval.runs.folder import RunFolder
-from tests.archives import abo, fashion_products, fashiongen, food, glami
+from tests.archives import abo, art4apps, fashion_products, fashiongen, food, glami
 
 Command = Callable[..., int]
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "abo": abo.write,
+    "art4apps": art4apps.write,
+    "art4apps:glami12": art4apps.write,
     "fashion-product-images": fashion_products.write,
     "fashiongen": fashiongen.write,
     "food101": food.write,

@@ -209,3 +209,12 @@ def test_the_shipped_card_names_every_group_in_every_language() -> None:
         assert set(names) == set(groups)
         assert len(set(names.values())) == len(groups)
     assert card.class_names["group"]["es"]["Animals & Nature"] == "animales y naturaleza"
+
+
+def test_a_variant_may_have_its_own_languages(tmp_path: Path) -> None:
+    """With fewer languages than the whole data set."""
+    path = tmp_path / "card.md"
+    header = HEADER.replace("language: [en]", "language: [cs, de, en]")
+    path.write_text(f"---\n{header}  variants: {{small: {{language: [cs]}}}}\n---\n", encoding="utf-8")
+    assert read_card(path).languages == ("cs", "de", "en")
+    assert read_card(path, "small").languages == ("cs",)

@@ -35,6 +35,7 @@ def test_the_plugins_that_mmeval_ships_are_listed() -> None:
     assert {(entry.status, entry.distribution) for entry in models} == {("ok", "mmeval-multilingual")}
     assert {entry.name: entry.module for entry in datasets} == {
         "abo": "mmeval.datasets.abo",
+        "art4apps": "mmeval_art4apps",
         "emoji14": "mmeval_emoji",
         "fashion-product-images": "mmeval.datasets.fashion_product_images",
         "fashiongen": "mmeval.datasets.fashiongen",

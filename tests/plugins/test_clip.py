@@ -19,6 +19,8 @@ from mmeval import Batch, Examples, FitContext, ModelContext, Task, UserError, c
 from mmeval.data.card import read_card
 from mmeval.data.images import decode_batch
 from mmeval.data.store import Store
+from mmeval.engine.cost import measure, parameter_count
+from mmeval.nn import image_encoder, text_encoder
 from mmeval.plugin.configure import configure
 from mmeval.protocol import Inputs
 from mmeval.testing import CHECKS, Verdict
@@ -231,6 +233,19 @@ def test_prompt_embeddings_are_normalised_before_and_after_their_mean(towers: st
     expected = each.mean(0) / np.linalg.norm(each.mean(0))
     np.testing.assert_allclose(vector[0], expected, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(vector, axis=1), 1, rtol=1e-5)
+
+
+def test_zero_shot_has_the_size_of_its_towers(towers: str, context: ModelContext, store: Store) -> None:
+    model = zero_shot(towers, context)
+    both = image_encoder(towers, frozen=True), text_encoder(towers, frozen=True)
+    found = measure(model, Examples(store, "test"), "cpu")
+    assert (found.parameters, found.trained) == (sum(map(parameter_count, both)), 0)
+    assert found.flops_cached == 2 * 5 * both[0].width
+    assert found.flops is not None
+    assert found.flops > found.flops_cached
+    more = zero_shot(towers, context, f"prompt_encoder={towers}?space=joint")
+    extra = measure(more, Examples(store, "test"), "cpu").parameters
+    assert extra == found.parameters + parameter_count(both[1])
 
 
 def test_zero_shot_without_inputs_predicts_the_class_prior(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from mmeval import UserError
+from mmeval.comparison.ranks import RankRange
 from mmeval.errors import RunFolderError
 from mmeval.plugin.manager import Manager
 from mmeval.protocol import Inputs
@@ -69,21 +70,37 @@ def estimate(value: float) -> Estimate:
 
 
 def row(
-    plugin: str, mean: float, image: float | None = None, text: float | None = None, floor: float = 0.5
+    plugin: str,
+    mean: float,
+    beaten: Sequence[str] = (),
+    beaten_by: Sequence[str] = (),
+    undecided: Sequence[str] = (),
 ) -> BenchmarkRow:
-    baselines = {k: estimate(v) for k, v in ((Inputs.IMAGE, image), (Inputs.TEXT, text)) if v is not None}
     return BenchmarkRow(
-        plugin, "tiny", "t", estimate(mean), estimate(mean - 0.02), "ko", 12.3, "sig", baselines, estimate(floor)
+        plugin,
+        "tiny",
+        "t",
+        estimate(mean),
+        estimate(mean - 0.02),
+        "ko",
+        12.3,
+        "sig",
+        Inputs.IMAGE_TEXT,
+        {Inputs.IMAGE: estimate(0.7)},
+        RankRange(1, 3),
+        list(beaten),
+        list(beaten_by),
+        list(undecided),
     )
 
 
 @pytest.mark.parametrize(
     ("result", "verdict"),
     [
-        (row("a", 0.8, 0.7, 0.6), "yes"),
-        (row("a", 0.7, 0.7, 0.6), "no: image"),
-        (row("a", 0.4, 0.3, 0.45), "no: text, tfidf"),
-        (row("a", 0.6), "yes"),
+        (row("a", 0.8, beaten=["image", "text"]), "yes"),
+        (row("a", 0.7, beaten=["text"], undecided=["image"]), "can't tell: image"),
+        (row("a", 0.4, beaten_by=["text", "tfidf (text)"]), "no: text, tfidf (text)"),
+        (row("a", 0.4, beaten_by=["text"], undecided=["image"]), "no: text; can't tell: image"),
         (row("tfidf", 0.5), "–"),
     ],
 )
@@ -92,11 +109,14 @@ def test_the_verdict_names_the_baselines_that_a_model_does_not_beat(result: Benc
     assert result.verdict == verdict
 
 
-def test_the_page_has_command_table_signatures_and_failures() -> None:
-    page = markdown([row("a", 0.8, 0.7, 0.6)], {"b-text": "no luck"}, "mmeval bench x")
+def test_the_page_has_command_table_notes_signatures_and_failures() -> None:
+    page = markdown(
+        [row("a", 0.8, beaten=["image"])], {"b-text": "no luck"}, "mmeval bench x", ["Can't be told apart: a, b."]
+    )
     assert "$ mmeval bench x" in page
-    assert "| a | tiny | 0.800 | 0.700–0.900 | 0.780 (ko) | 0.700 | 0.600 | yes | 12 |" in page
+    assert "| a | image+text | tiny | 1–3 | 0.800 | 0.700–0.900 | 0.780 (ko) | 0.700 | – | yes | 12 |" in page
     assert "- `b-text`: no luck" in page
+    assert "\nCan't be told apart: a, b.\n" in page
     assert "\nsig\n" in page
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table_lines([row("a", 0.8)])}
     assert len(widths) == 1
@@ -226,3 +246,101 @@ def test_a_benchmark_in_which_all_runs_fail_names_the_reason(
     err = capsys.readouterr().err
     assert "All runs of the benchmark failed, the first one because: " in err
     assert "no luck" in err
+
+
+def rows_of(page: Path) -> dict[str, list[str]]:
+    """Return the cells of the table on the page of a benchmark, by model."""
+    lines = [line.strip("|").split(" | ") for line in page.read_text(encoding="utf-8").splitlines()]
+    return {cells[0].strip(): [cell.strip() for cell in cells] for cells in lines if len(cells) > 5}
+
+
+GUESSING = MODEL.replace(
+    "seen = np.array([len(t) for t in examples.texts]) + (examples.image_rows >= 0)",
+    "seen = np.array([KNOWN if e % PERIOD else 3 for e in range(len(examples))]); true = examples",
+).replace(
+    "yield {t.name: np.eye(len(t.classes), dtype=np.float32)[seen % len(t.classes)] for t in self.tasks}",
+    """for t in self.tasks:
+            pass
+        right = bool(examples.inputs.image) or not NEEDS_IMAGE
+        yield {
+            t.name: np.eye(len(t.classes), dtype=np.float32)[
+                np.where((seen == 1) & right, np.maximum(examples.labels(t.name), 0), 0)
+            ]
+            for t in self.tasks
+        }""",
+)
+"""A model that looks up the true class of most examples, if it sees images."""
+
+
+@pytest.fixture
+def oracles(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that writes a model that knows the class of all but every n-th example."""
+
+    def write(name: str, period: int = 1000, needs_image: bool = True) -> str:
+        path = tmp_path / f"{name}.py"
+        text = GUESSING.replace("NAME", name).replace("INPUTS", "('image', 'text')").replace("KNOWN", "1")
+        path.write_text(text.replace("PERIOD", str(period)).replace("NEEDS_IMAGE", str(needs_image)), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def test_a_model_beats_its_baselines_only_if_the_test_says_so(
+    command: Callable[..., int], installed: None, oracles: Callable[..., str], tmp_path: Path
+) -> None:
+    """A higher mean alone is no success: with one seed it may be chance."""
+    plugins = f"{oracles('seeing')},{oracles('blind', needs_image=False)}"
+    assert command("bench", "colours", "--plugins", plugins, "--output", tmp_path / "out", "--seeds", 2) == 0
+    rows = rows_of(tmp_path / "out" / "README.md")
+    assert rows["seeing"][-2] == "can't tell: image"
+    assert rows["blind"][-2] == "can't tell: image, text"
+    assert rows["seeing"][3] == rows["blind"][3] == "1–2"
+    assert "Can't be told apart: " in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_baselines_get_as_many_seeds_as_models(
+    command: Callable[..., int], installed: None, models: Callable[..., str], tmp_path: Path
+) -> None:
+    words = ["bench", "colours", "--plugins", models("both", ("image", "text")), "--output", tmp_path / "out"]
+    assert command(*words, "--seeds", 3) == 0
+    for name in ("both-image-text", "both-image", "both-text"):
+        assert RunFolder(tmp_path / "out" / name).record.plan.protocol.seeds == (0, 1, 2)
+
+
+def test_a_second_call_adds_models_to_the_table(
+    command: Callable[..., int],
+    installed: None,
+    models: Callable[..., str],
+    oracles: Callable[..., str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["bench", "colours", "--output", tmp_path / "out", "--plugins"]
+    assert command(*words, oracles("seeing")) == 0
+    assert rows_of(tmp_path / "out" / "README.md")["seeing"][3] == "–"
+    assert command(*words, models("worded", ("text",)), "--no-baselines") == 0
+    rows = rows_of(tmp_path / "out" / "README.md")
+    assert (rows["seeing"][3], rows["worded"][3]) == ("1", "2")
+    assert rows["worded"][1] == "text"
+    assert rows["seeing"][-4] != "–", "its baselines stay in the table"
+    scores = pq.read_table(tmp_path / "out" / "scores.parquet")
+    assert set(scores["model"].to_pylist()) == {"seeing", "worded"}
+    capsys.readouterr()
+    assert command(*words, models("more", ("text",)), "--seeds", 2) == 0
+    assert "seeing-image-text is left out: its seeds differs" in capsys.readouterr().err.replace("\n", " ")
+    assert set(rows_of(tmp_path / "out" / "README.md")) >= {"more"}
+    assert "seeing" not in rows_of(tmp_path / "out" / "README.md")
+
+
+def test_a_changed_list_of_runs_is_refused(
+    command: Callable[..., int],
+    installed: None,
+    models: Callable[..., str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "bench.json").write_text('{"runs": [{"plugin": "../x", "inputs": "text", "baseline": 1}]}')
+    words = ["bench", "colours", "--plugins", models("worded", ("text",)), "--output", tmp_path / "out"]
+    assert command(*words) == 2
+    assert "bench.json can't be used" in capsys.readouterr().err

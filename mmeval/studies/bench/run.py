@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,11 +15,13 @@ from mmeval.errors import Stopped, UserError
 from mmeval.files import disk_full, write_text
 from mmeval.metrics.scores import read_scores, write_scores
 from mmeval.plugin.manager import Manager
-from mmeval.report.content import Content
+from mmeval.protocol import Protocol
+from mmeval.runs.folder import RunFolder, State
 from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
-from mmeval.studies.bench.entries import Entry, entries_of, parse_plugins
-from mmeval.studies.bench.table import BenchmarkRow, html, markdown, rows_of
+from mmeval.studies.bench.compare import FinishedRun, compare_runs
+from mmeval.studies.bench.entries import Entry, Member, entries_of, parse_plugins, read_members, write_members
+from mmeval.studies.bench.table import BenchmarkRow, html, markdown
 from mmeval.system_errors import system_error_message
 
 
@@ -33,6 +35,8 @@ class Benchmark:
     """The table, one row per model, best first."""
     failures: dict[str, str]
     """Reasons of failed runs, by the name of the run folder."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences below the table, such as which models can't be told apart."""
 
     @property
     def scores(self) -> pa.Table:
@@ -51,7 +55,7 @@ class Benchmark:
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""
-        return html(self.rows, self.failures)
+        return html(self.rows, self.failures, self.notes)
 
 
 def bench(
@@ -73,12 +77,14 @@ def bench(
 ) -> Benchmark:
     """Run many models on one data set and compare them in one table; the same call again continues where it stopped.
 
+    A later call with other plugins and the same ``output`` adds them to the table.
+
     Args:
         dataset: the data set's name, ``table:PATH``, or the path of a TOML or Python file.
         plugins: ``"all"``, or the names of the models.
         preset: the preset of every model; by default each model's own default preset.
         seeds: number of training seeds; scores are means over them.
-        baselines: also train each model with one seed on images alone and on texts alone.
+        baselines: also train each model on images alone and on texts alone, with the same seeds.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         limit: examples taken of each split; by default all.
         output: folder of the run folders; by default ``runs/bench-DATASET``.
@@ -120,10 +126,11 @@ def default_output(dataset: DatasetRequest) -> Path:
 
 
 def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> Benchmark:
-    """Do the missing runs, then write ``README.md`` and ``scores.parquet`` into ``output``.
+    """Do the missing runs, then write ``README.md``, ``scores.parquet`` and ``bench.json`` into ``output``.
 
     Finished runs are not changed, and an unfinished run continues. A plugin whose run on all inputs failed has no
-    row, even if its unimodal baselines are done.
+    row, even if its unimodal baselines are done. Finished runs of earlier calls into the same folder stay in the table
+    if they follow the same protocol.
 
     Args:
         entries: the runs.
@@ -134,14 +141,15 @@ def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> Bench
         UserError: all runs failed.
         Stopped: the user pressed Ctrl-C.
     """
+    earlier = read_members(output)
     failures: dict[str, str] = {}
-    contents: dict[Entry, Content] = {}
+    runs: dict[Member, FinishedRun] = {}
     for number, entry in enumerate(entries, 1):
         note(f"[{number} of {len(entries)}] {entry.plugin}, {entry.inputs.value}")
         try:
             # Each run gets its own manager, so that one plugin's registrations don't reach another run.
             folder = run(entry.request, Manager())
-            contents[entry] = folder.content()
+            runs[entry.member] = FinishedRun(folder, folder.content())
         except Stopped:
             raise Stopped(
                 f"Stopped. {number - 1} of {len(entries)} runs are finished; repeat the command to continue."
@@ -149,13 +157,39 @@ def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> Bench
         except Exception as error:
             failures[entry.folder.name] = reason = _reason(error)
             note(f"{entry.folder.name} failed: {reason}")
-    if not contents:
+    if not runs:
         raise UserError(f"All runs of the benchmark failed, the first one because: {next(iter(failures.values()))}")
-    rows = rows_of(contents)
-    benchmark = Benchmark(output, rows, failures)
-    write_text(benchmark.report_path, markdown(rows, failures, command))
-    write_scores(benchmark.scores_file, pa.concat_tables([content.scores for content in contents.values()]))
+    asked = [entry.member for entry in entries]
+    protocol = next(iter(runs.values())).content.record.plan.protocol
+    for member in earlier:
+        if member not in asked and (kept := _earlier_run(output / member.folder, protocol)):
+            runs[member] = kept
+    # All runs are recorded, failed ones too: a later call may finish them.
+    write_members(output, dict.fromkeys([*earlier, *asked]))
+    table = compare_runs(runs)
+    failures |= table.failures
+    benchmark = Benchmark(output, table.rows, failures, table.notes)
+    write_text(benchmark.report_path, markdown(table.rows, failures, command, table.notes))
+    write_scores(benchmark.scores_file, pa.concat_tables([each.content.scores for each in runs.values()]))
     return benchmark
+
+
+def _earlier_run(path: Path, protocol: Protocol) -> FinishedRun | None:
+    """Return a finished run of an earlier call, or None if there is none or it can't stand in the same table."""
+    folder = RunFolder(path)
+    if folder.state is not State.FINISHED:
+        return None
+    try:
+        content = folder.content()
+    except UserError as error:
+        note(f"{path.name} is left out: {error}")
+        return None
+    other = content.record.plan.protocol
+    for name in ("dataset", "fingerprint", "split", "labels", "limit", "seeds"):
+        if getattr(other, name) != getattr(protocol, name):
+            note(f"{path.name} is left out: its {name} differs; benchmarks of different protocols need two folders.")
+            return None
+    return FinishedRun(folder, content)
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,203 @@
+"""A comparison in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmeval.comparison.comparison import (
+    EQUIVALENT,
+    TOO_FEW,
+    UNDECIDED,
+    A,
+    Comparison,
+    LanguageComparison,
+    PairComparison,
+)
+from mmeval.comparison.flips import smallest_p
+from mmeval.comparison.paired import Difference
+from mmeval.comparison.power import ALPHA
+
+METRIC_TITLES = {"macro_f1": "macro-F1", "weighted_f1": "weighted F1", "log_loss": "log loss", "brier": "Brier score"}
+
+
+def metric_title(metric: str) -> str:
+    """Return the usual spelling of a metric: ``top-1`` for ``top1``."""
+    if metric.startswith("top") and metric[3:].isdigit():
+        return f"top-{metric[3:]}"
+    return METRIC_TITLES.get(metric, metric)
+
+
+def is_share(metric: str) -> bool:
+    """Return whether a metric is a share, whose differences are told in points."""
+    return metric.endswith("_f1") or (metric.startswith("top") and metric[3:].isdigit())
+
+
+def number(value: float) -> str:
+    """Return a number without the zero before the point: ``.044``."""
+    text = f"{value:.3f}"
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def signed(value: float) -> str:
+    """Return a number with its sign and without the zero before the point: ``+.044``."""
+    text = number(value)
+    return text if text.startswith("-") else f"+{text}"
+
+
+def p_text(p: float) -> str:
+    """Return a p-value as ``.008``, ``<.001`` or ``1``."""
+    if p < 0.001:
+        return "<.001"
+    return "1" if p >= 0.9995 else number(p)
+
+
+def names_of(comparison: Comparison) -> dict[str, str]:
+    """Return how views call each run: by its model, or by its own name if two runs have the same model."""
+    models = [run.model for run in comparison.runs]
+    distinct = all(models) and len(set(models)) == len(models)
+    return {run.name: run.model if distinct else run.name for run in comparison.runs}
+
+
+def language_name(code: str) -> str:
+    """Return the English name of a language, or its code if it has none."""
+    import langcodes
+
+    try:
+        name = langcodes.Language.get(code).display_name()
+    except (LookupError, ValueError):
+        return code
+    return code if name.startswith("Unknown") else str(name)
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Return the comparison of the first two runs in sentences: every language, the mean, and what limits it."""
+    pair, names = comparison.pairs[0], names_of(comparison)
+    a, b = names[pair.a], names[pair.b]
+    lines = [identity(pair)]
+    if not pair.identical:
+        lines += [_language(comparison, language, a, b) for language in pair.languages]
+        lines += list(_means(comparison, pair, a, b))
+    lines += [seeds_text(comparison), *comparison.notes, *(f"Forced: {problem}" for problem in comparison.forced)]
+    return [line for line in lines if line]
+
+
+def identity(pair: PairComparison) -> str:
+    """Return whether two runs have identical predictions, or in how many rows they differ."""
+    if not pair.rows_that_differ:
+        return ""
+    rows = sum(language.rows for language in pair.languages)
+    if pair.identical:
+        close = pair.probabilities_differ
+        return "identical predictions" + (f"; probabilities differ by up to {close:.1g}" if close else "")
+    counts = ", ".join(
+        f"{count:,} of {rows:,} rows" + (f" (seed {seed})" if len(pair.rows_that_differ) > 1 else "")
+        for seed, count in pair.rows_that_differ.items()
+    )
+    return f"predictions differ in {counts}"
+
+
+def seeds_text(comparison: Comparison) -> str:
+    """Return a warning if a run has a single training seed."""
+    names = names_of(comparison)
+    single = [names[run.name] for run in comparison.runs if len(run.seeds) == 1]
+    if not single:
+        return ""
+    subject = "Each run has" if len(single) == len(comparison.runs) else f"{' and '.join(single)} {_have(single)}"
+    return f"{subject} one training seed: the result is about this checkpoint, not this method."
+
+
+def _have(names: list[str]) -> str:
+    return "has" if len(names) == 1 else "have"
+
+
+def amount(comparison: Comparison, value: float) -> str:
+    """Return the size of a difference: ``4.4 points``, or a number for a metric that is no share."""
+    if not is_share(comparison.metric):
+        return f"{abs(value):.3g}"
+    text = f"{abs(value) * 100:.1f}".removesuffix(".0")
+    return f"{text} point" if text == "1" else f"{text} points"
+
+
+def _language(comparison: Comparison, language: LanguageComparison, a: str, b: str) -> str:
+    name = language_name(language.language)
+    start = f"{name} ({language.language})" if name != language.language else name
+    if language.verdict == EQUIVALENT:
+        assert comparison.margin is not None
+        return (
+            f"{start}: {a} and {b} are equivalent: their difference lies within "
+            f"{amount(comparison, comparison.margin)} (p {p_text(language.p_equivalent or 0)})."
+        )
+    if language.verdict not in (UNDECIDED, TOO_FEW):
+        better = a if language.verdict == A else b
+        p = f"p {p_text(language.p_adjusted)}{_after_correction(comparison)}"
+        return f"{start}: {better} is better by {amount(comparison, language.difference)} ({p})."
+    if language.verdict == TOO_FEW:
+        least = next(k for k in range(1, 100) if smallest_p(k) * len(comparison.languages) < ALPHA)
+        return (
+            f"{start}: too few: the runs differ in {language.discordant} of {_number(language.clusters, 'cluster')}, "
+            f"and fewer than {least} can't show a difference{_after_correction(comparison)}. "
+            f"{_power(comparison, language)}"
+        )
+    return f"{start}: {_balance(comparison, language, a, b)} {_power(comparison, language)}"
+
+
+def _balance(comparison: Comparison, language: LanguageComparison, a: str, b: str) -> str:
+    only_a, only_b = (f"{count:.1f}".removesuffix(".0") for count in (language.only_a, language.only_b))
+    chance = f"chance does that (p {p_text(language.p)})"
+    if language.p < ALPHA:
+        chance = (
+            f"alone that would be significant (p {p_text(language.p)}),{_after_correction(comparison)} it is not "
+            f"(p {p_text(language.p_adjusted)})"
+        )
+    if comparison.metric.startswith("top"):
+        return f"{a} got {only_a} and {b} {only_b} of the rows that only one of them got; {chance}."
+    return f"the difference is {amount(comparison, language.difference)}; {chance}."
+
+
+def _power(comparison: Comparison, language: LanguageComparison) -> str:
+    corrected = ""
+    if len(comparison.languages) > 1:
+        corrected = f", {amount(comparison, language.detectable_adjusted)}{_after_correction(comparison)}"
+    text = f"With {_number(language.rows, 'row')} you would see {amount(comparison, language.detectable)}{corrected}."
+    if is_share(comparison.metric):
+        for delta, rows in language.rows_for.items():
+            text += f" To see {amount(comparison, float(delta))} you need about {_rounded(rows):,} rows."
+    return text
+
+
+def _means(comparison: Comparison, pair: PairComparison, a: str, b: str) -> Iterator[str]:
+    if len(pair.languages) < 2:
+        return
+    yield f"Mean over languages: {_mean(comparison, pair.mean, a, b)}"
+    weighted = _mean(comparison, pair.weighted_mean, a, b)
+    yield f"Mean weighted by precision, in which small languages count less: {weighted}"
+    if pair.p_equivalent is not None and pair.verdict == EQUIVALENT:
+        assert comparison.margin is not None
+        yield (
+            f"In the mean over languages {a} and {b} are equivalent: the difference lies within "
+            f"{amount(comparison, comparison.margin)} (p {p_text(pair.p_equivalent)})."
+        )
+
+
+def _mean(comparison: Comparison, mean: Difference, a: str, b: str) -> str:
+    interval = f"{signed(mean.difference)}, 95 % {signed(mean.low)} to {signed(mean.high)}, p {p_text(mean.p)}"
+    if mean.p < ALPHA:
+        better = b if (mean.difference < 0) != comparison.lower_is_better else a
+        return f"{better} is better ({interval})."
+    return f"the runs can't be told apart ({interval})."
+
+
+def _after_correction(comparison: Comparison) -> str:
+    count = len(comparison.languages)
+    return f" after correction for {count} languages" if count > 1 else ""
+
+
+def _number(count: int, unit: str) -> str:
+    return f"{count:,} {unit}" + ("" if count == 1 else "s")
+
+
+def _rounded(rows: int) -> int:
+    """Return a number of rows with two significant digits."""
+    return (
+        int(f"{rows:.1e}".partition("e")[0].replace(".", "")) * 10 ** max(len(str(rows)) - 2, 0) if rows > 99 else rows
+    )
