@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mmeval.metrics.bootstrap import ClassCounts, Groups, resampled
 from mmeval.metrics.counts import Counts, macro_f1
-from mmeval.metrics.intervals import LISTED_ROWS, basic, enough_rows, proportion
+from mmeval.metrics.intervals import LISTED_ROWS, basic, enough_rows, proportion, widening
 from mmeval.metrics.languages import summarize_proportions, summarize_samples
 from mmeval.metrics.outcomes import Codes, Outcomes
 from mmeval.metrics.row import Interval
@@ -204,11 +204,12 @@ def _bootstrap(
     outcomes = Outcomes(true.astype(np.int32), predicted.astype(np.int32), {}, CLASSES)
     counts = ClassCounts(outcomes, groups, clusters.astype(np.int32))
     observed = counts.observed()
-    listed = Counts(*(part[:-1, classes] for part in observed))
+    of_languages = Counts(*(part[:-1] for part in observed))
+    listed = Counts(*(part[:, classes] for part in of_languages))
     blocks = [
         macro_f1(Counts(*(part[:-1, classes] for part in block)), 1) for (block,) in resampled([counts], resamples)
     ]
-    return np.asarray(macro_f1(listed), float), np.concatenate(blocks, axis=-1), listed
+    return np.asarray(macro_f1(listed), float), np.concatenate(blocks, axis=-1), of_languages
 
 
 def f1(rows: int, accuracy: float, repetitions: int, resamples: int = 500) -> Row:
@@ -220,8 +221,11 @@ def f1(rows: int, accuracy: float, repetitions: int, resamples: int = 500) -> Ro
     for _ in range(repetitions):
         clusters = clusters_of(rows, rng)
         true, predicted = population.draw(clusters, rng, NO_SHIFT)
-        value, samples, _ = _bootstrap(true, predicted[0], np.zeros_like(true), clusters, 1, listed, resamples)
-        interval = basic(value[0], samples[0], int(clusters.max()) + 1)
+        value, samples, counts = _bootstrap(true, predicted[0], np.zeros_like(true), clusters, 1, listed, resamples)
+        number = int(clusters.max()) + 1
+        hits, of_true, of_predicted = (part[0] for part in counts)
+        widen = widening(hits, of_true, of_predicted, listed, number)
+        interval = basic(value[0], samples[0], number, widen=widen)
         count += covers(interval, truth)
         width += (interval.high - interval.low) / repetitions
     scenario = f"n = {rows}, accuracy {accuracy}, {np.count_nonzero(listed)} classes listed"
@@ -272,11 +276,15 @@ def f1_languages(size: int, number: int, accuracy: float, repetitions: int, resa
     for _ in range(repetitions):
         language, clusters = languages_of((size,) * number, rng)
         true, predicted = population.draw(clusters, rng, NO_SHIFT)
-        value, samples, listed = _bootstrap(true, predicted[0], language, clusters, number, classes, resamples)
-        if not all(enough_rows(of_language, classes) for of_language in listed.true):
+        value, samples, by_language = _bootstrap(true, predicted[0], language, clusters, number, classes, resamples)
+        if not all(enough_rows(of_language, classes) for of_language in by_language.true):
             continue
         per_language = np.bincount(np.unique(clusters * number + language) % number)
-        summary = summarize_samples(value, samples.T, per_language, int(clusters.max()) + 1)
+        widen = [
+            widening(hits, of_true, of_predicted, classes, own)
+            for hits, of_true, of_predicted, own in zip(*by_language, per_language.tolist(), strict=True)
+        ]
+        summary = summarize_samples(value, samples.T, per_language, int(clusters.max()) + 1, widen=widen)
         used += 1
         counts += [
             covers(summary.mean.interval, truth),

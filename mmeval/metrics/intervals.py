@@ -38,9 +38,9 @@ METHODS = {
     "clustered-t": "mean plus and minus t times its standard error over clusters",
     "clustered-t-seeds": "mean plus and minus t times its standard error over clusters and training seeds",
     "clustered-t-floor": "all values are alike: the standard error assumes a row that differs by the size of the mean",
-    "basic-bootstrap": "quantiles of a bootstrap over clusters, reflected at the value on the logit scale",
-    "basic-bootstrap-seeds": "quantiles of a bootstrap over clusters and training seeds, reflected at the value on the "
-    "logit scale",
+    "basic-bootstrap": "bootstrap over clusters, reflected at the value on the logit scale: t times its standard error "
+    "around the value without its bias",
+    "basic-bootstrap-seeds": "the same with a bootstrap over clusters and training seeds",
     "basic-bootstrap-floor": "all resamples are alike: the standard error of a proportion with four rows more",
     "languages-t": "weighted mean of languages plus and minus t times its standard error; the variance of a language "
     "with few rows is at least that with four rows more, two right and two wrong",
@@ -208,14 +208,21 @@ def mean(values: ArrayLike, clusters: ArrayLike) -> Interval:
 
 
 def basic(
-    value: ArrayLike, samples: ArrayLike, clusters: int, low: float = 0.0, high: float = 1.0, enough: bool = True
+    value: ArrayLike,
+    samples: ArrayLike,
+    clusters: int,
+    low: float = 0.0,
+    high: float = 1.0,
+    enough: bool = True,
+    widen: float = 1.0,
 ) -> Interval:
     """Return the basic bootstrap interval of a score that is no mean over rows, such as F1.
 
-    The quantiles of the resamples are reflected at the value (Davison and Hinkley 1997, equation 5.6), on the logit
-    scale of ``[low, high]``: resampling lowers macro-F1, and a reflected interval makes up for this. Deviations are
-    widened by the ratio of the t quantile of G - 1 degrees of freedom to the normal one. Several training seeds are
-    drawn together with the clusters (the pigeonhole bootstrap, Owen 2007), their part inflated by S / (S - 1).
+    The distribution of the resamples is reflected at the value (Davison and Hinkley 1997, section 5.2), on the logit
+    scale of ``[low, high]``: by as much as resampling lowers macro-F1, the interval lies above it. On this scale the
+    centre is twice the value less the mean of the resamples, and half the width is their standard deviation times the
+    t quantile of G - 1 degrees of freedom for G clusters. Several training seeds are drawn together with the clusters
+    (the pigeonhole bootstrap, Owen 2007), their part inflated by S / (S - 1).
 
     The interval contains the value, lies in ``[low, high]`` and has positive width. It is marked as not reliable if
     there are fewer than 200 resamples, if the score exists in fewer than 95 % of them, if there are fewer than 30
@@ -229,6 +236,7 @@ def basic(
         low: lowest possible score.
         high: highest possible score, infinite (no logit scale) if there is none.
         enough: False marks the interval as not reliable, see ``enough_rows``.
+        widen: factor of the standard deviation, see ``widening``.
     """
     values, drawn = np.atleast_1d(np.asarray(value, np.float64)), np.atleast_2d(np.asarray(samples, np.float64))
     centre, seeds = float(values.mean()), len(values)
@@ -242,16 +250,14 @@ def basic(
         and seeds not in UNRELIABLE_SEEDS
     )
     deviations = deviations[finite]
-    if len(deviations) < 2 or np.ptp(deviations) <= 1e-9:
+    deviation = float(deviations.std()) if len(deviations) > 1 else 0.0
+    if deviation <= 1e-9:
         return _floored(centre, clusters, low, high)
-    variance = bootstrap_variance(values, drawn, float(deviations.var()), clusters)
-    widen = float(variance.quantile(TAIL) / -ndtri(TAIL))
-    lower, upper = np.quantile(deviations, [TAIL, 1 - TAIL]) * widen
-    ends = scale.back(np.array([values.mean() - upper, values.mean() - lower]))
+    quantile = float(bootstrap_variance(values, drawn, deviation**2, clusters).quantile(TAIL))
+    middle, half = values.mean() - deviations.mean(), quantile * deviation * widen
+    ends = scale.back(np.array([middle - half, middle + half]))
     name = "basic-bootstrap-seeds" if seeds > 1 else "basic-bootstrap"
-    interval = Interval(min(max(float(ends[0]), low), centre), max(min(float(ends[1]), high), centre), name, reliable)
-    # Nearly all resamples alike leave both quantiles at the value.
-    return interval if interval.low < interval.high else _floored(centre, clusters, low, high)
+    return Interval(min(max(float(ends[0]), low), centre), max(min(float(ends[1]), high), centre), name, reliable)
 
 
 def _floored(value: float, clusters: int, low: float, high: float) -> Interval:
@@ -360,6 +366,30 @@ def enough_rows(true_counts: ArrayLike, classes: ArrayLike) -> bool:
     """
     mask = np.asarray(classes, np.bool_)
     return bool(mask.any() and (np.asarray(true_counts)[mask] >= CLASS_ROWS).all())
+
+
+def widening(hits: ArrayLike, true: ArrayLike, predicted: ArrayLike, classes: ArrayLike, clusters: int) -> float:
+    """Return the factor by which resamples of macro-F1 vary too little, because its classes have few clusters.
+
+    Resampling g clusters of a class shrinks its variance by (g - 1) / g. With variances of classes proportional to
+    1 / g, that of macro-F1 shrinks by sum 1 / g over sum 1 / (g - 1). The square root of this correction, by simulation
+    (``benchmarks/coverage.py``), is the factor of the variance. g is estimated by the rows in which a class is true or
+    predicted, times clusters over rows.
+
+    Args:
+        hits: number of rows of each class that were predicted correctly, ``[classes]``.
+        true: number of rows of each true class, ``[classes]``.
+        predicted: number of rows of each predicted class, ``[classes]``.
+        classes: mask of the classes that macro-F1 averages, ``[classes]``.
+        clusters: number of clusters of all rows.
+    """
+    of_hits, of_true, of_predicted = (np.asarray(part, np.float64) for part in (hits, true, predicted))
+    rows = of_true.sum()
+    own = (of_true + of_predicted - of_hits)[np.asarray(classes, np.bool_)]
+    if not rows or not len(own):
+        return 1.0
+    groups = np.maximum(own * clusters / rows, 2)
+    return float(((1 / (groups - 1)).sum() / (1 / groups).sum()) ** 0.25)
 
 
 def _single(clusters: ArrayLike) -> Layout:

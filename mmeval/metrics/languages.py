@@ -457,6 +457,7 @@ def summarize_samples(
     total_clusters: int,
     higher_is_better: bool = True,
     enough: bool = True,
+    widen: ArrayLike = 1.0,
 ) -> LanguageSummary:
     """Summarize a bootstrapped score in [0, 1], such as macro-F1, over languages.
 
@@ -470,6 +471,7 @@ def summarize_samples(
         total_clusters: number of clusters of all languages together.
         higher_is_better: False if the worst language is that with the highest score.
         enough: False marks all intervals as not reliable, see ``mmeval.metrics.intervals.enough_rows``.
+        widen: factor of the standard deviation of each language, ``[L]``, see ``mmeval.metrics.intervals.widening``.
     """
     by_seed = np.atleast_2d(np.asarray(value, np.float64))
     drawn = np.asarray(samples, np.float64)
@@ -484,6 +486,8 @@ def summarize_samples(
     finite = np.isfinite(mean)
     pairs = np.maximum(finite.astype(np.float64) @ finite.T - 1, 1)
     cluster = _covariance(np.where(finite, mean, np.nan), pairs)
+    factor = np.broadcast_to(np.asarray(widen, np.float64), count)[present]
+    cluster *= np.outer(factor, factor) ** 2
     nothing = np.zeros_like(cluster)
     seed, cell = nothing, nothing
     if seeds > 1:

@@ -25,6 +25,7 @@ from mmeval.metrics.intervals import (
     means,
     proportion,
     proportions,
+    widening,
     wilson,
 )
 from mmeval.metrics.moments import Layout
@@ -245,11 +246,11 @@ def test_basic_interval_agrees_with_takahashis_analytic_one() -> None:
     assert interval.reliable
 
 
-def test_quantiles_are_reflected_at_the_value_without_bounds() -> None:
-    samples = np.random.default_rng(0).normal(9, 1, 2000) ** 2
+def test_the_mean_of_the_resamples_is_reflected_at_the_value_without_bounds() -> None:
+    samples = np.random.default_rng(0).normal(82, 3, 2000)
     interval = basic(80.0, samples, 10**9, low=-math.inf, high=math.inf)
-    lower, upper = np.quantile(samples, [0.025, 0.975])
-    assert interval[:2] == pytest.approx((160 - upper, 160 - lower), rel=1e-6)
+    centre, half = 160 - samples.mean(), 1.959964 * samples.std()
+    assert interval[:2] == pytest.approx((centre - half, centre + half), rel=1e-6)
 
 
 def test_a_score_that_resampling_lowers_is_corrected_upwards() -> None:
@@ -326,6 +327,18 @@ def test_bootstrap_interval_contains_its_value_inside_the_bounds(
 
 def test_class_list_has_the_classes_with_ten_rows_in_all_languages_together() -> None:
     assert class_list([[9, 5, 0, 10], [0, 5, 9, 10]]).tolist() == [False, True, False, True]
+
+
+def test_few_clusters_per_class_widen_the_interval() -> None:
+    """Of one class in ten clusters, resamples have 9/10 of the variance; the square root of this is corrected."""
+    everything = np.ones(1, bool)
+    assert widening([10], [10], [10], everything, 10) == pytest.approx((10 / 9) ** 0.25)
+    assert widening([800, 8], [1000, 10], [1000, 10], [True, False], 505) == pytest.approx(1, abs=1e-3)
+    assert widening([800, 8], [1000, 10], [1000, 10], [True, True], 505) > 1.03
+    assert widening([0], [0], [0], everything, 0) == 1
+    samples = np.random.default_rng(0).normal(0.7, 0.02, 1000)
+    narrow, wide = basic(0.7, samples, 100), basic(0.7, samples, 100, widen=2.0)
+    assert np.ptp(wide[:2]) == pytest.approx(2 * np.ptp(narrow[:2]), rel=0.01)
 
 
 def test_98_classes_in_572_rows_are_too_few_for_an_interval() -> None:
