@@ -269,9 +269,8 @@ def _logit_intervals(pseudo: Floats, layout: Layout) -> list[Interval]:
     value = np.nan_to_num(parts.value)
     # The value and influences of perfect predictions are exact only up to rounding.
     extreme = floored | (value <= 1e-9) | (value >= 1 - 1e-9) | (variance.total <= 1e-18)
-    half = variance._replace(df=df).quantile(TAIL) * np.sqrt(
-        np.where(extreme, pseudo_variance(value, layout.clusters), variance.total)
-    )
+    total = np.where(extreme, pseudo_variance(value, layout.clusters), variance.total)
+    half = variance._replace(df=df).quantile(TAIL) * np.sqrt(total)
     inner = np.where(extreme, 0.5, value)
     logit, half_logit = np.log(inner / (1 - inner)), half / (inner * (1 - inner))
     low = np.where(extreme, np.maximum(value - half, 0), 1 / (1 + np.exp(half_logit - logit)))
