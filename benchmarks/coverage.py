@@ -277,7 +277,7 @@ def f1_languages(size: int, number: int, accuracy: float, repetitions: int, resa
         language, clusters = languages_of((size,) * number, rng)
         true, predicted = population.draw(clusters, rng, NO_SHIFT)
         value, samples, by_language = _bootstrap(true, predicted[0], language, clusters, number, classes, resamples)
-        if not all(enough_rows(of_language, classes) for of_language in by_language.true):
+        if not all(enough_rows(of_language, classes, LISTED_ROWS) for of_language in by_language.true):
             continue
         per_language = np.bincount(np.unique(clusters * number + language) % number)
         widen = [
