@@ -295,6 +295,44 @@ class DataCheck(_Frozen):
     """
 
 
+class DatasetOptions(_Frozen):
+    """The options that a user gave beside the name of a data set, as typed."""
+
+    source: str | None = None
+    """The archive or folder that the data set is read from."""
+    allow_mismatch: bool = False
+    """Whether data that differs from its data card is accepted."""
+    columns: str = ""
+    """Tables only: the role of each column."""
+    language: str = ""
+    """Tables only: the language of every row."""
+    images: str | None = None
+    """Tables only: the folder that image paths start from."""
+    encoding: str = ""
+    """Tables only: the text encoding; empty for UTF-8."""
+
+
+class ExternalSource(_Frozen):
+    """The file of predictions that another tool made, from which a run folder was made."""
+
+    file: str
+    """Name of the file; `table` for a table in memory."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of its content, as hex digits."""
+    rows: int = Field(ge=0)
+    """Number of rows of the file."""
+    validation_file: str = ""
+    """Name of the file with predictions of the validation split; empty for none."""
+    validation_sha256: str = ""
+    """SHA-256 of its content; empty for none."""
+    like: str = ""
+    """Name of the run whose examples these are; empty if the file itself defines the examples."""
+    labels_only: list[str] = []
+    """Tasks for which the file has predicted classes, but no probabilities."""
+    notes: list[str] = []
+    """Decisions in reading the file, as sentences for the report."""
+
+
 class Invocation(_Frozen):
     """The command of a user, and the names in it as typed."""
 
@@ -304,6 +342,8 @@ class Invocation(_Frozen):
     """The model: a plugin's name, or the path of a Python file."""
     dataset: str = ""
     """The data set; empty in records that are older than this field."""
+    dataset_options: DatasetOptions | None = None
+    """The options of the data set; None in older records."""
     metric_plugins: list[str] = []
     """The metric plugins: names, or paths of Python files."""
 
@@ -344,10 +384,14 @@ class Record(Invocation, Environment):
     """Origin of each metric: package and version, or file and digest."""
     metrics: list[str] = []
     """Metrics that plugins added to the built-in ones."""
+    hierarchies: dict[str, dict[str, list[str]]] = {}
+    """Path of each class, by task and class, from a taxonomy file or the data card."""
     data_check: DataCheck | None = None
     """Counts before training; None in older records."""
     efficiency: Efficiency | None = None
     """Size, cost and speed of the model; None in older records."""
+    source: ExternalSource | None = None
+    """The file of predictions that another tool made; None for a run that mmeval trained."""
     files: dict[str, FileRecord] = {}
     """Digests of all other files of the run, by their path in the run folder (with `/`); empty in schema 1."""
     seal: str = ""

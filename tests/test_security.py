@@ -23,7 +23,10 @@ from mmeval.data.store import Store
 from mmeval.errors import UserError
 from mmeval.integrity import with_seal
 from mmeval.nn import image_encoder, text_encoder
+from mmeval.runs import pipeline
 from mmeval.runs.folder import RunFolder
+from mmeval.runs.pipeline import repeat
+from mmeval.runs.repeat import Named
 from mmeval.runs.scoring import report_again, score_again
 
 Command = Callable[..., int]
@@ -153,6 +156,46 @@ def test_no_field_of_a_run_folder_makes_code_run(
                 call(scored)
             assert not marker.exists(), document
     assert "evil" not in {name.rpartition(".")[2] for name in sys.modules}
+
+
+@pytest.mark.parametrize("seal", [False, True])
+def test_no_field_of_a_run_folder_makes_code_run_when_the_run_is_repeated(
+    scored: RunFolder, evil: Path, marker: Path, seal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything that loads code comes before the plan, at which the test stops the run."""
+    shutil.copy(evil, scored.path / "evil.py")
+    monkeypatch.chdir(scored.path)
+    planned = []
+
+    def stop(*_: object) -> None:
+        planned.append(True)
+        raise UserError("stop here")
+
+    monkeypatch.setattr(pipeline, "make_plan", stop)
+    original = json.loads(scored.record_file.read_text(encoding="utf-8"))
+    original |= {"metrics": [], "metric_plugins": []} if seal else {}
+    names = ("evil.py", "./evil.py:variant", "evil.py:variant")
+    named = [original | {field: value} for field in ("plugin", "dataset") for value in names]
+    named += [original | {"metric_plugins": [value], "metrics": ["x"]} for value in names]
+    for document in (*hostile(original, evil), *named):
+        scored.record_file.write_text(json.dumps(with_seal(document) if seal else document), encoding="utf-8")
+        with contextlib.suppress(UserError):
+            repeat(scored, Named())
+        assert not marker.exists(), document
+    assert bool(planned) == seal
+    assert "evil" not in {name.rpartition(".")[2] for name in sys.modules}
+
+
+def test_a_file_with_a_variant_is_a_file_too(
+    scored: RunFolder, evil: Path, marker: Path, command: Command, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`evil.py:x` as the data set of a record ran evil.py of the current folder."""
+    monkeypatch.chdir(evil.parent)
+    record = json.loads(scored.record_file.read_text())
+    record |= {"metrics": ["x"], "metric_plugins": [], "metric_origins": {}, "dataset": "evil.py:x"}
+    scored.record_file.write_text(json.dumps(with_seal(record)))
+    assert command("score", scored.path) == 2
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("fields", ["metric", "plugin", "dataset"])

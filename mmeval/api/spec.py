@@ -6,10 +6,10 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticKnownError
 
 from mmeval.api.config import ModelConfig, defaults, options
 from mmeval.api.source import Source
@@ -232,7 +232,10 @@ class DatasetSpec(Spec):
 
 
 class MetricSpec(Spec):
-    """A metric that is a mean over examples, so that it has an interval and a row per language like any other.
+    """A metric: a value of each example, whose mean is the score, or a function of all labels and predictions.
+
+    Either ``per_example`` or ``function``. A mean over examples has an interval and everything else that a built-in
+    metric has; ``function`` takes what scikit-learn's metrics take: ``function=sklearn.metrics.cohen_kappa_score``.
 
     Raises:
         SpecError: a field is missing or unknown, or has a wrong value.
@@ -242,7 +245,13 @@ class MetricSpec(Spec):
     """The name in Scores; of a metric with its own entry point, also the name that a user types after ``--metric``."""
     summary: str
     """One line."""
-    per_example: Callable[[Any, Any], Any]
+    function: Callable[[Any, Any], Any] | None = None
+    """(labels ``[n]``, predictions) -> a number. Labels are class indices. It is called with the examples of each
+    language, of each slice and of all together; where it fails for some of these, but not for all examples together,
+    the metric is undefined there, as where it returns NaN."""
+    uses: Literal["labels", "probabilities"] = "labels"
+    """The predictions that ``function`` takes: predicted class indices ``[n]``, or probabilities ``[n, classes]``."""
+    per_example: Callable[[Any, Any], Any] | None = Field(default=None, validate_default=True)
     """(labels ``[n]``, probabilities ``[n, classes]``) -> value of each example ``[n]``."""
     higher_is_better: bool = True
     """Whether the worst language is the one with the lowest value (True) or the highest."""
@@ -253,6 +262,32 @@ class MetricSpec(Spec):
 
     _check_name = field_validator("name")(_check_name)
     _check_texts = field_validator("summary")(_check_text)
+
+    @field_validator("per_example")
+    @classmethod
+    def _check_functions(
+        cls, per_example: Callable[[Any, Any], Any] | None, info: ValidationInfo
+    ) -> Callable[[Any, Any], Any] | None:
+        if "function" not in info.data:  # it has an error of its own
+            return per_example
+        function, uses = info.data["function"], info.data.get("uses")
+        if per_example is None and function is None:
+            raise PydanticKnownError("missing")
+        if per_example is not None and function is not None:
+            raise ValueError("and function exclude each other; give one of them")
+        if per_example is not None and uses == "probabilities":
+            raise ValueError('always gets probabilities; uses="probabilities" belongs to function')
+        return per_example
+
+    @property
+    def label(self) -> str:
+        """The metric in an error message: ``The metric "kappa" (acme-kappa 1.0)``."""
+        return f'The metric "{self.name}"' + (f" ({self.distribution})" if self.distribution else "")
+
+    @property
+    def needs_probabilities(self) -> bool:
+        """Whether the metric can't be computed from predicted labels alone."""
+        return self.per_example is not None or self.uses == "probabilities"
 
     @property
     def origin(self) -> str:

@@ -28,6 +28,14 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option("--metric", metavar="NAME", help="Add a plugin's metric: its name or ./file.py; repeatable."),
 ]
+Hierarchy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hierarchy",
+        metavar="[TASK=]FILE",
+        help="Taxonomy of the classes, a line for each A > B > C, for hierarchical metrics; repeatable.",
+    ),
+]
 Seeds = Annotated[int, typer.Option(min=1, help="Number of training seeds; scores are averaged.")]
 
 

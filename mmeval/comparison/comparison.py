@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,11 @@ from mmeval.comparison.correction import Correction, adjust, holm
 from mmeval.comparison.equivalence import equivalence_p
 from mmeval.comparison.flips import smallest_p
 from mmeval.comparison.paired import Difference, LanguageDifference, PairedDifferences, RunValues, compare_pairs
-from mmeval.comparison.power import ALPHA, DELTAS, detectable, rows_for
 from mmeval.comparison.ranks import RankRange, rank_ranges
+from mmeval.data.power import ALPHA, DIFFERENCES, detectable, rows_for
 from mmeval.errors import UserError
 from mmeval.metrics.counts import FROM_COUNTS
+from mmeval.record import Efficiency
 
 A, B, EQUIVALENT, UNDECIDED, TOO_FEW = "a", "b", "equivalent", "undecided", "too few"
 """The verdicts. ``undecided`` and ``too few`` mean that the data can't tell, never that there is no difference."""
@@ -36,8 +37,13 @@ class ComparedRun:
     seeds: tuple[int, ...] = (0,)
     value: float = float("nan")
     """Mean over languages of the metric, the mean over seeds."""
-    efficiency: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters, FLOPs and durations, as far as the record of the run has them."""
+    efficiency: Efficiency | None = None
+    """Size, cost and speed of the model, if the record of the run has them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run as JSON values."""
+        efficiency = self.efficiency.model_dump(mode="json") if self.efficiency else None
+        return vars(self) | {"seeds": list(self.seeds), "efficiency": efficiency}
 
 
 @dataclass(frozen=True)
@@ -196,7 +202,7 @@ class Comparison:
                 {"run": name, "best": rank.best, "worst": rank.worst}
                 for name, rank in zip(names, self.ranks, strict=True)
             ],
-            "runs": [vars(run) | {"seeds": list(run.seeds), "efficiency": dict(run.efficiency)} for run in self.runs],
+            "runs": [run.to_dict() for run in self.runs],
             "notes": list(self.notes),
             "forced": list(self.forced),
         }
@@ -298,7 +304,7 @@ def compare_aligned(
         if p < ALPHA
     ]
     return Comparison(
-        runs=tuple(_with_value(run, value) for run, value in zip(runs, values, strict=True)),
+        runs=tuple(replace(run, value=value) for run, value in zip(runs, values, strict=True)),
         metric=metric,
         task=alignment.task,
         correction=correction,
@@ -310,10 +316,6 @@ def compare_aligned(
         notes=tuple(notes),
         forced=(*forced, *alignment.problems),
     )
-
-
-def _with_value(run: ComparedRun, value: float) -> ComparedRun:
-    return ComparedRun(run.name, run.model, run.path, run.seeds, value, run.efficiency)
 
 
 def _languages(
@@ -354,7 +356,7 @@ def _language(
         p_adjusted=p_adjusted,
         detectable=smallest,
         detectable_adjusted=detectable(estimate.se, tests),
-        rows_for={f"{delta:g}": rows_for(result.rows, smallest, delta) for delta in DELTAS},
+        rows_for={f"{delta:g}": rows_for(result.rows, smallest, delta) for delta in DIFFERENCES},
         verdict=verdict,
         discordant=result.discordant,
         p_equivalent=p_equivalent,

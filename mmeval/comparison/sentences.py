@@ -15,7 +15,7 @@ from mmeval.comparison.comparison import (
 )
 from mmeval.comparison.flips import smallest_p
 from mmeval.comparison.paired import Difference
-from mmeval.comparison.power import ALPHA
+from mmeval.data.power import ALPHA
 
 METRIC_TITLES = {"macro_f1": "macro-F1", "weighted_f1": "weighted F1", "log_loss": "log loss", "brier": "Brier score"}
 

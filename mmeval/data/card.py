@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,8 @@ class Card:
     """Facts about each source file: ``md5``, ``size``."""
     class_names: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     """Display names of the classes by task, then language, then class."""
+    hierarchy: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Path of each class by task, then class: the names of its ancestors from the top, then its own."""
     unverified: tuple[str, ...] = ()
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
 
@@ -164,6 +166,7 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
         fingerprint=fields.get("fingerprint", ""),
         sources=fields.get("sources", {}),
         class_names=_class_names(fields.get("class_names", {}), tasks, languages),
+        hierarchy={task: _hierarchy(task, tree, tasks) for task, tree in fields.get("hierarchy", {}).items()},
         unverified=_strings(fields.get("unverified", [])),
         header=header,
         body=body,
@@ -195,6 +198,32 @@ def _class_names(
                 if isinstance(classes, tuple) and name not in classes:
                     raise ValueError(f'class_names.{task}.{language} has the class "{name}", which tasks.{task} lacks')
     return names
+
+
+def _hierarchy(
+    task: str, tree: Mapping[str, Any] | list[object], tasks: Mapping[str, tuple[str, ...] | int | Approximate | None]
+) -> dict[str, tuple[str, ...]]:
+    """Return the paths of a tree of names whose leaves are lists of classes, after checking that the classes exist."""
+    if task not in tasks:
+        raise ValueError(f'hierarchy has the task "{task}", which tasks lacks')
+    paths: dict[str, tuple[str, ...]] = {}
+    for path in _leaves(tree, ()):
+        if path[-1] in paths:
+            raise ValueError(f'hierarchy.{task} has the class "{path[-1]}" twice')
+        paths[path[-1]] = path
+    classes = tasks[task]
+    if isinstance(classes, tuple) and (wrong := sorted(set(classes) ^ set(paths))):
+        lacking = f"hierarchy.{task}" if wrong[0] in classes else f"tasks.{task}"
+        raise ValueError(f'{lacking} lacks the class "{wrong[0]}", which the other of hierarchy and tasks has')
+    return paths
+
+
+def _leaves(tree: Mapping[str, Any] | list[object], above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if isinstance(tree, Mapping):
+        for name, below in tree.items():
+            yield from _leaves(below, (*above, *_strings([name])))
+    else:
+        yield from ((*above, name) for name in _strings(tree))
 
 
 def _number(stated: int | Mapping[str, int]) -> int | Approximate:

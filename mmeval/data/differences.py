@@ -88,6 +88,9 @@ def _differences(card: Card, store: Store) -> Iterator[tuple[str, str]]:
         named = {name for names in card.class_names.get(task.name, {}).values() for name in names}
         if extra := sorted(named - set(task.classes)):
             yield f"class_names.{task.name}", f"class_names of {task.name}: the data lacks {_some(extra)}"
+        paths = card.hierarchy.get(task.name, {})
+        if paths and (lacking := [name for name in task.classes if name not in paths]):
+            yield f"hierarchy.{task.name}", f"hierarchy of {task.name}: the card lacks {_some(lacking)}"
     for task_name, names in store.unknown_labels.items():
         rows = sum(names.values())
         yield (

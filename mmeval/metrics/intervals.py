@@ -46,6 +46,7 @@ METHODS = {
     "with few rows is at least that with four rows more, two right and two wrong",
     "simultaneous-t": "bounds of the lowest language, or largest difference, from intervals that hold for all "
     "languages, or pairs of languages, at once",
+    "jackknife": "value plus and minus t times its standard error, from leaving out each of 20 parts of the clusters",
     NO_INTERVAL: "the value has no interval that can be relied on",
 }
 """Explanation of each method, by its name in the column ``method`` of Scores."""

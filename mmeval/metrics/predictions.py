@@ -23,6 +23,7 @@ from mmeval.api.spec import MetricSpec
 from mmeval.api.task import Task
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import atomic_path
+from mmeval.metrics.conformal import LanguageThresholds
 from mmeval.metrics.outcomes import TRANSIENT, Codes, Outcomes, Predictions
 from mmeval.metrics.per_example import per_example_values
 from mmeval.metrics.row import RESERVED_LANGUAGES
@@ -47,7 +48,7 @@ def write_predictions(
     Args:
         path: the Parquet file.
         tasks: the tasks, with class names.
-        columns: ``id``, ``language``, ``cluster`` and ``slice:*``, one value per example.
+        columns: ``id``, ``language``, ``cluster`` and ``slice:*``, one value per example; texts or Arrow columns.
         labels: indices of the true classes by task, -1 for an example without a label.
         blocks: probabilities ``[rows, classes]`` by task, in the order of the examples.
         predicted: indices of the predicted classes by task, for tasks without probabilities; where all tasks are such
@@ -77,7 +78,7 @@ def write_predictions(
         for stop, block in _spans(blocks, probable, total):
             if stop > total:
                 raise PluginError(f"predict returned at least {stop} rows for {total} examples.")
-            arrays: list[pa.Array] = [pa.array(values[start:stop], pa.string()) for values in columns.values()]
+            arrays: list[pa.Array] = [strings(values[start:stop]) for values in columns.values()]
             for task in tasks:
                 arrays.append(_class_names(task, labels[task.name][start:stop]))
                 if task.name in predicted:
@@ -89,6 +90,14 @@ def write_predictions(
             start = stop
         if start < total:
             raise PluginError(f"predict returned {start} rows for {total} examples.")
+
+
+def strings(values: Sequence[str] | pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return texts, or an Arrow column of texts, as one Arrow array of strings."""
+    if isinstance(values, pa.ChunkedArray):
+        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], pa.string())
+    # `pa.array` of an Arrow array would convert it value by value.
+    return values.cast(pa.string()) if isinstance(values, pa.Array) else pa.array(values, pa.string())
 
 
 def _schema(tasks: Sequence[Task], columns: Iterable[str], predicted: Collection[str]) -> pa.Schema:
@@ -123,13 +132,30 @@ def _class_names(task: Task, classes: NDArray[np.integer]) -> pa.DictionaryArray
     return pa.DictionaryArray.from_arrays(pa.array(classes, pa.int32(), mask=classes < 0), pa.array(task.classes))
 
 
-def read_predictions(path: Path, metrics: Sequence[MetricSpec] = (), advice: str = RERUN_ADVICE) -> Predictions:
+def read_tasks(path: Path, advice: str = RERUN_ADVICE) -> tuple[Task, ...]:
+    """Return the tasks of a predictions file.
+
+    Raises:
+        RunFolderError: the file is not a predictions file, is damaged, or lacks a column.
+    """
+    with parquet_errors(path, advice):
+        schema = pq.read_schema(path)
+    return _read_tasks(path, schema, advice)
+
+
+def read_predictions(
+    path: Path,
+    metrics: Sequence[MetricSpec] = (),
+    advice: str = RERUN_ADVICE,
+    conformal: Mapping[str, LanguageThresholds] | None = None,
+) -> Predictions:
     """Read a predictions file in batches, check page checksums and values, and compute the per-example metrics.
 
     Args:
         path: the Parquet file.
-        metrics: per-example metrics beside the built-in ones.
+        metrics: metrics beside the built-in ones; those that are not per example are left out.
         advice: the end of an error message, how to get a good file.
+        conformal: thresholds of conformal sets by task, from validation; their metrics are per example, too.
 
     Raises:
         RunFolderError: the file is not a predictions file, is damaged, lacks a column, has a row that is no probability
@@ -141,6 +167,8 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = (), advice: str
         tasks = _read_tasks(path, file.schema_arrow, advice)
     slices = [name for name in file.schema_arrow.names if name.startswith(SLICE)]
     columns: dict[str, list[pa.Array]] = {name: [] for name in (*TEXT_COLUMNS, *slices)}
+    metrics = [metric for metric in metrics if metric.per_example is not None]
+    conformal = conformal or {}
     collected = {task.name: _Collected(file.metadata.num_rows) for task in tasks}
     start = 0
     for batch in _batches(path, file, advice):
@@ -148,7 +176,8 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = (), advice: str
             # A copy, because the buffers of a decoded batch are far larger than its strings.
             values.append(pa.concat_arrays([batch.column(name), batch.column(name).slice(0, 0)]))
         for task in tasks:
-            collected[task.name].add(start, _outcomes(path, batch, task, metrics, start, advice))
+            sets = conformal.get(task.name)
+            collected[task.name].add(start, _outcomes(path, batch, task, metrics, sets, start, advice))
         start += len(batch)
     texts = {name: pa.chunked_array(chunks, pa.string()) for name, chunks in columns.items()}
     _check_texts(path, texts, advice)
@@ -165,7 +194,10 @@ def read_predictions(path: Path, metrics: Sequence[MetricSpec] = (), advice: str
         clusters=clusters,
         slices={name.removeprefix(SLICE): Codes.of(texts[name]) for name in slices},
         tasks=tasks,
-        outcomes={task.name: collected[task.name].outcomes or _empty(task, metrics) for task in tasks},
+        outcomes={
+            task.name: collected[task.name].outcomes or _empty(task, metrics, conformal.get(task.name))
+            for task in tasks
+        },
         path=path,
     )
 
@@ -308,7 +340,13 @@ def _read_tasks(path: Path, schema: pa.Schema, advice: str) -> tuple[Task, ...]:
 
 
 def _outcomes(
-    path: Path, batch: pa.RecordBatch, task: Task, metrics: Sequence[MetricSpec], start: int, advice: str
+    path: Path,
+    batch: pa.RecordBatch,
+    task: Task,
+    metrics: Sequence[MetricSpec],
+    sets: LanguageThresholds | None,
+    start: int,
+    advice: str,
 ) -> Outcomes:
     true = _indices(path, batch, task, task.name, start, advice)
     if task.name + PREDICTED in batch.schema.names:
@@ -329,6 +367,7 @@ def _outcomes(
     predicted = matrix.argmax(1).astype(np.int32)
     rows = np.arange(len(matrix))
     values = per_example_values(known, matrix)
+    values |= sets.values(batch.column("language"), known, matrix) if sets else {}
     values |= {metric.name: _plugin_values(metric, known, matrix) for metric in metrics}
     return Outcomes(true, predicted, values, len(task.classes), matrix[rows, predicted], matrix[rows, known])
 
@@ -347,15 +386,15 @@ def _first_invalid(matrix: NDArray[np.float32]) -> tuple[int, str] | None:
 
 
 def _plugin_values(metric: MetricSpec, true: NDArray[np.int64], matrix: NDArray[np.float32]) -> NDArray[np.float64]:
-    label = f'The metric "{metric.name}"' + (f" ({metric.distribution})" if metric.distribution else "")
+    assert metric.per_example is not None
     try:
         values = np.asarray(metric.per_example(true, matrix), np.float64)
     except Exception as error:
-        raise PluginError(f"{label} failed: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{metric.label} failed: {type(error).__name__}: {error}") from error
     if values.shape != true.shape:
-        raise PluginError(f"{label} must return an array of shape {true.shape}, but returned {values.shape}.")
+        raise PluginError(f"{metric.label} must return an array of shape {true.shape}, but returned {values.shape}.")
     if not np.isfinite(values).all():
-        raise PluginError(f"{label} must return finite values, but returned {values[~np.isfinite(values)][0]}.")
+        raise PluginError(f"{metric.label} must return finite values, but returned {values[~np.isfinite(values)][0]}.")
     return values
 
 
@@ -411,8 +450,10 @@ def _arrays(outcomes: Outcomes) -> list[NDArray[Any]]:
     return [outcomes.true, outcomes.predicted, *outcomes.values.values(), *optional]
 
 
-def _empty(task: Task, metrics: Sequence[MetricSpec]) -> Outcomes:
+def _empty(task: Task, metrics: Sequence[MetricSpec], sets: LanguageThresholds | None) -> Outcomes:
     """Return the outcomes of no rows."""
     matrix, none = np.zeros((0, len(task.classes)), np.float32), np.zeros(0, np.int32)
-    values = per_example_values(none.astype(np.int64), matrix) | {metric.name: np.zeros(0) for metric in metrics}
+    values = per_example_values(none.astype(np.int64), matrix)
+    values |= sets.values(pa.array([], pa.string()), none, matrix) if sets else {}
+    values |= {metric.name: np.zeros(0) for metric in metrics}
     return Outcomes(none, none, values, len(task.classes), np.zeros(0, np.float32), np.zeros(0, np.float32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +14,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mmeval.api.spec import MetricSpec
+from mmeval.api.task import Task
 from mmeval.files import atomic_path
 from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
+from mmeval.metrics.catalogue import is_proportion, lower_is_better
 from mmeval.metrics.counts import FROM_COUNTS
+from mmeval.metrics.evaluate import Labelled, evaluate, mean_over_seeds
 from mmeval.metrics.fairness import fairness_rows
+from mmeval.metrics.hierarchy import ClassPath, Hierarchy, hierarchy_of
 from mmeval.metrics.intervals import basic, means, proportions
 from mmeval.metrics.languages import (
     LanguageSummary,
@@ -29,11 +33,10 @@ from mmeval.metrics.moments import Layout
 from mmeval.metrics.outcomes import Outcomes, Predictions
 from mmeval.metrics.predictions import read_table
 from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, WEIGHTED, WORST, Interval, ScoreRow
+from mmeval.metrics.validation import Calibrated
 
-PROPORTIONS = frozenset({"top1", "top2", "top3", "top5"})
-"""Per-example metrics whose values are 0 or 1."""
-LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
-METRICS = (*sorted(PROPORTIONS), *sorted(LOWER_IS_BETTER), *FROM_COUNTS)
+CONFORMAL = "conformal_"
+"""Metrics of conformal sets begin with this."""
 SCORE_ADVICE = "run `mmeval score` on the run folder to recreate it"
 
 SCHEMA = pa.schema(
@@ -61,6 +64,8 @@ def score(
     metrics: Sequence[MetricSpec] = (),
     resamples: int = RESAMPLES,
     advance: Callable[[int], None] = lambda _: None,
+    validation: Mapping[int, Mapping[str, Calibrated]] | None = None,
+    paths: Mapping[str, Mapping[str, ClassPath]] | None = None,
 ) -> pa.Table:
     """Return Scores: each metric per task, slice, language and training seed, with its 95 % interval.
 
@@ -70,21 +75,33 @@ def score(
     Args:
         run: run, model, data set, split and inputs.
         predictions: predictions of the same examples, by training seed.
-        metrics: per-example metrics beside the built-in ones, as given to ``read_predictions``.
+        metrics: metrics beside the built-in ones, as given to ``read_predictions``.
         resamples: number of bootstrap resamples.
         advance: called with the number of resamples done, for a progress bar.
+        validation: thresholds from validation, by training seed and task.
+        paths: paths of the classes, by task and class; tasks without any have them if class names are paths.
+
+    Raises:
+        PluginError: a metric of a plugin fails.
     """
     rows: list[dict[str, Any]] = []
-    lower_is_better = LOWER_IS_BETTER | {metric.name for metric in metrics if not metric.higher_is_better}
+    reversed_metrics = {metric.name for metric in metrics if not metric.higher_is_better}
     first = next(iter(predictions.values()))
     for task in first.tasks:
-        scored = _ScoredTask(task.name, list(predictions.values()), resamples, advance)
+        hierarchy = hierarchy_of(task, paths or {})
+        scored = _ScoredTask(task, list(predictions.values()), resamples, advance, hierarchy)
+        evaluated = [
+            evaluate(labelled, (validation or {}).get(seed, {}).get(task.name), hierarchy, metrics)
+            for seed, labelled in zip(predictions, scored.labelled, strict=True)
+        ]
         seeds: dict[str, list[int]] = {str(seed): [number] for number, seed in enumerate(predictions)}
         if len(predictions) > 1:
             seeds[MEAN] = list(range(len(predictions)))
         for seed, numbers in seeds.items():
             fixed = vars(run) | {"task": task.name, "seed": seed}
-            rows += [fixed | _columns(row) for row in _rows(scored, numbers, lower_is_better)]
+            rows += [fixed | _columns(row) for row in _rows(scored, numbers, reversed_metrics)]
+            others = evaluated[numbers[0]] if len(numbers) == 1 else mean_over_seeds([evaluated[n] for n in numbers])
+            rows += [fixed | _columns(row) for row in others]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
@@ -131,18 +148,25 @@ class _ScoredTask:
     """The labelled examples of a task with their outcomes for each training seed, and what all metrics share."""
 
     def __init__(
-        self, task: str, predictions: Sequence[Predictions], resamples: int, advance: Callable[[int], None]
+        self,
+        task: Task,
+        predictions: Sequence[Predictions],
+        resamples: int,
+        advance: Callable[[int], None],
+        hierarchy: Hierarchy | None,
     ) -> None:
-        first = predictions[0]
-        known = np.flatnonzero(first.outcomes[task].true >= 0)
-        complete = len(known) == len(first)
-        self.outcomes: list[Outcomes] = [
-            each.outcomes[task] if complete else each.outcomes[task].take(known) for each in predictions
-        ]
-        self.groups = Groups.of_predictions(first, known)
-        self.languages = first.languages.codes[known]
+        self.labelled = Labelled.of_seeds(predictions, task)
+        self.outcomes: list[Outcomes] = [each.outcomes for each in self.labelled]
+        if hierarchy is not None:
+            self.outcomes = [
+                replace(each, values={**each.values, **hierarchy.accuracies(each.true, each.predicted)})
+                for each in self.outcomes
+            ]
+        first = self.labelled[0]
+        self.groups = Groups.of(first.languages, dict(first.slices))
+        self.languages = first.languages.codes
         self.slice_columns = tuple(first.slices)
-        _, clusters = np.unique(first.clusters.codes[known], return_inverse=True)
+        _, clusters = np.unique(first.clusters.codes, return_inverse=True)
         self.clusters = clusters.astype(np.int32)
         self.counts = [ClassCounts(outcomes, self.groups, self.clusters) for outcomes in self.outcomes]
         self.resamples, self.advance = resamples, advance
@@ -186,7 +210,7 @@ class _ScoredTask:
         return {name: np.concatenate(of_metric, axis=-1) if of_metric else empty for name, of_metric in blocks.items()}
 
 
-def _rows(task: _ScoredTask, seeds: Sequence[int], lower_is_better: Collection[str]) -> Iterator[ScoreRow]:
+def _rows(task: _ScoredTask, seeds: Sequence[int], reversed_metrics: Collection[str]) -> Iterator[ScoreRow]:
     """Yield the rows of one training seed, or of the mean over several: ``seeds`` are positions."""
     if not len(task.languages):
         summaries = (MACRO, WEIGHTED, WORST, GAP) if len(task.groups.languages) > 1 else (MACRO, WEIGHTED)
@@ -195,8 +219,11 @@ def _rows(task: _ScoredTask, seeds: Sequence[int], lower_is_better: Collection[s
         return
     for number, slice_ in enumerate(task.slices):
         for metric in task.outcomes[0].values:
+            if number and metric.startswith(CONFORMAL):
+                continue  # calibrated for languages; on slices it would cost as much as all other metrics together
             values = np.stack([task.outcomes[seed].values[metric][slice_.rows] for seed in seeds])
-            yield from _mean_rows(task, slice_, metric, values, metric not in lower_is_better)
+            higher_is_better = not lower_is_better(metric) and metric not in reversed_metrics
+            yield from _mean_rows(task, slice_, metric, values, higher_is_better)
         for metric, observed in task.observed.items():
             samples = task.samples[metric][seeds, number]
             yield from _sample_rows(task, slice_, metric, observed[seeds, number], samples)
@@ -211,14 +238,14 @@ def _mean_rows(
     task: _ScoredTask, slice_: _Slice, metric: str, values: NDArray[Any], higher_is_better: bool
 ) -> Iterator[ScoreRow]:
     """Yield the rows of a metric that is a mean over examples; ``values``: ``[seeds, n]``."""
-    function = proportions if metric in PROPORTIONS else means
+    function = proportions if is_proportion(metric) else means
     intervals = [*function(values, slice_.languages), *function(values, slice_.pooled)]
     over_seeds = values.mean(0)
     sums = [*np.bincount(slice_.languages.language, over_seeds, slice_.languages.count).tolist(), over_seeds.sum()]
     for name, n, total, interval in zip(task.names, slice_.sizes, sums, intervals, strict=True):
         yield ScoreRow(metric, total / n if n else np.nan, n, name, slice_.name, interval=interval)
     languages = slice_.languages
-    if metric in PROPORTIONS:
+    if is_proportion(metric):
         summary = summarize_proportions(values, task.languages[slice_.rows], [], languages.count, layout=languages)
     else:
         summary = summarize_values(

@@ -19,8 +19,8 @@ PREFIX, SUFFIX = "mmeval_file_", ".py"
 
 
 def is_file(name: str) -> bool:
-    """Return whether a plugin's name, as typed or recorded, is the path of a Python file."""
-    return name.endswith(SUFFIX) or "/" in name or "\\" in name
+    """Return whether a plugin's name, as typed or recorded, is the path of a Python file, or of one and a variant."""
+    return any(part.endswith(SUFFIX) for part in name.split(":")) or "/" in name or "\\" in name
 
 
 class OneFilePlugin(NamedTuple):

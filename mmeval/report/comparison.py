@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from mmeval.comparison.comparison import Comparison
 from mmeval.comparison.paired import Difference
-from mmeval.comparison.power import ALPHA
 from mmeval.comparison.sentences import metric_title, names_of, number, p_text, sentences, signed
+from mmeval.data.power import ALPHA
 from mmeval.escaping import one_line
+from mmeval.report.efficiency import HEADINGS as EFFICIENCY
+from mmeval.report.efficiency import cells as efficiency_cells
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,7 +33,8 @@ def terminal(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = [cell(title(comparison), "italic"), _language_table(comparison)]
     parts += [cell(caption(comparison), "dim"), cell(""), *(cell(line) for line in sentences(comparison))]
     if len(comparison.runs) > 2 or any(run.efficiency for run in comparison.runs):
-        heading = f"Ranks by the mean over languages of {metric_title(comparison.metric)} (Holm over all pairs)"
+        heading = f"Ranks by the mean over languages of {metric_title(comparison.metric)}"
+        heading += " (Holm over all pairs)" if len(comparison.runs) > 2 else ""
         parts += [cell(""), cell(heading, "italic"), _rank_table(comparison)]
     if len(comparison.runs) > 2:
         parts += map(cell, ties(comparison))
@@ -106,8 +109,8 @@ def _rank_table(comparison: Comparison) -> Table:
 
     table = _table()
     names = names_of(comparison)
-    efficiency = list(dict.fromkeys(key for run in comparison.runs for key in run.efficiency))
-    for heading in ("rank", "run", "mean", "seeds", *efficiency):
+    shown = any(run.efficiency for run in comparison.runs)
+    for heading in ("rank", "run", "mean", "seeds", *(EFFICIENCY if shown else ())):
         table.add_column(cell(heading), justify="left" if heading == "run" else "right")
     sign = 1 if comparison.lower_is_better else -1
     order = sorted(
@@ -116,7 +119,7 @@ def _rank_table(comparison: Comparison) -> Table:
     )
     for rank, run in order:
         ranks = str(rank.best) if rank.best == rank.worst else f"{rank.best}-{rank.worst}"
-        more = [str(run.efficiency.get(key, "-")) for key in efficiency]
+        more = efficiency_cells(run.efficiency) if shown else ()
         table.add_row(*map(cell, (ranks, names[run.name], f"{run.value:.3f}", str(len(run.seeds)), *more)))
     return table
 

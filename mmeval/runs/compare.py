@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel
-
 from mmeval.api.spec import MetricSpec
 from mmeval.comparison.alignment import Alignment, SeedOutcomes, first_task
 from mmeval.comparison.comparison import ComparedRun, Comparison, compare_aligned
@@ -181,7 +179,7 @@ class AlignedRuns:
             advance()
         self._alignment = alignment
         seeds = tuple(record.plan.protocol.seeds)
-        run = ComparedRun(name, record.plan.plugin.name, str(folder.path), seeds, efficiency=efficiency(record))
+        run = ComparedRun(name, record.plan.plugin.name, str(folder.path), seeds, efficiency=record.efficiency)
         self._runs[name] = run, outcomes
 
     def compare(
@@ -229,12 +227,6 @@ def run_names(folders: Sequence[RunFolder]) -> list[str]:
         before = sum(other == name for other in names[: len(numbered)])
         numbered.append(f"{name} ({before + 1})" if before else name)
     return numbered
-
-
-def efficiency(record: Record) -> dict[str, object]:
-    """Return the parameters, FLOPs and durations of a run for the table of runs, as far as its record has them."""
-    recorded = getattr(record, "efficiency", None)
-    return recorded.model_dump(mode="json") if isinstance(recorded, BaseModel) else {}
 
 
 def _protocol_differences(names: Sequence[str], records: Sequence[Record], fields: dict[str, str]) -> Iterator[str]:

@@ -38,6 +38,7 @@ class Measurements:
     def __enter__(self) -> Self:
         """Start measuring."""
         if self._device.startswith("cuda"):
+            torch.cuda.init()  # type: ignore[no-untyped-call] # else there are no statistics to reset
             torch.cuda.reset_peak_memory_stats(self._device)
         self._meter.__enter__()
         return self

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mmeval.console import note
 from mmeval.data.check import data_check, lines, majority_lines
@@ -19,16 +20,23 @@ from mmeval.runs.efficiency import summarized
 from mmeval.runs.environment import environment, peak_memory_bytes, reset_peak_memory
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.gallery import write_gallery
+from mmeval.runs.hierarchies import Hierarchies, hierarchies_of_card, hierarchies_of_files
 from mmeval.runs.lock import locked
+from mmeval.runs.repeat import Named, request_of, require_same
 from mmeval.runs.request import Request, configured, default_output, inputs_of, make_plan
 from mmeval.runs.scoring import plugin_metrics, write_report, write_scores_of
 from mmeval.runs.train import run_seed
 
 
-def run(request: Request, manager: Manager | None = None) -> RunFolder:
+def run(request: Request, manager: Manager | None = None, repeated: Record | None = None) -> RunFolder:
     """Prepare the data, train and predict with each seed, score, and write the report.
 
     An unfinished run continues with the seeds that are missing; a finished run is left as it is.
+
+    Args:
+        request: the run that a user asks for.
+        manager: the plugin manager; by default a new one.
+        repeated: the record of the run that this one repeats; the plan is compared with it before the work begins.
 
     Raises:
         UserError: the request can't be met; the message says how to change it.
@@ -43,13 +51,19 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
     metrics, device = plugin_metrics(manager), resolve_device(request.device)
     dataset = open_data(request.dataset, manager)
     store = dataset.store
+    from_files = hierarchies_of_files(request.hierarchies, store.tasks)
+    recorded = repeated.hierarchies if repeated else {}
+    hierarchies = hierarchies_of_card(dataset.spec, store.tasks) | recorded | from_files
     for warning in warnings(dataset):
         note(warning)
     plan = make_plan(request, spec, preset, config, store)
+    if repeated is not None:
+        require_same(plan, repeated, environment(device_name(device)))
     folder = RunFolder(request.output or default_output(plan, started))
     with locked(folder, plan) as finished_seeds:
         if finished_seeds is None:
             _require_metrics(folder, requested_metrics)
+            _require_hierarchies(folder, from_files, request.hierarchies)
             return folder
         check = data_check(store, plan.protocol.split, plan.protocol.limit)
         for line in (*lines(check), *majority_lines(check)):
@@ -74,6 +88,7 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
             peak_memory_bytes=None,
             metric_origins={metric.name: metric.origin for metric in metrics},
             metrics=[metric.name for metric in metrics],
+            hierarchies=hierarchies,
             data_check=check,
             efficiency=summarized(seeds.values()),
         )
@@ -85,6 +100,21 @@ def run(request: Request, manager: Manager | None = None) -> RunFolder:
         folder.finish(record)
     manager.after_run(folder)
     return folder
+
+
+def repeat(folder: RunFolder, named: Named, manager: Manager | None = None) -> RunFolder:
+    """Repeat a finished run from its record, into another folder.
+
+    Args:
+        folder: the finished run.
+        named: the device and the folder of the new run, and names that take the place of recorded ones.
+        manager: the plugin manager; by default a new one.
+
+    Raises:
+        UserError: the run can't be repeated; the message says why.
+    """
+    manager = manager or Manager()
+    return run(request_of(folder, named, manager), manager, repeated=folder.record)
 
 
 def _require_metrics(folder: RunFolder, requested: Mapping[str, str]) -> None:
@@ -102,6 +132,26 @@ def _require_metrics(folder: RunFolder, requested: Mapping[str, str]) -> None:
         if name not in recorded:
             how = f"run `mmeval score {folder.path} --metric {typed}` to add it"
             raise RunFolderError(f"The finished run {folder.path} lacks the metric {typed}; {how}.")
+
+
+def _require_hierarchies(folder: RunFolder, requested: Hierarchies, typed: Sequence[str]) -> None:
+    """Check that a finished run was scored with every requested hierarchy, since it isn't scored again.
+
+    Args:
+        folder: the finished run.
+        requested: the paths of the requested files.
+        typed: what the user typed.
+
+    Raises:
+        RunFolderError: a hierarchy is missing or differs; the message names the command that adds it.
+    """
+    recorded = folder.record.hierarchies
+    if any(recorded.get(task) != paths for task, paths in requested.items()):
+        options = shlex.join(word for file in typed for word in ("--hierarchy", file))
+        raise RunFolderError(
+            f"The finished run {folder.path} was not scored with this hierarchy; run `mmeval score {folder.path} "
+            f"{options}` to add it."
+        )
 
 
 def warnings(data: Dataset) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,7 @@ from mmeval.data.store import Store
 from mmeval.errors import PluginError, UserError
 from mmeval.plugin.configure import configure
 from mmeval.protocol import LARGEST_SEED, MOST_SEEDS, Inputs, Protocol
-from mmeval.record import Invocation, Plan, PluginRecord
+from mmeval.record import DatasetOptions, Invocation, Plan, PluginRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class Request:
     """The run folder; None: a new one in ``runs``."""
     metrics: tuple[str, ...] = ()
     """Metric plugins beside the built-in metrics: names or ``./file.py``."""
+    hierarchies: tuple[str, ...] = ()
+    """Taxonomy files: ``FILE`` or ``TASK=FILE``."""
 
     def invocation(self) -> Invocation:
         """Return the part of this request that the record keeps: the command and the names as typed."""
@@ -48,6 +52,14 @@ class Request:
             command=self.command(),
             plugin=self.plugin,
             dataset=self.dataset.name,
+            dataset_options=DatasetOptions(
+                source=None if self.dataset.source is None else str(self.dataset.source),
+                allow_mismatch=self.dataset.allow_mismatch,
+                columns=self.dataset.columns,
+                language=self.dataset.language,
+                images=None if self.dataset.images is None else str(self.dataset.images),
+                encoding=self.dataset.encoding,
+            ),
             metric_plugins=list(self.metrics),
         )
 
@@ -58,11 +70,19 @@ class Request:
         words += [word for change in self.changes for word in ("--set", change)]
         words += ["--inputs", self.inputs.value] if self.inputs else []
         words += [word for metric in self.metrics for word in ("--metric", metric)]
+        words += [word for file in self.hierarchies for word in ("--hierarchy", file)]
         words += ["--seed", str(self.seed)] if self.seed else []
         words += ["--seeds", str(self.seeds)] if self.seeds != 1 else []
         words += ["--limit", str(self.limit)] if self.limit else []
         words += ["--device", self.device] if self.device != "auto" else []
         return shlex.join(words)
+
+
+def set_text(value: object) -> str:
+    """Return the value of an option as text that ``--set`` reads back."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def parse_inputs(text: str) -> Inputs:
@@ -71,10 +91,9 @@ def parse_inputs(text: str) -> Inputs:
     Raises:
         UserError: it is not ``image+text``, ``image`` or ``text``.
     """
-    try:
-        return Inputs(text)
-    except ValueError:
-        raise UserError(f"--inputs {text}: write image+text, image or text.") from None
+    if text == Inputs.UNKNOWN or text not in list(Inputs):
+        raise UserError(f"--inputs {text}: write image+text, image or text.")
+    return Inputs(text)
 
 
 def inputs_of(spec: ModelSpec, requested: Inputs | None) -> Inputs:
@@ -134,7 +153,10 @@ def make_plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfi
 
 def default_output(plan: Plan, started: dt.datetime) -> Path:
     """Return a new folder in ``runs``, named after data set, model, inputs and time."""
-    inputs = "" if plan.protocol.inputs is Inputs.IMAGE_TEXT else f"-{plan.protocol.inputs.value}"
-    name = f"{plan.protocol.dataset.replace(':', '-')}-{plan.plugin.name}{inputs}-{started:%Y%m%d-%H%M%S}"
+    usual = plan.protocol.inputs in (Inputs.IMAGE_TEXT, Inputs.UNKNOWN)
+    inputs = "" if usual else f"-{plan.protocol.inputs.value}"
+    # Names that are not a plugin's may have any character: Qwen/Qwen3-VL-8B.
+    words = re.sub(r"[^\w.+-]+", "-", f"{plan.protocol.dataset}-{plan.plugin.name}")
+    name = f"{words}{inputs}-{started:%Y%m%d-%H%M%S}"
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next(path for path in (Path("runs") / candidate for candidate in names) if not path.exists())

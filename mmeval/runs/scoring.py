@@ -12,9 +12,12 @@ from mmeval.data.open.resolve import resolve_spec
 from mmeval.data.request import DatasetRequest
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
-from mmeval.metrics.predictions import read_predictions
+from mmeval.metrics.catalogue import is_built_in
+from mmeval.metrics.evaluate import absent_metrics
+from mmeval.metrics.predictions import RERUN_ADVICE, read_predictions, read_tasks
 from mmeval.metrics.same_examples import check_same_examples
-from mmeval.metrics.scores import METRICS, RunColumns, score, total_resamples, write_scores
+from mmeval.metrics.scores import RunColumns, score, total_resamples, write_scores
+from mmeval.metrics.validation import Calibrated, calibrated
 from mmeval.plugin import onefile
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.onefile import SUFFIX
@@ -22,6 +25,7 @@ from mmeval.record import Record
 from mmeval.report.html import html
 from mmeval.report.markdown import markdown
 from mmeval.runs.folder import UNVERIFIED, RunFolder
+from mmeval.runs.hierarchies import hierarchies_of_files
 from mmeval.runs.lock import exclusive
 from mmeval.runs.manifest import CHANGED, differences, format_differences
 
@@ -36,8 +40,15 @@ def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricS
     protocol = record.plan.protocol
     files = {seed: folder.predictions_file(seed) for seed in protocol.seeds}
     folder.require(*files.values())
-    predictions = {seed: read_predictions(file, metrics) for seed, file in files.items()}
-    check_same_examples({files[seed]: of_seed for seed, of_seed in predictions.items()})
+    advice = RERUN_ADVICE if record.source is None else folder.rerun_advice("recreate it")
+    validation = {seed: _calibrated(folder.validation_predictions_file(seed)) for seed in protocol.seeds}
+    predictions = {
+        seed: read_predictions(
+            file, metrics, advice, conformal={task: facts.conformal for task, facts in validation[seed].items()}
+        )
+        for seed, file in files.items()
+    }
+    check_same_examples({files[seed]: of_seed for seed, of_seed in predictions.items()}, advice)
     columns = RunColumns(
         run=record.name,
         model=record.plan.plugin.name,
@@ -45,9 +56,21 @@ def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricS
         split=protocol.split,
         inputs=protocol.inputs.value,
     )
+    first_seed, first = next(iter(predictions.items()))
+    for task in first.tasks:
+        for line in absent_metrics(task, first.outcomes[task.name], validation[first_seed].get(task.name), metrics):
+            note(line)
+    paths = {
+        task: {name: tuple(path) for name, path in by_class.items()} for task, by_class in record.hierarchies.items()
+    }
     with progress("Bootstrap", total_resamples(predictions), "resamples") as advance:
-        table = score(columns, predictions, metrics, advance=advance)
+        table = score(columns, predictions, metrics, advance=advance, validation=validation, paths=paths)
     write_scores(folder.scores_file, table)
+
+
+def _calibrated(validation_file: Path) -> dict[str, Calibrated]:
+    """Return the thresholds that a file of validation predictions gives, by task; none where there is no file."""
+    return calibrated(read_predictions(validation_file)) if validation_file.is_file() else {}
 
 
 def plugin_metrics(manager: Manager) -> tuple[MetricSpec, ...]:
@@ -57,7 +80,7 @@ def plugin_metrics(manager: Manager) -> tuple[MetricSpec, ...]:
         PluginError: a metric has the name of a built-in metric.
     """
     for metric in manager.metrics():
-        if metric.name in METRICS:
+        if is_built_in(metric.name):
             raise PluginError(
                 f'{metric.distribution} registers the metric "{metric.name}", which is built into mmeval; '
                 "its authors must rename it."
@@ -113,7 +136,7 @@ def _recorded_metrics(record: Record, manager: Manager) -> dict[str, MetricSpec]
     if not needed <= loaded().keys():
         for name in filter(is_installed, record.metric_plugins):
             manager.metric(name)
-    if not needed <= loaded().keys():
+    if record.source is None and not needed <= loaded().keys():
         # The plugin of the model or of the data set may bring a metric; scoring needs it for nothing else.
         if is_installed(record.plugin):
             manager.model(record.plugin)
@@ -200,18 +223,27 @@ def _is_input(folder: RunFolder, name: str) -> bool:
     return name.startswith("predictions/") or name in (folder.scores_file.name, folder.gallery_file.name)
 
 
-def score_again(folder: RunFolder, plugins: ScoringPlugins = ScoringPlugins()) -> None:
+def score_again(folder: RunFolder, plugins: ScoringPlugins = ScoringPlugins(), hierarchies: Sequence[str] = ()) -> None:
     """Recompute scores and report of a finished run from its predictions.
 
+    Args:
+        folder: the run folder.
+        plugins: plugins with metrics.
+        hierarchies: taxonomy files, ``FILE`` or ``TASK=FILE``, in place of the paths that the run was scored with.
+
     Raises:
-        UserError: there is no finished run, predictions or gallery were changed, a metric can't be loaded, or another
-            process is working in the folder.
+        UserError: there is no finished run, predictions or gallery were changed, a metric can't be loaded, a taxonomy
+            file can't be used, or another process is working in the folder.
     """
     with exclusive(folder, str(folder.path), optional=True):
         record = folder.record
         written = (folder.scores_file, folder.report_path, folder.readme_file)
         check_files(folder, record, written)
         record, metrics = with_metrics(record, plugins)
+        if hierarchies:
+            tasks = read_tasks(folder.predictions_file(record.plan.protocol.seeds[0]))
+            paths = record.hierarchies | hierarchies_of_files(hierarchies, tasks)
+            record = record.model_copy(update={"hierarchies": paths})
         write_scores_of(folder, record, metrics)
         write_report(folder, record)
         folder.finish(record, written)

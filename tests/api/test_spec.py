@@ -98,6 +98,16 @@ def test_a_missing_field_is_named(kind: type[Spec], field: str) -> None:
     assert complaint(lambda: kind(**rest)) == f"{called} lacks {field}"
 
 
+def test_a_metric_has_either_per_example_or_function() -> None:
+    assert MetricSpec(name="x", summary="-", function=build).needs_probabilities is False
+    assert MetricSpec(name="x", summary="-", function=build, uses="probabilities").needs_probabilities is True
+    assert MetricSpec(name="x", summary="-", per_example=build).needs_probabilities is True
+    both = complaint(lambda: MetricSpec(name="x", summary="-", per_example=build, function=build))
+    assert both.startswith('MetricSpec "x": per_example and function exclude each other; give one of them')
+    uses = complaint(lambda: MetricSpec(name="x", summary="-", per_example=build, uses="probabilities"))
+    assert uses.startswith('MetricSpec "x": per_example always gets probabilities; uses="probabilities" belongs to')
+
+
 @KINDS
 def test_all_missing_fields_are_named_at_once(kind: type[Spec]) -> None:
     """An author who has nine fields to fill in reads one message, not nine."""
@@ -185,6 +195,8 @@ def test_a_config_needs_valid_defaults(config: type[ModelConfig], expected: str)
         (DatasetSpec, {"credit": 3}, "credit must be a string, it is 3"),
         (DatasetSpec, {"archive": "x"}, "archive must be a dictionary or instance of Archive, it is 'x'"),
         (DatasetSpec, {"variants": ["x"]}, "variants must be a dictionary, it is ['x']"),
+        (MetricSpec, {"per_example": None, "function": 1}, "function must be a function, it is 1"),
+        (MetricSpec, {"uses": "scores"}, "uses must be 'labels' or 'probabilities', it is 'scores'"),
         (MetricSpec, {"per_example": 1}, "per_example must be a function, it is 1"),
         (MetricSpec, {"summary": ""}, f"summary {EMPTY} ''"),
     ],

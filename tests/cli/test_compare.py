@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mmeval.record import Efficiency
 from tests.comparison.run_folders import examples, guesses, write_run
 
 
@@ -80,3 +81,21 @@ def test_forced_differences_are_printed(
     assert "the inputs of words are text, but those of late-fusion are image+text" in capsys.readouterr().err
     assert command("compare", runs[0], other, "--force") == 0
     assert "Forced: the inputs of words are text" in capsys.readouterr().out
+
+
+def test_the_cost_of_the_models_stands_beside_their_ranks(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = examples()
+    size = Efficiency(parameters=48_400_000, flops_per_example=1.2e9, device_seconds=12)
+    paths = [
+        write_run(tmp_path / name, table, {0: guesses(table["true"], 0.7, seed)}, efficiency=cost).path
+        for seed, (name, cost) in enumerate((("large", size), ("unknown", None)))
+    ]
+    assert command("compare", *paths) == 0
+    out = capsys.readouterr().out
+    assert "48.4 M" in out
+    assert command("compare", *paths, "--json") == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert runs[0]["efficiency"]["parameters"] == 48_400_000
+    assert runs[1]["efficiency"] is None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmeval import RunFolder, Task
 from mmeval.metrics.predictions import write_predictions
 from mmeval.protocol import Inputs, Protocol
-from mmeval.record import Plan, PluginRecord, Record
+from mmeval.record import Efficiency, Plan, PluginRecord, Record
 
 CLASSES = ("bag", "coat", "shoe", "sock")
 
@@ -43,6 +43,7 @@ def write_run(
     model: str = "",
     classes: tuple[str, ...] = CLASSES,
     labels_only: bool = False,
+    efficiency: Efficiency | None = None,
     **protocol: Any,
 ) -> RunFolder:
     """Write a finished run; ``predicted`` are the predicted classes by training seed."""
@@ -83,6 +84,7 @@ def write_run(
         wall_seconds=1,
         device_seconds=1,
         peak_memory_bytes=None,
+        efficiency=efficiency,
     )
     for file in (folder.scores_file, folder.gallery_file):
         file.write_bytes(b"not read by a comparison")

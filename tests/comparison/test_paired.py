@@ -279,3 +279,12 @@ def test_false_positives_stay_below_five_percent(clusters: int, rows: int) -> No
     noise = 2 * np.sqrt(0.05 * 0.95 / repetitions)
     assert rejected / repetitions <= 0.05 + noise
     assert abs(covered / repetitions - 0.95) <= noise + 0.01
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=10))
+def test_convolution_equals_enumeration(sums: list[int]) -> None:
+    patterns = np.array(list(itertools.product((-1, 1), repeat=len(sums))))
+    expected = np.mean(np.abs(patterns @ np.abs(sums)) >= abs(sum(sums)))
+    assert exact_p(np.array(sums)) == pytest.approx(expected, abs=1e-12)
+    assert random_p(np.array([sums], float))[0] == pytest.approx(expected, abs=1e-12)

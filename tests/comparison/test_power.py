@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from mmeval.comparison.paired import paired_differences
-from mmeval.comparison.power import detectable, rows_for
+from mmeval.data.power import detectable, rows_for
 
 Z = scipy.stats.norm.ppf
 

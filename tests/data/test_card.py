@@ -200,6 +200,47 @@ def test_class_names_of_classes_that_the_data_lacks_are_a_difference(store: Stor
     assert [difference.text for difference in listed] == ["class_names of colour: the data lacks rde"]
 
 
+def in_tree(tmp_path: Path, tree: str, task: str = "[a, b]") -> Path:
+    path = tmp_path / "card.md"
+    path.write_text(f"---\n{HEADER.replace('[a, b]', task)}  hierarchy: {tree}\n---\n", encoding="utf-8")
+    return path
+
+
+def test_a_card_may_give_the_classes_as_a_tree(tmp_path: Path) -> None:
+    card = read_card(in_tree(tmp_path, "{t: {top: {middle: [a]}, other: [b]}}"))
+    assert card.hierarchy == {"t": {"a": ("top", "middle", "a"), "b": ("other", "b")}}
+    assert read_card(in_tree(tmp_path, "{t: [a, b]}")).hierarchy == {"t": {"a": ("a",), "b": ("b",)}}
+    assert read_card(in_tree(tmp_path, "{t: {top: [x]}}", task="191")).hierarchy == {"t": {"x": ("top", "x")}}
+
+
+@pytest.mark.parametrize(
+    ("tree", "reason"),
+    [
+        ("{u: {top: [a, b]}}", 'hierarchy has the task "u", which tasks lacks.'),
+        ("{t: {top: [a]}}", 'hierarchy.t lacks the class "b", which the other of hierarchy and tasks has.'),
+        ("{t: {top: [a, b, c]}}", 'tasks.t lacks the class "c", which the other of hierarchy and tasks has.'),
+        ("{t: {top: [a, b], other: [a]}}", 'hierarchy.t has the class "a" twice.'),
+        ("{t: {no: [a, b]}}", "False is not a text; put it in quotes."),
+    ],
+)
+def test_a_tree_of_other_classes_is_refused(tmp_path: Path, tree: str, reason: str) -> None:
+    path = in_tree(tmp_path, tree)
+    assert complaint(path) == f"{path}: the YAML header is not valid: {reason}"
+
+
+def test_classes_of_the_data_without_a_place_in_the_tree_are_a_difference(store: Store, tmp_path: Path) -> None:
+    card = read_card(tmp_path / "colours.md")
+    listed = differences(replace(card, hierarchy={"colour": {"red": ("warm", "red"), "blue": ("cold", "blue")}}), store)
+    assert [difference.text for difference in listed] == ["hierarchy of colour: the card lacks green"]
+
+
+def test_the_tree_of_emoji14_is_that_of_its_groups() -> None:
+    card = read_card(cards_folder() / "emoji14.md")
+    paths = card.hierarchy["subgroup"]
+    assert list(dict.fromkeys(path[0] for path in paths.values())) == list(card.tasks["group"])
+    assert paths["animal-amphibian"] == ("Animals & Nature", "animal-amphibian")
+
+
 def test_the_shipped_card_names_every_group_in_every_language() -> None:
     card = read_card(cards_folder() / "emoji14.md")
     groups = card.tasks["group"]

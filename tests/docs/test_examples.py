@@ -35,17 +35,22 @@ def test_the_plain_model_keeps_the_contract(check: mmeval.testing.BoundCheck) ->
 @pytest.mark.parametrize("model", ["gated_fusion", "tfidf_fusion"])
 def test_models_data_set_and_metric_run_together(model: str, command: Callable[..., int], tmp_path: Path) -> None:
     """The metric is in Scores and in every report without further code."""
-    files = {name: EXAMPLES / f"{name}.py" for name in (model, "digits", "brier")}
-    options = ["--plugin", files[model], "--dataset", files["digits"], "--metric", files["brier"]]
+    files = {name: EXAMPLES / f"{name}.py" for name in (model, "digits", "mean_rank", "kappa")}
+    options = ["--plugin", files[model], "--dataset", files["digits"], "--metric", files["mean_rank"]]
+    options += ["--metric", files["kappa"]]
     assert command("run", *options, "--limit", 300, "--device", "cpu", "--output", tmp_path / "run") == 0
     folder = RunFolder(tmp_path / "run")
     scores = pq.read_table(folder.scores_file).to_pylist()
-    brier = {row["language"]: row["value"] for row in scores if row["metric"] == "brier"}
-    assert set(brier) == {"de", "en", "fr", "it", "all", "macro", "worst", "gap"}
-    assert brier["worst"] == max(brier[language] for language in ("de", "en", "fr", "it")), "lower is better"
-    assert brier["all"] < 0.9, "uniform probabilities over ten digits score 0.9"
-    assert "brier" in folder.report_path.read_text(encoding="utf-8")
-    assert "brier" in folder.readme_file.read_text(encoding="utf-8")
+    ranks = {row["language"]: row["value"] for row in scores if row["metric"] == "mean-rank"}
+    assert set(ranks) == {"de", "en", "fr", "it", "all", "macro", "weighted", "worst", "gap"}
+    assert ranks["worst"] == max(ranks[language] for language in ("de", "en", "fr", "it")), "lower is better"
+    assert ranks["all"] < 5.5, "the mean rank of a guess among ten digits"
+    kappas = {row["language"]: row["value"] for row in scores if row["metric"] == "kappa"}
+    assert set(kappas) == {"de", "en", "fr", "it", "all", "macro"}
+    assert kappas["all"] > 0, "the agreement of a guess"
+    for name in ("mean-rank", "kappa"):
+        assert name in folder.report_path.read_text(encoding="utf-8")
+        assert name in folder.readme_file.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))

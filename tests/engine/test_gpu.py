@@ -14,11 +14,13 @@ import torch
 
 from mmeval import Examples, FitContext, ModelContext
 from mmeval.data.store import Store
+from mmeval.engine.cost import Cost, measure
 from mmeval.engine.embeddings import image_embeddings
 from mmeval.engine.runner import TorchRunner, as_model
 from mmeval.nn import image_encoder
 from mmeval.plugin.configure import configure
 from mmeval.plugin.manager import Manager
+from mmeval.runs.efficiency import Measurements
 from mmeval.testing import Verdict, check_plugin
 
 pytestmark = [
@@ -72,6 +74,27 @@ def test_model_trained_in_bf16_loads_on_a_cpu(name: str, store: Store, context: 
     loaded = built(name, context, "recipe.precision=fp32")
     loaded.load(tmp_path)
     assert np.abs(on_gpu - probabilities(loaded, Examples(store, "test"), cpu)).max() < 0.1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_operations_on_a_gpu_are_those_on_a_cpu(name: str, store: Store, context: ModelContext) -> None:
+    model, one = built(name, context, "recipe.precision=fp32"), Examples(store, "test", limit=1)
+    on_cpu, on_gpu = measure(model, one, "cpu"), measure(model, one, "cuda:0")
+    assert on_gpu.flops == on_cpu.flops
+    assert on_gpu.parameters == on_cpu.parameters
+
+
+def test_peak_memory_and_energy_of_a_gpu() -> None:
+    with Measurements("cuda:0") as before:
+        torch.zeros(64 << 20, dtype=torch.uint8, device="cuda:0")
+    with Measurements("cuda:0") as measurements:
+        pass
+    first, second = before.result(Cost()), measurements.result(Cost())
+    assert first.peak_device_memory_bytes is not None
+    assert second.peak_device_memory_bytes is not None
+    assert first.peak_device_memory_bytes >= 64 << 20 > second.peak_device_memory_bytes
+    # The energy is known only with nvidia-ml-py.
+    assert (first.energy_joules is None) == (first.energy_source == "")
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -43,7 +43,7 @@ def test_every_block_of_the_tutorial_runs(shell: Callable[..., str], installatio
     assert "21 passed, 1 skipped" in output
     page = (tmp_path / "public" / "index.html").read_text(encoding="utf-8")
     assert "gated-fusion on emoji14" in page
-    assert "brier" in page
+    assert "mean-rank" in page
     record = RunFolder(tmp_path / "runs" / "gated-fusion").record
     assert record.plan.protocol.seeds == (0, 1, 2)
-    assert record.metrics == ["brier"]
+    assert record.metrics == ["mean-rank"]

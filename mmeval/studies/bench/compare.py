@@ -82,6 +82,7 @@ def _row(member: Member, run: FinishedRun) -> BenchmarkRow:
         worst_language=content.worst_text(task),
         seconds=sum(each["seconds"] for each in facts) / len(facts),
         signature=plan.signature,
+        efficiency=content.record.efficiency,
         inputs=member.inputs,
     )
 

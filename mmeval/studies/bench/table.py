@@ -11,7 +11,9 @@ from mmeval.comparison.ranks import RankRange
 from mmeval.escaping import code_block, code_span, one_line
 from mmeval.escaping import markdown as plain
 from mmeval.protocol import Inputs
+from mmeval.record import Efficiency
 from mmeval.report.content import Estimate
+from mmeval.report.efficiency import cells
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,6 +30,9 @@ HEADINGS = (
     "image",
     "text",
     "beats baselines",
+    "parameters",
+    "FLOPs/example",
+    "examples/s",
     "train (s)",
 )
 
@@ -46,6 +51,8 @@ class BenchmarkRow:
     seconds: float
     """Duration of training and prediction in seconds, the mean over seeds."""
     signature: str
+    efficiency: Efficiency | None = None
+    """Size, cost and speed, if the record of the run has them."""
     inputs: Inputs = Inputs.IMAGE_TEXT
     """All inputs that the plugin uses."""
     baselines: dict[Inputs, Estimate] = field(default_factory=dict)
@@ -80,7 +87,7 @@ class BenchmarkRow:
         baselines = [str(self.baselines.get(inputs, "–")) for inputs in (Inputs.IMAGE, Inputs.TEXT)]
         worst = f"{self.worst} ({self.worst_language})" if self.worst_language else str(self.worst)
         start = (self.plugin, self.inputs.value, self.preset, self.ranks, str(self.mean), self.mean.interval, worst)
-        return (*start, *baselines, self.verdict, f"{self.seconds:.0f}")
+        return (*start, *baselines, self.verdict, *cells(self.efficiency)[:3], f"{self.seconds:.0f}")
 
 
 def markdown(rows: Sequence[BenchmarkRow], failures: Mapping[str, str], command: str, notes: Sequence[str] = ()) -> str:
@@ -96,7 +103,7 @@ def markdown(rows: Sequence[BenchmarkRow], failures: Mapping[str, str], command:
 
 def table_lines(rows: Sequence[BenchmarkRow]) -> list[str]:
     """Return the table as lines of Markdown."""
-    ruler = ["---", "---", "---", *["---:"] * 6, "---", "---:"]
+    ruler = ["---", "---", "---", *["---:"] * 6, "---", *["---:"] * 4]
     return [_line(HEADINGS), f"|{'|'.join(ruler)}|", *(_line(row.cells()) for row in rows)]
 
 
