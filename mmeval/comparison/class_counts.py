@@ -1,4 +1,4 @@
-"""Paired differences of metrics that are computed from counts of classes: macro-F1 and weighted F1."""
+"""Paired differences of metrics that are computed from counts of classes: macro-F1, weighted F1, balanced accuracy."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from mmeval.comparison.paired import (
     t_p,
     t_quantile,
 )
+from mmeval.metrics.catalogue import title
 from mmeval.metrics.counts import FROM_COUNTS, Counts
 
 RESAMPLES = 1000
 """Bootstrap resamples, and random flips of a pair of runs."""
 LEAST_ROWS = 10
-"""Macro-F1 is compared on the classes with at least this many rows; of rarer ones no interval holds."""
+"""Means over classes are compared on the classes with at least this many rows; of rarer ones no interval holds."""
 _BLOCK = 40
 
 Floats = NDArray[np.float64]
@@ -102,7 +103,7 @@ def compare_counts(
     seeds widen the interval by the variance of the runs' means over seeds, and p is at least that of the t-test.
 
     Args:
-        metric: ``macro_f1`` or ``weighted_f1``.
+        metric: ``macro_f1``, ``weighted_f1`` or ``balanced_accuracy``.
         true: true classes ``[n]``.
         predicted: for each run the predicted classes ``[S, n]``.
         classes: number of classes.
@@ -146,13 +147,13 @@ def _counter(metric: str, true: Ints, classes: int, cells: Cells) -> tuple[_Coun
     """Return the counter for the classes that can be compared, and a sentence about the others."""
     sizes = np.bincount(true, minlength=classes)
     kept, note = np.flatnonzero(sizes >= LEAST_ROWS), ""
-    if metric != "macro_f1":
+    if metric == "weighted_f1":
         kept = np.arange(classes)
     elif not len(kept):
         kept = np.arange(classes)
-        note = f"No class has {LEAST_ROWS} rows: the intervals of macro-F1 can't be relied on."
+        note = f"No class has {LEAST_ROWS} rows: the intervals of {title(metric)} can't be relied on."
     elif len(kept) < classes:
-        note = f"macro-F1 is over the {len(kept)} of {classes} classes with at least {LEAST_ROWS} rows."
+        note = f"{title(metric)} is over the {len(kept)} of {classes} classes with at least {LEAST_ROWS} rows."
     of_class = np.full(classes, -1, np.int32)
     of_class[kept] = np.arange(len(kept))
     true_matrix = _matrix(true, cells, of_class, len(kept))

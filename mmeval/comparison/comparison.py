@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -233,7 +233,7 @@ def compare_aligned(
     pairs: Sequence[tuple[int, int]] | None = None,
     correction: Correction = "holm",
     margin: float | None = None,
-    lower_is_better: Collection[str] = (),
+    lower_is_better: bool = False,
     forced: Sequence[str] = (),
 ) -> Comparison:
     """Compare runs pair by pair.
@@ -245,7 +245,7 @@ def compare_aligned(
         pairs: numbers of the runs of each pair; by default all pairs. Ranks need all pairs.
         correction: the correction over languages.
         margin: the largest difference that does not matter; None: no test of equivalence.
-        lower_is_better: metrics whose lower values are better.
+        lower_is_better: whether lower values of the metric are better.
         forced: differences between the runs that the user allowed, beside those of the rows.
 
     Raises:
@@ -279,7 +279,7 @@ def compare_aligned(
         values = [float(run.means.mean()) for run in of_runs]
         results = compare_pairs(cells, of_runs, pairs)
     p_adjusted = holm([result.mean.p for result in results])
-    down = metric in lower_is_better
+    down = lower_is_better
     compared = []
     for (a, b), result, p in zip(pairs, results, p_adjusted, strict=True):
         differ, largest = _differing_rows(outcomes[a], outcomes[b], rows)

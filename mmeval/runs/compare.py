@@ -13,15 +13,13 @@ from mmeval.comparison.correction import Correction
 from mmeval.comparison.write import write_comparison
 from mmeval.console import Advance, note, progress
 from mmeval.errors import RunFolderError, UserError
-from mmeval.metrics.counts import FROM_COUNTS
+from mmeval.metrics.catalogue import is_built_in, lower_is_better
 from mmeval.metrics.predictions import read_predictions
 from mmeval.plugin.manager import Manager
 from mmeval.record import Record
 from mmeval.report.comparison import html
 from mmeval.runs.folder import UNVERIFIED, RunFolder
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
-BUILT_IN = frozenset({"top1", "top2", "top3", "top5", *LOWER_IS_BETTER, *FROM_COUNTS})
 FIELDS = {
     "dataset": "data set",
     "fingerprint": "data fingerprint",
@@ -211,7 +209,7 @@ class AlignedRuns:
             pairs=pairs,
             correction=correction,
             margin=margin,
-            lower_is_better=LOWER_IS_BETTER | {spec.name for spec in self._specs if not spec.higher_is_better},
+            lower_is_better=lower_is_better(self.metric) or any(not spec.higher_is_better for spec in self._specs),
             forced=forced,
         )
 
@@ -275,12 +273,12 @@ def _metric(name: str) -> tuple[list[MetricSpec], str]:
     Raises:
         UserError: there is no such metric.
     """
-    if name in BUILT_IN:
+    if is_built_in(name):
         return [], name
     spec = Manager().metric(name)
     if spec.per_example is None:
         raise UserError(
             f"--metric {name}: {spec.name} is no mean over examples; compare by a metric with a value of each example, "
-            "or by macro_f1 or weighted_f1."
+            "or by a built-in metric that is computed from classes: macro_f1, weighted_f1, balanced_accuracy."
         )
     return [spec], spec.name
