@@ -1,9 +1,9 @@
 """mmeval: multilingual image-text classification under one protocol, with scores per language.
 
-Use it from Python with :func:`run`, :func:`repeat`, :func:`bench`, :func:`compare`, :func:`open_run` and
-:func:`open_dataset`. Plugins are written with the other names here, with ``mmeval.nn``, ``mmeval.data.reading`` and
-``mmeval.testing``. A name is imported when it is first used, so that listing plugins imports neither torch nor
-pydantic.
+Use it from Python with :func:`run`, :func:`repeat`, :func:`bench`, :func:`compare`, :func:`open_run`,
+:func:`open_dataset` and :func:`score_predictions`. Plugins are written with the other names here, with ``mmeval.nn``,
+``mmeval.data.reading`` and ``mmeval.testing``. A name is imported when it is first used, so that listing plugins
+imports neither torch nor pydantic.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mmeval.record import Plan
     from mmeval.runs.compare import compare
     from mmeval.runs.folder import RunFolder
-    from mmeval.runs.python import open_run, repeat, run
+    from mmeval.runs.python import open_run, repeat, run, score_predictions
     from mmeval.studies.bench.run import Benchmark, bench
 
 _HOMES = {
@@ -91,6 +91,7 @@ _HOMES = {
     "read_card": "mmeval.data.card",
     "repeat": "mmeval.runs.python",
     "run": "mmeval.runs.python",
+    "score_predictions": "mmeval.runs.python",
 }
 
 __all__ = [
@@ -147,6 +148,7 @@ __all__ = [
     "read_card",
     "repeat",
     "run",
+    "score_predictions",
 ]
 
 

@@ -17,16 +17,20 @@ IMAGE_LONGEST = 1024
 IMAGE_RULE = "picture-1"
 """Version of the rule by which images are prepared; another rule gives other pixels and another Store."""
 
+EXTERNAL = "external"
+"""Track and plugin version of a run whose predictions another tool made."""
+
 LARGEST_SEED, MOST_SEEDS = 2**32 - 1, 1000
 """The largest seed of NumPy, and the most training seeds of a run."""
 
 
 class Inputs(StrEnum):
-    """The inputs of a model: image and text, image only, or text only."""
+    """The inputs of a model: image and text, image only, or text only; unknown for predictions of another tool."""
 
     IMAGE_TEXT = "image+text"
     IMAGE = "image"
     TEXT = "text"
+    UNKNOWN = "unknown"
 
     @property
     def image(self) -> bool:
@@ -55,7 +59,8 @@ class Protocol(BaseModel):
     labels: str = "all"
     """Which labels count: `all`, or the name of a label policy of the data set."""
     track: str = "standard-1"
-    """`standard-N`: the same rules for every model; `paper`: the plugin's published recipe."""
+    """`standard-N`: the same rules for every model; `paper`: the plugin's published recipe; `external`: the predictions
+    come from another tool, whose rules are not known."""
     seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_SEED)], ...] = Field(
         default=(0,), min_length=1, max_length=MOST_SEEDS
     )

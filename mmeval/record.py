@@ -312,6 +312,27 @@ class DatasetOptions(_Frozen):
     """Tables only: the text encoding; empty for UTF-8."""
 
 
+class ExternalSource(_Frozen):
+    """The file of predictions that another tool made, from which a run folder was made."""
+
+    file: str
+    """Name of the file; `table` for a table in memory."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of its content, as hex digits."""
+    rows: int = Field(ge=0)
+    """Number of rows of the file."""
+    validation_file: str = ""
+    """Name of the file with predictions of the validation split; empty for none."""
+    validation_sha256: str = ""
+    """SHA-256 of its content; empty for none."""
+    like: str = ""
+    """Name of the run whose examples these are; empty if the file itself defines the examples."""
+    labels_only: list[str] = []
+    """Tasks for which the file has predicted classes, but no probabilities."""
+    notes: list[str] = []
+    """Decisions in reading the file, as sentences for the report."""
+
+
 class Invocation(_Frozen):
     """The command of a user, and the names in it as typed."""
 
@@ -369,6 +390,8 @@ class Record(Invocation, Environment):
     """Counts before training; None in older records."""
     efficiency: Efficiency | None = None
     """Size, cost and speed of the model; None in older records."""
+    source: ExternalSource | None = None
+    """The file of predictions that another tool made; None for a run that mmeval trained."""
     files: dict[str, FileRecord] = {}
     """Digests of all other files of the run, by their path in the run folder (with `/`); empty in schema 1."""
     seal: str = ""

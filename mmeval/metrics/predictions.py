@@ -48,7 +48,7 @@ def write_predictions(
     Args:
         path: the Parquet file.
         tasks: the tasks, with class names.
-        columns: ``id``, ``language``, ``cluster`` and ``slice:*``, one value per example.
+        columns: ``id``, ``language``, ``cluster`` and ``slice:*``, one value per example; texts or Arrow columns.
         labels: indices of the true classes by task, -1 for an example without a label.
         blocks: probabilities ``[rows, classes]`` by task, in the order of the examples.
         predicted: indices of the predicted classes by task, for tasks without probabilities; where all tasks are such
@@ -78,7 +78,7 @@ def write_predictions(
         for stop, block in _spans(blocks, probable, total):
             if stop > total:
                 raise PluginError(f"predict returned at least {stop} rows for {total} examples.")
-            arrays: list[pa.Array] = [pa.array(values[start:stop], pa.string()) for values in columns.values()]
+            arrays: list[pa.Array] = [strings(values[start:stop]) for values in columns.values()]
             for task in tasks:
                 arrays.append(_class_names(task, labels[task.name][start:stop]))
                 if task.name in predicted:
@@ -90,6 +90,14 @@ def write_predictions(
             start = stop
         if start < total:
             raise PluginError(f"predict returned {start} rows for {total} examples.")
+
+
+def strings(values: Sequence[str] | pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return texts, or an Arrow column of texts, as one Arrow array of strings."""
+    if isinstance(values, pa.ChunkedArray):
+        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], pa.string())
+    # `pa.array` of an Arrow array would convert it value by value.
+    return values.cast(pa.string()) if isinstance(values, pa.Array) else pa.array(values, pa.string())
 
 
 def _schema(tasks: Sequence[Task], columns: Iterable[str], predicted: Collection[str]) -> pa.Schema:

@@ -13,7 +13,7 @@ from mmeval.data.check import lines, majority_lines
 from mmeval.data.reading.text import without_folders, word_without_folders
 from mmeval.metrics.catalogue import title
 from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, SUMMARIES, WEIGHTED, WORST
-from mmeval.record import Record
+from mmeval.record import ExternalSource, Record
 from mmeval.report import efficiency
 
 MAIN_METRICS = ("top1", "top5", "top3", "top2", "macro_f1", "weighted_f1")
@@ -190,14 +190,20 @@ class Content:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about marks and gaps of the tables."""
+        """Sentences about marks and gaps of the tables, and about the file of another tool."""
+        source = self.record.source
+        external = [
+            f"{task} has predicted classes only: metrics that need probabilities (top-k, log loss, Brier, calibration, "
+            "recall at a precision) are absent."
+            for task in (source.labels_only if source else [])
+        ]
         starred = any(
             not estimate.reliable and estimate.low == estimate.low
             for (_, _, _, metric), estimate in self._estimates.items()
             if metric in MAIN_METRICS
         )
         star = f"{UNRELIABLE} Too few examples or clusters for this interval to be relied on."
-        return [star] if starred else []
+        return [*([star] if starred else []), *external, *(source.notes if source else [])]
 
     @property
     def data_check(self) -> list[str]:
@@ -234,6 +240,8 @@ class Content:
     def provenance(self) -> list[tuple[str, str]]:
         """Names and values of the provenance table."""
         record, protocol = self.record, self.record.plan.protocol
+        if record.source is not None:
+            return self._external_provenance(record.source)
         memory = f"{record.peak_memory_bytes / 2**30:.2f} GiB" if record.peak_memory_bytes else "unknown"
         selected = ", ".join(
             f"seed {seed}: epoch {facts['best_epoch']} of {facts['epochs']}"
@@ -259,6 +267,26 @@ class Content:
             ),
             ("peak memory", memory),
             *self._efficiency,
+            ("started", record.started),
+            ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
+            ("commit", record.git_commit or "installed package"),
+        ]
+
+    def _external_provenance(self, source: ExternalSource) -> list[tuple[str, str]]:
+        """Return the provenance of a run whose predictions another tool made."""
+        record, protocol = self.record, self.record.plan.protocol
+        files = [("predictions", source.file, source.sha256)]
+        if source.validation_file:
+            files.append(("validation predictions", source.validation_file, source.validation_sha256))
+        return [
+            *((name, f"{file} (SHA-256 {sha256})") for name, file, sha256 in files),
+            ("rows", f"{source.rows:,}"),
+            *([("examples", f"those of {source.like}")] if source.like else []),
+            ("data", protocol.dataset),
+            ("data fingerprint", protocol.fingerprint),
+            ("scored split", protocol.split),
+            ("inputs", protocol.inputs.value),
+            ("training seeds", self.seeds_text),
             ("started", record.started),
             ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
             ("commit", record.git_commit or "installed package"),

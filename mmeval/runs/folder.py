@@ -18,6 +18,7 @@ from mmeval.errors import RunFolderError
 from mmeval.files import partial_of, write_text
 from mmeval.integrity import SEAL, seal_holds, with_seal
 from mmeval.metrics.scores import read_scores
+from mmeval.protocol import EXTERNAL
 from mmeval.record import FileRecord, Plan, Record, SeedFacts, require_inside
 from mmeval.report.content import Content
 from mmeval.report.html import summary
@@ -327,7 +328,15 @@ class RunFolder:
 
     def rerun_advice(self, purpose: str) -> str:
         """Return the advice to repeat the run's command for a purpose, such as "recreate it"."""
-        return f"repeat the `mmeval run` command with --output {self.path} to {purpose}"
+        command = "mmeval score" if self._is_external() else "mmeval run"
+        return f"repeat the `{command}` command with --output {self.path} to {purpose}"
+
+    def _is_external(self) -> bool:
+        """Return whether the plan is of predictions that another tool made; False for a plan that can't be read."""
+        try:
+            return bool(json.loads(self.plan_file.read_bytes())["protocol"]["track"] == EXTERNAL)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return False
 
     def _read(self, path: Path, model: type[RecordT]) -> tuple[RecordT, dict[str, Any]]:
         """Read a JSON file; return the validated model and the JSON object."""

@@ -39,6 +39,15 @@ def write_gallery(path: Path, predictions: Path, task: Task, examples: Examples)
         image_row = int(examples.image_rows[row])
         image = examples.store.image(image_row) if image_row >= 0 else None
         rows.append(mistake._asdict() | {"text": examples.texts[row], "image": image})
+    _write(path, rows)
+
+
+def write_empty_gallery(path: Path) -> None:
+    """Write a gallery without mistakes, for predictions without texts and images."""
+    _write(path, [])
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), str(temporary), write_page_checksum=True)
 

@@ -1,4 +1,4 @@
-"""The Python functions ``mmeval.run``, ``mmeval.repeat`` and ``mmeval.open_run``."""
+"""The Python functions ``mmeval.run``, ``repeat``, ``open_run`` and ``score_predictions``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from mmeval.console import note
+from mmeval.data.external.classes import Classes, classes_of, parse_classes
+from mmeval.data.external.columns import parse_columns, require_roles
 from mmeval.data.request import DatasetRequest
+from mmeval.errors import UserError
 from mmeval.protocol import Inputs
-from mmeval.runs import pipeline
+from mmeval.runs import external, pipeline
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.repeat import Named
 from mmeval.runs.request import Request, parse_inputs, set_text
@@ -140,6 +147,117 @@ def repeat(
         output=None if output is None else Path(output),
     )
     return pipeline.repeat(run if isinstance(run, RunFolder) else RunFolder(run), named)
+
+
+def score_predictions(
+    predictions: str | Path | Any,  # noqa: ANN401 - a table of pandas, polars, Arrow, or a mapping of columns
+    *,
+    output: str | Path | None = None,
+    validation: str | Path | Any | None = None,  # noqa: ANN401 - see predictions
+    name: str = "",
+    dataset: str = "",
+    columns: str | Mapping[str, str] = "",
+    classes: str | Sequence[str] | Mapping[str, Sequence[str]] = (),
+    language: str = "",
+    task: str = "",
+    inputs: str | None = None,
+    like: str | Path | RunFolder | None = None,
+    encoding: str = "",
+    metrics: Sequence[str | Path] = (),
+    hierarchy: str | Path | Mapping[str, str | Path] | None = None,
+) -> RunFolder:
+    """Score predictions that another tool made and write a run folder, as ``mmeval score FILE`` does.
+
+    A table has the columns ``id``, ``language`` and ``true``, and either ``predicted``, or a probability per class
+    (``p:CLASS``), or a list of probabilities in ``probabilities``; optional are ``cluster``, ``task``, ``seed`` and
+    ``slice:NAME``.
+
+    Args:
+        predictions: a Parquet, CSV, TSV or JSON Lines file; or a table: a data frame, an Arrow table, a list of
+            records, or a mapping of columns, in which ``probabilities`` may be an array ``[n, classes]``.
+        output: the run folder; by default a new folder in ``runs``.
+        validation: the predictions of the validation split, for thresholds and calibration.
+        name: the model's name; by default the name of the file.
+        dataset: the data set's name; by default the name of the file.
+        columns: the column of each role whose name differs, ``{"true": "gold", "p:*": "prob_*"}`` or
+            ``"true=gold,p:*=prob_*"``.
+        classes: the classes in the order of the lists of probabilities, or such a list for each task, or as typed on
+            the command line.
+        language: the language of all rows of a table without a column of languages.
+        task: the name of the task of a table without a column of tasks; by default ``label``.
+        inputs: the inputs of the model: ``"image+text"``, ``"image"`` or ``"text"``; by default unknown.
+        like: a run over the same examples. Ids, languages and labels must agree with it; what the table lacks is taken
+            from it, and the two runs can be compared.
+        encoding: the encoding of a text file; by default UTF-8.
+        metrics: metric plugins beside the built-in metrics: names or paths of Python files.
+        hierarchy: a taxonomy file with the path of each class, or such files by task.
+
+    Raises:
+        UserError: the predictions can't be used; the message names the row and says what to change.
+    """
+    if not isinstance(columns, str):
+        columns = {str(role): str(column) for role, column in columns.items()}
+        require_roles(columns)
+    request = external.ExternalRequest(
+        predictions=_table(predictions),
+        output=None if output is None else Path(output),
+        validation=None if validation is None else _table(validation),
+        name=name,
+        dataset=dataset,
+        columns=parse_columns(columns) if isinstance(columns, str) else columns,
+        classes=_classes(classes),
+        typed_classes=classes if isinstance(classes, str) else "",
+        language=language,
+        task=task,
+        inputs=Inputs.UNKNOWN if inputs is None else parse_inputs(inputs),
+        like=like.path if isinstance(like, RunFolder) else None if like is None else Path(like),
+        encoding=encoding,
+        metrics=tuple(map(str, metrics)),
+        hierarchies=hierarchy_options(hierarchy),
+    )
+    folder = external.score_predictions(request)
+    source = folder.record.source
+    for line in source.notes if source else []:
+        note(f"{folder.path}: {line}")
+    return folder
+
+
+def _classes(value: str | Sequence[str] | Mapping[str, Sequence[str]]) -> Classes:
+    if isinstance(value, str):
+        return parse_classes(value) if value else ()
+    return classes_of(value) if len(value) else ()
+
+
+def _table(value: Any) -> Path | pa.Table:  # noqa: ANN401 - whatever the user passes
+    """Return a path, or a table as an Arrow table.
+
+    Raises:
+        UserError: the value is neither.
+    """
+    if isinstance(value, str | Path):
+        return Path(value)
+    try:
+        if isinstance(value, Mapping):
+            return pa.table({str(column): _column(values) for column, values in value.items()})
+        if isinstance(value, Sequence) and value and all(isinstance(record, Mapping) for record in value):
+            keys = dict.fromkeys(key for record in value for key in record)
+            return pa.table({str(key): pa.array([record.get(key) for record in value]) for key in keys})
+        if isinstance(value, pa.Table) or hasattr(value, "__arrow_c_stream__"):
+            return pa.table(value)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UserError(f"The table can't be read as Arrow columns ({reason}).") from None
+    kind = type(value).__name__
+    raise UserError(
+        f"predictions must be a file, a data frame, a mapping of columns or a list of records, not a {kind}."
+    )
+
+
+def _column(values: Any) -> pa.Array:  # noqa: ANN401 - whatever Arrow accepts
+    matrix = np.asarray(values) if hasattr(values, "ndim") else None
+    if matrix is not None and matrix.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).ravel()), matrix.shape[1])
+    return values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
 
 
 def open_run(path: str | Path) -> RunFolder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,10 +91,9 @@ def parse_inputs(text: str) -> Inputs:
     Raises:
         UserError: it is not ``image+text``, ``image`` or ``text``.
     """
-    try:
-        return Inputs(text)
-    except ValueError:
-        raise UserError(f"--inputs {text}: write image+text, image or text.") from None
+    if text == Inputs.UNKNOWN or text not in list(Inputs):
+        raise UserError(f"--inputs {text}: write image+text, image or text.")
+    return Inputs(text)
 
 
 def inputs_of(spec: ModelSpec, requested: Inputs | None) -> Inputs:
@@ -153,7 +153,10 @@ def make_plan(request: Request, spec: ModelSpec, preset: str, config: ModelConfi
 
 def default_output(plan: Plan, started: dt.datetime) -> Path:
     """Return a new folder in ``runs``, named after data set, model, inputs and time."""
-    inputs = "" if plan.protocol.inputs is Inputs.IMAGE_TEXT else f"-{plan.protocol.inputs.value}"
-    name = f"{plan.protocol.dataset.replace(':', '-')}-{plan.plugin.name}{inputs}-{started:%Y%m%d-%H%M%S}"
+    usual = plan.protocol.inputs in (Inputs.IMAGE_TEXT, Inputs.UNKNOWN)
+    inputs = "" if usual else f"-{plan.protocol.inputs.value}"
+    # Names that are not a plugin's may have any character: Qwen/Qwen3-VL-8B.
+    words = re.sub(r"[^\w.+-]+", "-", f"{plan.protocol.dataset}-{plan.plugin.name}")
+    name = f"{words}{inputs}-{started:%Y%m%d-%H%M%S}"
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next(path for path in (Path("runs") / candidate for candidate in names) if not path.exists())

@@ -14,7 +14,7 @@ from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import write_text
 from mmeval.metrics.catalogue import is_built_in
 from mmeval.metrics.evaluate import absent_metrics
-from mmeval.metrics.predictions import read_predictions, read_tasks
+from mmeval.metrics.predictions import RERUN_ADVICE, read_predictions, read_tasks
 from mmeval.metrics.same_examples import check_same_examples
 from mmeval.metrics.scores import RunColumns, score, total_resamples, write_scores
 from mmeval.metrics.validation import Calibrated, calibrated
@@ -40,14 +40,15 @@ def write_scores_of(folder: RunFolder, record: Record, metrics: Sequence[MetricS
     protocol = record.plan.protocol
     files = {seed: folder.predictions_file(seed) for seed in protocol.seeds}
     folder.require(*files.values())
+    advice = RERUN_ADVICE if record.source is None else folder.rerun_advice("recreate it")
     validation = {seed: _calibrated(folder.validation_predictions_file(seed)) for seed in protocol.seeds}
     predictions = {
         seed: read_predictions(
-            file, metrics, conformal={task: facts.conformal for task, facts in validation[seed].items()}
+            file, metrics, advice, conformal={task: facts.conformal for task, facts in validation[seed].items()}
         )
         for seed, file in files.items()
     }
-    check_same_examples({files[seed]: of_seed for seed, of_seed in predictions.items()})
+    check_same_examples({files[seed]: of_seed for seed, of_seed in predictions.items()}, advice)
     columns = RunColumns(
         run=record.name,
         model=record.plan.plugin.name,
@@ -135,7 +136,7 @@ def _recorded_metrics(record: Record, manager: Manager) -> dict[str, MetricSpec]
     if not needed <= loaded().keys():
         for name in filter(is_installed, record.metric_plugins):
             manager.metric(name)
-    if not needed <= loaded().keys():
+    if record.source is None and not needed <= loaded().keys():
         # The plugin of the model or of the data set may bring a metric; scoring needs it for nothing else.
         if is_installed(record.plugin):
             manager.model(record.plugin)

@@ -58,6 +58,30 @@ def read_parquet(
         raise _damaged(f"{where} can't be read after row {number}", error) from None
 
 
+def parquet_batches(path: Path, where: str, *, columns: Sequence[str], rows: int = BATCH) -> Iterator[pa.RecordBatch]:
+    """Yield the records of a Parquet file as Arrow batches, for files with too many rows for Python objects.
+
+    Args:
+        path: the file.
+        where: the name of the file in messages.
+        columns: the columns to read.
+        rows: rows per batch.
+
+    Raises:
+        DataError: the file is damaged, or is a decompression bomb.
+    """
+    done = 0
+    try:
+        with pq.ParquetFile(str(path)) as file:
+            _require_plausible_sizes(file.metadata, where)
+            for batch in file.iter_batches(rows, columns=list(columns)):
+                batch.validate(full=True)
+                yield batch
+                done += len(batch)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(f"{where} can't be read after row {done}", error) from None
+
+
 def _require_plausible_sizes(footer: pq.FileMetaData, where: str) -> None:
     """Refuse decompression bombs by the sizes that the footer declares, before any data is read.
 
@@ -83,8 +107,17 @@ def parquet_columns(path: Path, where: str) -> list[str]:
     Raises:
         DataError: the file is missing, damaged or not Parquet.
     """
+    return list(parquet_schema(path, where).names)
+
+
+def parquet_schema(path: Path, where: str) -> pa.Schema:
+    """Return the schema of a Parquet file; ``where`` is the name of the file in messages.
+
+    Raises:
+        DataError: the file is missing, damaged or not Parquet.
+    """
     try:
-        return list(pq.read_schema(str(path)).names)
+        return pq.read_schema(str(path))
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
     except (pa.ArrowException, OSError) as error:
