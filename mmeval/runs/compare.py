@@ -31,8 +31,6 @@ FIELDS = {
 }
 """The fields of the protocol that compared runs must share, with their names in messages. The number of seeds may
 differ."""
-EXTERNAL = "external"
-"""The track of a run whose predictions another tool made: its inputs and its training are not known."""
 
 
 class RunComparison(Comparison):
@@ -240,10 +238,10 @@ def _protocol_differences(names: Sequence[str], records: Sequence[Record], field
 
 def _unknown_fields(record: Record) -> set[str]:
     """Return the fields that a run of another tool's predictions can't know; its rows are compared in any case."""
-    if record.plan.protocol.track != EXTERNAL:
+    if record.source is None:
         return set()
-    is_checked = bool(getattr(getattr(record, "source", None), "like", ""))
-    return {"inputs", "track"} if is_checked else set(FIELDS)
+    # With --like the examples are those of a run, under its data set and fingerprint.
+    return {"inputs", "track"} if record.source.like else set(FIELDS)
 
 
 def _external_notes(names: Sequence[str], records: Sequence[Record]) -> list[str]:
@@ -251,7 +249,7 @@ def _external_notes(names: Sequence[str], records: Sequence[Record]) -> list[str
         f"The predictions of {name} come from another tool: its rows and labels were checked, but its inputs, its "
         "training and how it was selected are not known."
         for name, record in zip(names, records, strict=True)
-        if record.plan.protocol.track == EXTERNAL
+        if record.source is not None
     ]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmeval import RunFolder, Task
 from mmeval.metrics.predictions import write_predictions
 from mmeval.protocol import Inputs, Protocol
-from mmeval.record import Efficiency, Plan, PluginRecord, Record
+from mmeval.record import Efficiency, ExternalSource, Plan, PluginRecord, Record
 
 CLASSES = ("bag", "coat", "shoe", "sock")
 
@@ -44,6 +44,7 @@ def write_run(
     classes: tuple[str, ...] = CLASSES,
     labels_only: bool = False,
     efficiency: Efficiency | None = None,
+    source: ExternalSource | None = None,
     **protocol: Any,
 ) -> RunFolder:
     """Write a finished run; ``predicted`` are the predicted classes by training seed."""
@@ -85,6 +86,7 @@ def write_run(
         device_seconds=1,
         peak_memory_bytes=None,
         efficiency=efficiency,
+        source=source,
     )
     for file in (folder.scores_file, folder.gallery_file):
         file.write_bytes(b"not read by a comparison")

@@ -16,6 +16,7 @@ import mmeval
 from mmeval import RunFolder, UserError
 from mmeval.comparison.paired import paired_differences
 from mmeval.errors import RunFolderError
+from mmeval.record import ExternalSource
 from tests.comparison.run_folders import CLASSES, examples, guesses, write_run
 
 KAPPA = '''"""A metric."""
@@ -383,7 +384,8 @@ def test_predictions_of_another_tool_are_compared_by_their_rows(
     tmp_path: Path, runs: tuple[RunFolder, RunFolder], table: dict[str, Any]
 ) -> None:
     """Their protocol is not known, so it can't differ."""
-    facts = {"track": "external", "fingerprint": "1" * 64, "dataset": "table", "inputs": "text"}
+    source = ExternalSource(file="p.csv", sha256="2" * 64, rows=300)
+    facts = {"track": "external", "fingerprint": "1" * 64, "dataset": "table", "inputs": "unknown", "source": source}
     tool = write_run(tmp_path / "tool", table, {0: guesses(table["true"], 0.6, 2)}, **facts)
     result = mmeval.compare(runs[0], tool)
     assert result.forced == ()
