@@ -132,7 +132,9 @@ def absent_metrics(
         metrics: the metrics of plugins.
     """
     if outcomes.confidence is None:
-        absent = [title(metric.name) for metric in CATALOGUE.values() if metric.needs_probabilities]
+        absent = [
+            title(metric.name) for metric in CATALOGUE.values() if metric.needs_probabilities and not metric.by_data
+        ]
         absent += [metric.name for metric in metrics if metric.needs_probabilities]
         return [f"The predictions of {task.name} have no probabilities, so these are absent: {', '.join(absent)}."]
     if facts is None:
