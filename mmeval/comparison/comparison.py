@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval.comparison.alignment import Alignment, SeedOutcomes, values_by_run
+from mmeval.comparison.alignment import Alignment, SeedOutcomes, count_metrics, values_by_run
 from mmeval.comparison.cells import Cells
 from mmeval.comparison.correction import Correction, adjust, holm
 from mmeval.comparison.equivalence import equivalence_p
 from mmeval.comparison.flips import smallest_p
+from mmeval.comparison.label_sets import members
 from mmeval.comparison.paired import Difference, LanguageDifference, PairedDifferences, RunValues, compare_pairs
 from mmeval.comparison.ranks import RankRange, rank_ranges
 from mmeval.data.power import ALPHA, DIFFERENCES, detectable, rows_for
 from mmeval.errors import UserError
-from mmeval.metrics.counts import FROM_COUNTS
 from mmeval.record import Efficiency
 
 A, B, EQUIVALENT, UNDECIDED, TOO_FEW = "a", "b", "equivalent", "undecided", "too few"
@@ -267,12 +267,13 @@ def compare_aligned(
     metric, notes = alignment.metric, list(alignment.notes)
     if absent := [name for code, name in enumerate(alignment.languages.names) if code not in set(codes.tolist())]:
         notes.append(f"No labelled rows: {', '.join(absent)}.")
-    if metric in FROM_COUNTS:
+    if metric in count_metrics(multilabel=alignment.is_multilabel):
         from mmeval.comparison.class_counts import compare_counts
 
         true, classes = alignment.true[rows], len(alignment.classes)
         predicted = [np.stack([each.predicted[rows] for each in seeds.values()]) for seeds in outcomes]
-        results, values, note = compare_counts(metric, true, predicted, classes, cells, pairs)
+        sets = members(alignment.classes) if alignment.is_multilabel else None
+        results, values, note = compare_counts(metric, true, predicted, classes, cells, pairs, sets=sets)
         notes += [note] if note else []
     else:
         of_runs = [RunValues.of(values_by_run(seeds, rows), cells) for seeds in outcomes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mmeval.comparison.alignment import count_metrics
 from mmeval.comparison.comparison import (
     EQUIVALENT,
     TOO_FEW,
@@ -17,12 +18,11 @@ from mmeval.comparison.flips import smallest_p
 from mmeval.comparison.paired import Difference
 from mmeval.data.power import ALPHA
 from mmeval.metrics.catalogue import is_proportion
-from mmeval.metrics.counts import FROM_COUNTS
 
 
 def is_share(metric: str) -> bool:
     """Return whether a metric is a share, whose differences are told in points."""
-    return metric in FROM_COUNTS or is_proportion(metric)
+    return metric in count_metrics(multilabel=True) or is_proportion(metric)
 
 
 def number(value: float) -> str:

@@ -52,7 +52,7 @@ def compare(
     a: str | Path | RunFolder,
     b: str | Path | RunFolder,
     *more: str | Path | RunFolder,
-    metric: str = "top1",
+    metric: str | None = None,
     task: str | None = None,
     correction: Literal["holm", "bh"] = "holm",
     margin: float | None = None,
@@ -64,7 +64,8 @@ def compare(
         a: the first run, a run folder or its path.
         b: the second run; ``languages``, ``mean`` and ``weighted_mean`` of the result are A minus B.
         more: further runs; ``pairs`` and ``ranks`` have all of them.
-        metric: ``top1``, another built-in metric, or the name or file of a metric plugin.
+        metric: a built-in metric, or the name or file of a metric plugin; by default ``top1``, and
+            ``subset_accuracy`` of a multi-label task.
         task: the task; by default the first one of the data set.
         correction: the correction over languages, ``holm`` or ``bh`` (Benjamini-Hochberg).
         margin: the largest difference that does not matter; runs may then be found equivalent.
@@ -87,7 +88,7 @@ def compare(
 def compare_folders(
     folders: Sequence[RunFolder],
     *,
-    metric: str = "top1",
+    metric: str | None = None,
     task: str | None = None,
     correction: str = "holm",
     margin: float | None = None,
@@ -135,7 +136,7 @@ def compare_folders(
 class AlignedRuns:
     """Runs whose predictions were read and brought into the order of the first one."""
 
-    def __init__(self, metric: str = "top1", task: str | None = None, *, force: bool = False) -> None:
+    def __init__(self, metric: str | None = None, task: str | None = None, *, force: bool = False) -> None:
         """Name the metric and the task; None: the first task of the first run.
 
         Raises:
@@ -207,7 +208,8 @@ class AlignedRuns:
             pairs=pairs,
             correction=correction,
             margin=margin,
-            lower_is_better=lower_is_better(self.metric) or any(not spec.higher_is_better for spec in self._specs),
+            lower_is_better=lower_is_better(self._alignment.metric)
+            or any(not spec.higher_is_better for spec in self._specs),
             forced=forced,
         )
 
@@ -265,13 +267,13 @@ def _shown(value: object) -> str:
     return text[:8] if len(text) == 64 else text
 
 
-def _metric(name: str) -> tuple[list[MetricSpec], str]:
+def _metric(name: str | None) -> tuple[list[MetricSpec], str | None]:
     """Return the plugin metric that is to be computed, if it is one, and the name of the metric.
 
     Raises:
         UserError: there is no such metric.
     """
-    if is_built_in(name):
+    if name is None or is_built_in(name):
         return [], name
     spec = Manager().metric(name)
     if spec.per_example is None:
