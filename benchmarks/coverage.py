@@ -1,6 +1,6 @@
 """Simulate how often the 95 % intervals of Scores cover the truth.
 
-    python benchmarks/coverage.py                      # half an hour on one core
+    python benchmarks/coverage.py                      # about ten minutes on one core
     python benchmarks/coverage.py --repetitions 0.1    # a tenth of the repetitions
 
 The data have 20 classes with Zipf frequencies. A cluster is an image with a class and a difficulty (a beta
@@ -277,7 +277,7 @@ def f1_languages(size: int, number: int, accuracy: float, repetitions: int, resa
         language, clusters = languages_of((size,) * number, rng)
         true, predicted = population.draw(clusters, rng, NO_SHIFT)
         value, samples, by_language = _bootstrap(true, predicted[0], language, clusters, number, classes, resamples)
-        if not all(enough_rows(of_language, classes) for of_language in by_language.true):
+        if not all(enough_rows(of_language, classes, LISTED_ROWS) for of_language in by_language.true):
             continue
         per_language = np.bincount(np.unique(clusters * number + language) % number)
         widen = [
@@ -318,8 +318,8 @@ def rows(scale: float) -> Iterator[Row]:
             yield from languages(EQUAL, accuracy, shift, times(1000), "500 rows each")
             yield from languages(UNEQUAL, accuracy, shift, times(1000), "3 to 2,000 rows")
     yield from languages((500,) * 3, 0.7, 0.0, times(1000), "500 rows each")
-    for size in (1000, 2000):
-        yield from f1_languages(size, 5, 0.7, times(200))
+    for size, number in ((1500, 5), (2000, 5), (2000, 13)):
+        yield from f1_languages(size, number, 0.7, times(500))
 
 
 def table(results: Sequence[Row], advance: Callable[[Row], None] = lambda _: None) -> str:

@@ -245,6 +245,10 @@ def first_task(predictions: Predictions) -> str:
 
 
 def _outcomes_of(name: str, predictions: Predictions, task: str) -> Outcomes:
+    if task in predictions.multilabel:
+        raise UserError(
+            f'{name}: "{task}" is a multi-label task, and only tasks with one class per example are compared.'
+        )
     if task not in predictions.outcomes:
         has = ", ".join(each.name for each in predictions.tasks)
         raise UserError(f'{name} has no predictions of the task "{task}"; its tasks are: {has}.')

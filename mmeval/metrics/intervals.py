@@ -47,6 +47,9 @@ METHODS = {
     "simultaneous-t": "bounds of the lowest language, or largest difference, from intervals that hold for all "
     "languages, or pairs of languages, at once",
     "jackknife": "value plus and minus t times its standard error, from leaving out each of 20 parts of the clusters",
+    "logit-t": "t interval of the mean average precision on the logit scale, from the influence of each cluster",
+    "logit-t-seeds": "the same over clusters and training seeds",
+    "logit-t-floor": "no cluster has an influence: the standard error of a proportion with four rows more",
     NO_INTERVAL: "the value has no interval that can be relied on",
 }
 """Explanation of each method, by its name in the column ``method`` of Scores."""
@@ -353,8 +356,10 @@ def class_list(true_counts: ArrayLike) -> NDArray[np.bool_]:
     return mask
 
 
-def enough_rows(true_counts: ArrayLike, classes: ArrayLike) -> bool:
+def enough_rows(true_counts: ArrayLike, classes: ArrayLike, rows: int = CLASS_ROWS) -> bool:
     """Return whether the interval of macro-F1 over some classes can hold: each of them has at least 5 rows.
+
+    Summaries over languages need 10 rows of each class in each language (``LISTED_ROWS``): they add up the bias.
 
     F1 of a class with fewer rows is biased by more than resampling corrects. Of 98 classes in 572 rows, no interval of
     macro-F1 over all classes covers (simulated: .8 %).
@@ -363,9 +368,10 @@ def enough_rows(true_counts: ArrayLike, classes: ArrayLike) -> bool:
         true_counts: number of rows of each true class in the rows of the interval, ``[classes]``.
         classes: mask of the classes that macro-F1 averages, ``[classes]``: the class list, or all classes that are
             true or predicted in the rows of the interval.
+        rows: rows that each class needs.
     """
     mask = np.asarray(classes, np.bool_)
-    return bool(mask.any() and (np.asarray(true_counts)[mask] >= CLASS_ROWS).all())
+    return bool(mask.any() and (np.asarray(true_counts)[mask] >= rows).all())
 
 
 def widening(hits: ArrayLike, true: ArrayLike, predicted: ArrayLike, classes: ArrayLike, clusters: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from mmeval.metrics.intervals import (
     pseudo_variance,
 )
 from mmeval.metrics.moments import Floats, Ints, Layout, Moments, Units, Variance, correction, moments, two_way
-from mmeval.metrics.row import Interval
+from mmeval.metrics.row import GAP, MACRO, WEIGHTED, WORST, Interval, ScoreRow
 
 DRAWS = 10_000
 """Normal draws that determine critical values of simultaneous intervals; their error is below 2 % of the 5 %."""
@@ -72,7 +73,7 @@ TESTS = {
     "permutation": "languages permuted within clusters, clusters of one language with clusters of the same size",
     "chi-square": "the chi-square approximation of that permutation; it is Cochran's Q test if every cluster has every "
     "language once",
-    "max-t": "largest difference of two languages over its standard error, from bootstrap resamples",
+    "max-t": "largest difference of two languages over its standard error, corrected for the number of pairs",
     "": "fewer than two languages have a score",
 }
 """Explanation of each test that all languages have the same score, by its name."""
@@ -120,6 +121,26 @@ def summarize_values(
     return summarize_moments(parts, layout, test, False, higher_is_better)
 
 
+def summary_rows(metric: str, slice_: str, summary: LanguageSummary, rows: Ints) -> Iterator[ScoreRow]:
+    """Yield the rows of mean, weighted mean, worst language and gap; a single language has no worst one and no gap.
+
+    Args:
+        metric: name of the metric.
+        slice_: name of the slice.
+        summary: the summary of the metric over the languages of the slice.
+        rows: number of rows of each language, ``[languages]``.
+    """
+    total = int(rows.sum())
+    yield ScoreRow(metric, summary.mean.value, total, MACRO, slice_, interval=summary.mean.interval)
+    yield ScoreRow(metric, summary.weighted.value, total, WEIGHTED, slice_, interval=summary.weighted.interval)
+    if len(rows) < 2:
+        return
+    worst, best = summary.worst_languages[:1], summary.best_languages[:1]
+    for language, estimate, of in ((WORST, summary.worst, worst), (GAP, summary.gap, {*worst, *best})):
+        n = int(rows[list(of)].sum())
+        yield ScoreRow(metric, estimate.value, n, language, slice_, interval=estimate.interval, p=summary.p)
+
+
 class _Languages(NamedTuple):
     """Scores of languages with everything that intervals of their weighted sums need; arrays of L languages."""
 
@@ -147,6 +168,8 @@ class _Languages(NamedTuple):
     total_clusters: int
     bounded: bool
     """Whether scores lie in [0, 1]."""
+    bonferroni: bool = False
+    """Whether pairs of languages are corrected by their number, which is larger than the largest normal error needs."""
 
     def contrasts(self, weights: Floats) -> Variance:
         """Return the variances of weighted sums of languages, ``weights`` ``[K, L]``."""
@@ -354,6 +377,24 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
     weights = np.zeros((len(first), len(scores.value)))
     weights[np.arange(len(first)), first], weights[np.arange(len(first)), second] = 1, -1
     variance = scores.contrasts(weights)
+    value = float(np.ptp(scores.value))
+    difference = np.abs(scores.corrected[first] - scores.corrected[second])
+    smallest = variance.tail(difference)
+    if scores.bonferroni:
+        tail, p = TAIL / len(first), min(2 * smallest * len(first), 1.0)
+    else:
+        largest = _largest_differences(scores)
+        tail = _simultaneous_tail(largest)
+        p = (1 + np.count_nonzero(ndtr(-largest) <= smallest)) / (1 + len(largest))
+    half = variance.quantile(tail) * np.sqrt(variance.total)
+    low, high = float((difference - half).max()), max(float((difference + half).max()), value)
+    if scores.bounded:
+        high = min(high, 1.0)
+    return (value, min(max(low, 0.0), value), high), p
+
+
+def _largest_differences(scores: _Languages) -> NDArray[np.float32]:
+    """Return the largest standardised difference of two languages in normal draws, ``[draws]``."""
     errors, covariance = _errors(scores)
     own = np.diag(covariance)
     scale = 1 / np.sqrt(np.maximum(own[:, None] + own - 2 * covariance, TINY)).astype(np.float32)
@@ -363,14 +404,7 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
         np.abs(differences, out=differences)
         differences *= scale[language, language + 1 :, None]
         np.maximum(largest, differences.max(0), out=largest)
-    half = variance.quantile(_simultaneous_tail(largest)) * np.sqrt(variance.total)
-    value = float(np.ptp(scores.value))
-    difference = np.abs(scores.corrected[first] - scores.corrected[second])
-    low, high = float((difference - half).max()), max(float((difference + half).max()), value)
-    if scores.bounded:
-        high = min(high, 1.0)
-    beyond = np.count_nonzero(ndtr(-largest) <= variance.tail(difference))
-    return (value, min(max(low, 0.0), value), high), (1 + beyond) / (1 + len(largest))
+    return largest
 
 
 # The test that all languages have the same score
@@ -462,7 +496,8 @@ def summarize_samples(
     """Summarize a bootstrapped score in [0, 1], such as macro-F1, over languages.
 
     Covariances are those of the resamples. Intervals are built on scores that are corrected by their bootstrap bias.
-    The test of equal languages is that of the largest standardised difference.
+    The test of equal languages is that of the largest standardised difference, corrected by the number of pairs:
+    scores with rare classes have heavier tails than normal ones. Variances get the whole correction of ``widening``.
 
     Args:
         value: score of each language ``[L]``, or of each seed and language ``[S, L]``; NaN where there is none.
@@ -487,7 +522,7 @@ def summarize_samples(
     pairs = np.maximum(finite.astype(np.float64) @ finite.T - 1, 1)
     cluster = _covariance(np.where(finite, mean, np.nan), pairs)
     factor = np.broadcast_to(np.asarray(widen, np.float64), count)[present]
-    cluster *= np.outer(factor, factor) ** 2
+    cluster *= np.outer(factor, factor) ** 2  # ``widening`` has a half of the correction
     nothing = np.zeros_like(cluster)
     seed, cell = nothing, nothing
     if seeds > 1:
@@ -513,6 +548,7 @@ def summarize_samples(
         seeds=seeds,
         total_clusters=total_clusters,
         bounded=True,
+        bonferroni=True,
     )
     reliable = (
         bool(enough and drawn.shape[2] >= FEW_RESAMPLES and finite.mean(1).min() >= FINITE and own.min() >= FEW_ROWS)

@@ -46,5 +46,10 @@ def test_summaries_of_three_languages() -> None:
         check(row)
 
 
+def test_summaries_of_macro_f1() -> None:
+    for row in coverage.f1_languages(2000, 5, 0.7, 80, resamples=200):
+        check(row)
+
+
 def check(row: Row) -> None:
     assert row.holds, f"{row.value}, {row.scenario}: {row.rate:.3f} of {row.repetitions}"

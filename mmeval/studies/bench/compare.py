@@ -20,6 +20,11 @@ from mmeval.studies.bench.table import METRIC, BenchmarkRow
 FLOOR = "tfidf"
 """The plugin that serves as a baseline for all others; it sees texts only."""
 
+UNRANKED = (
+    "The models are not ranked: paired tests compare tasks with one class per example, and the first task is "
+    "multi-label."
+)
+
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -54,8 +59,11 @@ def compare_runs(runs: Mapping[Member, FinishedRun]) -> BenchmarkTable:
     for member in runs:
         if member.is_baseline and member.plugin in rows:
             content = runs[member].content
-            rows[member.plugin].baselines[member.inputs] = content.estimate(content.tasks[0], MACRO, METRIC)
+            task = content.tasks[0]
+            rows[member.plugin].baselines[member.inputs] = content.estimate(task, MACRO, content.first_metric(task))
             baselines[member.plugin][member.inputs.value] = member
+    if any(run.content.first_metric(run.content.tasks[0]) != METRIC for run in runs.values()):
+        return BenchmarkTable(_sorted(rows), [UNRANKED])
     if FLOOR in models:
         for plugin in models:
             if plugin != FLOOR:
@@ -67,18 +75,24 @@ def compare_runs(runs: Mapping[Member, FinishedRun]) -> BenchmarkTable:
         known = {name: member for name, member in rivals.items() if member.folder not in failures}
         if known and models[plugin].folder not in failures:
             _judge(aligned, rows[plugin], models[plugin], known)
-    return BenchmarkTable(sorted(rows.values(), key=lambda row: -row.mean.value), notes, failures)
+    return BenchmarkTable(_sorted(rows), notes, failures)
+
+
+def _sorted(rows: Mapping[str, BenchmarkRow]) -> list[BenchmarkRow]:
+    return sorted(rows.values(), key=lambda row: -row.mean.value)
 
 
 def _row(member: Member, run: FinishedRun) -> BenchmarkRow:
     content = run.content
     task, plan, facts = content.tasks[0], content.record.plan, content.record.seeds.values()
+    metric = content.first_metric(task)
     return BenchmarkRow(
         plugin=plan.plugin.name,
         preset=plan.preset,
         task=task,
-        mean=content.estimate(task, MACRO, METRIC),
-        worst=content.estimate(task, WORST, METRIC),
+        metric=content.metric_title(metric),
+        mean=content.estimate(task, MACRO, metric),
+        worst=content.estimate(task, WORST, metric),
         worst_language=content.worst_text(task),
         seconds=sum(each["seconds"] for each in facts) / len(facts),
         signature=plan.signature,
