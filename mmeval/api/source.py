@@ -30,8 +30,9 @@ class Example:
     """ISO 639-1 code."""
     split: str
     """``train``, ``validation`` or ``test``."""
-    labels: Mapping[str, str]
-    """Class name by task, without the tasks that have no label."""
+    labels: Mapping[str, str | tuple[str, ...]]
+    """Class name by task, of a multi-label task a tuple of class names; without the tasks that have no label. The empty
+    tuple is a label too: none of the classes."""
     image: str | None = None
     """Key of the image, None if there is none."""
     cluster: str = ""

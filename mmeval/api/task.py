@@ -14,6 +14,17 @@ class Task:
 
     name: str
     classes: tuple[str, ...]
+    multilabel: bool = False
+    """Whether an example may have any number of the classes, also none. Otherwise it has exactly one."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the task as JSON values; ``multilabel`` only where it is true, as in files of earlier versions."""
+        return {"name": self.name, "classes": list(self.classes)} | ({"multilabel": True} if self.multilabel else {})
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Task:
+        """Return the task of the values from :meth:`as_json`."""
+        return cls(data["name"], tuple(data["classes"]), bool(data.get("multilabel", False)))
 
 
 @dataclass(frozen=True)
@@ -30,19 +41,39 @@ class ModelContext:
     class_names: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """Display names of the classes by task and language, in the order of the task's classes; a class without one in the
     data card has its own name. Empty if the card has none."""
+    labelled: Mapping[str, int] = field(default_factory=dict)
+    """Number of training examples with a label, by task. The class counts of a multi-label task do not sum to it."""
+
+    @property
+    def multilabel(self) -> frozenset[str]:
+        """Names of the multi-label tasks: their probabilities are the sigmoid of the logits, not the softmax."""
+        return frozenset(task.name for task in self.tasks if task.multilabel)
+
+    def shares(self, task: str) -> tuple[float, ...]:
+        """Return the share of each class among the labelled training examples of a task; uniform if there are none.
+
+        The shares of a multi-label task need not sum to 1.
+        """
+        counts = self.class_counts[task]
+        total = sum(counts)
+        if task in self.multilabel:
+            total = self.labelled.get(task, 0) or max(counts, default=0)
+            return tuple(count / total if total else 0.5 for count in counts)
+        return tuple(count / total if total else 1 / len(counts) for count in counts)
 
     def as_json(self) -> dict[str, Any]:
         """Return the context as JSON values, for the config file beside the weights."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"tasks": [task.as_json() for task in self.tasks]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ModelContext:
         """Return the context of the values from :meth:`as_json`."""
-        tasks = tuple(Task(t["name"], tuple(t["classes"])) for t in data["tasks"])
+        tasks = tuple(map(Task.from_json, data["tasks"]))
         counts = {name: tuple(values) for name, values in data["class_counts"].items()}
         attributes = {name: tuple(values) for name, values in data.get("attributes", {}).items()}
         names = {
             task: {language: tuple(values) for language, values in by_language.items()}
             for task, by_language in data.get("class_names", {}).items()
         }
-        return cls(tasks, counts, tuple(data["languages"]), attributes, names)
+        labelled = dict(data.get("labelled", {}))
+        return cls(tasks, counts, tuple(data["languages"]), attributes, names, labelled)

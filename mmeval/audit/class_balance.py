@@ -16,8 +16,8 @@ MOST_RATIO = 3.0
 
 
 def class_balances(rows: Rows) -> list[ClassBalance]:
-    """Return the class balance of each task; a task without a label is left out."""
-    return [_class_balance(rows, task) for task in rows.store.tasks if (rows.labels[task.name] >= 0).any()]
+    """Return the class balance of each task; a multi-label task and a task without a label are left out."""
+    return [_class_balance(rows, task) for task in rows.single_label_tasks if (rows.labels[task.name] >= 0).any()]
 
 
 def _class_balance(rows: Rows, task: Task) -> ClassBalance:

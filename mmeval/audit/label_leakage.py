@@ -55,8 +55,11 @@ class NameFinder:
 
 
 def label_leakage(rows: Rows) -> list[LabelLeakage]:
-    """Score the rule "predict the longest class name in the text" on the scored split, for each task with labels."""
-    tasks = [task for task in rows.store.tasks if task.classes]
+    """Score the rule "predict the longest class name in the text" on the scored split, for each task with labels.
+
+    A multi-label task is left out: it has no single right name.
+    """
+    tasks = [task for task in rows.single_label_tasks if task.classes]
     finders = [NameFinder(task.classes) for task in tasks]
     here = rows.split == rows.scored
     answers = np.full((len(tasks), len(rows)), -1, np.int64)

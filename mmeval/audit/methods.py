@@ -26,5 +26,7 @@ METHODS = {
     "three quarters of the texts in another language are found, fewer between close relatives: a lower bound",
     "distance of class distributions": "total variation: the share of examples that would have to change class; by "
     "chance: its expectation if only the sampling of images (or products) made the difference",
+    "multi-label tasks": "where the labels of duplicates are compared, a set of classes is one label; the class name "
+    "in the text and the class distribution are not computed, because an example has no single class",
 }
 """Description of each method by its name."""

@@ -67,7 +67,7 @@ def count_duplicates_between_splits(rows: Rows, examples: DuplicateCodes, graph:
 
 
 def conflicts(rows: Rows, exact: Ints, describe: Callable[[int], str]) -> dict[str, Conflict]:
-    """Return, by task, the exact duplicates with different classes.
+    """Return, by task, the exact duplicates with different classes (multi-label: different sets of classes).
 
     Args:
         rows: the examples.
@@ -75,8 +75,8 @@ def conflicts(rows: Rows, exact: Ints, describe: Callable[[int], str]) -> dict[s
         describe: (exact code) -> how the page names it.
     """
     by_task = {}
-    for task in rows.store.tasks:
-        code, label, count = _count_labels(exact, rows.labels[task.name], len(task.classes))
+    for task, names in rows.label_names.items():
+        code, label, count = _count_labels(exact, rows.labels[task], len(names))
         start = np.flatnonzero(np.diff(code, prepend=-1))
         if not len(start):
             continue
@@ -87,16 +87,18 @@ def conflicts(rows: Rows, exact: Ints, describe: Callable[[int], str]) -> dict[s
         shown = []
         for at in few:
             part = slice(start[at], start[at] + classes[at])
-            by_class = {task.classes[i]: int(n) for i, n in zip(label[part], count[part], strict=True)}
+            by_class = {names[i]: int(n) for i, n in zip(label[part], count[part], strict=True)}
             shown.append((describe(int(code[start[at]])), dict(sorted(by_class.items(), key=lambda item: -item[1]))))
         wrong = int((total - most)[several].sum())
         rows_of_sets = int(total[several].sum())
-        by_task[task.name] = Conflict(sets=len(several), rows=rows_of_sets, wrong=wrong, examples=shown)
+        by_task[task] = Conflict(sets=len(several), rows=rows_of_sets, wrong=wrong, examples=shown)
     return by_task
 
 
 def lookups(rows: Rows, exact: Ints) -> dict[str, Lookup]:
     """Score, by task, the prediction of the most frequent class in train of the same image or text.
+
+    In a multi-label task, the most frequent set of classes is predicted, and is right if it is the whole set.
 
     Args:
         rows: the examples.
@@ -106,9 +108,8 @@ def lookups(rows: Rows, exact: Ints) -> dict[str, Lookup]:
         return {}
     by_task = {}
     train, scored = rows.split == rows.splits.index("train"), rows.split == rows.scored
-    for task in rows.store.tasks:
-        labels = rows.labels[task.name]
-        code, label, count = _count_labels(exact[train], labels[train], len(task.classes))
+    for task, labels in rows.labels.items():
+        code, label, count = _count_labels(exact[train], labels[train], len(rows.label_names[task]))
         order = np.lexsort((label, -count, code))
         first = order[np.diff(code[order], prepend=-1) != 0]
         # The last entry stays -1: it is the answer for the code -1.
@@ -118,7 +119,7 @@ def lookups(rows: Rows, exact: Ints) -> dict[str, Lookup]:
         known = (truth >= 0) & (predicted >= 0)
         right = int((predicted == truth)[known].sum())
         hits = int(known.sum())
-        by_task[task.name] = Lookup(
+        by_task[task] = Lookup(
             coverage=Share(count=hits, n=int((truth >= 0).sum())), precision=Share(count=right, n=hits)
         )
     return by_task

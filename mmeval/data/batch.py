@@ -23,7 +23,8 @@ class Batch:
     languages: tuple[str, ...]
     """ISO 639-1 codes, ``B`` of them."""
     labels: Mapping[str, Tensor]
-    """int64 ``[B]`` by task; -1 where there is no label. Empty in prediction."""
+    """By task: class indices, int64 ``[B]``, or for a multi-label task zeros and ones, int8 ``[B, classes]``; -1 where
+    there is no label. Empty in prediction."""
     seeds: Tensor
     """int64 ``[B]``: a random seed per example, a hash of its inputs: the same in every batch and order."""
     images: Tensor | None = None

@@ -66,6 +66,8 @@ class Card:
     """Display names of the classes by task, then language, then class."""
     hierarchy: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """Path of each class by task, then class: the names of its ancestors from the top, then its own."""
+    multilabel: tuple[str, ...] = ()
+    """Tasks of which an example may have any number of classes."""
     unverified: tuple[str, ...] = ()
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
 
@@ -167,6 +169,7 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
         sources=fields.get("sources", {}),
         class_names=_class_names(fields.get("class_names", {}), tasks, languages),
         hierarchy={task: _hierarchy(task, tree, tasks) for task, tree in fields.get("hierarchy", {}).items()},
+        multilabel=_multilabel(fields.get("multilabel", []), tasks),
         unverified=_strings(fields.get("unverified", [])),
         header=header,
         body=body,
@@ -177,6 +180,14 @@ def _classes(stated: list[object] | int | Mapping[str, int] | None) -> tuple[str
     if stated is None:
         return None
     return _strings(stated) if isinstance(stated, list) else _number(stated)
+
+
+def _multilabel(names: list[object] | str, tasks: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the names of the multi-label tasks after checking that the tasks exist."""
+    for name in (known := _strings(names)):
+        if name not in tasks:
+            raise ValueError(f'multilabel has the task "{name}", which tasks lacks')
+    return known
 
 
 def _class_names(

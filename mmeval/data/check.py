@@ -225,7 +225,12 @@ def _merged(pattern: str, group: Counter[str]) -> str:
 
 
 def _majority(task: Task, train: Examples, test: Examples) -> Majority | None:
-    """Return the most frequent class of ``train`` and its scores on ``test``; None if either split has no labels."""
+    """Return the most frequent class of ``train`` and its scores on ``test``.
+
+    None if either split has no labels, and for a multi-label task, which has no top-1 accuracy.
+    """
+    if task.multilabel:
+        return None
     counts = np.asarray(train.class_counts()[task.name])
     labels = test.labels(task.name)
     known = labels >= 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmeval.data.card import Approximate, Card, agrees
+from mmeval.data.labels import count_classes, labels_of
 from mmeval.data.store import LABEL
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def _differences(card: Card, store: Store) -> Iterator[tuple[str, str]]:
 
     yield from compare("languages", "languages", sorted(card.languages), sorted(store.languages))
     yield from compare("tasks", "tasks", sorted(card.tasks), sorted(task.name for task in store.tasks))
+    multilabel = sorted(task.name for task in store.tasks if task.multilabel)
+    yield from compare("multilabel", "multi-label tasks", sorted(card.multilabel), multilabel)
     for task in store.tasks:
         says = card.tasks.get(task.name)
         path = f"tasks.{task.name}"
@@ -163,8 +165,8 @@ def _per_class(card: Card, store: Store) -> Iterator[tuple[str, str]]:
     for task in store.tasks:
         for split, expected in card.per_class.get(task.name, {}).items():
             inside = pc.is_in(store.examples["split"], value_set=pa.array(split.split("+")))
-            labels = np.asarray(store.examples[LABEL + task.name].filter(inside))
-            counts = np.bincount(labels[labels >= 0], minlength=len(task.classes)).tolist()
+            labels = labels_of(store.examples[LABEL + task.name].filter(inside), task)
+            counts = count_classes(labels, len(task.classes)).tolist()
             has = dict(zip(task.classes, counts, strict=True))
             wrong = [
                 f"{name} {has.get(name, 0)} ({says})" for name, says in expected.items() if says != has.get(name, 0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mmeval.data.labels import count_classes, has_label, labels_of
 from mmeval.data.store import ATTRIBUTE, LABEL, SLICE, Store
 from mmeval.protocol import Inputs
 
@@ -80,9 +82,15 @@ class Examples:
         """Rows in ``store.images``, -1 without an image; all -1 if the protocol hides images."""
         return self.all_image_rows if self.inputs.image else np.full(len(self), -1)
 
-    def labels(self, task: str) -> NDArray[np.int64]:
-        """Return the class indices of a task, int64 ``[n]``, -1 without a label."""
-        return self._numbers(LABEL + task)
+    def labels(self, task: str) -> NDArray[Any]:
+        """Return the labels of a task.
+
+        Returns:
+            Class indices, int64 ``[n]``, -1 without a label. For a multi-label task int8 ``[n, classes]``: 1 for the
+            classes of an example, 0 for the others, and -1 in the whole row of an example without a label.
+        """
+        (own,) = (known for known in self.store.tasks if known.name == task)
+        return labels_of(self.table[LABEL + task], own)
 
     def slice(self, name: str) -> list[str]:
         """Return the values of a slice column."""
@@ -95,10 +103,13 @@ class Examples:
     def class_counts(self) -> dict[str, tuple[int, ...]]:
         """Return the number of examples of each class, by task."""
         return {
-            task.name: tuple(np.bincount(labels[labels >= 0], minlength=len(task.classes)).tolist())
+            task.name: tuple(count_classes(self.labels(task.name), len(task.classes)).tolist())
             for task in self.store.tasks
-            for labels in [self.labels(task.name)]
         }
+
+    def labelled_counts(self) -> dict[str, int]:
+        """Return the number of examples with a label, by task."""
+        return {task.name: int(has_label(self.labels(task.name)).sum()) for task in self.store.tasks}
 
     def encoded_images(self, rows: Sequence[int] | NDArray[np.int64]) -> list[bytes | None]:
         """Return the encoded images at ``rows`` of ``store.images``; None for -1."""

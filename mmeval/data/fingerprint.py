@@ -19,7 +19,7 @@ ROWS = 4096
 
 
 def fingerprint(images: str, rows: str, tasks: Sequence[Mapping[str, object]]) -> str:
-    """Return the SHA-256 over images and rows (both as digests) and tasks (``name``, then ``classes``)."""
+    """Return the SHA-256 over images and rows (both as digests) and tasks (as :meth:`Task.as_json` returns them)."""
     return digest(images, rows, json.dumps(tasks))
 
 
@@ -56,7 +56,7 @@ def recompute(store: Store, advance: Callable[[int], None] = lambda _: None) -> 
         advance(batch.num_rows)
     chunks = store.images["digest"].chunks if any(store.shards(IMAGES)) else []
     images = images_digest(digest for chunk in chunks for digest in chunk.to_pylist())
-    tasks = [{"name": task.name, "classes": task.classes} for task in store.tasks]
+    tasks = [task.as_json() for task in store.tasks]
     return Recomputed(
         fingerprint(images, sha.hexdigest(), tasks), dict(splits), sorted(languages), sum(map(len, chunks))
     )

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmeval.api.task import Task
 from mmeval.data.store import LABEL, Store
 from mmeval.data.store_files import EXAMPLES
 
@@ -65,7 +66,7 @@ def as_dataset_dict(store: Store) -> datasets.DatasetDict:
     examples = examples.remove_columns(["split", "image"])
     names = {LABEL + task.name: _free_name(task.name, examples.column_names) for task in store.tasks}
     examples = examples.rename_columns(names)
-    types = {names[LABEL + task.name]: datasets.ClassLabel(names=list(task.classes)) for task in store.tasks}
+    types = {names[LABEL + task.name]: _label_type(task) for task in store.tasks}
     features = datasets.Features(examples.features | types | {"image": datasets.Image()})
     table = examples.data.append_column("image", images).cast(features.arrow_schema)
     info = datasets.DatasetInfo(features=features)
@@ -84,6 +85,11 @@ def _images(store: Store, rows: pa.ChunkedArray) -> pa.ChunkedArray:
         no_bytes, missing = pa.nulls(len(path), pa.binary()), pc.less(row, 0)
         chunks.append(pa.StructArray.from_arrays([no_bytes, path], ["bytes", "path"], mask=missing))
     return pa.chunked_array(chunks, pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+
+
+def _label_type(task: Task) -> datasets.ClassLabel | datasets.List:
+    one = datasets.ClassLabel(names=list(task.classes))
+    return datasets.List(one) if task.multilabel else one
 
 
 def _free_name(task: str, taken: list[str]) -> str:

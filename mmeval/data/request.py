@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mmeval.data.store import Store
 
 TABLE, TOML = "table:", ".toml"
+SEPARATOR = "label_separator"
+"""The key beside the roles of columns that sets the separator of class names in label cells."""
+SEPARATOR_NAMES = {"comma": ",", "space": " ", "tab": "\t", "newline": "\n"}
+"""Names of the separators that ``--columns`` can't contain as they are."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,15 @@ class DatasetRequest:
 
 def _columns(roles: Mapping[str, str | Sequence[str]]) -> str:
     """Write the roles of columns as ``--columns`` takes them: ``text=title+description,label=category``."""
-    return ",".join(
-        f"{role}={columns if isinstance(columns, str) else '+'.join(columns)}" for role, columns in roles.items()
-    )
+    words = {role: columns if isinstance(columns, str) else "+".join(columns) for role, columns in roles.items()}
+    if SEPARATOR in words:
+        words[SEPARATOR] = separator_name(words[SEPARATOR])
+    return ",".join(f"{role}={word}" for role, word in words.items())
+
+
+def separator_name(separator: str) -> str:
+    """Return a separator as ``--columns`` takes it: ``|``, but ``comma`` for a comma."""
+    return next((name for name, written in SEPARATOR_NAMES.items() if written == separator), separator)
 
 
 @dataclass(frozen=True)
@@ -146,8 +156,8 @@ class Dataset:
         which only a machine that has the Store can read.
 
         Its columns are ``id``, ``text``, ``language``, ``cluster``, ``image`` (``datasets.Image``), one
-        ``datasets.ClassLabel`` per task under the task's name (-1 where an example has no label), and ``slice:*``,
-        ``metadata:*`` and ``attribute:*``.
+        ``datasets.ClassLabel`` per task under the task's name (-1 where an example has no label; a list of them, None
+        without a label, for a multi-label task), and ``slice:*``, ``metadata:*`` and ``attribute:*``.
         """
         from mmeval.data.hugging_face import as_dataset_dict
 

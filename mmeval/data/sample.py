@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from mmeval.api.task import Task
+from mmeval.data.labels import labels_of
 from mmeval.data.store import ATTRIBUTE, LABEL, METADATA, SLICE
 from mmeval.errors import UserError
 
 if TYPE_CHECKING:
     from mmeval.data.store import Store
+
+NO_CLASS = "(none)"
+"""The label of an example that has none of the classes of a multi-label task."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Preview:
     split: str
     text: str
     labels: dict[str, str]
+    """Class name by task; the names of several classes are joined by commas."""
     others: dict[str, str]
     """Values of slices, metadata and attributes, by name; empty values are left out."""
     image: int
@@ -77,14 +84,25 @@ def sample(
 
 def _labelled(store: Store, label: str) -> Any:  # noqa: ANN401 - a NumPy mask
     """Return a mask of the examples that have the class ``label`` in any task."""
-    indices = [(task.name, task.classes.index(label)) for task in store.tasks if label in task.classes]
-    if not indices:
+    tasks = [task for task in store.tasks if label in task.classes]
+    if not tasks:
         raise UserError(f'--label: no task of {store.name} has the class "{label}"; `mmeval data card` lists them.')
-    return np.any([np.asarray(pc.equal(store.examples[LABEL + task], index)) for task, index in indices], axis=0)
+    return np.any([_has_class(store, task, task.classes.index(label)) for task in tasks], axis=0)
+
+
+def _has_class(store: Store, task: Task, index: int) -> NDArray[np.bool_]:
+    labels = labels_of(store.examples[LABEL + task.name], task)
+    return np.asarray(labels[:, index] == 1 if task.multilabel else labels == index)
 
 
 def _preview(store: Store, row: dict[str, Any]) -> Preview:
-    labels = {task.name: task.classes[row[LABEL + task.name]] for task in store.tasks if row[LABEL + task.name] >= 0}
+    labels = {}
+    for task in store.tasks:
+        label = row[LABEL + task.name]
+        if task.multilabel and label is not None:
+            labels[task.name] = ", ".join(task.classes[index] for index in label) or NO_CLASS
+        elif not task.multilabel and label >= 0:
+            labels[task.name] = task.classes[label]
     others = {
         column.partition(":")[2]: value
         for column, value in row.items()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mmeval.data.labels import count_classes, has_label, labels_of
 from mmeval.data.store import LABEL, SLICE
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def stats(store: Store) -> Stats:
     splits_order = [*(split for split in ORDER if split in splits), *sorted(set(splits) - set(ORDER))]
     lengths = np.asarray(pc.utf8_length(table["text"]))
     no_image = np.asarray(table["image"]) < 0
-    labels = {task.name: np.asarray(table[LABEL + task.name]) for task in store.tasks}
+    labels = {task.name: labels_of(table[LABEL + task.name], task) for task in store.tasks}
+    of_task = {task.name: len(task.classes) for task in store.tasks}
     per_language = []
     for code in np.argsort(languages):
         rows = np.flatnonzero(codes == code)
@@ -85,7 +87,9 @@ def stats(store: Store) -> Stats:
                 without_image=int(no_image[rows].sum()),
                 without_text=int((texts == 0).sum()),
                 characters=float(np.median(texts[texts > 0])) if (texts > 0).any() else 0.0,
-                classes={task: len(np.unique(values[rows][values[rows] >= 0])) for task, values in labels.items()},
+                classes={
+                    task: int((count_classes(values[rows], of_task[task]) > 0).sum()) for task, values in labels.items()
+                },
             )
         )
     train = split_codes == splits.index("train") if "train" in splits else np.zeros(len(split_codes), bool)
@@ -95,16 +99,15 @@ def stats(store: Store) -> Stats:
     return Stats(store.name, *total, tuple(splits_order), tuple(per_language), tasks, slices)
 
 
-def _task(name: str, classes: tuple[str, ...], labels: NDArray[np.int32], train: NDArray[np.bool_]) -> TaskStats:
+def _task(name: str, classes: tuple[str, ...], labels: NDArray[Any], train: NDArray[np.bool_]) -> TaskStats:
     if not classes:
         return TaskStats(name, 0, len(labels), ("", 0), ("", 0), 0)
-    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
-    in_train = np.bincount(labels[train & (labels >= 0)], minlength=len(classes))
+    counts, in_train = count_classes(labels, len(classes)), count_classes(labels[train], len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
     return TaskStats(
         task=name,
         classes=len(classes),
-        unlabelled=int((labels < 0).sum()),
+        unlabelled=int((~has_label(labels)).sum()),
         commonest=(classes[most], int(counts[most])),
         rarest=(classes[least], int(counts[least])),
         not_in_train=int((in_train == 0).sum()),

@@ -29,7 +29,8 @@ from mmeval.data.store_files import (
 from mmeval.errors import DataError
 
 LABEL, SLICE, METADATA, ATTRIBUTE = "label:", "slice:", "metadata:", "attribute:"
-"""Prefixes of columns: labels (int32, -1 for none); slices, metadata and attributes (strings)."""
+"""Prefixes of columns: labels (int32, -1 for none; of a multi-label task a list of int32, null for none); slices,
+metadata and attributes (strings)."""
 
 
 class Store:
@@ -79,7 +80,7 @@ class Store:
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, each with its classes in index order."""
-        return tuple(Task(task["name"], tuple(task["classes"])) for task in self.info["tasks"])
+        return tuple(map(Task.from_json, self.info["tasks"]))
 
     @property
     def class_names(self) -> dict[str, dict[str, tuple[str, ...]]]:

@@ -33,6 +33,7 @@ class _Facts(BaseModel):
 class _Task(_Facts):
     name: str
     classes: list[str]
+    multilabel: bool = False
 
 
 class StoreFacts(_Facts):

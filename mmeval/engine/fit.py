@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -24,13 +23,16 @@ from mmeval.api.recipe import Recipe
 from mmeval.console import progress
 from mmeval.data.batch import Batch
 from mmeval.data.examples import Examples
+from mmeval.data.labels import has_label
 from mmeval.data.loader import batches, epoch_order
 from mmeval.engine.collate import Collate
 from mmeval.engine.optim import build_optimizer, build_scheduler, clip_each_gradient
 from mmeval.engine.predict import check_logits, predict
 from mmeval.errors import PluginError, UserError
 from mmeval.files import atomic_path
+from mmeval.metrics.multilabel import mean_language_map
 from mmeval.metrics.per_example import mean_language_top1
+from mmeval.nn.heads import classification_loss
 from mmeval.nn.model import Output, TorchModel
 from mmeval.nn.tuning import apply_frozen_epochs
 
@@ -42,8 +44,8 @@ def fit(
 ) -> dict[str, Any]:
     """Train ``model`` in place and leave it with the weights of its best epoch.
 
-    The best epoch has the highest validation score: top-1 accuracy of the first task, averaged over languages. The
-    test split plays no part.
+    The best epoch has the highest validation score: top-1 accuracy of the first task, averaged over languages. If that
+    is a multi-label task, it is the mean average precision, which needs no threshold. The test split plays no part.
 
     Returns:
         Facts for the record: epochs run, the best epoch, its validation score, examples per second, precision.
@@ -93,7 +95,7 @@ def fit(
     return {
         "epochs": epoch,
         "best_epoch": best_epoch,
-        "validation_top1": best_score,
+        "validation_map" if model.context.tasks[0].multilabel else "validation_top1": best_score,
         "train_examples": len(train),
         "examples_per_second": examples_seen / seconds,
         "precision": "bf16" if accelerator.mixed_precision == "bf16" else "fp32",
@@ -142,19 +144,20 @@ def train_epoch(
 
 
 def task_loss(output: Output, labels: Mapping[str, Tensor], smoothing: float) -> Tensor:
-    """Return the sum over tasks of the mean cross-entropy of the labelled examples, plus the model's extra losses.
+    """Return the sum over tasks of the mean loss of the labelled examples, plus the model's extra losses.
+
+    The loss is the cross-entropy, and the binary cross-entropy for a multi-label task.
 
     Args:
         output: logits ``[B, classes]`` by task, and the extra losses.
-        labels: int64 ``[B]`` by task; -1 marks an example without a label.
+        labels: by task as in :class:`Batch`; -1 marks an example without a label.
         smoothing: label smoothing of the cross-entropy.
     """
     total = sum(output.losses.values(), torch.zeros((), device=next(iter(output.logits.values())).device))
     for name, target in labels.items():
-        if (target >= 0).any():
-            total = total + F.cross_entropy(
-                output.logits[name].float(), target, ignore_index=-1, label_smoothing=smoothing
-            )
+        loss = classification_loss(output.logits[name], target, smoothing)
+        if loss is not None:
+            total = total + loss
     return total
 
 
@@ -183,10 +186,11 @@ def clip_gradients(model: TorchModel, accelerator: Accelerator, recipe: Recipe) 
 
 
 def validation_score(model: TorchModel, collate: Collate, accelerator: Accelerator) -> float:
-    """Return top-1 accuracy of the first task, averaged over languages."""
-    task = model.context.tasks[0].name
-    blocks = [block[task] for block in predict(model, collate, accelerator, model.config.recipe.batch_size * 4)]
-    return mean_language_top1(collate.examples.labels(task), np.concatenate(blocks), collate.examples.languages)
+    """Return top-1 accuracy (multi-label: mean average precision) of the first task, averaged over languages."""
+    task = model.context.tasks[0]
+    blocks = [block[task.name] for block in predict(model, collate, accelerator, model.config.recipe.batch_size * 4)]
+    metric = mean_language_map if task.multilabel else mean_language_top1
+    return metric(collate.examples.labels(task.name), np.concatenate(blocks), collate.examples.languages)
 
 
 def save_checkpoint(model: TorchModel, path: Path) -> None:
@@ -211,7 +215,7 @@ def load_checkpoint(model: TorchModel, path: Path) -> None:
 def _require_labels(model: TorchModel, *splits: Examples) -> None:
     task = model.context.tasks[0].name
     for examples in splits:
-        if not (examples.labels(task) >= 0).any():
+        if not has_label(examples.labels(task)).any():
             raise UserError(f'{examples.store.name}: no example of the split "{examples.split}" has a label of {task}.')
 
 

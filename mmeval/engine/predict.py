@@ -34,13 +34,20 @@ def predict(
         with torch.inference_mode(), accelerator.autocast():
             output = model(batch.to(accelerator.device))
         logits = check_logits(output, model.context.tasks, len(batch))
-        block = {task.name: logits[task.name].float().softmax(-1).cpu().numpy() for task in model.context.tasks}
+        block = {task.name: _probabilities(logits[task.name], task) for task in model.context.tasks}
         for name, values in block.items():
             if not np.isfinite(values).all():
                 raise PluginError(f"its logits of {name} hold NaN or infinity.")
         yield block
         if advance:
             advance(len(batch))
+
+
+def _probabilities(logits: Tensor, task: Task) -> NDArray[np.float32]:
+    """Return the softmax of logits ``[n, classes]``, or their sigmoid for a multi-label task."""
+    logits = logits.float()
+    probabilities: NDArray[np.float32] = (logits.sigmoid() if task.multilabel else logits.softmax(-1)).cpu().numpy()
+    return probabilities
 
 
 def check_logits(output: object, tasks: Sequence[Task], size: int) -> Mapping[str, Tensor]:

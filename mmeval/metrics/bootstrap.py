@@ -117,7 +117,8 @@ class ClassCounts:
 
     def observed(self) -> Counts:
         """Return the counts of the examples themselves, arrays ``[groups, classes]``."""
-        return Counts(*(part[..., 0] for part in self.weighted(np.ones((self.clusters, 1), np.float32))))
+        counts = self.weighted(np.ones((self.clusters, 1), np.float32))
+        return Counts(*(part[..., 0].astype(np.float64) for part in counts))
 
     def weighted(self, weights: NDArray[np.float32]) -> Counts:
         """Return the counts with each cluster taken as often as it was drawn.

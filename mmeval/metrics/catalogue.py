@@ -28,6 +28,8 @@ class Metric:
     """Whether Scores has a row for each class instead of one for all classes together."""
     by_data: bool = False
     """Whether it exists for some data only: paths of classes, or classes that every language has."""
+    multilabel: bool = False
+    """Whether it exists for multi-label tasks only."""
     proportion: bool = False
     """Whether it is the share of the examples for which something holds, so that its interval is a proportion's."""
 
@@ -74,6 +76,29 @@ _METRICS = (
         "weighted-F1",
         "Mean over classes of F1, weighted by the number of rows of each class.",
         "scikit-learn, f1_score(average='weighted')",
+    ),
+    Metric(
+        "map",
+        "mAP",
+        "Mean over classes of the average precision, the mean of the precision at the ranks of their rows.",
+        "scikit-learn, average_precision_score(average='macro')",
+        needs_probabilities=True,
+        multilabel=True,
+    ),
+    Metric(
+        "micro_f1",
+        "micro-F1",
+        "F1 of all pairs of row and class together, so that frequent classes count most.",
+        "scikit-learn, f1_score(average='micro')",
+        multilabel=True,
+    ),
+    Metric(
+        "subset_accuracy",
+        "exact match",
+        "Share of the rows whose predicted classes are exactly the true ones.",
+        "scikit-learn, accuracy_score",
+        multilabel=True,
+        proportion=True,
     ),
     Metric(
         "balanced_accuracy",

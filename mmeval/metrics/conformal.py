@@ -41,8 +41,7 @@ class Threshold(NamedTuple):
 
 def rank(n: int, coverage: float = COVERAGE) -> int:
     """Return k: the threshold is the k-th smallest of ``n`` calibration scores, k = ceil((n + 1) coverage)."""
-    # The product of a whole number and a decimal fraction may lie just above a whole number.
-    return math.ceil((n + 1) * coverage - 1e-9)
+    return math.ceil((n + 1) * coverage)
 
 
 def calibrate(true_probability: Floats, coverage: float = COVERAGE) -> Threshold:

@@ -132,7 +132,8 @@ def absent_metrics(
         metrics: the metrics of plugins.
     """
     if outcomes.confidence is None:
-        absent = [title(metric.name) for metric in CATALOGUE.values() if metric.needs_probabilities]
+        described = [metric for metric in CATALOGUE.values() if not metric.multilabel]
+        absent = [title(metric.name) for metric in described if metric.needs_probabilities]
         absent += [metric.name for metric in metrics if metric.needs_probabilities]
         return [f"The predictions of {task.name} have no probabilities, so these are absent: {', '.join(absent)}."]
     if facts is None:

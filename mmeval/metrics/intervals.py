@@ -47,6 +47,9 @@ METHODS = {
     "simultaneous-t": "bounds of the lowest language, or largest difference, from intervals that hold for all "
     "languages, or pairs of languages, at once",
     "jackknife": "value plus and minus t times its standard error, from leaving out each of 20 parts of the clusters",
+    "logit-t": "t interval of the mean average precision on the logit scale, from the influence of each cluster",
+    "logit-t-seeds": "the same over clusters and training seeds",
+    "logit-t-floor": "no cluster has an influence: the standard error of a proportion with four rows more",
     NO_INTERVAL: "the value has no interval that can be relied on",
 }
 """Explanation of each method, by its name in the column ``method`` of Scores."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from mmeval.metrics.intervals import (
     pseudo_variance,
 )
 from mmeval.metrics.moments import Floats, Ints, Layout, Moments, Units, Variance, correction, moments, two_way
-from mmeval.metrics.row import Interval
+from mmeval.metrics.row import GAP, MACRO, WEIGHTED, WORST, Interval, ScoreRow
 
 DRAWS = 10_000
 """Normal draws that determine critical values of simultaneous intervals; their error is below 2 % of the 5 %."""
@@ -118,6 +119,26 @@ def summarize_values(
     parts = moments(values, layout)
     test = language_test(np.atleast_2d(np.asarray(values, np.float64)).mean(0), layout)
     return summarize_moments(parts, layout, test, False, higher_is_better)
+
+
+def summary_rows(metric: str, slice_: str, summary: LanguageSummary, rows: Ints) -> Iterator[ScoreRow]:
+    """Yield the rows of mean, weighted mean, worst language and gap; a single language has no worst one and no gap.
+
+    Args:
+        metric: name of the metric.
+        slice_: name of the slice.
+        summary: the summary of the metric over the languages of the slice.
+        rows: number of rows of each language, ``[languages]``.
+    """
+    total = int(rows.sum())
+    yield ScoreRow(metric, summary.mean.value, total, MACRO, slice_, interval=summary.mean.interval)
+    yield ScoreRow(metric, summary.weighted.value, total, WEIGHTED, slice_, interval=summary.weighted.interval)
+    if len(rows) < 2:
+        return
+    worst, best = summary.worst_languages[:1], summary.best_languages[:1]
+    for language, estimate, of in ((WORST, summary.worst, worst), (GAP, summary.gap, {*worst, *best})):
+        n = int(rows[list(of)].sum())
+        yield ScoreRow(metric, estimate.value, n, language, slice_, interval=estimate.interval, p=summary.p)
 
 
 class _Languages(NamedTuple):

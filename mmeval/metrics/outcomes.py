@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mmeval.api.task import Task
+from mmeval.metrics.multilabel_outcomes import MultilabelOutcomes
 
 TRANSIENT = pa.system_memory_pool()
 """Memory for tables of distinct names, which the system gets back after use; Arrow's default pool would keep it."""
@@ -117,8 +118,13 @@ class Predictions:
     clusters: Codes
     slices: Mapping[str, Codes]
     tasks: tuple[Task, ...]
+    """The tasks with one class per example; ``multilabel`` has the others."""
     outcomes: Mapping[str, Outcomes]
     """Outcomes by task."""
+    multilabel: Mapping[str, MultilabelOutcomes] = field(default_factory=dict)
+    """Outcomes by multi-label task."""
+    order: tuple[str, ...] = ()
+    """Names of all tasks in the order of the data set; empty if there are no multi-label tasks."""
     path: Path | None = None
     """The file, for metrics that read all probabilities again; None where the predictions were not read from a file."""
 

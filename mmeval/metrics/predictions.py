@@ -2,7 +2,8 @@
 
 Its columns are ``id``, ``language``, ``cluster``, ``slice:NAME`` and, for each task, ``TASK``, the true class (null
 without a label), with ``TASK:probabilities``, one float32 per class, or, for the predictions of a tool that gives
-labels only, ``TASK:predicted``.
+labels only, ``TASK:predicted``. The columns of a multi-label task are those of
+:mod:`mmeval.metrics.multilabel_outcomes`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from mmeval.api.task import Task
 from mmeval.errors import PluginError, RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.conformal import LanguageThresholds
+from mmeval.metrics.multilabel_outcomes import TRUE_TYPE, MultilabelOutcomes, first_invalid, read_true, true_column
 from mmeval.metrics.outcomes import TRANSIENT, Codes, Outcomes, Predictions
 from mmeval.metrics.per_example import per_example_values
 from mmeval.metrics.row import RESERVED_LANGUAGES
@@ -39,7 +41,7 @@ def write_predictions(
     path: Path,
     tasks: Sequence[Task],
     columns: Mapping[str, Sequence[str]],
-    labels: Mapping[str, NDArray[np.int64]],
+    labels: Mapping[str, NDArray[Any]],
     blocks: Iterable[Mapping[str, NDArray[np.float32]]],
     predicted: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> None:
@@ -49,7 +51,8 @@ def write_predictions(
         path: the Parquet file.
         tasks: the tasks, with class names.
         columns: ``id``, ``language``, ``cluster`` and ``slice:*``, one value per example; texts or Arrow columns.
-        labels: indices of the true classes by task, -1 for an example without a label.
+        labels: indices of the true classes by task, or for a multi-label task zeros and ones ``[n, classes]``; -1 for
+            an example without a label.
         blocks: probabilities ``[rows, classes]`` by task, in the order of the examples.
         predicted: indices of the predicted classes by task, for tasks without probabilities; where all tasks are such
             tasks, ``blocks`` is empty.
@@ -80,7 +83,8 @@ def write_predictions(
                 raise PluginError(f"predict returned at least {stop} rows for {total} examples.")
             arrays: list[pa.Array] = [strings(values[start:stop]) for values in columns.values()]
             for task in tasks:
-                arrays.append(_class_names(task, labels[task.name][start:stop]))
+                name_classes = true_column if task.multilabel else _class_names
+                arrays.append(name_classes(task, labels[task.name][start:stop]))
                 if task.name in predicted:
                     arrays.append(_class_names(task, predicted[task.name][start:stop]))
                 else:
@@ -103,13 +107,15 @@ def strings(values: Sequence[str] | pa.Array | pa.ChunkedArray) -> pa.Array:
 def _schema(tasks: Sequence[Task], columns: Iterable[str], predicted: Collection[str]) -> pa.Schema:
     fields = [pa.field(name, pa.string()) for name in columns]
     for task in tasks:
-        fields.append(pa.field(task.name, pa.dictionary(pa.int32(), pa.string())))
+        fields.append(pa.field(task.name, TRUE_TYPE if task.multilabel else pa.dictionary(pa.int32(), pa.string())))
         if task.name in predicted:
             fields.append(pa.field(task.name + PREDICTED, pa.dictionary(pa.int32(), pa.string())))
         else:
             fields.append(pa.field(task.name + PROBABILITIES, pa.list_(pa.float32(), len(task.classes))))
-    tasks_json = json.dumps({"tasks": [[task.name, task.classes] for task in tasks]}, ensure_ascii=False)
-    return pa.schema(fields, metadata={METADATA: tasks_json})
+    facts: dict[str, Any] = {"tasks": [[task.name, task.classes] for task in tasks]}
+    if multilabel := [task.name for task in tasks if task.multilabel]:
+        facts["multilabel"] = multilabel
+    return pa.schema(fields, metadata={METADATA: json.dumps(facts, ensure_ascii=False)})
 
 
 def _spans(
@@ -164,20 +170,25 @@ def read_predictions(
     """
     with parquet_errors(path, advice):
         file = pq.ParquetFile(path, page_checksum_verification=True)
-        tasks = _read_tasks(path, file.schema_arrow, advice)
+        all_tasks = _read_tasks(path, file.schema_arrow, advice)
+    tasks = tuple(task for task in all_tasks if not task.multilabel)
     slices = [name for name in file.schema_arrow.names if name.startswith(SLICE)]
     columns: dict[str, list[pa.Array]] = {name: [] for name in (*TEXT_COLUMNS, *slices)}
     metrics = [metric for metric in metrics if metric.per_example is not None]
     conformal = conformal or {}
     collected = {task.name: _Collected(file.metadata.num_rows) for task in tasks}
+    several: dict[str, list[MultilabelOutcomes]] = {task.name: [] for task in all_tasks if task.multilabel}
     start = 0
     for batch in _batches(path, file, advice):
         for name, values in columns.items():
             # A copy, because the buffers of a decoded batch are far larger than its strings.
             values.append(pa.concat_arrays([batch.column(name), batch.column(name).slice(0, 0)]))
-        for task in tasks:
-            sets = conformal.get(task.name)
-            collected[task.name].add(start, _outcomes(path, batch, task, metrics, sets, start, advice))
+        for task in all_tasks:
+            if task.multilabel:
+                several[task.name].append(_multilabel_outcomes(path, batch, task, start, advice))
+            else:
+                sets = conformal.get(task.name)
+                collected[task.name].add(start, _outcomes(path, batch, task, metrics, sets, start, advice))
         start += len(batch)
     texts = {name: pa.chunked_array(chunks, pa.string()) for name, chunks in columns.items()}
     _check_texts(path, texts, advice)
@@ -198,6 +209,10 @@ def read_predictions(
             task.name: collected[task.name].outcomes or _empty(task, metrics, conformal.get(task.name))
             for task in tasks
         },
+        multilabel={
+            task.name: MultilabelOutcomes.concatenate(several[task.name], task) for task in all_tasks if task.multilabel
+        },
+        order=tuple(task.name for task in all_tasks) if several else (),
         path=path,
     )
 
@@ -304,7 +319,8 @@ def check_block(block: Mapping[str, NDArray[np.float32]], tasks: Sequence[Task],
         shape, expected = np.shape(block[task.name]), (rows, len(task.classes))
         if shape != expected:
             raise PluginError(f"its probabilities of {task.name} must have the shape {expected}, but have {shape}.")
-        if (invalid := _first_invalid(np.asarray(block[task.name]))) is not None:
+        find = first_invalid if task.multilabel else _first_invalid
+        if (invalid := find(np.asarray(block[task.name]))) is not None:
             row, problem = invalid
             raise PluginError(f"its probabilities of {task.name} {problem}, first for example {start + row}.")
     return rows
@@ -317,8 +333,9 @@ def _others(block: Mapping[str, object]) -> str:
 def _read_tasks(path: Path, schema: pa.Schema, advice: str) -> tuple[Task, ...]:
     try:
         metadata = json.loads((schema.metadata or {})[METADATA])
-        tasks = tuple(Task(name, tuple(classes)) for name, classes in metadata["tasks"])
-    except (KeyError, TypeError, ValueError):
+        multilabel = set(metadata.get("multilabel", []))
+        tasks = tuple(Task(name, tuple(classes), name in multilabel) for name, classes in metadata["tasks"])
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise RunFolderError(f"{path} is not a predictions file of mmeval: its metadata lacks the tasks.") from None
     needed = [*TEXT_COLUMNS]
     for task in tasks:
@@ -370,6 +387,17 @@ def _outcomes(
     values |= sets.values(batch.column("language"), known, matrix) if sets else {}
     values |= {metric.name: _plugin_values(metric, known, matrix) for metric in metrics}
     return Outcomes(true, predicted, values, len(task.classes), matrix[rows, predicted], matrix[rows, known])
+
+
+def _multilabel_outcomes(path: Path, batch: pa.RecordBatch, task: Task, start: int, advice: str) -> MultilabelOutcomes:
+    def where(row: int) -> str:
+        return _where(path, batch, row, start)
+
+    matrix = _matrix(batch, task)
+    if (invalid := first_invalid(matrix)) is not None:
+        row, problem = invalid
+        raise RunFolderError(f"{where(row)}: the probabilities of {task.name} {problem}; {advice}.")
+    return MultilabelOutcomes(task, read_true(batch.column(task.name), task, where, advice), matrix)
 
 
 def _first_invalid(matrix: NDArray[np.float32]) -> tuple[int, str] | None:

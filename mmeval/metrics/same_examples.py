@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmeval.api.task import Task
 from mmeval.errors import RunFolderError
 from mmeval.metrics.outcomes import Codes, Predictions
 from mmeval.metrics.predictions import RERUN_ADVICE
@@ -26,7 +27,7 @@ def check_same_examples(predictions: Mapping[Path, Predictions], advice: str = R
     for file, other in others:
         if not first.ids.equals(other.ids):
             raise RunFolderError(f"{file} has other examples than {first_file}; {advice}.")
-        if first.tasks != other.tasks:
+        if first.tasks != other.tasks or _multilabel_tasks(first) != _multilabel_tasks(other):
             raise RunFolderError(f"{file} has other tasks or classes than {first_file}; {advice}.")
         if set(first.slices) != set(other.slices):
             raise RunFolderError(f"{file} has other slice columns than {first_file}; {advice}.")
@@ -41,6 +42,11 @@ def check_same_examples(predictions: Mapping[Path, Predictions], advice: str = R
             if len(differing):
                 where = _where(file, first, differing)
                 raise RunFolderError(f"{where} has another label of {task.name} than {first_file}; {advice}.")
+        for name, outcomes in first.multilabel.items():
+            differing = np.flatnonzero((outcomes.true != other.multilabel[name].true).any(1))
+            if len(differing):
+                where = _where(file, first, differing)
+                raise RunFolderError(f"{where} has other labels of {name} than {first_file}; {advice}.")
 
 
 def same_names(mine: Codes, theirs: Codes) -> np.ndarray:
@@ -50,6 +56,10 @@ def same_names(mine: Codes, theirs: Codes) -> np.ndarray:
     index = {name: code for code, name in enumerate(mine.names)}
     translated = np.array([index.get(name, -1) for name in theirs.names], np.int32)
     return np.asarray(mine.codes == translated[theirs.codes])
+
+
+def _multilabel_tasks(predictions: Predictions) -> list[Task]:
+    return [outcomes.task for outcomes in predictions.multilabel.values()]
 
 
 def _where(file: Path, predictions: Predictions, rows: np.ndarray) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mmeval.api.spec import MetricSpec
 from mmeval.api.task import Task
 from mmeval.files import atomic_path
+from mmeval.metrics import multilabel_scores
 from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
 from mmeval.metrics.catalogue import is_proportion, lower_is_better
 from mmeval.metrics.counts import FROM_COUNTS
@@ -24,10 +25,10 @@ from mmeval.metrics.fairness import fairness_rows
 from mmeval.metrics.hierarchy import ClassPath, Hierarchy, hierarchy_of
 from mmeval.metrics.intervals import basic, means, proportions
 from mmeval.metrics.languages import (
-    LanguageSummary,
     summarize_proportions,
     summarize_samples,
     summarize_values,
+    summary_rows,
 )
 from mmeval.metrics.moments import Layout
 from mmeval.metrics.outcomes import Outcomes, Predictions
@@ -102,12 +103,19 @@ def score(
             rows += [fixed | _columns(row) for row in _rows(scored, numbers, reversed_metrics)]
             others = evaluated[numbers[0]] if len(numbers) == 1 else mean_over_seeds([evaluated[n] for n in numbers])
             rows += [fixed | _columns(row) for row in others]
+    by_seed = {str(seed): each for seed, each in predictions.items()}
+    for task_name in first.multilabel:
+        for seed, row in multilabel_scores.rows(by_seed, task_name, resamples, advance):
+            rows.append(vars(run) | {"task": task_name, "seed": seed} | _columns(row))
+    if first.order:
+        rows.sort(key=lambda row: first.order.index(row["task"]))
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def total_resamples(predictions: Mapping[int, Predictions], resamples: int = RESAMPLES) -> int:
     """Return the number of resamples that ``score`` reports to ``advance`` in total."""
-    return resamples * len(next(iter(predictions.values())).tasks)
+    first = next(iter(predictions.values()))
+    return resamples * (len(first.tasks) + len(first.multilabel))
 
 
 def write_scores(path: Path, table: pa.Table) -> None:
@@ -251,7 +259,7 @@ def _mean_rows(
         summary = summarize_values(
             values, task.languages[slice_.rows], [], languages.count, higher_is_better, layout=languages
         )
-    yield from _summary_rows(slice_, metric, summary)
+    yield from summary_rows(metric, slice_.name, summary, languages.rows)
 
 
 def _sample_rows(
@@ -280,20 +288,7 @@ def _sample_rows(
         slice_.languages.clusters,
         slice_.pooled.total_clusters,
     )
-    yield from _summary_rows(slice_, metric, summary)
-
-
-def _summary_rows(slice_: _Slice, metric: str, summary: LanguageSummary) -> Iterator[ScoreRow]:
-    """Yield mean, weighted mean, worst language and gap; a single language has no worst language and no gap."""
-    total, rows = len(slice_.rows), slice_.languages.rows
-    yield ScoreRow(metric, summary.mean.value, total, MACRO, slice_.name, interval=summary.mean.interval)
-    yield ScoreRow(metric, summary.weighted.value, total, WEIGHTED, slice_.name, interval=summary.weighted.interval)
-    if slice_.languages.count < 2:
-        return
-    worst, best = summary.worst_languages[:1], summary.best_languages[:1]
-    for language, estimate, of in ((WORST, summary.worst, worst), (GAP, summary.gap, {*worst, *best})):
-        n = int(rows[list(of)].sum())
-        yield ScoreRow(metric, estimate.value, n, language, slice_.name, interval=estimate.interval, p=summary.p)
+    yield from summary_rows(metric, slice_.name, summary, slice_.languages.rows)
 
 
 def _columns(row: ScoreRow) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from mmeval.nn.dropout import FeatureDropout
 from mmeval.nn.encoder import Encoded, Encoder, ImageEncoder, ImageInput, TextEncoder, TextInput
 from mmeval.nn.encoders.huggingface.bert import BertEncoder
 from mmeval.nn.ensemble import EnsembleHeads, average_log_probabilities, ensemble_output, member_losses
-from mmeval.nn.heads import ClassPrior, Heads
+from mmeval.nn.heads import ClassPrior, Heads, classification_loss
 from mmeval.nn.modality_dropout import drop_modality
 from mmeval.nn.model import Output, TorchModel
 from mmeval.nn.nested_tasks import NestedTasks
@@ -44,6 +44,7 @@ __all__ = [
     "WordHead",
     "average_log_probabilities",
     "bert",
+    "classification_loss",
     "corrupt_words",
     "drop_modality",
     "ensemble_output",

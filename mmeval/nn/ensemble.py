@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmeval.api.task import ModelContext
+from mmeval.nn.heads import classification_loss
 from mmeval.nn.model import Output
 
 
@@ -71,22 +71,28 @@ class EnsembleHeads(nn.Module):
         return dict(zip(self.classes, logits.split(list(self.classes.values()), 2), strict=True))
 
 
-def average_log_probabilities(outputs: Sequence[Mapping[str, Tensor]], present: Tensor) -> dict[str, Tensor]:
-    """Average the log-probabilities of all members of all heads.
+def average_log_probabilities(
+    outputs: Sequence[Mapping[str, Tensor]], present: Tensor, multilabel: Collection[str] = ()
+) -> dict[str, Tensor]:
+    """Average the log-probabilities of all members of all heads; for multi-label tasks, their log odds.
 
     Args:
         outputs: the logits of each of ``M`` :class:`EnsembleHeads`, ``[K, B, classes]`` by task.
         present: bool ``[B, M]``, whether the input of a head is present; only then its members count.
+        multilabel: names of the multi-label tasks (``context.multilabel``).
 
     Returns:
-        Logits ``[B, classes]`` by task. Their softmax is the normalized geometric mean of the members' probabilities.
-        The logits of a single member are returned as they are.
+        Logits ``[B, classes]`` by task. Their softmax (sigmoid, if multi-label) is the normalized geometric mean of the
+        members' probabilities. The logits of a single member are returned as they are.
     """
     logits, counted = _all_members(outputs, present)
     if len(counted) == 1:
         return {task: x[0] for task, x in logits.items()}
     weights = counted / counted.sum(0).clamp(min=1)  # [M K, B]
-    return {task: (x.float().log_softmax(2) * weights[:, :, None]).sum(0) for task, x in logits.items()}
+    return {
+        task: ((x.float() if task in multilabel else x.float().log_softmax(2)) * weights[:, :, None]).sum(0)
+        for task, x in logits.items()
+    }
 
 
 def member_losses(
@@ -96,7 +102,7 @@ def member_losses(
     *,
     label_smoothing: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Return the cross-entropy of the members by task: summed over members, averaged over examples and heads.
+    """Return the (binary) cross-entropy of the members by task: summed over members, averaged over examples and heads.
 
     The sum makes the gradient of a member independent of how many others there are. Detach the averaged logits when
     these losses are used; otherwise the engine's own loss would train the members on their average too.
@@ -104,18 +110,17 @@ def member_losses(
     Args:
         outputs: as for :func:`average_log_probabilities`.
         present: as for :func:`average_log_probabilities`.
-        labels: int64 ``[B]`` by task, -1 for a missing label; a task without any label has no loss.
+        labels: by task as in :class:`Batch`, -1 for a missing label; a task without any label has no loss.
         label_smoothing: label smoothing of the cross-entropy.
     """
     logits, counted = _all_members(outputs, present)
     members = len(counted) // len(outputs)
     losses = {}
     for task, label in labels.items():
-        target = torch.where(counted, label, -1)  # [M K, B]
-        if (target >= 0).any():
-            loss = F.cross_entropy(
-                logits[task].float().flatten(0, 1), target.flatten(), ignore_index=-1, label_smoothing=label_smoothing
-            )
+        counts = counted if label.ndim == 1 else counted[:, :, None]
+        target = torch.where(counts, label, -1)  # [M K, B], of a multi-label task [M K, B, classes]
+        loss = classification_loss(logits[task].flatten(0, 1), target.flatten(0, 1), label_smoothing)
+        if loss is not None:
             losses[f"members of {task}"] = loss * members
     return losses
 

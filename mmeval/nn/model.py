@@ -19,9 +19,10 @@ class Output:
     """The result of a model's forward pass."""
 
     logits: Mapping[str, Tensor]
-    """``[B, classes]`` by task; the engine applies softmax, so any constant may be added to a row."""
+    """``[B, classes]`` by task; the engine applies softmax, so any constant may be added to a row. To those of a
+    multi-label task it applies the sigmoid, class by class."""
     losses: Mapping[str, Tensor] = field(default_factory=dict)
-    """Extra losses (scalars) that are added to the cross-entropy of the tasks."""
+    """Extra losses (scalars) that are added to the (binary) cross-entropy of the tasks."""
     modality_weights: Tensor | None = None
     """``[B, modalities]``, the weight of each modality; None if the model has no such weights."""
 

@@ -21,7 +21,8 @@ class NestedTasks(nn.Module):
     In training, the module counts which classes occur together and leaves the logits unchanged, so that each task
     learns from its own labels. In evaluation, the logits of a coarse task become the log of summed fine probabilities
     if the counts show that the tasks are nested. For example, each of emoji14's 98 subgroups lies within one of its
-    nine groups. The counts are saved with the weights.
+    nine groups. The counts are saved with the weights. A multi-label task is never nested: the probabilities of its
+    classes do not add up to those of a coarser class.
     """
 
     def __init__(self, context: ModelContext, *, enabled: bool = True) -> None:
@@ -32,7 +33,8 @@ class NestedTasks(nn.Module):
             enabled: False for a module that returns all logits unchanged and counts nothing.
         """
         super().__init__()
-        sizes = {task.name: len(task.classes) for task in context.tasks} if enabled else {}
+        single = [task for task in context.tasks if not task.multilabel]
+        sizes = {task.name: len(task.classes) for task in single} if enabled else {}
         self.pairs = [(fine, coarse) for fine, coarse in permutations(sizes, 2) if sizes[fine] > sizes[coarse] > 1]
         for number, (fine, coarse) in enumerate(self.pairs):
             self.register_buffer(f"counts_{number}", torch.zeros(sizes[fine], sizes[coarse]))

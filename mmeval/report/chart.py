@@ -20,7 +20,7 @@ class ChartRow(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """The layout of a chart of top-1 per language for one task."""
+    """The layout of a chart of a task's first metric (top-1) per language."""
 
     rows: list[ChartRow]
     ticks: list[tuple[float, str]]
@@ -50,4 +50,4 @@ def chart(content: Content, task: str) -> Chart | None:
     rows = [ChartRow(code, e, position(e.value), position(e.low), position(e.high)) for code, e in ranked]
     count = round(width / step)
     ticks = [(position(start + i * step), f"{start + i * step:.2f}") for i in range(count + 1)]
-    return Chart(rows, ticks, position(content.estimate(task, MACRO, "top1").value))
+    return Chart(rows, ticks, position(content.estimate(task, MACRO, content.first_metric(task)).value))

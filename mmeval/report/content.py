@@ -16,8 +16,13 @@ from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, SUMMARIES, WEIGHTED, WORST
 from mmeval.record import ExternalSource, Record
 from mmeval.report import efficiency
 
-MAIN_METRICS = ("top1", "top5", "top3", "top2", "macro_f1", "weighted_f1")
-"""Metrics of the table per language, in its order; a task has one of the top-k metrics."""
+MAIN_METRICS = (
+    *("top1", "top5", "top3", "top2", "map", "micro_f1"),
+    *("macro_f1", "weighted_f1", "subset_accuracy"),
+)
+"""Metrics of the table per language, in its order; a task has one of the top-k metrics, or is multi-label."""
+FIRST_METRICS = ("top1", "map")
+"""The metric of headlines and charts: accuracy, or for a multi-label task the mean average precision."""
 SIGNIFICANT = 0.05
 """The p of the omnibus test below which languages are said to differ."""
 MOST_TIED_NAMES = 3
@@ -124,17 +129,33 @@ class Content:
         names = dict.fromkeys(metric for name, _, _, metric in self._estimates if name == task)
         return [name for name in dict.fromkeys((*MAIN_METRICS, *self.record.metrics)) if name in names]
 
+    @cached_property
+    def all_metrics(self) -> list[str]:
+        """The metrics of all tasks, for a table that has a row per task."""
+        names = {metric for task in self.tasks for metric in self.metrics(task)}
+        return [name for name in dict.fromkeys((*MAIN_METRICS, *self.record.metrics)) if name in names]
+
+    def first_metric(self, task: str) -> str:
+        """Return the metric of a task's headline and chart: ``top1``, or ``map`` for a multi-label task."""
+        metrics = self.metrics(task)
+        return next((metric for metric in FIRST_METRICS if metric in metrics), FIRST_METRICS[0])
+
+    def n(self, task: str, language: str, slice_: str = ALL) -> int:
+        """Return the number of examples behind the scores of a language or summary."""
+        return self.estimate(task, language, self.first_metric(task), slice_).n
+
     def headline(self, task: str) -> str:
         """Return in one sentence whether the languages of a task can be told apart; empty for a single language."""
-        worst = self.estimate(task, WORST, "top1")
+        metric = self.first_metric(task)
+        title, worst = self.metric_title(metric), self.estimate(task, WORST, metric)
         if len(self.languages) < 2 or worst.p != worst.p:
             return ""
         p = p_text(worst.p)
         if worst.p >= SIGNIFICANT:
-            return f"Languages can't be told apart in top-1 of {task} ({p}): chance alone makes such differences."
-        gap = self.estimate(task, GAP, "top1")
+            return f"Languages can't be told apart in {title} of {task} ({p}): chance alone makes such differences."
+        gap = self.estimate(task, GAP, metric)
         return (
-            f"Languages differ in top-1 of {task} ({p}): the worst, {self.worst_text(task)}, is at {worst}, "
+            f"Languages differ in {title} of {task} ({p}): the worst, {self.worst_text(task)}, is at {worst}, "
             f"{gap} below the best ({gap.interval})."
         )
 
@@ -152,25 +173,27 @@ class Content:
         """Return the usual spelling of a metric: ``top-1`` for ``top1``."""
         return title(metric)
 
-    def ranked(self, task: str, metric: str = "top1") -> list[tuple[str, Estimate]]:
-        """Return the languages that have a score, with the scores, highest first."""
+    def ranked(self, task: str, metric: str = "") -> list[tuple[str, Estimate]]:
+        """Return the languages that have a score, with the scores, highest first; by default of the first metric."""
+        metric = metric or self.first_metric(task)
         estimates = [(language, self.estimate(task, language, metric)) for language in self.languages]
         return sorted((pair for pair in estimates if pair[1].defined), key=lambda pair: -pair[1].value)
 
-    def best(self, task: str, metric: str = "top1") -> list[str]:
+    def best(self, task: str, metric: str = "") -> list[str]:
         """Return the best languages: several if they tie, none if all languages tie."""
         return self._ends(task, metric)[0]
 
-    def worst(self, task: str, metric: str = "top1") -> list[str]:
+    def worst(self, task: str, metric: str = "") -> list[str]:
         """Return the worst languages: several if they tie, none if all languages tie."""
         return self._ends(task, metric)[1]
 
-    def worst_text(self, task: str, metric: str = "top1") -> str:
+    def worst_text(self, task: str, metric: str = "") -> str:
         """Return the worst languages as text: their names, or their number if more than three tie; empty for none."""
         worst = self.worst(task, metric)
         return ", ".join(worst) if len(worst) <= MOST_TIED_NAMES else f"{len(worst)} languages tie"
 
     def _ends(self, task: str, metric: str) -> tuple[list[str], list[str]]:
+        metric = metric or self.first_metric(task)
         ranked = self.ranked(task, metric)
         if not ranked or ranked[0][1].value == ranked[-1][1].value:
             return [], []

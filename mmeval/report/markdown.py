@@ -57,10 +57,7 @@ def _table(content: Content, task: str) -> list[str]:
     titles = [plain(content.metric_title(metric)) for metric in content.metrics(task)]
     keys = [(language, plain(language)) for language in content.languages]
     keys += [(key, f"**{plain(title)}**") for key, title in content.summary_rows]
-    rows = [
-        f"| {label} | {content.estimate(task, key, 'top1').n:,} | {_estimates(content, task, key)} |"
-        for key, label in keys
-    ]
+    rows = [f"| {label} | {content.n(task, key):,} | {_estimates(content, task, key)} |" for key, label in keys]
     return [f"| language | n | {' | '.join(titles)} |", f"|---|---:|{'---:|' * len(titles)}", *rows]
 
 

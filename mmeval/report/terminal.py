@@ -24,6 +24,7 @@ def terminal(content: Content) -> RenderableType:
     from mmeval.console import cell
 
     task = content.tasks[0]
+    first = content.first_metric(task)
     metrics = [metric for metric in content.metrics(task) if metric in MAIN_METRICS]
     protocol = content.record.plan.protocol
     title = f"{content.title}: {task}, {protocol.split} split, {protocol.inputs.value}"
@@ -32,7 +33,7 @@ def terminal(content: Content) -> RenderableType:
     table.add_column("n", justify="right")
     for metric in metrics:
         table.add_column(content.metric_title(metric), justify="right", no_wrap=True)
-        if metric == "top1":
+        if metric == first:
             table.add_column("95 %", justify="right", style="dim", no_wrap=True)
 
     # Each column has its own best and worst language.
@@ -45,8 +46,8 @@ def terminal(content: Content) -> RenderableType:
         for metric in metrics:
             estimate = content.estimate(task, language, metric)
             cells.append(cell(estimate, colours[metric].get(language, "")))
-            cells += [estimate.interval] if metric == "top1" else []
-        table.add_row(cell(label), f"{content.estimate(task, language, 'top1').n:,}", *cells, style=style)
+            cells += [estimate.interval] if metric == first else []
+        table.add_row(cell(label), f"{content.n(task, language):,}", *cells, style=style)
 
     for language in content.languages:
         row(language, language)
@@ -57,7 +58,12 @@ def terminal(content: Content) -> RenderableType:
     added = [metric for metric in content.metrics(task) if metric not in MAIN_METRICS]
     lines = [cell(headline, "bold") for headline in content.headlines]
     lines += [cell(_line(content, task, metric)) for metric in added]
-    lines += [cell(_line(content, other, metric)) for other in content.tasks[1:] for metric in ("top1", *added)]
+    lines += [
+        cell(_line(content, other, metric))
+        for other in content.tasks[1:]
+        for metric in (content.first_metric(other), *added)
+        if metric in content.metrics(other)
+    ]
     lines += [cell(note, "dim") for note in content.notes]
     lines += [cell(sentence) for sentence in content.majority]
     lines += [cell(warning, "red") for warning in content.warnings]

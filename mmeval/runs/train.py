@@ -83,7 +83,14 @@ def context_of(train: Examples) -> ModelContext:
     """Return the description of the training data that a model gets when it is built."""
     attributes = {name: tuple(sorted(set(train.attribute(name)))) for name in train.store.attributes}
     languages = tuple(sorted(set(train.languages)))
-    return ModelContext(train.store.tasks, train.class_counts(), languages, attributes, train.store.class_names)
+    return ModelContext(
+        tasks=train.store.tasks,
+        class_counts=train.class_counts(),
+        languages=languages,
+        attributes=attributes,
+        class_names=train.store.class_names,
+        labelled=train.labelled_counts(),
+    )
 
 
 def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:

@@ -31,7 +31,7 @@ class ClipClassifier(TorchModel):
         """
         super().__init__(config, context)
         image, text = (_tuning(config, tuning) for tuning in (config.image_tuning, config.text_tuning))
-        _check(config, image.frozen and text.frozen)
+        _check(config, context, image.frozen and text.frozen)
         self.image_encoder = image_encoder(config.image_encoder, image)
         self.text_encoder = text_encoder(config.text_encoder, text)
         widths = (self.image_encoder.width, self.text_encoder.width)
@@ -129,10 +129,15 @@ def _tuning(config: ClipConfig, tuning: Tuning) -> Tuning:
     return Tuning(frozen=True) if config.mode == "linear" else tuning
 
 
-def _check(config: ClipConfig, frozen: bool) -> None:
+def _check(config: ClipConfig, context: ModelContext, frozen: bool) -> None:
     if config.mode == "fine-tune" and frozen:
         raise UserError("mode=fine-tune with both towers frozen is the same as mode=linear; set that.")
     if config.head_init == "prompts" and config.projection:
         raise UserError("head_init=prompts needs the towers' own joint space; add projection=0.")
+    if config.head_init == "prompts" and context.multilabel:
+        raise UserError(
+            f"head_init=prompts gives logits for a softmax over the classes, and {min(context.multilabel)} is a "
+            "multi-label task; add head_init=random."
+        )
     if config.contrastive_weight and frozen and not config.projection:
         raise UserError("contrastive_weight has no effect on frozen towers without a projection; add projection=256.")

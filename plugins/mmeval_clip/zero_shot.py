@@ -31,9 +31,14 @@ class ZeroShot:
         """Load the towers, to check that they have a joint space and to read their scale.
 
         Raises:
-            UserError: their widths differ, or their weights are not available.
+            UserError: their widths differ, their weights are not available, or a task is multi-label.
         """
         self.config, self.context = config, context
+        for task in sorted(context.multilabel):
+            raise UserError(
+                f"mode=zero-shot ranks the classes of an example, but gives no probability of each class of {task}, a "
+                "multi-label task; set mode=linear."
+            )
         image, text = (
             image_encoder(config.image_encoder, frozen=True),
             text_encoder(config.text_encoder, frozen=True),

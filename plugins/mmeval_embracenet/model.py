@@ -85,6 +85,7 @@ class EmbraceNet(TorchModel):
         self.terminal = Heads(config.width, context)
         self.dropout = nn.Dropout(config.dropout)
         self.prior = ClassPrior(context)
+        self.multilabel = context.multilabel
 
     def forward(self, batch: Batch) -> Output:
         """Return logits of every task; ``modality_weights`` are the selection probabilities."""
@@ -150,7 +151,9 @@ class EmbraceNet(TorchModel):
         for draw in range(draws):
             u = uniform(seeds, docked.shape[2], stream=draw)  # [B, c]
             for name, logits in self.terminal(embrace(docked, choose(p, u))).items():
-                total[name] = total.get(name, torch.zeros_like(logits)) + F.log_softmax(logits.float(), -1) / draws
+                # The log odds of each class, or the log-probabilities of all classes together.
+                logs = logits.float() if name in self.multilabel else F.log_softmax(logits.float(), -1)
+                total[name] = total.get(name, torch.zeros_like(logits)) + logs / draws
         return total
 
 

@@ -65,8 +65,10 @@ class LogisticLateFusion:
             self.arrays[f"{modality}.deviation"] = np.maximum(rows.std(0), 1e-4)  # a constant feature has deviation 0
         for head, (x, known) in enumerate(self._inputs(vectors, present)):
             for number, task in enumerate(self.context.tasks):
-                labels = np.where(known, train.labels(task.name), -1)
-                weight, bias = self._fit_head(x, labels, len(task.classes), context.seed)
+                labels = train.labels(task.name)
+                labels = np.where(known.reshape(-1, *[1] * (labels.ndim - 1)), labels, -1)
+                fit_head = self._fit_classes if task.multilabel else self._fit_head
+                weight, bias = fit_head(x, labels, len(task.classes), context.seed)
                 self.arrays |= {f"{head}.{number}.weight": weight, f"{head}.{number}.bias": bias}
         return {"features": sum(x.shape[1] for x in vectors)}
 
@@ -147,19 +149,35 @@ class LogisticLateFusion:
             weight[rows], bias[rows] = model.coef_, model.intercept_
         return weight, bias
 
+    def _fit_classes(self, x: Array, labels: NDArray[np.int8], classes: int, seed: int) -> tuple[Array, Array]:
+        """Return weight and bias of one logistic regression per class of a multi-label task, labels ``[n, classes]``.
+
+        A class that no example has gets the constant logit ``UNSEEN``, one that all have gets ``-UNSEEN``.
+        """
+        weight, bias = np.zeros((classes, x.shape[1]), np.float32), np.zeros(classes, np.float32)
+        known = labels[:, 0] >= 0
+        for number, own in enumerate(labels[known].T):
+            pair, offset = self._fit_head(x[known], own.astype(np.int64), 2, seed)
+            weight[number] = pair[1] - pair[0]
+            bias[number] = offset[1] - offset[0]
+        return weight, bias
+
     def _probabilities(self, number: int, task: str, inputs: list[tuple[Array, Bools]]) -> Array:
-        """Average the log-probabilities of the heads that have an input: probabilities ``[n, classes]`` of a task."""
-        from scipy.special import log_softmax
+        """Average the log-probabilities of the heads that have an input: probabilities ``[n, classes]`` of a task.
+
+        Of a multi-label task, average the log odds.
+        """
+        from scipy.special import expit, log_softmax
 
         total, heads = np.zeros((len(inputs[0][0]), 1), np.float32), np.zeros((len(inputs[0][0]), 1), np.float32)
         for head, (x, known) in enumerate(inputs):
             logits = x @ self.arrays[f"{head}.{number}.weight"].T + self.arrays[f"{head}.{number}.bias"]
-            total = total + log_softmax(logits, axis=1) * known[:, None]
+            multilabel = task in self.context.multilabel
+            total = total + (logits if multilabel else log_softmax(logits, axis=1)) * known[:, None]
             heads += known[:, None]
-        average = np.exp(log_softmax(total / np.maximum(heads, 1), axis=1))
-        counts = np.asarray(self.context.class_counts[task], np.float32)
-        prior = counts / counts.sum() if counts.sum() else np.full_like(counts, 1 / len(counts))
-        return np.where(heads > 0, average, prior).astype(np.float32)
+        mean = total / np.maximum(heads, 1)
+        average = expit(mean) if task in self.context.multilabel else np.exp(log_softmax(mean, axis=1))
+        return np.where(heads > 0, average, np.asarray(self.context.shares(task))).astype(np.float32)
 
 
 def _present(examples: Examples) -> Bools:

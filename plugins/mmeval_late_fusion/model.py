@@ -48,6 +48,7 @@ class LateFusion(TorchModel):
         )
         self.nested_tasks = NestedTasks(context, enabled=config.from_finer)
         self.prior = ClassPrior(context)
+        self.multilabel = context.multilabel
 
     def forward(self, batch: Batch) -> Output:
         """Return the logits of every task; in training an ensemble adds the losses of its members."""
@@ -61,7 +62,7 @@ class LateFusion(TorchModel):
         if self.config.fusion == "concat":
             vectors, present = [torch.cat(vectors, 1)], present.any(1, keepdim=True)
         outputs = [head(x) for head, x in zip(self.heads, vectors, strict=True)]
-        logits = self.nested_tasks(average_log_probabilities(outputs, present), batch.labels)
+        logits = self.nested_tasks(average_log_probabilities(outputs, present, self.multilabel), batch.labels)
         logits = self.prior(logits, present.any(1))
         labels = batch.labels if self.training else {}
         return ensemble_output(logits, outputs, present, labels, label_smoothing=self.config.recipe.label_smoothing)

@@ -36,7 +36,9 @@ class Tfidf:
                 raise MissingExtraError("The model tfidf", package, "demo") from None
         self.config, self.context = config, context
         self.parts: dict[str, dict[str, Any]] = {}
-        """By language: ``vectorizer``, and classifiers ``task0``, ``task1``, ... of tasks with two or more classes."""
+        """By language: ``vectorizer``, and classifiers ``task0``, ``task1``, ... of tasks with two or more classes. A
+        classifier of a multi-label task has beside it the indices of its classes, ``classes0``, ...: those that some
+        texts have and some lack."""
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> Mapping[str, Any]:  # noqa: ARG002
         """Fit classifiers for each task, per language or for all; return the number of classifiers and of n-grams.
@@ -99,7 +101,7 @@ class Tfidf:
             raise UserError(f"{folder} does not hold a tfidf model: {error}.") from None
 
     def _fitted(
-        self, texts: list[str], labels: Mapping[str, NDArray[np.int64]], seed: int, advance: Callable[..., None]
+        self, texts: list[str], labels: Mapping[str, NDArray[Any]], seed: int, advance: Callable[..., None]
     ) -> dict[str, Any]:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -118,7 +120,13 @@ class Tfidf:
             raise UserError("No text of the training split is long enough for --set shortest; lower it.") from None
         part: dict[str, Any] = {"vectorizer": vectorizer}
         for number, values in enumerate(labels.values()):
-            known = values >= 0
+            if values.ndim == 2:
+                known = values[:, 0] >= 0
+                varying = np.flatnonzero(_varies(values[known]))
+                part[f"classes{number}"], targets = varying, values[known][:, varying]
+            else:
+                known = values >= 0
+                targets = values[known]
             if _classifier_count(values):
                 # One-vs-rest in the dual is ten times as fast as one multinomial model, and as good.
                 how: dict[str, Any] = {"C": config.c, "max_iter": config.iterations, "tol": 1e-3, "random_state": seed}
@@ -126,7 +134,7 @@ class Tfidf:
                 with warnings.catch_warnings():
                     # The user sets the number of iterations, and stopping early does not hurt the classifier.
                     warnings.simplefilter("ignore", ConvergenceWarning)
-                    part[f"task{number}"] = _one_against_the_rest(how, features[known], values[known], advance)
+                    part[f"task{number}"] = _one_against_the_rest(how, features[known], targets, advance)
         return part
 
     def _fill(
@@ -145,7 +153,12 @@ class Tfidf:
         for number, task in enumerate(self.context.tasks):
             key = f"task{number}"
             classifiers = [(part[key], x) for part, x in zip(parts, features, strict=True) if key in part]
-            if classifiers:
+            if classifiers and task.multilabel:
+                indices = [part[f"classes{number}"] for part in parts if key in part]
+                usual = _log_odds(block[task.name][rows])
+                odds = [_class_log_odds(*own, at, usual) for own, at in zip(classifiers, indices, strict=True)]
+                block[task.name][rows] = 1 / (1 + np.exp(-np.mean(odds, 0)))
+            elif classifiers:
                 logs = [_log_probabilities(classifier, x, len(task.classes)) for classifier, x in classifiers]
                 block[task.name][rows] = _softmax(np.mean(logs, 0))
 
@@ -153,8 +166,13 @@ class Tfidf:
         return sum(len(part["vectorizer"].vocabulary_) for part in self.parts.values())
 
 
-def _classifier_count(labels: NDArray[np.int64]) -> int:
-    """Return the number of binary classifiers for a task: one per class, but one for two classes, none for one."""
+def _classifier_count(labels: NDArray[Any]) -> int:
+    """Return the number of binary classifiers for a task: one per class, but one for two classes, none for one.
+
+    A multi-label task has one for each class that some texts have and some lack.
+    """
+    if labels.ndim == 2:
+        return int(_varies(labels[labels[:, 0] >= 0]).sum())
     classes = len(np.unique(labels[labels >= 0]))
     return classes if classes > 2 else max(classes - 1, 0)
 
@@ -183,6 +201,28 @@ def _log_probabilities(classifier: Any, vectors: Any, classes: int) -> NDArray[n
     out = np.full((vectors.shape[0], classes), 1e-9)
     out[:, classifier.classes_] += classifier.predict_proba(vectors)
     return np.log(out)
+
+
+def _varies(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which classes of a multi-label task some of the texts have and some lack, bool ``[classes]``."""
+    return np.asarray((labels == 1).any(0) & (labels == 0).any(0))
+
+
+def _log_odds(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    p = np.clip(probabilities.astype(np.float64), 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(p) - np.log1p(-p))
+
+
+def _class_log_odds(
+    classifier: Any,  # noqa: ANN401 - theirs
+    vectors: Any,  # noqa: ANN401
+    classes: NDArray[np.int64],
+    usual: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the log odds ``[n, all classes]``: those of the classifier for ``classes``, ``usual`` for all others."""
+    odds = usual.copy()
+    odds[:, classes] = _log_odds(classifier.predict_proba(vectors).reshape(len(usual), -1)[:, -len(classes) :])
+    return odds
 
 
 def _softmax(logs: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval import Examples, FitContext, ModelContext, ModelSize
+from mmeval import Examples, FitContext, ModelContext, ModelSize, Task
 from mmeval_tfidf.config import TfidfConfig
 
 BLOCK = 65536
@@ -21,7 +21,10 @@ UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3
 
 
 class ClassNameRule:
-    """Gives a text the class whose name it contains as whole words; the longest name wins, then the first class."""
+    """Gives a text the class whose name it contains as whole words; the longest name wins, then the first class.
+
+    In a multi-label task it gives a text all classes whose names it contains.
+    """
 
     def __init__(self, config: TfidfConfig, context: ModelContext) -> None:
         """Take the classes and their counts in training from ``context``."""
@@ -31,7 +34,7 @@ class ClassNameRule:
         """Yield blocks of probabilities ``{task: [n, classes]}``."""
         for start in range(0, len(examples), BLOCK):
             words = [spaced(text) for text in examples.texts[start : start + BLOCK]]
-            yield {task.name: self._probabilities(task.name, task.classes, words) for task in self.context.tasks}
+            yield {task.name: self._probabilities(task, words) for task in self.context.tasks}
 
     def size(self) -> ModelSize:
         """Return a size without parameters."""
@@ -43,10 +46,11 @@ class ClassNameRule:
     def load(self, folder: Path) -> None:
         """Do nothing: the rule has no weights."""
 
-    def _probabilities(self, task: str, classes: Sequence[str], words: Sequence[str]) -> NDArray[np.float32]:
-        shares = prior(self.context, task)
-        named = named_class(words, classes)
-        out = np.tile(shares, (len(words), 1))
+    def _probabilities(self, task: Task, words: Sequence[str]) -> NDArray[np.float32]:
+        out = np.tile(prior(self.context, task.name), (len(words), 1))
+        if task.multilabel:
+            return np.asarray(out * (1 - self.certainty) + named_classes(words, task.classes) * self.certainty)
+        named = named_class(words, task.classes)
         hit = named >= 0
         out[hit] *= 1 - self.certainty
         out[hit, named[hit]] += self.certainty
@@ -55,8 +59,7 @@ class ClassNameRule:
 
 def prior(context: ModelContext, task: str) -> NDArray[np.float32]:
     """Return the shares of the classes in training, ``[classes]``."""
-    counts = np.asarray(context.class_counts[task], np.float32)
-    return counts / counts.sum() if counts.sum() else np.full(len(counts), 1 / len(counts), np.float32)
+    return np.asarray(context.shares(task), np.float32)
 
 
 def spaced(text: str) -> str:
@@ -67,7 +70,20 @@ def spaced(text: str) -> str:
 
 def named_class(words: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
     """Return the index of the class that each text names, or -1; texts are outputs of :func:`spaced`."""
-    names = [spaced(name) for name in classes]
-    sought = [name.strip() if UNSPACED.search(name) else name for name in names]
-    order = sorted((i for i, name in enumerate(names) if name.strip()), key=lambda i: -len(names[i]))
+    sought = _sought(classes)
+    order = sorted(sought, key=lambda i: -len(spaced(classes[i])))
     return np.array([next((i for i in order if sought[i] in text), -1) for text in words], np.int64)
+
+
+def named_classes(words: Sequence[str], classes: Sequence[str]) -> NDArray[np.float32]:
+    """Return 1 for each class that a text names, else 0: ``[n, classes]``; texts are outputs of :func:`spaced`."""
+    out, sought = np.zeros((len(words), len(classes)), np.float32), _sought(classes)
+    for row, text in enumerate(words):
+        out[row, [i for i, name in sought.items() if name in text]] = 1
+    return out
+
+
+def _sought(classes: Sequence[str]) -> dict[int, str]:
+    """Return by index of a class the text to look for; a name without letters and digits has none."""
+    names = {i: spaced(name) for i, name in enumerate(classes)}
+    return {i: name.strip() if UNSPACED.search(name) else name for i, name in names.items() if name.strip()}

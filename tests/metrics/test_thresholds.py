@@ -60,6 +60,20 @@ def test_few_candidates_in_memory_give_the_same_thresholds(monkeypatch: pytest.M
     assert precision_thresholds(true, own, batches, 6).tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("buffer", [10, 10**6])
+def test_the_highest_candidates_of_each_class_are_kept(buffer: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thresholds, "_BUFFER", buffer)
+    true, probabilities = draw(200, 4, 3, 6)
+    most = np.array([1, 3, 7, 60])
+    highest = thresholds._HighestFalse(np.zeros(4), most)
+    for start in range(0, 200, 50):
+        highest.add(true[start : start + 50], probabilities[start : start + 50])
+    classes, scores = highest.drop()
+    for class_ in range(4):
+        expected = np.sort(probabilities[true != class_, class_])[::-1][: most[class_]]
+        assert scores[classes == class_].tolist() == expected.tolist()
+
+
 def test_examples_without_a_label_are_left_out() -> None:
     true, probabilities = draw(200, 3, 1, 6)
     own = probabilities[np.arange(200), true]

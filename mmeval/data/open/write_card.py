@@ -49,6 +49,7 @@ def card_of(data: Dataset) -> str:
         "mmeval": {
             "name": store.name,
             "tasks": {task.name: list(task.classes) for task in store.tasks},
+            **({"multilabel": multilabel} if (multilabel := [t.name for t in store.tasks if t.multilabel]) else {}),
             "splits": {split: store.split_sizes[split] for split in counts.splits},
             "per_language": {
                 split: {row.language: row.splits[split] for row in counts.languages} for split in counts.splits

@@ -63,7 +63,7 @@ def write_examples(folder: Path, source: Source, images: PreparedImages, name: s
     first = _first(source)
     columns = {attribute: sorted(getattr(first, attribute)) for attribute in PREFIXES}
     text = {column: pa.string() for column in ("id", "text", "language", "split", "cluster")}
-    labels = {LABEL + task.name: pa.int32() for task in tasks}
+    labels = {LABEL + task.name: pa.list_(pa.int32()) if task.multilabel else pa.int32() for task in tasks}
     others = {PREFIXES[attribute] + column: pa.string() for attribute in PREFIXES for column in columns[attribute]}
     schema = pa.schema({**text, "image": pa.int32(), **labels, **others})
     rows = _Rows(tasks, images, columns, written).of(source)
@@ -164,9 +164,10 @@ class _Rows:
             return f'the language "{example.language}" is a reserved word of the score table'
         if example.id in self.ids:
             return f'the id "{example.id}" belongs to another example'
-        for task, name in example.labels.items():
-            if name not in self.indices.get(task, {}):
-                return f'"{name}" is not a class of {task}'
+        for task, label in example.labels.items():
+            for name in label if isinstance(label, tuple) else (label,):
+                if name not in self.indices.get(task, {}):
+                    return f'"{name}" is not a class of {task}'
         if example.image is not None and example.image not in self.all_image_rows:
             reason = self.images.rejected.get(example.image)
             if reason is None:
@@ -191,10 +192,6 @@ class _Rows:
                     f"Example {example.id} has the {attribute} {sorted(values)}, but others have {expected}."
                 )
             others |= {PREFIXES[attribute] + name: value for name, value in values.items()}
-        labels = {}
-        for task in self.tasks:
-            name = example.labels.get(task.name)
-            labels[LABEL + task.name] = -1 if name is None else self.indices[task.name][name]
         return {
             "id": example.id,
             "text": example.text,
@@ -202,9 +199,19 @@ class _Rows:
             "split": example.split,
             "cluster": example.cluster or example.id,
             "image": -1 if example.image is None else self.all_image_rows[example.image],
-            **labels,
+            **{LABEL + task.name: self._label(example, task) for task in self.tasks},
             **others,
         }
+
+    def _label(self, example: Example, task: Task) -> int | list[int] | None:
+        """Return the class index, -1 for none; for a multi-label task the sorted indices, None for no label."""
+        label, index = example.labels.get(task.name), self.indices[task.name]
+        if isinstance(label, tuple) != task.multilabel and label is not None:
+            expected = "a tuple of classes" if task.multilabel else "one class, a text"
+            raise DataError(f"Example {example.id}: its label of {task.name} must be {expected}, but is {label!r}.")
+        if isinstance(label, tuple):
+            return sorted({index[name] for name in label})
+        return None if task.multilabel else -1 if label is None else index[label]
 
 
 def _shortened(text: str) -> str:

@@ -126,7 +126,7 @@ def _build(spec: DatasetSpec, source: Source, folder: Path, *, released: bool) -
 def _facts(
     spec: DatasetSpec, source: Source, images: PreparedImages, written: WrittenExamples, *, released: bool
 ) -> dict[str, Any]:
-    tasks = [{"name": task.name, "classes": task.classes} for task in source.tasks]
+    tasks = [task.as_json() for task in source.tasks]
     return {
         "schema": SCHEMA_VERSION,
         "name": spec.full_name if released else f"{spec.full_name}-mismatched",

@@ -48,7 +48,7 @@ def read_parquet(
                 for cells in _records(batch, where, number):
                     number += 1
                     for column in classes.keys() & cells.keys():
-                        cells[column] = _class_name(classes[column], cells[column], column, where, number)
+                        cells[column] = _named(classes[column], cells[column], column, where, number)
                     yield Row(number, cells)
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
@@ -130,10 +130,15 @@ def parquet_rows(path: Path) -> int:
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return the class names of each ``ClassLabel`` column, which ``datasets`` records in the schema's metadata."""
+    """Return the class names of each column of ``ClassLabel`` or of lists of it.
+
+    ``datasets`` records them in the schema's metadata.
+    """
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        return {name: feature["names"] for name, feature in features.items() if feature.get("_type") == "ClassLabel"}
+        # A list of ClassLabel is written as {"feature": {"names": ...}, "_type": "List"} (older: "Sequence").
+        inner = {name: feature.get("feature") or feature for name, feature in features.items()}
+        return {name: feature["names"] for name, feature in inner.items() if feature.get("_type") == "ClassLabel"}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
@@ -163,6 +168,13 @@ def _require_convertible(cell: pa.Scalar, column: str, where: str, number: int) 
 def _damaged(statement: str, error: Exception) -> DataError:
     reason = " ".join(str(error).split()).rstrip(".")
     return DataError(f"{statement} ({reason}); fetch or write it again.")
+
+
+def _named(names: list[str], value: Any, column: str, where: str, number: int) -> Any:  # noqa: ANN401 - or a list
+    """Return the class name of an index, or the class names of a list of them."""
+    if isinstance(value, list):
+        return [_class_name(names, item, column, where, number) for item in value]
+    return _class_name(names, value, column, where, number)
 
 
 def _class_name(names: list[str], value: int | None, column: str, where: str, number: int) -> str | None:

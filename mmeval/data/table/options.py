@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from mmeval.api.config import Config
+from mmeval.data.request import SEPARATOR, SEPARATOR_NAMES, separator_name
 from mmeval.errors import DataError, UserError
 from mmeval.files import write_text
 
@@ -29,7 +30,7 @@ class Columns(Config):
     language: str | None = None
     """ISO 639 code, with or without a country; names and country codes are corrected."""
     label: tuple[str, ...] | None = None
-    """Class names; each column is a task."""
+    """Class names; each column is a task. A column of lists is a multi-label task."""
     id: str | None = None
     """The id of a product; rows of one product may share it."""
     split: str | None = None
@@ -40,6 +41,9 @@ class Columns(Config):
     """Columns by which scores are also given."""
     metadata: tuple[str, ...] | None = None
     """Columns that are stored for people to look at."""
+    label_separator: str | None = None
+    """What separates the class names in a label cell (`|`). A label column with a cell that holds it is a multi-label
+    task."""
 
     @field_validator(*SEVERAL, mode="before")
     @classmethod
@@ -48,14 +52,21 @@ class Columns(Config):
 
     def named(self) -> dict[str, tuple[str, ...]]:
         """Return the columns of each role that has any."""
-        by_role = {role: getattr(self, role) for role in type(self).model_fields}
+        by_role = {role: getattr(self, role) for role in ROLES}
         return {
             role: columns if isinstance(columns, tuple) else (columns,) for role, columns in by_role.items() if columns
         }
 
     def __str__(self) -> str:
         """Return the columns in the form of ``--columns``."""
-        return ",".join(f"{role}={'+'.join(columns)}" for role, columns in self.named().items())
+        parts = [f"{role}={'+'.join(columns)}" for role, columns in self.named().items()]
+        if self.label_separator:
+            parts.append(f"{SEPARATOR}={separator_name(self.label_separator)}")
+        return ",".join(parts)
+
+
+ROLES = tuple(field for field in Columns.model_fields if field != SEPARATOR)
+"""The roles of columns."""
 
 
 class TableOptions(Config):
@@ -104,6 +115,8 @@ def name_of(stem: str) -> str:
 def parse_columns(text: str) -> Columns:
     """Parse the value of ``--columns``: ``image=photo,text=title+description,label=category``.
 
+    ``label_separator=|`` is no column but the separator of class names; a comma is written ``comma``.
+
     Raises:
         UserError: the text has another form, or names an unknown role.
     """
@@ -112,11 +125,12 @@ def parse_columns(text: str) -> Columns:
         role, equals, names = part.partition("=")
         role = role.strip()
         if not equals or role not in Columns.model_fields:
-            raise UserError(
-                f'--columns: "{part}" should be ROLE=COLUMN, with a ROLE of {", ".join(Columns.model_fields)}.'
-            )
+            raise UserError(f'--columns: "{part}" should be ROLE=COLUMN, with a ROLE of {", ".join(ROLES)}.')
         if role in by_role:
             raise UserError(f"--columns names {role} twice; write {role}=ONE+OTHER to use both.")
+        if role == SEPARATOR:
+            by_role[role] = SEPARATOR_NAMES.get(names.strip(), names.strip())
+            continue
         columns = tuple(filter(None, (name.strip() for name in names.split("+"))))
         if len(columns) > 1 and role not in SEVERAL:
             raise UserError(f"--columns: {role} is one column, not {len(columns)}.")

@@ -27,7 +27,8 @@ class ParsedRow(NamedTuple):
     """From the id column; empty without one."""
     text: str
     language: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, str | tuple[str, ...]]
+    """By label column: the class, or the classes of a cell with a list or a separator; without empty cells."""
     image: ImageReference | None
     split: str
     """Empty if neither a column nor the file's name tells it."""
@@ -71,7 +72,9 @@ class Parser:
         columns = self.columns
         image = self._image(cells, folder)
         text = " ".join(filter(None, (text_of(cells.get(name), name) for name in columns.text or ())))
-        labels = {name: sys.intern(label) for name in columns.label or () if (label := value_of(cells.get(name), name))}
+        separator = columns.label_separator or ""
+        found = {name: label_of(cells.get(name), name, separator) for name in columns.label or ()}
+        labels = {name: label for name, label in found.items() if label is not None}
         if not labels:
             raise _RowError(f"no label in {' or '.join(columns.label or ())}")
         if not text and not image:
@@ -143,6 +146,24 @@ def text_of(cell: Any, column: str) -> str:  # noqa: ANN401 - what a table holds
         raise _RowError(f"{column} holds {'an object' if isinstance(cell, dict) else 'bytes'}, not a text")
     # pandas writes all integers of a column as floats if one is missing.
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def label_of(cell: Any, column: str, separator: str = "") -> str | tuple[str, ...] | None:  # noqa: ANN401
+    """Return a label cell as a class, or as the tuple of its classes; None for an empty cell.
+
+    A list, and a text that contains the separator, give a tuple of their distinct non-empty parts without surrounding
+    blanks, in their order. It is empty for an empty list and for a cell of separators alone: none of the classes.
+    """
+    if isinstance(cell, list):
+        parts = [text_of(item, column) for item in cell]
+    else:
+        text = text_of(cell, column)
+        if not text:
+            return None
+        if not separator or separator not in text:
+            return sys.intern(text)
+        parts = [part.strip() for part in text.split(separator)]
+    return tuple(map(sys.intern, dict.fromkeys(filter(None, parts))))
 
 
 def value_of(cell: Any, column: str) -> str:  # noqa: ANN401 - what a table holds

@@ -28,7 +28,12 @@ class Scan:
     """Classes, groups and splits of a table. Its rows have the numbers of the usable rows, from 0."""
 
     def __init__(
-        self, rows: Iterable[ParsedRow | Rejected], tasks: Iterable[str], where: str, language: str = ""
+        self,
+        rows: Iterable[ParsedRow | Rejected],
+        tasks: Iterable[str],
+        where: str,
+        language: str = "",
+        separator: str = "",
     ) -> None:
         """Read all rows.
 
@@ -37,13 +42,16 @@ class Scan:
             tasks: the label columns.
             where: the name of the table in messages.
             language: the language column; empty if there is none.
+            separator: the separator of class names in label cells; empty if there is none.
 
         Raises:
-            DataError: no row can be used, the language column does not hold languages, or a task has fewer than two
-                classes.
+            DataError: no row can be used, the language column does not hold languages, a task has fewer than two
+                classes, or no label cell holds the separator.
         """
         self.where = where
         self.classes: dict[str, set[str]] = {task: set() for task in tasks}
+        self.multilabel: set[str] = set()
+        """Tasks with a cell that holds a list or the separator."""
         self.images: dict[str, ImageReference] = {}
         """Images by key, without their bytes."""
         self._rows_of: Counter[str] = Counter()
@@ -70,6 +78,7 @@ class Scan:
                 f"None of the {len(self._rejected):,} rows of {where} can be used, for example {first.where}: "
                 f"{first.reason}{advice}."
             )
+        self._require_separator(separator)
         self._require_classes()
 
     def _add(self, row: ParsedRow) -> None:
@@ -84,12 +93,17 @@ class Scan:
             self._rows_of[image.key] += 1
         self._groups.add(*keys)
         for task, label in row.labels.items():
-            self.classes[task].add(label)
+            if isinstance(label, tuple):
+                self.multilabel.add(task)
+                self.classes[task].update(label)
+            else:
+                self.classes[task].add(label)
         if row.id:
             self._ids[row.id] += 1
             self._with_language[f"{row.language}/{row.id}"] += 1
         self._names.append(name)
-        self._labels.append(next(iter(row.labels.values())))
+        first = next(iter(row.labels.values()))
+        self._labels.append(sys.intern("\0".join(sorted(first))) if isinstance(first, tuple) else first)
         self._given_splits.append(row.split)
 
     def example_id(self, row: ParsedRow, number: int) -> str:
@@ -142,8 +156,10 @@ class Scan:
         numbers = list(numbers)
         roots = {number: self._groups.root(number) for number in numbers}
         groups = Counter(label for label, _ in {(self._labels[number], roots[number]) for number in numbers})
-        # A class with a single group can only be in train, where hash_split puts the only cluster of a stratum.
-        rare = {label for label, count in groups.items() if 1 < count < RARE}
+        # A class with a single group can only be in train, where hash_split puts the only cluster of a stratum. But a
+        # set of classes with a single group may be anywhere: in many tables hardly two rows have the same set.
+        fewest = 1 if next(iter(self.classes)) in self.multilabel else 2
+        rare = {label for label, count in groups.items() if fewest <= count < RARE}
         members, seen = [], Counter[str]()
         for number in numbers:
             name, label = self._names[number], self._labels[number]
@@ -181,6 +197,14 @@ class Scan:
                 f"{self.where}: the column {column} does not hold languages in {len(without):,} of {total:,} rows, for "
                 f"example {without[0].where}: {without[0].reason}. Choose another column with --columns "
                 "language=, or set the language of all rows with --language."
+            )
+
+    def _require_separator(self, separator: str) -> None:
+        if separator and not self.multilabel:
+            columns = " and ".join(self.classes)
+            raise DataError(
+                f'{self.where}: no cell of {columns} holds the label_separator "{separator}"; correct it in --columns, '
+                "or leave it out if each row has one class."
             )
 
     def _require_classes(self) -> None:

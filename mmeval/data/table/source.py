@@ -98,8 +98,9 @@ class TableSource:
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
-        """One task per label column, its classes sorted."""
-        return tuple(Task(task, tuple(sorted(names))) for task, names in self._scan.classes.items())
+        """One task per label column, its classes sorted; a multi-label task if a cell has a list or the separator."""
+        scan = self._scan
+        return tuple(Task(task, tuple(sorted(names)), task in scan.multilabel) for task, names in scan.classes.items())
 
     @property
     def size(self) -> int:
@@ -130,7 +131,7 @@ class TableSource:
                 text=row.text,
                 language=row.language,
                 split=splits[number],
-                labels=row.labels,
+                labels={task: self._label(task, label) for task, label in row.labels.items()},
                 image=row.image.key if row.image else None,
                 cluster=self._scan.cluster(number),
                 slices=row.slices,
@@ -138,6 +139,9 @@ class TableSource:
                 where=row.where,
             )
             number += 1
+
+    def _label(self, task: str, label: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        return (label,) if task in self._scan.multilabel and isinstance(label, str) else label
 
     def _find_images(self, cache: Path) -> None:
         """Find the file of every image, by the names in ``cache``; without a cache, the table is read for the names."""
@@ -152,7 +156,12 @@ class TableSource:
 
     @cached_property
     def _scan(self) -> Scan:
-        scan = Scan(self._rows(), self.columns.label or (), self.where, self.columns.language or "")
+        columns = self.columns
+        separator = columns.label_separator or ""
+        scan = Scan(self._rows(), columns.label or (), self.where, columns.language or "", separator)
+        if scan.multilabel:
+            names = " and ".join(task for task in scan.classes if task in scan.multilabel)
+            note(f"Labels of {self.where}: a row may have several classes of {names}, or none (multi-label)")
         for line in corrections(self._parser.languages):
             note(f"Languages of {self.where}: {line}")
         return scan

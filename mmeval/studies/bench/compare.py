@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mmeval.comparison.comparison import A, B
+from mmeval.comparison.label_sets import SUBSET_ACCURACY
 from mmeval.console import note, progress
 from mmeval.errors import UserError
 from mmeval.metrics.row import MACRO, WORST
@@ -15,7 +16,7 @@ from mmeval.report.content import Content
 from mmeval.runs.compare import AlignedRuns
 from mmeval.runs.folder import RunFolder
 from mmeval.studies.bench.entries import Member
-from mmeval.studies.bench.table import METRIC, BenchmarkRow
+from mmeval.studies.bench.table import BenchmarkRow
 
 FLOOR = "tfidf"
 """The plugin that serves as a baseline for all others; it sees texts only."""
@@ -54,7 +55,8 @@ def compare_runs(runs: Mapping[Member, FinishedRun]) -> BenchmarkTable:
     for member in runs:
         if member.is_baseline and member.plugin in rows:
             content = runs[member].content
-            rows[member.plugin].baselines[member.inputs] = content.estimate(content.tasks[0], MACRO, METRIC)
+            task = content.tasks[0]
+            rows[member.plugin].baselines[member.inputs] = content.estimate(task, MACRO, content.first_metric(task))
             baselines[member.plugin][member.inputs.value] = member
     if FLOOR in models:
         for plugin in models:
@@ -73,12 +75,14 @@ def compare_runs(runs: Mapping[Member, FinishedRun]) -> BenchmarkTable:
 def _row(member: Member, run: FinishedRun) -> BenchmarkRow:
     content = run.content
     task, plan, facts = content.tasks[0], content.record.plan, content.record.seeds.values()
+    metric = content.first_metric(task)
     return BenchmarkRow(
         plugin=plan.plugin.name,
         preset=plan.preset,
         task=task,
-        mean=content.estimate(task, MACRO, METRIC),
-        worst=content.estimate(task, WORST, METRIC),
+        metric=content.metric_title(metric),
+        mean=content.estimate(task, MACRO, metric),
+        worst=content.estimate(task, WORST, metric),
         worst_language=content.worst_text(task),
         seconds=sum(each["seconds"] for each in facts) / len(facts),
         signature=plan.signature,
@@ -89,7 +93,7 @@ def _row(member: Member, run: FinishedRun) -> BenchmarkRow:
 
 def _read(runs: Mapping[Member, FinishedRun]) -> tuple[AlignedRuns, dict[str, str]]:
     """Read the predictions of all runs; return the reasons of those that can't be compared, too."""
-    aligned, failures = AlignedRuns(METRIC), {}
+    aligned, failures = AlignedRuns(), {}
     with progress("Comparing", len(runs), "runs") as advance:
         for member, run in runs.items():
             try:
@@ -109,6 +113,8 @@ def _rank(aligned: AlignedRuns, models: Mapping[str, Member], rows: Mapping[str,
     for plugin, rank in zip(models, comparison.ranks, strict=True):
         rows[plugin].rank = rank
     notes = ties(comparison)
+    if comparison.metric == SUBSET_ACCURACY:
+        notes.append("Ranks and verdicts of this multi-label task are those of subset accuracy.")
     if any(len(run.seeds) == 1 for run in comparison.runs):
         notes.append("One training seed: ranks and verdicts are about these checkpoints, not about the methods.")
     if any(member.inputs is Inputs.TEXT for member in models.values()):

@@ -18,7 +18,6 @@ from mmeval.report.efficiency import cells
 if TYPE_CHECKING:
     from rich.table import Table
 
-METRIC = "top1"
 HEADINGS = (
     "model",
     "inputs",
@@ -45,7 +44,7 @@ class BenchmarkRow:
     preset: str
     task: str
     mean: Estimate
-    """Mean over languages of top-1, with all inputs that the plugin uses."""
+    """Mean over languages of the metric, with all inputs that the plugin uses."""
     worst: Estimate
     worst_language: str
     seconds: float
@@ -66,6 +65,8 @@ class BenchmarkRow:
     """Baselines that are significantly better than the model."""
     undecided: list[str] = field(default_factory=list)
     """Baselines that can't be told from the model."""
+    metric: str = "top-1"
+    """Title of the metric: ``top-1``, or ``mAP`` for a multi-label task."""
 
     @property
     def verdict(self) -> str:
@@ -92,7 +93,7 @@ class BenchmarkRow:
 
 def markdown(rows: Sequence[BenchmarkRow], failures: Mapping[str, str], command: str, notes: Sequence[str] = ()) -> str:
     """Return the page of a benchmark as Markdown: command, table, notes, signatures and failures."""
-    title = f"# {plain(rows[0].task)}, top-1" if rows else "# No finished run"
+    title = f"# {plain(rows[0].task)}, {rows[0].metric}" if rows else "# No finished run"
     lines = [title, "", *code_block(f"$ {one_line(command)}", "console"), ""]
     lines += [*table_lines(rows), "", *(line for text in notes for line in (plain(text), ""))]
     lines += [*code_block("\n".join(one_line(row.signature) for row in rows)), ""]
@@ -113,7 +114,7 @@ def terminal(rows: Sequence[BenchmarkRow]) -> Table:
 
     from mmeval.console import cell
 
-    table = Table(title=cell(f"{rows[0].task}, top-1"), title_justify="left")
+    table = Table(title=cell(f"{rows[0].task}, {rows[0].metric}"), title_justify="left")
     # The Markdown page has all columns.
     shown = {0: "model", 3: "rank", 4: "mean", 5: "95 %", 6: "worst", 7: "image", 8: "text", 9: "beats baselines"}
     for number, heading in shown.items():

@@ -84,7 +84,7 @@ def test_the_language_option_applies_to_rows_without_a_language(tmp_path: Path) 
         ({"text": "x", "label": None}, "no label in label"),
         ({"text": "x", "label": " "}, "no label in label"),
         ({"text": " ", "label": "a"}, "neither text nor image"),
-        ({"text": "x", "label": ["a", "b"]}, "label holds 2 values, not one"),
+        ({"text": "x", "label": [{"a": 1}]}, "label holds an object, not a text"),
         ({"text": {"de": "x"}, "label": "a"}, "text holds an object, not a text"),
     ],
 )
