@@ -72,6 +72,13 @@ _METRICS = (
         "scikit-learn, f1_score(average='macro')",
     ),
     Metric(
+        "macro_f1_listed",
+        "macro-F1, frequent classes",
+        "Macro-F1 over the classes with at least 10 test rows, the same for all languages: its interval can hold.",
+        "scikit-learn, f1_score(average='macro', labels=...)",
+        by_data=True,
+    ),
+    Metric(
         "weighted_f1",
         "weighted-F1",
         "Mean over classes of F1, weighted by the number of rows of each class.",

@@ -30,6 +30,9 @@ UNRELIABLE_SEEDS = (2,)
 FINITE = 0.95
 """Share of the resamples in which a score must exist."""
 
+RARE_CLASSES = "rare-classes"
+"""Method of a missing interval: F1 of classes with few rows is biased by more than any interval can correct."""
+
 METHODS = {
     "wilson": "Wilson interval of a proportion, on the number of rows divided by the design effect of the clusters",
     "wilson-kish": "Wilson interval on Kish's effective number of rows, as if the rows of a cluster were copies of one "
@@ -50,6 +53,7 @@ METHODS = {
     "logit-t": "t interval of the mean average precision on the logit scale, from the influence of each cluster",
     "logit-t-seeds": "the same over clusters and training seeds",
     "logit-t-floor": "no cluster has an influence: the standard error of a proportion with four rows more",
+    RARE_CLASSES: "no interval: a class that the value averages has too few rows for an interval to hold",
     NO_INTERVAL: "the value has no interval that can be relied on",
 }
 """Explanation of each method, by its name in the column ``method`` of Scores."""

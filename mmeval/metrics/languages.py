@@ -324,6 +324,8 @@ def _empty(count: int) -> LanguageSummary:
 
 def _weighted(scores: _Languages, weights: Floats, reliable: bool) -> Estimate:
     value = float(weights @ scores.value)
+    if scores.bounded:
+        value = min(max(value, 0.0), 1.0)  # weights add up to 1 but for rounding
     # A language of a few clusters may rule the variance of the mean, which is then as uncertain as its own.
     variance = scores.contrasts(weights[None], np.maximum(scores.clusters - 1.0, 1))
     half = float(variance.quantile(TAIL)[0]) * math.sqrt(float(variance.total[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +19,20 @@ from mmeval.files import atomic_path
 from mmeval.metrics import multilabel_scores
 from mmeval.metrics.bootstrap import RESAMPLES, ClassCounts, Groups, resampled
 from mmeval.metrics.catalogue import is_proportion, lower_is_better
-from mmeval.metrics.counts import FROM_COUNTS
+from mmeval.metrics.counts import FROM_COUNTS, LISTED, Counts, macro_f1
 from mmeval.metrics.evaluate import Labelled, evaluate, mean_over_seeds
 from mmeval.metrics.fairness import fairness_rows
 from mmeval.metrics.hierarchy import ClassPath, Hierarchy, hierarchy_of
-from mmeval.metrics.intervals import basic, means, proportions
+from mmeval.metrics.intervals import (
+    LISTED_ROWS,
+    RARE_CLASSES,
+    basic,
+    class_list,
+    enough_rows,
+    means,
+    proportions,
+    widening,
+)
 from mmeval.metrics.languages import (
     summarize_proportions,
     summarize_samples,
@@ -198,24 +207,55 @@ class _ScoredTask:
         return slices
 
     @cached_property
+    def class_counts(self) -> Counts:
+        """Counts of classes, arrays ``[seeds, slices, languages + 1, classes]``."""
+        counts = [each.observed() for each in self.counts]
+        return Counts(*(np.stack([self.groups.by_slice(each[part]) for each in counts]) for part in range(3)))
+
+    @cached_property
+    def listed(self) -> NDArray[np.bool_]:
+        """The class list of ``macro_f1_listed``: the classes with at least 10 labelled rows, all languages together."""
+        return class_list(self.class_counts.true[0, 0, -1])
+
+    @cached_property
+    def functions(self) -> dict[str, Callable[[Counts, int], NDArray[np.floating]]]:
+        """Metrics that are computed from counts of classes, by name; each takes the axis of the classes."""
+        functions: dict[str, Callable[[Counts, int], NDArray[np.floating]]] = dict(FROM_COUNTS)
+        if self.listed.any():
+            functions[LISTED] = partial(macro_f1, classes=self.listed)
+        return functions
+
+    @cached_property
     def observed(self) -> dict[str, NDArray[np.floating]]:
         """Metrics from counts of classes, ``[seeds, slices, languages + 1]`` by name."""
-        counts = [each.observed() for each in self.counts]
-        return {
-            name: np.stack([self.groups.by_slice(function(each)) for each in counts])
-            for name, function in FROM_COUNTS.items()
-        }
+        return {name: function(self.class_counts, -1) for name, function in self.functions.items()}
 
     @cached_property
     def samples(self) -> dict[str, NDArray[np.floating]]:
         """The same metrics in every resample, ``[seeds, slices, languages + 1, resamples]`` by name."""
-        blocks: dict[str, list[NDArray[np.floating]]] = {name: [] for name in FROM_COUNTS}
+        blocks: dict[str, list[NDArray[np.floating]]] = {name: [] for name in self.functions}
         for block in resampled(self.counts, self.resamples) if len(self.languages) else []:
-            for name, function in FROM_COUNTS.items():
+            for name, function in self.functions.items():
                 blocks[name].append(np.stack([self.groups.by_slice(function(each, 1)) for each in block]))
             self.advance(block[0].hits.shape[-1])
         empty = np.zeros((len(self.counts), len(self.groups.slices), len(self.groups.languages) + 1, 0))
         return {name: np.concatenate(of_metric, axis=-1) if of_metric else empty for name, of_metric in blocks.items()}
+
+    def averaged_classes(self, metric: str, counts: Counts) -> NDArray[np.bool_] | None:
+        """Return the classes that a metric averages with equal weights, ``[classes]``; None for ``weighted_f1``.
+
+        A rare class has as much weight in such a mean as a frequent one, and so decides whether its interval holds.
+
+        Args:
+            metric: a metric from counts of classes.
+            counts: counts of the group, ``[classes]``.
+        """
+        if metric == "weighted_f1":
+            return None
+        if metric == LISTED:
+            return self.listed
+        occurring: NDArray[np.bool_] = counts.true > 0
+        return occurring if metric == "balanced_accuracy" else occurring | (counts.predicted > 0)
 
 
 def _rows(task: _ScoredTask, seeds: Sequence[int], reversed_metrics: Collection[str]) -> Iterator[ScoreRow]:
@@ -232,9 +272,10 @@ def _rows(task: _ScoredTask, seeds: Sequence[int], reversed_metrics: Collection[
             values = np.stack([task.outcomes[seed].values[metric][slice_.rows] for seed in seeds])
             higher_is_better = not lower_is_better(metric) and metric not in reversed_metrics
             yield from _mean_rows(task, slice_, metric, values, higher_is_better)
+        counts = Counts(*(part[seeds, number].mean(0) for part in task.class_counts))
         for metric, observed in task.observed.items():
             samples = task.samples[metric][seeds, number]
-            yield from _sample_rows(task, slice_, metric, observed[seeds, number], samples)
+            yield from _sample_rows(task, slice_, metric, observed[seeds, number], samples, counts)
     hits = np.stack([task.outcomes[seed].hits for seed in seeds])
     true, classes = task.outcomes[0].true, task.outcomes[0].classes
     yield from fairness_rows(
@@ -268,6 +309,7 @@ def _sample_rows(
     metric: str,
     observed: NDArray[np.floating],
     samples: NDArray[np.floating],
+    counts: Counts,
 ) -> Iterator[ScoreRow]:
     """Yield the rows of a bootstrapped metric.
 
@@ -277,18 +319,31 @@ def _sample_rows(
         metric: its name.
         observed: its value, ``[seeds, languages + 1]``.
         samples: its value in each resample, ``[seeds, languages + 1, resamples]``.
+        counts: counts of classes, the mean over seeds, ``[languages + 1, classes]``.
     """
+    widen, enough = [], True
     places = zip(task.names, slice_.sizes, slice_.clusters, strict=True)
     for place, (name, n, clusters) in enumerate(places):
-        interval = basic(observed[:, place], samples[:, place], clusters) if n else Interval()
+        own = Counts(*(part[place] for part in counts))
+        classes = task.averaged_classes(metric, own)
+        widen.append(1.0 if classes is None else widening(*own, classes, clusters))
+        interval = Interval()
+        if n and (classes is None or enough_rows(own.true, classes)):
+            interval = basic(observed[:, place], samples[:, place], clusters, widen=widen[place])
+        elif n:
+            interval = Interval(method=RARE_CLASSES)
+        if n and name != ALL and classes is not None:
+            enough &= enough_rows(own.true, classes, LISTED_ROWS)
         yield ScoreRow(metric, float(observed[:, place].mean()), n, name, slice_.name, interval=interval)
     summary = summarize_samples(
         observed[:, :-1],
         np.moveaxis(samples[:, :-1], 1, 2),
         slice_.languages.clusters,
         slice_.pooled.total_clusters,
+        widen=widen[:-1],
     )
-    yield from summary_rows(metric, slice_.name, summary, slice_.languages.rows)
+    for row in summary_rows(metric, slice_.name, summary, slice_.languages.rows):
+        yield row if enough else replace(row, interval=Interval(method=RARE_CLASSES), p=np.nan)
 
 
 def _columns(row: ScoreRow) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from mmeval.data.check import lines, majority_lines
 from mmeval.data.reading.text import without_folders, word_without_folders
 from mmeval.metrics.catalogue import Metric, describe, title
+from mmeval.metrics.intervals import RARE_CLASSES
 from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, SUMMARIES, WEIGHTED, WORST
 from mmeval.record import ExternalSource, Record
 from mmeval.report import efficiency
@@ -51,6 +52,8 @@ class Estimate(NamedTuple):
     n: int
     reliable: bool = True
     """Whether enough examples and clusters stand behind the interval for it to hold."""
+    method: str = ""
+    """The method of the interval."""
     p: float = float("nan")
     """For the worst language and the gap: p of the test that all languages have the same score."""
 
@@ -65,9 +68,11 @@ class Estimate(NamedTuple):
 
     @property
     def interval(self) -> str:
-        """The interval as ``0.761–0.823``, with a star if it can't be relied on; empty if undefined."""
+        """The interval as ``0.761–0.823``, with a star if it can't be relied on; a star alone if none can hold."""
         star = "" if self.reliable else UNRELIABLE
-        return f"{self.low:.3f}–{self.high:.3f}{star}" if self.low == self.low else ""
+        if self.low != self.low:
+            return UNRELIABLE if self.defined and self.method == RARE_CLASSES else ""
+        return f"{self.low:.3f}–{self.high:.3f}{star}"
 
 
 def p_text(p: float) -> str:
@@ -104,7 +109,7 @@ class Content:
         seed = MEAN if MEAN in seeds else next(iter(seeds), "")
         return {
             (row["task"], row["slice"], row["language"], row["metric"]): Estimate(
-                row["value"], row["low"], row["high"], row["n"], bool(row["reliable"]), row["p"]
+                row["value"], row["low"], row["high"], row["n"], bool(row["reliable"]), row["method"], row["p"]
             )
             for row in self.scores.to_pylist()
             if row["seed"] == seed and not row["class"]
@@ -220,11 +225,15 @@ class Content:
     def mark(self, metrics: Collection[str]) -> list[str]:
         """Return a sentence that explains the star, if an interval of these metrics has one."""
         starred = any(
-            not estimate.reliable and estimate.low == estimate.low
+            estimate.interval.endswith(UNRELIABLE)
             for (_, slice_, _, metric), estimate in self._estimates.items()
             if metric in metrics and slice_ in (ALL, *self.slices)
         )
-        return [f"{UNRELIABLE} Too few examples or clusters for this interval to be relied on."] if starred else []
+        return (
+            [f"{UNRELIABLE} Too few examples, clusters or rows of a class for an interval to be relied on."]
+            if starred
+            else []
+        )
 
     @property
     def gaps(self) -> list[str]:

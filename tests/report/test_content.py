@@ -99,7 +99,7 @@ def test_languages_that_differ_are_named_with_the_gap_and_its_interval(content: 
 def test_an_interval_that_can_not_be_relied_on_has_a_star_and_a_note(content: Make) -> None:
     original = content(n=29)
     assert original.estimate("colour", "ar", "top1").interval == "0.450–0.550*"
-    note = "* Too few examples or clusters for this interval to be relied on."
+    note = "* Too few examples, clusters or rows of a class for an interval to be relied on."
     assert original.notes == [note]
     assert all(note in view.replace("\\*", "*") for view in every_view(original))
     assert content(n=30).notes == []
