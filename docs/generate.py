@@ -19,6 +19,8 @@ import mmeval.nn
 import mmeval.testing
 from mmeval.api import hooks
 from mmeval.api.spec import ModelSpec
+from mmeval.metrics.catalogue import CATALOGUE, describe
+from mmeval.metrics.intervals import METHODS
 from mmeval.nn.build import IMAGE, TEXT
 from mmeval.plugin.listing import GROUPS, installed
 from mmeval.plugin.manager import Manager
@@ -50,6 +52,22 @@ def public(module: str) -> str:
     loaded = griffe.load(module, search_paths=[str(HERE.parent)], docstring_parser="google")
     names = [name for name in __import__(module, fromlist=["__all__"]).__all__ if name != "__version__"]
     return "\n\n".join(_entry(f"{module}.{name}", _target(loaded, name)) for name in names)
+
+
+def metric_table() -> str:
+    """Return the built-in metrics as a Markdown table."""
+    rows = [
+        f"| `{metric.name}` | {metric.title} | {metric.explanation} | {metric.source} |"
+        for metric in (describe("top1"), describe("top5"), *list(CATALOGUE.values())[1:])
+        if metric is not None
+    ]
+    return "\n".join(["| name | | meaning | source |", "|---|---|---|---|", *rows])
+
+
+def interval_methods() -> str:
+    """Return the methods of intervals as a Markdown table."""
+    rows = [f"| `{name}` | {explanation} |" for name, explanation in METHODS.items()]
+    return "\n".join(["| method | interval |", "|---|---|", *rows])
 
 
 def hook_reference() -> str:

@@ -136,4 +136,4 @@ def test_a_run_folder_of_schema_1_is_read_with_current_names() -> None:
     recipe = folder.record.plan.config["recipe"]
     assert recipe.keys() >= {"gradient_accumulation_steps", "max_grad_norm", "warmup_ratio"}
     assert not recipe.keys() & {"accumulate", "clip_norm", "warmup"}
-    assert folder.scores.num_rows > 0
+    assert folder.predictions().num_rows > 0

@@ -13,11 +13,13 @@ from mmeval.cli.options import AsJson
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of finished runs, two or more.")],
     metric: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="NAME", help="Metric: top1, top5, macro_f1, log_loss, ..., a plugin's metric or ./file.py."
+            metavar="NAME",
+            help="Metric: top1, top5, macro_f1, log_loss, ..., a plugin's metric or ./file.py.",
+            show_default="top1; subset_accuracy of a multi-label task",
         ),
-    ] = "top1",
+    ] = None,
     task: Annotated[
         str | None, typer.Option(metavar="NAME", help="Task that is compared.", show_default="the first one")
     ] = None,

@@ -54,7 +54,8 @@ def _options(
         str,
         typer.Option(
             metavar="ROLE=COLUMN,...",
-            help="Columns by role: image=, text=TITLE+BODY, language=, label=, id=, split=, group=, slice=, metadata=.",
+            help="Columns by role: image=, text=TITLE+BODY, language=, label=, id=, split=, group=, slice=, metadata=; "
+            "label_separator=| for several classes in a cell.",
             show_default="recognised by name",
             rich_help_panel=TABLES,
         ),

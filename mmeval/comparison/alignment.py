@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,11 +11,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mmeval.api.task import Task
+from mmeval.comparison.label_sets import SUBSET_ACCURACY, label_set_outcomes
 from mmeval.errors import RunFolderError, UserError
-from mmeval.metrics.counts import FROM_COUNTS
+from mmeval.metrics.counts import FROM_COUNTS, macro_f1, weighted_f1
+from mmeval.metrics.multilabel import micro_f1
 from mmeval.metrics.outcomes import Codes, Outcomes, Predictions
 
 Ints = NDArray[np.int32]
+CountMetric = Callable[..., NDArray[np.floating]]
+"""A function of counts of classes and their axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,8 @@ class Alignment:
     """Class names; those that only later runs have stand at the end."""
     task: str
     metric: str
+    is_multilabel: bool = False
+    """Whether the classes are sets of labels, see :mod:`mmeval.comparison.label_sets`."""
     force: bool = False
     shared: NDArray[np.bool_] = field(init=False)
     """Whether all runs have a row with this id, label and language ``[n]``."""
@@ -62,13 +68,23 @@ class Alignment:
         self.cluster_source = self.cluster_source or self.first
 
     @classmethod
-    def start(cls, name: str, predictions: Predictions, task: str, metric: str, *, force: bool = False) -> Alignment:
+    def start(
+        cls, name: str, predictions: Predictions, task: str, metric: str | None, *, force: bool = False
+    ) -> Alignment:
         """Take the rows of a run's predictions as the reference.
+
+        Args:
+            name: name of the run.
+            predictions: its predictions.
+            task: the task.
+            metric: the metric; None: top-1, or subset accuracy of a multi-label task.
+            force: compare runs that differ on the rows that agree.
 
         Raises:
             UserError: there is no such task, or no row has a label of it.
         """
-        outcomes = _outcomes_of(name, predictions, task)
+        outcomes, own_task = _outcomes_of(name, predictions, task)
+        is_multilabel = task in predictions.multilabel
         rows = np.flatnonzero(outcomes.true >= 0)
         if not len(rows):
             raise UserError(f'No row of {name} has a label of the task "{task}", so there is nothing to compare.')
@@ -78,9 +94,10 @@ class Alignment:
             languages=predictions.languages.take(rows),
             clusters=predictions.clusters.take(rows),
             true=outcomes.true[rows],
-            classes=list(_task(predictions, task).classes),
+            classes=list(own_task.classes),
             task=task,
-            metric=metric,
+            metric=metric or (SUBSET_ACCURACY if is_multilabel else "top1"),
+            is_multilabel=is_multilabel,
             force=force,
         )
 
@@ -96,13 +113,15 @@ class Alignment:
             RunFolderError: ids, labels, languages or clusters differ; the message says how many and names an example.
             UserError: the run lacks the task or the metric.
         """
-        outcomes = _outcomes_of(name, predictions, self.task)
-        values = _values(name, outcomes, self.metric, self.task)
+        outcomes, own_task = _outcomes_of(name, predictions, self.task)
+        if (self.task in predictions.multilabel) != self.is_multilabel:
+            raise UserError(f"{self.task} is a multi-label task in only one of the runs {self.first} and {name}.")
+        values = self._values(name, outcomes)
         label = name if seed is None else f"{name} (seed {seed})"
         position = self._positions(label, predictions, outcomes)
         found = position >= 0
         at = np.where(found, position, 0)
-        translated = self._class_codes(_task(predictions, self.task))
+        translated = self._class_codes(own_task)
         self._compare_labels(label, translated, outcomes.true[at], found)
         self._compare_languages(label, predictions.languages.take(at), found)
         self._compare_clusters(name, predictions.clusters.take(at), found)
@@ -195,6 +214,19 @@ class Alignment:
             + (f" (such as {self._id(np.flatnonzero(differ))})" if differ.any() else "")
         )
 
+    def _values(self, name: str, outcomes: Outcomes) -> NDArray[np.float64]:
+        """Return the metric's value of each row; hits for a metric that is computed from counts of classes."""
+        counted = count_metrics(multilabel=self.is_multilabel)
+        if self.metric in counted:
+            return outcomes.hits.astype(np.float64)
+        if self.metric not in outcomes.values:
+            known = ", ".join([*outcomes.values, *counted])
+            only = ""
+            if outcomes.confidence is None and not self.is_multilabel:
+                only = " since its predictions are labels without probabilities"
+            raise UserError(f'{name} has no metric "{self.metric}" of {self.task}{only}; --metric can be: {known}.')
+        return np.asarray(outcomes.values[self.metric], np.float64)
+
     def _note_clusters(self, without: str, with_clusters: str) -> None:
         note = f"{without} has a cluster of its own for every row; the clusters are those of {with_clusters}."
         if note not in self.notes:
@@ -229,41 +261,26 @@ def _array(ids: pa.ChunkedArray | pa.Array) -> pa.Array:
     return ids.combine_chunks() if ids.num_chunks else pa.array([], pa.string())
 
 
-def _task(predictions: Predictions, task: str) -> Task:
-    return next(each for each in predictions.tasks if each.name == task)
-
-
 def first_task(predictions: Predictions) -> str:
-    """Return the name of the first task that can be compared: it has one class per example.
-
-    Raises:
-        UserError: there is none.
-    """
-    if not predictions.tasks:
-        raise UserError(f"{predictions.path} has no task with one class per example, and others can't be compared.")
-    return predictions.tasks[0].name
+    """Return the name of the first task of the data set."""
+    return predictions.order[0] if predictions.order else predictions.tasks[0].name
 
 
-def _outcomes_of(name: str, predictions: Predictions, task: str) -> Outcomes:
+def count_metrics(*, multilabel: bool) -> dict[str, CountMetric]:
+    """Return the metrics of a task that are computed from counts of classes."""
+    if not multilabel:
+        return dict(FROM_COUNTS)
+    return {"micro_f1": micro_f1, "macro_f1": macro_f1, "weighted_f1": weighted_f1}
+
+
+def _outcomes_of(name: str, predictions: Predictions, task: str) -> tuple[Outcomes, Task]:
+    """Return the outcomes of a task and the task; of a multi-label task those of its sets of labels."""
     if task in predictions.multilabel:
-        raise UserError(
-            f'{name}: "{task}" is a multi-label task, and only tasks with one class per example are compared.'
-        )
+        return label_set_outcomes(predictions.multilabel[task])
     if task not in predictions.outcomes:
-        has = ", ".join(each.name for each in predictions.tasks)
+        has = ", ".join(predictions.order or [each.name for each in predictions.tasks])
         raise UserError(f'{name} has no predictions of the task "{task}"; its tasks are: {has}.')
-    return predictions.outcomes[task]
-
-
-def _values(name: str, outcomes: Outcomes, metric: str, task: str) -> NDArray[np.float64]:
-    """Return the metric's value of each row; hits for a metric that is computed from counts of classes."""
-    if metric in FROM_COUNTS:
-        return outcomes.hits.astype(np.float64)
-    if metric not in outcomes.values:
-        known = ", ".join([*outcomes.values, *FROM_COUNTS])
-        only = " since its predictions are labels without probabilities" if outcomes.confidence is None else ""
-        raise UserError(f'{name} has no metric "{metric}" of {task}{only}; --metric can be: {known}.')
-    return np.asarray(outcomes.values[metric], np.float64)
+    return predictions.outcomes[task], next(each for each in predictions.tasks if each.name == task)
 
 
 def values_by_run(seeds: Mapping[int, SeedOutcomes], rows: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -1,17 +1,19 @@
-"""Paired differences of metrics that are computed from counts of classes: macro-F1 and weighted F1."""
+"""Paired differences of metrics that are computed from counts of classes: macro-F1, weighted F1, balanced accuracy."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmeval.comparison.alignment import CountMetric, count_metrics
 from mmeval.comparison.cells import Cells
 from mmeval.comparison.paired import (
     Difference,
@@ -24,16 +26,18 @@ from mmeval.comparison.paired import (
     t_p,
     t_quantile,
 )
-from mmeval.metrics.counts import FROM_COUNTS, Counts
+from mmeval.metrics.catalogue import title
+from mmeval.metrics.counts import Counts
 
 RESAMPLES = 1000
 """Bootstrap resamples, and random flips of a pair of runs."""
 LEAST_ROWS = 10
-"""Macro-F1 is compared on the classes with at least this many rows; of rarer ones no interval holds."""
+"""Means over classes are compared on the classes with at least this many rows; of rarer ones no interval holds."""
 _BLOCK = 40
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
+Entries = tuple[NDArray[np.integer], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,24 +52,29 @@ class _Matrices:
 class _Counter:
     """Builds the counts of classes of a run and computes the metric from them."""
 
-    function: Callable[[Counts, int], NDArray[np.floating]]
+    function: CountMetric
     cells: Cells
     of_class: Ints
     """Number of each class in the list of classes, -1 for the others ``[all classes]``."""
     classes: int
     true: Any
     """Sparse matrix of the true classes, ``[languages * classes, cells]``."""
+    sets: NDArray[np.bool_] | None
+    """Multi-label tasks: the labels of each set ``[sets, labels]``."""
 
     @property
     def languages(self) -> int:
         return len(self.cells.rows)
 
-    def matrix(self, labels: Ints) -> Any:  # noqa: ANN401 - a sparse matrix
-        """Return the sparse matrix of the labels of some rows, -1 for none: ``[languages * classes, cells]``."""
-        return _matrix(labels, self.cells, self.of_class, self.classes)
-
     def matrices(self, true: Ints, predicted: Ints) -> _Matrices:
-        return _Matrices(self.matrix(np.where(true == predicted, true, -1)), self.matrix(predicted))
+        hits: Entries
+        if self.sets is None:
+            hit = np.flatnonzero(true == predicted)
+            hits = hit, true[hit]
+        else:
+            hits = np.nonzero(self.sets[true] & self.sets[predicted])
+        matrix = partial(_matrix, cells=self.cells, of_class=self.of_class, classes=self.classes)
+        return _Matrices(matrix(hits), matrix(_entries(predicted, self.sets)))
 
     def metric(self, hits: NDArray[np.floating], predicted: NDArray[np.floating], true: NDArray[np.floating]) -> Floats:
         """Return the metric of each language and resample ``[L, R]`` from counts ``[L * classes, R]``."""
@@ -74,13 +83,19 @@ class _Counter:
         return np.asarray(self.function(counts, 1), np.float64)
 
 
-def _matrix(labels: Ints, cells: Cells, of_class: Ints, classes: int) -> Any:  # noqa: ANN401 - a sparse matrix
+def _entries(labels: Ints, sets: NDArray[np.bool_] | None) -> Entries:
+    """Return row and class of each label; of a multi-label task of each label in the sets."""
+    return np.nonzero(sets[labels]) if sets is not None else (np.arange(len(labels)), labels)
+
+
+def _matrix(entries: Entries, cells: Cells, of_class: Ints, classes: int) -> Any:  # noqa: ANN401 - a sparse matrix
+    """Return the number of entries (row, class) of each class and cell: ``[languages * classes, cells]``."""
     from scipy.sparse import coo_array
 
-    number = np.where(labels >= 0, of_class[labels], -1)
-    rows = np.flatnonzero(number >= 0)
+    rows, number = entries[0], of_class[entries[1]]
+    rows, number = rows[number >= 0], number[number >= 0]
     cell = cells.of_row[rows]
-    at = cells.language[cell] * classes + number[rows]
+    at = cells.language[cell] * classes + number
     shape = (len(cells.rows) * classes, len(cells.size))
     return coo_array((np.ones(len(rows), np.float32), (at, cell)), shape=shape).tocsr()
 
@@ -93,6 +108,7 @@ def compare_counts(
     cells: Cells,
     pairs: Sequence[tuple[int, int]],
     resamples: int = RESAMPLES,
+    sets: NDArray[np.bool_] | None = None,
 ) -> tuple[list[PairedDifferences], list[float], str]:
     """Compare pairs of runs by a metric of class counts.
 
@@ -102,18 +118,19 @@ def compare_counts(
     seeds widen the interval by the variance of the runs' means over seeds, and p is at least that of the t-test.
 
     Args:
-        metric: ``macro_f1`` or ``weighted_f1``.
+        metric: ``macro_f1``, ``weighted_f1`` or ``balanced_accuracy``; of a multi-label task ``micro_f1``, too.
         true: true classes ``[n]``.
         predicted: for each run the predicted classes ``[S, n]``.
         classes: number of classes.
         cells: the rows by language and cluster.
         pairs: numbers of the runs A and B of each pair.
         resamples: number of resamples, and of exchanges.
+        sets: multi-label tasks, whose classes are sets of labels: the labels of each set ``[classes, labels]``.
 
     Returns:
         The differences of each pair, the mean over languages of each run, and a sentence about left-out classes.
     """
-    counter, note = _counter(metric, true, classes, cells)
+    counter, note = _counter(metric, true, classes, cells, sets)
     runs = [[counter.matrices(true, seed) for seed in run] for run in predicted]
     whole = np.ones((len(cells.size), 1), np.float32)
     true_counts = counter.true @ whole
@@ -142,21 +159,26 @@ def compare_counts(
     return results, [float(run.mean()) for run in observed], note
 
 
-def _counter(metric: str, true: Ints, classes: int, cells: Cells) -> tuple[_Counter, str]:
+def _counter(
+    metric: str, true: Ints, classes: int, cells: Cells, sets: NDArray[np.bool_] | None
+) -> tuple[_Counter, str]:
     """Return the counter for the classes that can be compared, and a sentence about the others."""
-    sizes = np.bincount(true, minlength=classes)
+    entries = _entries(true, sets)
+    classes = classes if sets is None else sets.shape[1]
+    sizes = np.bincount(entries[1], minlength=classes)
     kept, note = np.flatnonzero(sizes >= LEAST_ROWS), ""
-    if metric != "macro_f1":
+    if metric in ("weighted_f1", "micro_f1"):
         kept = np.arange(classes)
     elif not len(kept):
         kept = np.arange(classes)
-        note = f"No class has {LEAST_ROWS} rows: the intervals of macro-F1 can't be relied on."
+        note = f"No class has {LEAST_ROWS} rows: the intervals of {title(metric)} can't be relied on."
     elif len(kept) < classes:
-        note = f"macro-F1 is over the {len(kept)} of {classes} classes with at least {LEAST_ROWS} rows."
+        note = f"{title(metric)} is over the {len(kept)} of {classes} classes with at least {LEAST_ROWS} rows."
     of_class = np.full(classes, -1, np.int32)
     of_class[kept] = np.arange(len(kept))
-    true_matrix = _matrix(true, cells, of_class, len(kept))
-    return _Counter(FROM_COUNTS[metric], cells, of_class, len(kept), true_matrix), note
+    function = count_metrics(multilabel=sets is not None)[metric]
+    true_matrix = _matrix(entries, cells, of_class, len(kept))
+    return _Counter(function, cells, of_class, len(kept), true_matrix, sets), note
 
 
 def _blocks(clusters: int, resamples: int, purpose: int) -> Iterator[tuple[int, np.random.Generator, int]]:

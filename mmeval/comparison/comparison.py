@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmeval.comparison.alignment import Alignment, SeedOutcomes, values_by_run
+from mmeval.comparison.alignment import Alignment, SeedOutcomes, count_metrics, values_by_run
 from mmeval.comparison.cells import Cells
 from mmeval.comparison.correction import Correction, adjust, holm
 from mmeval.comparison.equivalence import equivalence_p
 from mmeval.comparison.flips import smallest_p
+from mmeval.comparison.label_sets import members
 from mmeval.comparison.paired import Difference, LanguageDifference, PairedDifferences, RunValues, compare_pairs
 from mmeval.comparison.ranks import RankRange, rank_ranges
 from mmeval.data.power import ALPHA, DIFFERENCES, detectable, rows_for
 from mmeval.errors import UserError
-from mmeval.metrics.counts import FROM_COUNTS
 from mmeval.record import Efficiency
 
 A, B, EQUIVALENT, UNDECIDED, TOO_FEW = "a", "b", "equivalent", "undecided", "too few"
@@ -233,7 +233,7 @@ def compare_aligned(
     pairs: Sequence[tuple[int, int]] | None = None,
     correction: Correction = "holm",
     margin: float | None = None,
-    lower_is_better: Collection[str] = (),
+    lower_is_better: bool = False,
     forced: Sequence[str] = (),
 ) -> Comparison:
     """Compare runs pair by pair.
@@ -245,7 +245,7 @@ def compare_aligned(
         pairs: numbers of the runs of each pair; by default all pairs. Ranks need all pairs.
         correction: the correction over languages.
         margin: the largest difference that does not matter; None: no test of equivalence.
-        lower_is_better: metrics whose lower values are better.
+        lower_is_better: whether lower values of the metric are better.
         forced: differences between the runs that the user allowed, beside those of the rows.
 
     Raises:
@@ -267,19 +267,20 @@ def compare_aligned(
     metric, notes = alignment.metric, list(alignment.notes)
     if absent := [name for code, name in enumerate(alignment.languages.names) if code not in set(codes.tolist())]:
         notes.append(f"No labelled rows: {', '.join(absent)}.")
-    if metric in FROM_COUNTS:
+    if metric in count_metrics(multilabel=alignment.is_multilabel):
         from mmeval.comparison.class_counts import compare_counts
 
         true, classes = alignment.true[rows], len(alignment.classes)
         predicted = [np.stack([each.predicted[rows] for each in seeds.values()]) for seeds in outcomes]
-        results, values, note = compare_counts(metric, true, predicted, classes, cells, pairs)
+        sets = members(alignment.classes) if alignment.is_multilabel else None
+        results, values, note = compare_counts(metric, true, predicted, classes, cells, pairs, sets=sets)
         notes += [note] if note else []
     else:
         of_runs = [RunValues.of(values_by_run(seeds, rows), cells) for seeds in outcomes]
         values = [float(run.means.mean()) for run in of_runs]
         results = compare_pairs(cells, of_runs, pairs)
     p_adjusted = holm([result.mean.p for result in results])
-    down = metric in lower_is_better
+    down = lower_is_better
     compared = []
     for (a, b), result, p in zip(pairs, results, p_adjusted, strict=True):
         differ, largest = _differing_rows(outcomes[a], outcomes[b], rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mmeval.comparison.alignment import count_metrics
 from mmeval.comparison.comparison import (
     EQUIVALENT,
     TOO_FEW,
@@ -16,20 +17,12 @@ from mmeval.comparison.comparison import (
 from mmeval.comparison.flips import smallest_p
 from mmeval.comparison.paired import Difference
 from mmeval.data.power import ALPHA
-
-METRIC_TITLES = {"macro_f1": "macro-F1", "weighted_f1": "weighted F1", "log_loss": "log loss", "brier": "Brier score"}
-
-
-def metric_title(metric: str) -> str:
-    """Return the usual spelling of a metric: ``top-1`` for ``top1``."""
-    if metric.startswith("top") and metric[3:].isdigit():
-        return f"top-{metric[3:]}"
-    return METRIC_TITLES.get(metric, metric)
+from mmeval.metrics.catalogue import is_proportion
 
 
 def is_share(metric: str) -> bool:
     """Return whether a metric is a share, whose differences are told in points."""
-    return metric.endswith("_f1") or (metric.startswith("top") and metric[3:].isdigit())
+    return metric in count_metrics(multilabel=True) or is_proportion(metric)
 
 
 def number(value: float) -> str:
@@ -149,7 +142,7 @@ def _balance(comparison: Comparison, language: LanguageComparison, a: str, b: st
             f"alone that would be significant (p {p_text(language.p)}),{_after_correction(comparison)} it is not "
             f"(p {p_text(language.p_adjusted)})"
         )
-    if comparison.metric.startswith("top"):
+    if is_proportion(comparison.metric):
         return f"{a} got {only_a} and {b} {only_b} of the rows that only one of them got; {chance}."
     return f"the difference is {amount(comparison, language.difference)}; {chance}."
 

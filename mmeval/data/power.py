@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mmeval.data.labels import has_label
 from mmeval.errors import UserError
 from mmeval.record import DataPower, Detectable, LanguageDetectable
 
@@ -162,13 +163,17 @@ def data_power(
 def split_power(
     examples: Examples, task: str, *, accuracy: float = ACCURACY, disagreement: float = DISAGREEMENT
 ) -> DataPower | None:
-    """Return the differences that the examples with a label of ``task`` can show; None if there are none.
+    """Return the differences that the examples with a label of ``task`` can show.
+
+    None if there are none, and for a multi-label task, of which models have no accuracy and disagreement.
 
     Raises:
         UserError: models of this accuracy can't disagree so often.
     """
-    known = np.flatnonzero(examples.labels(task) >= 0)
-    if not len(known):
+    labels = examples.labels(task)
+    known = np.flatnonzero(has_label(labels))
+    # The accuracy and disagreement of two models are those of tasks with one class per example.
+    if not len(known) or labels.ndim == 2:
         return None
     languages, language = _encode(examples.table["language"])
     _, cluster = _encode(examples.table["cluster"])

@@ -150,7 +150,9 @@ class _Languages(NamedTuple):
     variance: Floats
     """Variance of each score, at least its floor."""
     df: Floats
-    """Degrees of freedom of these variances over clusters."""
+    """Degrees of freedom of these variances over clusters, infinite where they follow from the score."""
+    clusters: Ints
+    """Number of clusters of each language."""
     cluster: Floats
     """Covariance over clusters, ``[L, L]``."""
     seed: Floats
@@ -171,17 +173,22 @@ class _Languages(NamedTuple):
     bonferroni: bool = False
     """Whether pairs of languages are corrected by their number, which is larger than the largest normal error needs."""
 
-    def contrasts(self, weights: Floats) -> Variance:
-        """Return the variances of weighted sums of languages, ``weights`` ``[K, L]``."""
+    def contrasts(self, weights: Floats, df: Floats) -> Variance:
+        """Return the variances of weighted sums of languages.
+
+        Args:
+            weights: ``[K, L]``.
+            df: degrees of freedom of the variance of each language, ``[L]``.
+        """
         parts = [np.einsum("kl,lm,km->k", weights, part, weights) for part in (self.cluster, self.seed, self.cell)]
         squares = weights**2
         # Rounding errors may leave a tiny negative variance, for example where two languages have the same samples.
         parts[0] = np.maximum(parts[0], 0) + squares @ self.extra
         # Satterthwaite over languages as if they were independent; shared clusters only give it fewer degrees.
         own = squares * self.variance
-        df = own.sum(1) ** 2 / np.maximum((own**2 / self.df).sum(1), 1e-300)
-        df = np.minimum(df, max(self.total_clusters - 1, 1))
-        return two_way(parts[0], parts[1], parts[2], df, self.seeds)
+        combined = own.sum(1) ** 2 / np.maximum((own**2 / df).sum(1), 1e-300)
+        combined = np.minimum(combined, max(self.total_clusters - 1, 1))
+        return two_way(parts[0], parts[1], parts[2], combined, self.seeds)
 
 
 def summarize_moments(
@@ -221,6 +228,7 @@ def summarize_moments(
         corrected=parts.value[present],
         variance=np.maximum(floor[present], estimated),
         df=df[present],
+        clusters=layout.clusters[present],
         cluster=cluster,
         seed=seed,
         cell=cell,
@@ -316,7 +324,8 @@ def _empty(count: int) -> LanguageSummary:
 
 def _weighted(scores: _Languages, weights: Floats, reliable: bool) -> Estimate:
     value = float(weights @ scores.value)
-    variance = scores.contrasts(weights[None])
+    # A language of a few clusters may rule the variance of the mean, which is then as uncertain as its own.
+    variance = scores.contrasts(weights[None], np.maximum(scores.clusters - 1.0, 1))
     half = float(variance.quantile(TAIL)[0]) * math.sqrt(float(variance.total[0]))
     centre = float(weights @ scores.corrected)
     low, high = min(centre - half, value), max(centre + half, value)
@@ -376,7 +385,7 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
     first, second = np.triu_indices(len(scores.value), 1)
     weights = np.zeros((len(first), len(scores.value)))
     weights[np.arange(len(first)), first], weights[np.arange(len(first)), second] = 1, -1
-    variance = scores.contrasts(weights)
+    variance = scores.contrasts(weights, scores.df)
     value = float(np.ptp(scores.value))
     difference = np.abs(scores.corrected[first] - scores.corrected[second])
     smallest = variance.tail(difference)
@@ -540,6 +549,7 @@ def summarize_samples(
         corrected=2 * score - np.where(finite.any(1), _nanmean(mean)[:, 0], score),
         variance=variance,
         df=np.maximum(own - 1.0, 1),
+        clusters=own,
         cluster=cluster,
         seed=seed,
         cell=cell,

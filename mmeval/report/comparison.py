@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from mmeval.comparison.comparison import Comparison
 from mmeval.comparison.paired import Difference
-from mmeval.comparison.sentences import metric_title, names_of, number, p_text, sentences, signed
+from mmeval.comparison.sentences import names_of, number, p_text, sentences, signed
 from mmeval.data.power import ALPHA
 from mmeval.escaping import one_line
+from mmeval.metrics.catalogue import title as title_of
 from mmeval.report.efficiency import HEADINGS as EFFICIENCY
 from mmeval.report.efficiency import cells as efficiency_cells
 
@@ -33,7 +34,7 @@ def terminal(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = [cell(title(comparison), "italic"), _language_table(comparison)]
     parts += [cell(caption(comparison), "dim"), cell(""), *(cell(line) for line in sentences(comparison))]
     if len(comparison.runs) > 2 or any(run.efficiency for run in comparison.runs):
-        heading = f"Ranks by the mean over languages of {metric_title(comparison.metric)}"
+        heading = f"Ranks by the mean over languages of {title_of(comparison.metric)}"
         heading += " (Holm over all pairs)" if len(comparison.runs) > 2 else ""
         parts += [cell(""), cell(heading, "italic"), _rank_table(comparison)]
     if len(comparison.runs) > 2:
@@ -47,7 +48,7 @@ def terminal(comparison: Comparison) -> RenderableType:
 def title(comparison: Comparison) -> str:
     """Return ``late-fusion minus embracenet, top-1 of item``."""
     names = names_of(comparison)
-    return f"{names[comparison.a]} minus {names[comparison.b]}, {metric_title(comparison.metric)} of {comparison.task}"
+    return f"{names[comparison.a]} minus {names[comparison.b]}, {title_of(comparison.metric)} of {comparison.task}"
 
 
 def caption(comparison: Comparison) -> str:

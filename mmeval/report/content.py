@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from mmeval.data.check import lines, majority_lines
 from mmeval.data.reading.text import without_folders, word_without_folders
-from mmeval.metrics.catalogue import title
+from mmeval.metrics.catalogue import Metric, describe, title
 from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, SUMMARIES, WEIGHTED, WORST
 from mmeval.record import ExternalSource, Record
 from mmeval.report import efficiency
@@ -214,19 +215,40 @@ class Content:
     @property
     def notes(self) -> list[str]:
         """Sentences about marks and gaps of the tables, and about the file of another tool."""
+        return [*self.mark(MAIN_METRICS), *self.gaps]
+
+    def mark(self, metrics: Collection[str]) -> list[str]:
+        """Return a sentence that explains the star, if an interval of these metrics has one."""
+        starred = any(
+            not estimate.reliable and estimate.low == estimate.low
+            for (_, slice_, _, metric), estimate in self._estimates.items()
+            if metric in metrics and slice_ in (ALL, *self.slices)
+        )
+        return [f"{UNRELIABLE} Too few examples or clusters for this interval to be relied on."] if starred else []
+
+    @property
+    def gaps(self) -> list[str]:
+        """Sentences about metrics that are absent, and about the file of another tool."""
         source = self.record.source
         external = [
             f"{task} has predicted classes only: metrics that need probabilities (top-k, log loss, Brier, calibration, "
             "recall at a precision) are absent."
             for task in (source.labels_only if source else [])
         ]
-        starred = any(
-            not estimate.reliable and estimate.low == estimate.low
-            for (_, _, _, metric), estimate in self._estimates.items()
-            if metric in MAIN_METRICS
-        )
-        star = f"{UNRELIABLE} Too few examples or clusters for this interval to be relied on."
-        return [*([star] if starred else []), *external, *(source.notes if source else [])]
+        return [*external, *(source.notes if source else [])]
+
+    def more_metrics(self, task: str) -> list[tuple[Metric, Estimate, Estimate]]:
+        """Return the built-in metrics that the table per language has no room for.
+
+        Each has its description, its score over all rows pooled, and its mean over languages.
+        """
+        names = dict.fromkeys(metric for name, slice_, _, metric in self._estimates if (name, slice_) == (task, ALL))
+        described = [(describe(name), name) for name in names if name not in MAIN_METRICS]
+        return [
+            (metric, self.estimate(task, ALL, name), self.estimate(task, MACRO, name))
+            for metric, name in described
+            if metric is not None and self.estimate(task, ALL, name).defined
+        ]
 
     @property
     def data_check(self) -> list[str]:

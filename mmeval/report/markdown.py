@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmeval.escaping import code_block, code_span, one_line
 from mmeval.escaping import markdown as plain
-from mmeval.report.content import Content
+from mmeval.report.content import Content, Estimate
 
 WORST_AND_GAP = (
     "The intervals of the worst language and of the gap hold for all languages at once, so that the worst of many "
@@ -25,6 +25,7 @@ def markdown(content: Content) -> str:
     for task in content.tasks:
         headline = content.headline(task)
         lines += [f"## {plain(task)}", "", *([plain(headline), ""] if headline else []), *_table(content, task), ""]
+        lines += _more(content, task)
     for note in content.notes:
         lines += [plain(note), ""]
     lines += [
@@ -61,6 +62,19 @@ def _table(content: Content, task: str) -> list[str]:
     return [f"| language | n | {' | '.join(titles)} |", f"|---|---:|{'---:|' * len(titles)}", *rows]
 
 
+def _more(content: Content, task: str) -> list[str]:
+    """Return the table of the metrics that are no columns of the table per language."""
+    rows = [
+        f"| {plain(metric.title)} | {_estimate(pooled)} | {_estimate(mean)} | {plain(metric.explanation)} |"
+        for metric, pooled, mean in content.more_metrics(task)
+    ]
+    return ["| metric | pooled | mean over languages | meaning |", "|---|---:|---:|---|", *rows, ""] if rows else []
+
+
+def _estimate(estimate: Estimate) -> str:
+    return f"{estimate} [{estimate.interval}]" if estimate.interval else str(estimate)
+
+
 def _estimates(content: Content, task: str, language: str) -> str:
     estimates = [content.estimate(task, language, metric) for metric in content.metrics(task)]
-    return " | ".join(f"{each} [{each.interval}]" if each.interval else str(each) for each in estimates)
+    return " | ".join(map(_estimate, estimates))

@@ -64,7 +64,7 @@ def terminal(content: Content) -> RenderableType:
         for metric in (content.first_metric(other), *added)
         if metric in content.metrics(other)
     ]
-    lines += [cell(note, "dim") for note in content.notes]
+    lines += [cell(note, "dim") for note in (*content.mark([first]), *content.gaps)]
     lines += [cell(sentence) for sentence in content.majority]
     lines += [cell(warning, "red") for warning in content.warnings]
     signature = cell(content.record.plan.signature, "dim")

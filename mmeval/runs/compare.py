@@ -13,15 +13,13 @@ from mmeval.comparison.correction import Correction
 from mmeval.comparison.write import write_comparison
 from mmeval.console import Advance, note, progress
 from mmeval.errors import RunFolderError, UserError
-from mmeval.metrics.counts import FROM_COUNTS
+from mmeval.metrics.catalogue import is_built_in, lower_is_better
 from mmeval.metrics.predictions import read_predictions
 from mmeval.plugin.manager import Manager
 from mmeval.record import Record
 from mmeval.report.comparison import html
 from mmeval.runs.folder import UNVERIFIED, RunFolder
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
-BUILT_IN = frozenset({"top1", "top2", "top3", "top5", *LOWER_IS_BETTER, *FROM_COUNTS})
 FIELDS = {
     "dataset": "data set",
     "fingerprint": "data fingerprint",
@@ -33,8 +31,6 @@ FIELDS = {
 }
 """The fields of the protocol that compared runs must share, with their names in messages. The number of seeds may
 differ."""
-EXTERNAL = "external"
-"""The track of a run whose predictions another tool made: its inputs and its training are not known."""
 
 
 class RunComparison(Comparison):
@@ -56,7 +52,7 @@ def compare(
     a: str | Path | RunFolder,
     b: str | Path | RunFolder,
     *more: str | Path | RunFolder,
-    metric: str = "top1",
+    metric: str | None = None,
     task: str | None = None,
     correction: Literal["holm", "bh"] = "holm",
     margin: float | None = None,
@@ -68,7 +64,8 @@ def compare(
         a: the first run, a run folder or its path.
         b: the second run; ``languages``, ``mean`` and ``weighted_mean`` of the result are A minus B.
         more: further runs; ``pairs`` and ``ranks`` have all of them.
-        metric: ``top1``, another built-in metric, or the name or file of a metric plugin.
+        metric: a built-in metric, or the name or file of a metric plugin; by default ``top1``, and
+            ``subset_accuracy`` of a multi-label task.
         task: the task; by default the first one of the data set.
         correction: the correction over languages, ``holm`` or ``bh`` (Benjamini-Hochberg).
         margin: the largest difference that does not matter; runs may then be found equivalent.
@@ -91,7 +88,7 @@ def compare(
 def compare_folders(
     folders: Sequence[RunFolder],
     *,
-    metric: str = "top1",
+    metric: str | None = None,
     task: str | None = None,
     correction: str = "holm",
     margin: float | None = None,
@@ -139,7 +136,7 @@ def compare_folders(
 class AlignedRuns:
     """Runs whose predictions were read and brought into the order of the first one."""
 
-    def __init__(self, metric: str = "top1", task: str | None = None, *, force: bool = False) -> None:
+    def __init__(self, metric: str | None = None, task: str | None = None, *, force: bool = False) -> None:
         """Name the metric and the task; None: the first task of the first run.
 
         Raises:
@@ -211,7 +208,8 @@ class AlignedRuns:
             pairs=pairs,
             correction=correction,
             margin=margin,
-            lower_is_better=LOWER_IS_BETTER | {spec.name for spec in self._specs if not spec.higher_is_better},
+            lower_is_better=lower_is_better(self._alignment.metric)
+            or any(not spec.higher_is_better for spec in self._specs),
             forced=forced,
         )
 
@@ -242,10 +240,10 @@ def _protocol_differences(names: Sequence[str], records: Sequence[Record], field
 
 def _unknown_fields(record: Record) -> set[str]:
     """Return the fields that a run of another tool's predictions can't know; its rows are compared in any case."""
-    if record.plan.protocol.track != EXTERNAL:
+    if record.source is None:
         return set()
-    is_checked = bool(getattr(getattr(record, "source", None), "like", ""))
-    return {"inputs", "track"} if is_checked else set(FIELDS)
+    # With --like the examples are those of a run, under its data set and fingerprint.
+    return {"inputs", "track"} if record.source.like else set(FIELDS)
 
 
 def _external_notes(names: Sequence[str], records: Sequence[Record]) -> list[str]:
@@ -253,7 +251,7 @@ def _external_notes(names: Sequence[str], records: Sequence[Record]) -> list[str
         f"The predictions of {name} come from another tool: its rows and labels were checked, but its inputs, its "
         "training and how it was selected are not known."
         for name, record in zip(names, records, strict=True)
-        if record.plan.protocol.track == EXTERNAL
+        if record.source is not None
     ]
 
 
@@ -269,18 +267,18 @@ def _shown(value: object) -> str:
     return text[:8] if len(text) == 64 else text
 
 
-def _metric(name: str) -> tuple[list[MetricSpec], str]:
+def _metric(name: str | None) -> tuple[list[MetricSpec], str | None]:
     """Return the plugin metric that is to be computed, if it is one, and the name of the metric.
 
     Raises:
         UserError: there is no such metric.
     """
-    if name in BUILT_IN:
+    if name is None or is_built_in(name):
         return [], name
     spec = Manager().metric(name)
     if spec.per_example is None:
         raise UserError(
             f"--metric {name}: {spec.name} is no mean over examples; compare by a metric with a value of each example, "
-            "or by macro_f1 or weighted_f1."
+            "or by a built-in metric that is computed from classes: macro_f1, weighted_f1, balanced_accuracy."
         )
     return [spec], spec.name

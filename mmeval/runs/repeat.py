@@ -16,12 +16,10 @@ from mmeval.errors import PluginError, RunFolderError, UserError
 from mmeval.plugin.configure import configure
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.onefile import is_file
+from mmeval.protocol import EXTERNAL
 from mmeval.record import Environment, Plan, Record
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.request import Request, inputs_of, set_text
-
-EXTERNAL = "external"
-"""The track of predictions that another tool made."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmeval.record import Efficiency
-from tests.comparison.run_folders import examples, guesses, write_run
+from tests.comparison.run_folders import CLASSES, examples, guesses, write_run
 
 
 @pytest.fixture
@@ -99,3 +99,23 @@ def test_the_cost_of_the_models_stands_beside_their_ranks(
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert runs[0]["efficiency"]["parameters"] == 48_400_000
     assert runs[1]["efficiency"] is None
+
+
+def test_predictions_of_another_tool_are_compared_with_a_run(
+    command: Callable[..., int], runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A CSV file of labels, without clusters, becomes a run by ``score`` and is compared in one more command."""
+    table = examples()
+    predicted = guesses(table["true"], 0.6, 1)
+    lines = [
+        f"{id_},{language},{CLASSES[true]},{CLASSES[own]}"
+        for id_, language, true, own in zip(table["id"], table["language"], table["true"], predicted, strict=True)
+    ]
+    (tmp_path / "tool.csv").write_text("\n".join(["id,language,true,predicted", *lines]) + "\n", encoding="utf-8")
+    assert command("score", tmp_path / "tool.csv", "--output", tmp_path / "tool", "--task", "item") == 0
+    capsys.readouterr()
+    assert command("compare", runs[1], tmp_path / "tool", "--json") == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["identical"]
+    assert data["forced"] == []
+    assert any("tool has a cluster of its own for every row" in note for note in data["notes"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmeval import RunFolder, Task
 from mmeval.metrics.predictions import write_predictions
 from mmeval.protocol import Inputs, Protocol
-from mmeval.record import Efficiency, Plan, PluginRecord, Record
+from mmeval.record import Efficiency, ExternalSource, Plan, PluginRecord, Record
 
 CLASSES = ("bag", "coat", "shoe", "sock")
 
@@ -44,19 +44,25 @@ def write_run(
     classes: tuple[str, ...] = CLASSES,
     labels_only: bool = False,
     efficiency: Efficiency | None = None,
+    source: ExternalSource | None = None,
+    multilabel: bool = False,
     **protocol: Any,
 ) -> RunFolder:
-    """Write a finished run; ``predicted`` are the predicted classes by training seed."""
+    """Write a finished run; ``predicted`` are the predicted classes by training seed, ``[n, classes]`` if several."""
     folder = RunFolder(path)
-    task = Task("item", classes)
+    task = Task("item", classes, multilabel)
     columns = {name: table[name] for name in ("id", "language", "cluster")}
     for seed, of_seed in predicted.items():
         file = folder.predictions_file(seed)
         file.parent.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(seed)
         matrix = rng.random((len(of_seed), len(classes))).astype(np.float32)
-        matrix[np.arange(len(of_seed)), of_seed] += 1
-        blocks = [{"item": matrix / matrix.sum(1, keepdims=True)}]
+        if multilabel:
+            matrix = matrix * np.float32(0.4) + np.float32(0.55) * of_seed.astype(np.float32)
+        else:
+            matrix[np.arange(len(of_seed)), of_seed] += 1
+            matrix /= matrix.sum(1, keepdims=True)
+        blocks = [{"item": matrix}]
         labels = {"item": np.asarray(table["true"])}
         if labels_only:
             write_predictions(file, [task], columns, labels, [], {"item": of_seed})
@@ -85,6 +91,7 @@ def write_run(
         device_seconds=1,
         peak_memory_bytes=None,
         efficiency=efficiency,
+        source=source,
     )
     for file in (folder.scores_file, folder.gallery_file):
         file.write_bytes(b"not read by a comparison")

@@ -10,13 +10,25 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 import mmeval
 from mmeval import RunFolder, UserError
 from mmeval.comparison.paired import paired_differences
 from mmeval.errors import RunFolderError
+from mmeval.record import ExternalSource
 from tests.comparison.run_folders import CLASSES, examples, guesses, write_run
+
+KAPPA = '''"""A metric."""
+import mmeval
+
+MMEVAL_API = "1.0"
+
+
+@mmeval.hookimpl
+def register_metrics(register):
+    register(mmeval.MetricSpec(name="kappa", summary="s", function=lambda true, predicted: 0.5))
+'''
 
 
 @pytest.fixture
@@ -372,7 +384,8 @@ def test_predictions_of_another_tool_are_compared_by_their_rows(
     tmp_path: Path, runs: tuple[RunFolder, RunFolder], table: dict[str, Any]
 ) -> None:
     """Their protocol is not known, so it can't differ."""
-    facts = {"track": "external", "fingerprint": "1" * 64, "dataset": "table", "inputs": "text"}
+    source = ExternalSource(file="p.csv", sha256="2" * 64, rows=300)
+    facts = {"track": "external", "fingerprint": "1" * 64, "dataset": "table", "inputs": "unknown", "source": source}
     tool = write_run(tmp_path / "tool", table, {0: guesses(table["true"], 0.6, 2)}, **facts)
     result = mmeval.compare(runs[0], tool)
     assert result.forced == ()
@@ -380,3 +393,38 @@ def test_predictions_of_another_tool_are_compared_by_their_rows(
     other = write_run(tmp_path / "other", examples(299), {0: guesses(examples(299)["true"], 0.6, 2)}, **facts)
     with pytest.raises(RunFolderError, match="other has other rows"):
         mmeval.compare(runs[0], other)
+
+
+def test_balanced_accuracy_differences_are_those_of_scikit_learn(
+    runs: tuple[RunFolder, RunFolder], table: dict[str, Any]
+) -> None:
+    result = mmeval.compare(*runs, metric="balanced_accuracy")
+    true, language = table["true"], np.array(table["language"])
+    predicted = [guesses(true, accuracy, seed) for accuracy, seed in ((0.8, 1), (0.6, 2))]
+    for each in result.languages:
+        rows = language == each.language
+        a, b = (balanced_accuracy_score(true[rows], of_run[rows]) for of_run in predicted)
+        assert each.difference == pytest.approx(a - b, abs=1e-6)
+
+
+def test_a_metric_that_is_a_function_of_all_predictions_is_refused(
+    tmp_path: Path, runs: tuple[RunFolder, RunFolder]
+) -> None:
+    path = tmp_path / "kappa.py"
+    path.write_text(KAPPA, encoding="utf-8")
+    with pytest.raises(UserError, match="kappa is no mean over examples"):
+        mmeval.compare(*runs, metric=str(path))
+
+
+def test_a_metric_of_a_plugin_is_compared_by_its_values(tmp_path: Path, runs: tuple[RunFolder, RunFolder]) -> None:
+    path = tmp_path / "kappa.py"
+    code = KAPPA.replace(
+        "function=lambda true, predicted: 0.5", "per_example=lambda true, p: (p.argmax(1) == true) * 0.7"
+    )
+    path.write_text(code.replace("kappa", "sevenths"), encoding="utf-8")
+    result, expected = mmeval.compare(*runs, metric=str(path)), mmeval.compare(*runs)
+    assert result.metric == "sevenths"
+    assert result.mean.difference == pytest.approx(0.7 * expected.mean.difference)
+    for one, other in zip(result.languages, expected.languages, strict=True):
+        assert one.se == pytest.approx(0.7 * other.se)
+        assert one.p == pytest.approx(other.p, abs=0.01)

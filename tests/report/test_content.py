@@ -160,3 +160,14 @@ def test_options_are_shown_without_folders(content: Make) -> None:
 def test_an_invalid_data_check_is_refused() -> None:
     with pytest.raises(ValueError, match="rows"):
         DataCheck.model_validate(CHECK | {"rejected": {"rows": -1, "total": 3}})
+
+
+def test_metrics_without_a_column_are_listed_with_their_meaning(content: Make) -> None:
+    original = content(metrics=("top1", "ece", "log_loss"))
+    assert [metric.name for metric, _, _ in original.more_metrics("colour")] == ["ece", "log_loss"]
+    readme, page, screen = every_view(original)
+    for view in (readme, page):
+        assert "calibration error" in view
+        assert "How far confidence and accuracy lie apart" in view
+    assert "calibration" not in screen
+    assert content(metrics=("top1",)).more_metrics("colour") == []

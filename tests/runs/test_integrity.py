@@ -38,6 +38,11 @@ def files_of(folder: RunFolder) -> list[Path]:
     return sorted(path for path in folder.path.rglob("*") if path.is_file())
 
 
+def text(table: pa.Table) -> str:
+    """Return the rows of a table as text, in which an unknown number equals another one; NaN does not."""
+    return str(table.to_pylist())
+
+
 def flip(path: Path, bit: int) -> None:
     data = bytearray(path.read_bytes())
     data[bit // 8] ^= 1 << bit % 8
@@ -83,7 +88,7 @@ def test_edited_scores_are_refused_by_report_and_recreated_by_score(finished: Ru
         f"run `mmeval score {finished.path}` to recreate it."
     )
     score_again(finished)
-    assert read_scores(finished.scores_file).equals(whole)
+    assert text(read_scores(finished.scores_file)) == text(whole)
     report_again(finished)
 
 
@@ -328,14 +333,24 @@ def old(tmp_path: Path) -> RunFolder:
 def test_run_folders_of_schema_1_are_read_and_marked_as_unverified(
     old: RunFolder, name: str, command: Command, capsys: Capture
 ) -> None:
-    before = read_scores(old.scores_file)
+    """Their scores have no tests and no methods of intervals; the values are the same."""
+    before = pq.read_table(old.scores_file)
+    if name == "report":
+        assert command(name, old.path) == 2
+        assert "scores.parquet lacks columns of a Scores table; run `mmeval score`" in capsys.readouterr().err
+        score_again(old)
     assert command(name, old.path) == 0
     shown = capsys.readouterr()
     assert f"{old.path}: its files are unverified (its run.json has schema 1, which has no digests).\n" in shown.err
     assert "│ mean " in shown.out
     for page in (old.readme_file, old.report_path):
         assert "The files of this run are unverified" in page.read_text(encoding="utf-8")
-    assert read_scores(old.scores_file).drop_columns("run").equals(before.drop_columns("run"))
+    key = ("task", "slice", "language", "metric", "seed")
+    now, then = (
+        {tuple(row[column] for column in key): row["value"] for row in table.to_pylist() if row["metric"] == "top1"}
+        for table in (read_scores(old.scores_file), before)
+    )
+    assert {name: now[name] for name in then} == pytest.approx(then, nan_ok=True)
     assert old.report_path.is_file()
     # Reading an unverified folder doesn't verify it.
     assert json.loads(old.record_file.read_text())["schema_version"] == 1
@@ -379,7 +394,7 @@ def test_no_flipped_bit_changes_a_score_or_ends_in_a_traceback(
                 pass
             else:
                 after = copy.content()
-                assert after.scores.equals(content.scores), path
+                assert text(after.scores) == text(content.scores), path
                 assert after.gallery == content.gallery, path
                 if name != "run":
                     assert after.record.model_dump(exclude={"files"}) == content.record.model_dump(exclude={"files"})

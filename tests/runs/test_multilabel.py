@@ -135,3 +135,14 @@ def test_audits_compare_sets_of_classes(table: Path, tmp_path: Path) -> None:
     assert [balance.task for balance in result.class_balance] == ["kind"]
     assert {rule.task for rule in result.label_leakage} == {"kind"}
     assert "multi-label tasks" in (tmp_path / "audit" / "audit.html").read_text(encoding="utf-8")
+
+
+def test_power_is_of_tasks_with_one_class_per_example(
+    table: Path, command: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("data", "power", f"table:{table}", "--columns", "text=title,label=tags+kind,label_separator=|", "--task")
+    assert command(*words, "tags") == 2
+    assert "tags of shop is a multi-label task, whose power is not known; choose another --task." in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert command(*words, "kind") == 0

@@ -217,7 +217,7 @@ def test_a_plugin_metric_is_in_scores_and_reports(ask: Ask, manager_with: Manage
     metric = MetricSpec(name="sureness", summary="mean probability of the guess", per_example=confidence)
     folder = run(ask(plugin="uniform"), manager_with(spec(Uniform), metric))
     rows = [row for row in scores(folder) if row["metric"] == "sureness" and row["task"] == "colour"]
-    assert {row["language"] for row in rows} == {"de", "en", "ja", "all", "macro", "worst", "gap"}
+    assert {row["language"] for row in rows} == {"de", "en", "ja", "all", "macro", "weighted", "worst", "gap"}
     assert next(row["value"] for row in rows if row["language"] == "macro") == pytest.approx(1 / 3)
     assert "<th>sureness</th>" in folder.report_path.read_text()
     assert "| sureness |" in folder.readme_file.read_text()

@@ -36,6 +36,10 @@ def power(
             raise UserError(f"{option} {share:g}: write a share between 0 and 1, such as 0.1 for 10 %.")
     store = open_dataset(dataset).store
     task = _task(store, task)
+    if any(own.multilabel for own in store.tasks if own.name == task):
+        raise UserError(
+            f"{task} of {store.name} is a multi-label task, whose power is not known; choose another --task."
+        )
     if split not in store.split_sizes:
         raise UserError(f"--split {split}: {store.name} has {', '.join(store.split_sizes)}.")
     result = split_power(Examples(store, split), task, accuracy=accuracy, disagreement=disagreement)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mmeval.comparison.comparison import A, B
+from mmeval.comparison.label_sets import SUBSET_ACCURACY
 from mmeval.console import note, progress
 from mmeval.errors import UserError
 from mmeval.metrics.row import MACRO, WORST
@@ -15,15 +16,10 @@ from mmeval.report.content import Content
 from mmeval.runs.compare import AlignedRuns
 from mmeval.runs.folder import RunFolder
 from mmeval.studies.bench.entries import Member
-from mmeval.studies.bench.table import METRIC, BenchmarkRow
+from mmeval.studies.bench.table import BenchmarkRow
 
 FLOOR = "tfidf"
 """The plugin that serves as a baseline for all others; it sees texts only."""
-
-UNRANKED = (
-    "The models are not ranked: paired tests compare tasks with one class per example, and the first task is "
-    "multi-label."
-)
 
 
 @dataclass(frozen=True)
@@ -62,8 +58,6 @@ def compare_runs(runs: Mapping[Member, FinishedRun]) -> BenchmarkTable:
             task = content.tasks[0]
             rows[member.plugin].baselines[member.inputs] = content.estimate(task, MACRO, content.first_metric(task))
             baselines[member.plugin][member.inputs.value] = member
-    if any(run.content.first_metric(run.content.tasks[0]) != METRIC for run in runs.values()):
-        return BenchmarkTable(_sorted(rows), [UNRANKED])
     if FLOOR in models:
         for plugin in models:
             if plugin != FLOOR:
@@ -75,11 +69,7 @@ def compare_runs(runs: Mapping[Member, FinishedRun]) -> BenchmarkTable:
         known = {name: member for name, member in rivals.items() if member.folder not in failures}
         if known and models[plugin].folder not in failures:
             _judge(aligned, rows[plugin], models[plugin], known)
-    return BenchmarkTable(_sorted(rows), notes, failures)
-
-
-def _sorted(rows: Mapping[str, BenchmarkRow]) -> list[BenchmarkRow]:
-    return sorted(rows.values(), key=lambda row: -row.mean.value)
+    return BenchmarkTable(sorted(rows.values(), key=lambda row: -row.mean.value), notes, failures)
 
 
 def _row(member: Member, run: FinishedRun) -> BenchmarkRow:
@@ -103,7 +93,7 @@ def _row(member: Member, run: FinishedRun) -> BenchmarkRow:
 
 def _read(runs: Mapping[Member, FinishedRun]) -> tuple[AlignedRuns, dict[str, str]]:
     """Read the predictions of all runs; return the reasons of those that can't be compared, too."""
-    aligned, failures = AlignedRuns(METRIC), {}
+    aligned, failures = AlignedRuns(), {}
     with progress("Comparing", len(runs), "runs") as advance:
         for member, run in runs.items():
             try:
@@ -123,6 +113,8 @@ def _rank(aligned: AlignedRuns, models: Mapping[str, Member], rows: Mapping[str,
     for plugin, rank in zip(models, comparison.ranks, strict=True):
         rows[plugin].rank = rank
     notes = ties(comparison)
+    if comparison.metric == SUBSET_ACCURACY:
+        notes.append("Ranks and verdicts of this multi-label task are those of subset accuracy.")
     if any(len(run.seeds) == 1 for run in comparison.runs):
         notes.append("One training seed: ranks and verdicts are about these checkpoints, not about the methods.")
     if any(member.inputs is Inputs.TEXT for member in models.values()):

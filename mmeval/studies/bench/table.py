@@ -18,8 +18,6 @@ from mmeval.report.efficiency import cells
 if TYPE_CHECKING:
     from rich.table import Table
 
-METRIC = "top1"
-"""The metric of the tests, which compare tasks with one class per example."""
 HEADINGS = (
     "model",
     "inputs",
