@@ -269,6 +269,8 @@ def _is_finished(folder: RunFolder, record: Record) -> bool:
             difference = "its predictions are those of another file"
         elif recorded.metrics != record.metrics:
             difference = f"its metrics beside the built-in ones are {', '.join(recorded.metrics) or 'none'}"
+        elif recorded.hierarchies != record.hierarchies:
+            difference = "its classes have another hierarchy"
         elif changed := differences(folder.path, recorded.files):
             note(f"{folder.path}: {format_differences(changed)}; recreated by this command.")
             folder.reopen(record.plan)
