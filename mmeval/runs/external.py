@@ -204,11 +204,9 @@ def _write(
         raise RunFolderError(f"--output {folder.path} can't be created: {error.strerror}.") from None
     try:
         folder.write_json(folder.plan_file, record.plan.model_dump(mode="json"))
-        for seed in record.plan.protocol.seeds:
-            paths = (folder.predictions_file(seed), folder.validation_predictions_file(seed))
-            for path, predictions in zip(paths, splits, strict=False):
-                _write_predictions(path, predictions, seed)
+        _write_splits(folder, splits)
         splits.clear()
+        pa.default_memory_pool().release_unused()
         write_empty_gallery(folder.gallery_file)
         write_scores_of(folder, record, metrics)
         spent = {"wall_seconds": time.perf_counter() - clock, "peak_memory_bytes": peak_memory_bytes()}
@@ -219,6 +217,12 @@ def _write(
         if new:
             _remove(folder, existed=existed)
         raise
+
+
+def _write_splits(folder: RunFolder, splits: list[ExternalPredictions]) -> None:
+    for files, predictions in zip((folder.predictions_file, folder.validation_predictions_file), splits, strict=False):
+        for seed in predictions.seeds:
+            _write_predictions(files(seed), predictions, seed)
 
 
 def _write_predictions(path: Path, predictions: ExternalPredictions, seed: int) -> None:
@@ -265,6 +269,8 @@ def _is_finished(folder: RunFolder, record: Record) -> bool:
             difference = "its predictions are those of another file"
         elif recorded.metrics != record.metrics:
             difference = f"its metrics beside the built-in ones are {', '.join(recorded.metrics) or 'none'}"
+        elif recorded.hierarchies != record.hierarchies:
+            difference = "its classes have another hierarchy"
         elif changed := differences(folder.path, recorded.files):
             note(f"{folder.path}: {format_differences(changed)}; recreated by this command.")
             folder.reopen(record.plan)

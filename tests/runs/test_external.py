@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,19 +18,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mmeval
+from mmeval.data.external.predictions import ExternalPredictions, assemble
+from mmeval.data.external.reading import RawPredictions, read_predictions_table
 from mmeval.errors import UserError
 from mmeval.metrics.predictions import read_tasks
 from mmeval.runs.folder import RunFolder
+from mmeval.runs.scoring import write_scores_of
 
 Row = dict[str, Any]
 FORMATS = ("parquet", "csv", "tsv", "jsonl")
 
 
-def exported(run: RunFolder, task: str | None = None) -> list[Row]:
+def exported(run: RunFolder, task: str | None = None, split: str = "test") -> list[Row]:
     """Return the predictions of a run in long format: a row per example, task and seed, with lists of probabilities."""
     rows: list[Row] = []
     for seed in run.record.plan.protocol.seeds:
-        table = run.predictions(seed)
+        table = run.predictions(seed, split)
         for name in [task] if task else [each.name for each in read_tasks(run.predictions_file(seed))]:
             rows += [
                 {
@@ -93,9 +97,12 @@ def test_the_predictions_of_a_run_get_the_same_scores_when_another_tool_hands_th
     suffix: str, finished: RunFolder, tmp_path: Path
 ) -> None:
     """Two tasks, two seeds, slices, clusters, and examples without a label."""
-    rows, classes = exported(finished), classes_of(finished)
-    path = write(tmp_path / f"p.{suffix}", with_columns_per_class(rows, classes))
-    external = mmeval.score_predictions(path, output=tmp_path / "external")
+    classes = classes_of(finished)
+    path, validation = (
+        write(tmp_path / f"{split}.{suffix}", with_columns_per_class(exported(finished, split=split), classes))
+        for split in ("test", "validation")
+    )
+    external = mmeval.score_predictions(path, validation=validation, output=tmp_path / "external")
     assert classes_of(external) == classes
     assert scores(external) == scores(finished)
     for seed in (0, 1):
@@ -104,18 +111,24 @@ def test_the_predictions_of_a_run_get_the_same_scores_when_another_tool_hands_th
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_lists_of_probabilities_give_the_same_scores(suffix: str, finished: RunFolder, tmp_path: Path) -> None:
-    rows = exported(finished)
-    path = write(tmp_path / f"p.{suffix}", rows)
+    path, validation = (
+        write(tmp_path / f"{split}.{suffix}", exported(finished, split=split)) for split in ("test", "validation")
+    )
     (tmp_path / "classes.json").write_text(json.dumps(classes_of(finished)), encoding="utf-8")
-    external = mmeval.score_predictions(path, classes=str(tmp_path / "classes.json"), output=tmp_path / "external")
+    external = mmeval.score_predictions(
+        path, validation=validation, classes=str(tmp_path / "classes.json"), output=tmp_path / "external"
+    )
     assert scores(external) == scores(finished)
 
 
 def test_rows_may_be_in_any_order(finished: RunFolder, tmp_path: Path) -> None:
-    rows, classes = exported(finished), classes_of(finished)
-    shuffled = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
+    paths = []
+    for split in ("test", "validation"):
+        rows = exported(finished, split=split)
+        shuffled = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
+        paths.append(write(tmp_path / f"{split}.jsonl", shuffled))
     external = mmeval.score_predictions(
-        write(tmp_path / "p.jsonl", shuffled), classes=classes, like=finished, output=tmp_path / "external"
+        paths[0], validation=paths[1], classes=classes_of(finished), like=finished, output=tmp_path / "external"
     )
     assert scores(external) == scores(finished)
 
@@ -438,9 +451,6 @@ def tables(draw: st.DrawFn) -> tuple[list[Row], list[str]]:
 def test_every_format_gives_the_same_predictions(tmp_path_factory: pytest.TempPathFactory, table: Any) -> None:
     rows, classes = table
     folder = tmp_path_factory.mktemp("formats")
-    from mmeval.data.external.predictions import assemble
-    from mmeval.data.external.reading import read_predictions_table
-
     results = []
     for suffix in FORMATS:
         raw = read_predictions_table(write(folder / f"p.{suffix}", rows), {}, ["id", "language", "true"])
@@ -542,3 +552,19 @@ def test_an_external_run_is_compared_with_a_trained_one(finished: RunFolder, tmp
         comparison = mmeval.compare(finished, run, task="colour")
         assert comparison.mean.difference == 0
         assert comparison.mean.p == 1
+
+
+def test_the_tables_are_no_longer_in_memory_while_they_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten million rows would need their memory twice."""
+    alive: list[object] = []
+
+    def scored(*arguments: Any) -> None:
+        gc.collect()
+        alive.extend(each for each in gc.get_objects() if type(each) in (ExternalPredictions, RawPredictions))
+        write_scores_of(*arguments)
+
+    monkeypatch.setattr("mmeval.runs.external.write_scores_of", scored)
+    mmeval.score_predictions(small(), validation=small(id=["v1", "v2", "v3", "v4"]), output=tmp_path / "run")
+    assert alive == []
