@@ -150,6 +150,10 @@ class Content:
         """Return the number of examples behind the scores of a language or summary."""
         return self.estimate(task, language, self.first_metric(task), slice_).n
 
+    def differ(self, task: str, metric: str) -> bool:
+        """Return whether the languages differ in a metric (p < .05), so that its best and worst may be coloured."""
+        return self.estimate(task, WORST, metric).p < SIGNIFICANT
+
     def headline(self, task: str) -> str:
         """Return in one sentence whether the languages of a task can be told apart; empty for a single language."""
         metric = self.first_metric(task)

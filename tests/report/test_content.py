@@ -171,3 +171,10 @@ def test_metrics_without_a_column_are_listed_with_their_meaning(content: Make) -
         assert "How far confidence and accuracy lie apart" in view
     assert "calibration" not in screen
     assert content(metrics=("top1",)).more_metrics("colour") == []
+
+
+def test_no_language_is_coloured_where_chance_explains_the_differences(content: Make) -> None:
+    for p, coloured in ((0.049, True), (0.05, False)):
+        page = html(content(p=p))
+        assert ('class="best"' in page) is coloured
+        assert ('<td class="worst"' in page) is coloured
