@@ -159,21 +159,52 @@ def compare_counts(
     return results, [float(run.mean()) for run in observed], note
 
 
+def undefined_languages(
+    metric: str,
+    true: Ints,
+    classes: int,
+    language: NDArray[np.integer],
+    languages: int,
+    sets: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
+    """Return which languages have no row of a class that the metric averages, so that it has no value there, ``[L]``.
+
+    Args:
+        metric: a metric of class counts, see :func:`compare_counts`.
+        true: true classes ``[n]``.
+        classes: number of classes.
+        language: language of each row ``[n]``, numbers from 0.
+        languages: number of languages.
+        sets: multi-label tasks: the labels of each set ``[classes, labels]``.
+    """
+    rows, labels = _entries(true, sets)
+    classes = classes if sets is None else sets.shape[1]
+    kept, _ = _class_list(metric, (rows, labels), classes)
+    return np.asarray(np.bincount(language[rows[np.isin(labels, kept)]], minlength=languages) == 0)
+
+
+def _class_list(metric: str, entries: Entries, classes: int) -> tuple[NDArray[np.integer], str]:
+    """Return the classes that the metric averages, and a sentence about the others."""
+    sizes = np.bincount(entries[1], minlength=classes)
+    kept = np.flatnonzero(sizes >= LEAST_ROWS)
+    if metric in ("weighted_f1", "micro_f1"):
+        return np.arange(classes), ""
+    if not len(kept):
+        return np.arange(
+            classes
+        ), f"No class has {LEAST_ROWS} rows: the intervals of {title(metric)} can't be relied on."
+    if len(kept) < classes:
+        return kept, f"{title(metric)} is over the {len(kept)} of {classes} classes with at least {LEAST_ROWS} rows."
+    return kept, ""
+
+
 def _counter(
     metric: str, true: Ints, classes: int, cells: Cells, sets: NDArray[np.bool_] | None
 ) -> tuple[_Counter, str]:
     """Return the counter for the classes that can be compared, and a sentence about the others."""
     entries = _entries(true, sets)
     classes = classes if sets is None else sets.shape[1]
-    sizes = np.bincount(entries[1], minlength=classes)
-    kept, note = np.flatnonzero(sizes >= LEAST_ROWS), ""
-    if metric in ("weighted_f1", "micro_f1"):
-        kept = np.arange(classes)
-    elif not len(kept):
-        kept = np.arange(classes)
-        note = f"No class has {LEAST_ROWS} rows: the intervals of {title(metric)} can't be relied on."
-    elif len(kept) < classes:
-        note = f"{title(metric)} is over the {len(kept)} of {classes} classes with at least {LEAST_ROWS} rows."
+    kept, note = _class_list(metric, entries, classes)
     of_class = np.full(classes, -1, np.int32)
     of_class[kept] = np.arange(len(kept))
     function = count_metrics(multilabel=sets is not None)[metric]
@@ -315,11 +346,12 @@ def _estimate(
         df = total**2 / parts
     error = StandardError(math.sqrt(total), df, is_floor=constant)
     p = float((1 + np.count_nonzero(np.abs(exchanged[1:]) >= abs(exchanged[0]) - 1e-9)) / len(exchanged))
-    if constant:
+    lower, upper = (difference - np.quantile(known, [0.975, 0.025])).tolist() if len(known) else (0.0, 0.0)
+    # With few rows nearly all resamples may be alike, and their quantiles equal.
+    if constant or upper - lower < 1e-9:
         half = t_quantile(df) * error.se
         low, high = max(difference - half, -1), min(difference + half, 1)
     else:
-        lower, upper = (difference - np.quantile(known, [0.975, 0.025])).tolist()
         # Seeds widen both sides in proportion.
         wider = t_quantile(df) / t_quantile(max(clusters - 1, 1)) * error.se / spread if of_seeds else 1.0
         low, high = difference + min(lower, 0) * wider, difference + max(upper, 0) * wider

@@ -20,6 +20,7 @@ from mmeval.comparison.paired import Difference, LanguageDifference, PairedDiffe
 from mmeval.comparison.ranks import RankRange, rank_ranges
 from mmeval.data.power import ALPHA, DIFFERENCES, detectable, rows_for
 from mmeval.errors import UserError
+from mmeval.metrics.catalogue import title
 from mmeval.record import Efficiency
 
 A, B, EQUIVALENT, UNDECIDED, TOO_FEW = "a", "b", "equivalent", "undecided", "too few"
@@ -257,22 +258,26 @@ def compare_aligned(
         raise UserError(
             f"--margin {margin:g}: write the largest difference that does not matter, above 0, such as 0.02."
         )
-    rows = np.flatnonzero(alignment.shared)
+    rows: NDArray[np.integer] = np.flatnonzero(alignment.shared)
     if not len(rows):
         raise UserError("The runs share no row, so there is nothing to compare.")
+    metric, notes = alignment.metric, list(alignment.notes)
+    sets = members(alignment.classes) if alignment.is_multilabel else None
+    present = set(np.unique(alignment.languages.codes[rows]).tolist())
+    if absent := [name for code, name in enumerate(alignment.languages.names) if code not in present]:
+        notes.append(f"No labelled rows: {', '.join(absent)}.")
+    if metric in count_metrics(multilabel=alignment.is_multilabel):
+        rows, note = _rows_with_classes(alignment, rows, sets)
+        notes += [note] if note else []
     codes, language = np.unique(alignment.languages.codes[rows], return_inverse=True)
     names = [alignment.languages.names[code] for code in codes]
     cells = Cells.of(language, alignment.clusters.codes[rows].astype(np.int64), len(names))
     pairs = list(itertools.combinations(range(len(runs)), 2)) if pairs is None else pairs
-    metric, notes = alignment.metric, list(alignment.notes)
-    if absent := [name for code, name in enumerate(alignment.languages.names) if code not in set(codes.tolist())]:
-        notes.append(f"No labelled rows: {', '.join(absent)}.")
     if metric in count_metrics(multilabel=alignment.is_multilabel):
         from mmeval.comparison.class_counts import compare_counts
 
         true, classes = alignment.true[rows], len(alignment.classes)
         predicted = [np.stack([each.predicted[rows] for each in seeds.values()]) for seeds in outcomes]
-        sets = members(alignment.classes) if alignment.is_multilabel else None
         results, values, note = compare_counts(metric, true, predicted, classes, cells, pairs, sets=sets)
         notes += [note] if note else []
     else:
@@ -317,6 +322,29 @@ def compare_aligned(
         notes=tuple(notes),
         forced=(*forced, *alignment.problems),
     )
+
+
+def _rows_with_classes(
+    alignment: Alignment, rows: NDArray[np.integer], sets: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.integer], str]:
+    """Return the rows of the languages in which a metric of class counts has a value, and a sentence about the others.
+
+    Raises:
+        UserError: it has no value in any language.
+    """
+    from mmeval.comparison.class_counts import undefined_languages
+
+    names, codes = alignment.languages.names, alignment.languages.codes[rows]
+    true, classes = alignment.true[rows], len(alignment.classes)
+    undefined = undefined_languages(alignment.metric, true, classes, codes, len(names), sets)
+    present = np.bincount(codes, minlength=len(names)) > 0
+    left_out = ", ".join(names[code] for code in np.flatnonzero(undefined & present))
+    if not left_out:
+        return rows, ""
+    if not (present & ~undefined).any():
+        raise UserError(f"No row has a label of {alignment.task}, so {title(alignment.metric)} can't be compared.")
+    sentence = f"{title(alignment.metric)} leaves out {left_out}: no row there has one of the classes that it averages."
+    return rows[~undefined[codes]], sentence
 
 
 def _languages(

@@ -239,7 +239,8 @@ def summarize_moments(
         bounded=bounded,
     )
     few = (layout.rows[present] < FEW_ROWS) | (layout.clusters[present] < FEW_CLUSTERS)
-    reliable = layout.total_clusters >= FEW_CLUSTERS and (bounded or not few.any())
+    enough = layout.total_clusters >= FEW_CLUSTERS and layout.rows[present].sum() >= FEW_ROWS
+    reliable = bool(enough and (bounded or not few.any()))
     reliable = reliable and parts.seeds not in UNRELIABLE_SEEDS
     return _assemble(scores, size[present], present, layout.count, *test, reliable, higher_is_better)
 

@@ -214,6 +214,40 @@ def test_macro_f1_differences_are_those_of_scikit_learn(
         assert (one.difference, one.p, one.low) == pytest.approx((-other.difference, other.p, -other.high), abs=1e-6)
 
 
+@pytest.mark.parametrize("metric", ["macro_f1", "balanced_accuracy"])
+def test_languages_without_a_listed_class_are_left_out_and_named(
+    tmp_path: Path, table: dict[str, Any], metric: str
+) -> None:
+    true = np.asarray(table["true"] % 3)
+    true[np.flatnonzero(np.array(table["language"]) == "sl")] = 1
+    rare = np.flatnonzero(np.array(table["language"]) == "sl")[:3]
+    kept = np.array(table["language"]) != "sl"
+    kept[rare] = True
+    true[rare] = 3
+    small = {name: np.asarray(values)[kept].tolist() for name, values in table.items()} | {"true": true[kept]}
+    folders = [write_run(tmp_path / name, small, {0: guesses(small["true"], 0.7, len(name))}) for name in ("a", "bb")]
+    result = mmeval.compare(*folders, metric=metric)
+    assert [each.language for each in result.languages] == ["de", "et"]
+    assert result.rows == kept.sum() - 3
+    assert any("leaves out sl" in note for note in result.notes)
+    assert math.isfinite(result.mean.difference)
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_a_bootstrap_whose_resamples_are_nearly_all_alike_has_an_interval_with_a_width(tmp_path: Path) -> None:
+    true = np.array([1, 1, 1] * 4 + [0, 0, 0] * 6)  # a resample lacks class 1 in 0.6 % of the cases
+    table = {
+        "id": [f"row{number}" for number in range(30)],
+        "language": ["de"] * 30,
+        "cluster": [f"image{number // 3}" for number in range(30)],
+        "true": true,
+    }
+    always, never = np.zeros(30, np.int64), np.full(30, 2)
+    folders = [write_run(tmp_path / "always", table, {0: always}), write_run(tmp_path / "never", table, {0: never})]
+    (language,) = mmeval.compare(*folders, metric="balanced_accuracy").languages
+    assert language.low < language.difference == 0.5 < language.high
+
+
 def test_rare_classes_are_left_out_of_macro_f1_and_counted(tmp_path: Path, table: dict[str, Any]) -> None:
     true = np.where(table["true"] == 3, 2, table["true"])
     true[:4] = 3
