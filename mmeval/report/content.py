@@ -162,7 +162,9 @@ class Content:
             return ""
         p = p_text(worst.p)
         if worst.p >= SIGNIFICANT:
-            return f"Languages can't be told apart in {title} of {task} ({p}): chance alone makes such differences."
+            return (
+                f"Languages can't be told apart in {title} of {task} ({p}): chance alone could make such differences."
+            )
         gap = self.estimate(task, GAP, metric)
         return (
             f"Languages differ in {title} of {task} ({p}): the worst, {self.worst_text(task)}, is at {worst}, "
@@ -176,8 +178,9 @@ class Content:
 
     @cached_property
     def slices(self) -> list[str]:
-        """Names of the slices, without the slice of all rows."""
-        return [name for name in self._distinct("slice") if name != ALL]
+        """Names of the slices that have a mean over languages, without the slice of all rows."""
+        means = {slice_ for _, slice_, language, _ in self._estimates if language == MACRO}
+        return [name for name in self._distinct("slice") if name != ALL and name in means]
 
     def metric_title(self, metric: str) -> str:
         """Return the usual spelling of a metric: ``top-1`` for ``top1``."""
@@ -234,7 +237,7 @@ class Content:
             if metric in metrics and slice_ in (ALL, *self.slices)
         )
         return (
-            [f"{UNRELIABLE} Too few examples, clusters or rows of a class for an interval to be relied on."]
+            [f"{UNRELIABLE} Too few examples, clusters, seeds or rows of a class for an interval to be relied on."]
             if starred
             else []
         )

@@ -73,7 +73,7 @@ class Tfidf:
 
     def size(self) -> ModelSize:
         """Return the number of coefficients and intercepts of all classifiers."""
-        classifiers = [value for part in self.parts.values() for key, value in part.items() if key != "vectorizer"]
+        classifiers = [value for part in self.parts.values() for key, value in part.items() if key.startswith("task")]
         fitted = [estimator for classifier in classifiers for estimator in classifier.estimators_]
         # A class that all examples have, or none, has a constant without coefficients.
         return ModelSize(sum(each.coef_.size + each.intercept_.size for each in fitted if hasattr(each, "coef_")))
