@@ -110,9 +110,8 @@ def compare_folders(
     if correction not in get_args(Correction):
         raise UserError(f"--correction {correction}: write holm or bh.")
     if margin is not None and margin >= 1 and (metric is None or is_share(metric)):
-        raise UserError(
-            f"--margin {margin:g}: {metric or 'top1'} lies between 0 and 1; write {margin / 100:g} for {margin:g} points."
-        )
+        lies = f"{metric or 'top1'} lies between 0 and 1"
+        raise UserError(f"--margin {margin:g}: {lies}; write {margin / 100:g} for {margin:g} points.")
     if len(folders) < 2:
         raise UserError("A comparison needs at least two runs: mmeval compare RUN RUN.")
     records = [folder.record for folder in folders]
