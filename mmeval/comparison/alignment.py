@@ -279,7 +279,10 @@ def _outcomes_of(name: str, predictions: Predictions, task: str) -> tuple[Outcom
         return label_set_outcomes(predictions.multilabel[task])
     if task not in predictions.outcomes:
         has = ", ".join(predictions.order or [each.name for each in predictions.tasks])
-        raise UserError(f'{name} has no predictions of the task "{task}"; its tasks are: {has}.')
+        raise UserError(
+            f'{name} has no predictions of the task "{task}"; its tasks are: {has}. Choose a task that all runs have '
+            "with --task; predictions of another tool get the name of their task with `mmeval score FILE --task NAME`."
+        )
     return predictions.outcomes[task], next(each for each in predictions.tasks if each.name == task)
 
 

@@ -68,8 +68,9 @@ def sentences(comparison: Comparison) -> list[str]:
     a, b = names[pair.a], names[pair.b]
     lines = [identity(pair)]
     if not pair.identical:
-        lines += [_language(comparison, language, a, b) for language in pair.languages]
+        # The answer comes first, its details after it.
         lines += list(_means(comparison, pair, a, b))
+        lines += [_language(comparison, language, a, b) for language in pair.languages]
     lines += [seeds_text(comparison), *comparison.notes, *(f"Forced: {problem}" for problem in comparison.forced)]
     return [line for line in lines if line]
 

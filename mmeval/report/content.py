@@ -150,6 +150,10 @@ class Content:
         """Return the number of examples behind the scores of a language or summary."""
         return self.estimate(task, language, self.first_metric(task), slice_).n
 
+    def differ(self, task: str, metric: str) -> bool:
+        """Return whether the languages differ in a metric (p < .05), so that its best and worst may be coloured."""
+        return self.estimate(task, WORST, metric).p < SIGNIFICANT
+
     def headline(self, task: str) -> str:
         """Return in one sentence whether the languages of a task can be told apart; empty for a single language."""
         metric = self.first_metric(task)
@@ -158,7 +162,9 @@ class Content:
             return ""
         p = p_text(worst.p)
         if worst.p >= SIGNIFICANT:
-            return f"Languages can't be told apart in {title} of {task} ({p}): chance alone makes such differences."
+            return (
+                f"Languages can't be told apart in {title} of {task} ({p}): chance alone could make such differences."
+            )
         gap = self.estimate(task, GAP, metric)
         return (
             f"Languages differ in {title} of {task} ({p}): the worst, {self.worst_text(task)}, is at {worst}, "
@@ -172,8 +178,9 @@ class Content:
 
     @cached_property
     def slices(self) -> list[str]:
-        """Names of the slices, without the slice of all rows."""
-        return [name for name in self._distinct("slice") if name != ALL]
+        """Names of the slices that have a mean over languages, without the slice of all rows."""
+        means = {slice_ for _, slice_, language, _ in self._estimates if language == MACRO}
+        return [name for name in self._distinct("slice") if name != ALL and name in means]
 
     def metric_title(self, metric: str) -> str:
         """Return the usual spelling of a metric: ``top-1`` for ``top1``."""
@@ -230,7 +237,7 @@ class Content:
             if metric in metrics and slice_ in (ALL, *self.slices)
         )
         return (
-            [f"{UNRELIABLE} Too few examples, clusters or rows of a class for an interval to be relied on."]
+            [f"{UNRELIABLE} Too few examples, clusters, seeds or rows of a class for an interval to be relied on."]
             if starred
             else []
         )

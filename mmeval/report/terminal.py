@@ -36,10 +36,12 @@ def terminal(content: Content) -> RenderableType:
         if metric == first:
             table.add_column("95 %", justify="right", style="dim", no_wrap=True)
 
-    # Each column has its own best and worst language.
-    colours = {metric: dict.fromkeys(content.best(task, metric), "green") for metric in metrics}
-    for metric, colour in colours.items():
-        colour |= dict.fromkeys(content.worst(task, metric), "red")
+    # Each column has its own best and worst language; where chance explains the differences there is none.
+    colours: dict[str, dict[str, str]] = {metric: {} for metric in metrics}
+    for metric in metrics:
+        if content.differ(task, metric):
+            colours[metric] |= dict.fromkeys(content.best(task, metric), "green")
+            colours[metric] |= dict.fromkeys(content.worst(task, metric), "red")
 
     def row(language: str, label: str, style: str = "") -> None:
         cells: list[str | Text] = []

@@ -10,6 +10,7 @@ from mmeval.api.spec import MetricSpec
 from mmeval.comparison.alignment import Alignment, SeedOutcomes, first_task
 from mmeval.comparison.comparison import ComparedRun, Comparison, compare_aligned
 from mmeval.comparison.correction import Correction
+from mmeval.comparison.sentences import is_share
 from mmeval.comparison.write import write_comparison
 from mmeval.console import Advance, note, progress
 from mmeval.errors import RunFolderError, UserError
@@ -108,6 +109,9 @@ def compare_folders(
     """
     if correction not in get_args(Correction):
         raise UserError(f"--correction {correction}: write holm or bh.")
+    if margin is not None and margin >= 1 and (metric is None or is_share(metric)):
+        lies = f"{metric or 'top1'} lies between 0 and 1"
+        raise UserError(f"--margin {margin:g}: {lies}; write {margin / 100:g} for {margin:g} points.")
     if len(folders) < 2:
         raise UserError("A comparison needs at least two runs: mmeval compare RUN RUN.")
     records = [folder.record for folder in folders]

@@ -119,3 +119,10 @@ def test_predictions_of_another_tool_are_compared_with_a_run(
     assert data["identical"]
     assert data["forced"] == []
     assert any("tool has a cluster of its own for every row" in note for note in data["notes"])
+
+
+def test_a_margin_in_points_is_explained(
+    command: Callable[..., int], runs: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("compare", *runs[:2], "--margin", "5") == 2
+    assert "--margin 5: top1 lies between 0 and 1; write 0.05 for 5 points." in capsys.readouterr().err

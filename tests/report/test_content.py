@@ -83,7 +83,9 @@ def test_the_worst_language_has_the_highest_value_if_lower_is_better(content: Ma
 def test_languages_that_chance_explains_are_said_not_to_differ(content: Make) -> None:
     for p, text in ((0.3, "p = .30"), (0.06, "p = .060"), (0.096, "p = .10"), (0.05, "p = .050")):
         original = content(p=p)
-        sentence = f"Languages can't be told apart in top-1 of colour ({text}): chance alone makes such differences."
+        sentence = (
+            f"Languages can't be told apart in top-1 of colour ({text}): chance alone could make such differences."
+        )
         assert original.headline("colour") == sentence
         for view, mark in zip(every_view(original), ("'", "&#39;", "'"), strict=True):
             assert sentence.replace("'", mark) in " ".join(view.split())
@@ -99,7 +101,7 @@ def test_languages_that_differ_are_named_with_the_gap_and_its_interval(content: 
 def test_an_interval_that_can_not_be_relied_on_has_a_star_and_a_note(content: Make) -> None:
     original = content(n=29)
     assert original.estimate("colour", "ar", "top1").interval == "0.450–0.550*"
-    note = "* Too few examples, clusters or rows of a class for an interval to be relied on."
+    note = "* Too few examples, clusters, seeds or rows of a class for an interval to be relied on."
     assert original.notes == [note]
     assert all(note in view.replace("\\*", "*") for view in every_view(original))
     assert content(n=30).notes == []
@@ -171,3 +173,10 @@ def test_metrics_without_a_column_are_listed_with_their_meaning(content: Make) -
         assert "How far confidence and accuracy lie apart" in view
     assert "calibration" not in screen
     assert content(metrics=("top1",)).more_metrics("colour") == []
+
+
+def test_no_language_is_coloured_where_chance_explains_the_differences(content: Make) -> None:
+    for p, coloured in ((0.049, True), (0.05, False)):
+        page = html(content(p=p))
+        assert ('class="best"' in page) is coloured
+        assert ('<td class="worst"' in page) is coloured

@@ -44,6 +44,11 @@ def language_codes(
             )
         known = language_of(language)
         return np.zeros(len(raw), np.int32), [known.code if known else language]
+    if language:
+        raise UserError(
+            f"--language {language}: {raw.where} has the column {raw.columns.texts['language']} of languages; leave "
+            "the option or the column out."
+        )
     column = raw.names["language"]
     seen: dict[str, Language] = {}
     codes: list[str] = []

@@ -310,6 +310,11 @@ def _class_list(task: str, splits: Sequence[_Split], given: Classes, say: Callab
                 f"{_some(extra)}; write one word such as none for answers that are no class, or give all classes "
                 "with --classes."
             )
+        elif extra and not predicted & true:
+            say(
+                f"No predicted class of {task} is any example's true class, so every row is wrong: predicted are "
+                f"{_some(extra)}, true are {_some(in_order(true))}; check that both are written in the same way."
+            )
         elif extra:
             say(f"Predicted classes of {task} that are no example's true class: {_some(extra)}.")
         classes = (*start, *in_order((true | predicted) - set(start))) if not known else declared
