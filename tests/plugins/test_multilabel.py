@@ -57,6 +57,9 @@ def test_tfidf_has_a_classifier_per_class(scope: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(own[4], [0.5, 0.5, 0, 1], atol=1e-6)
     # A language that is not in training gets the mean of all classifiers.
     np.testing.assert_allclose(predicted(model, ["a cat"], ["de"]), own[:1], atol=1e-6)
+    # Two classes vary, so that there are two classifiers of as many features.
+    features = len(model.parts["en" if scope == "language" else ""]["vectorizer"].vocabulary_)
+    assert model.size().trained == 2 * (features + 1)
     model.save(tmp_path)
     loaded = created()
     loaded.load(tmp_path)

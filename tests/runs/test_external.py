@@ -342,6 +342,8 @@ def test_rows_without_a_label_are_not_scored(tmp_path: Path) -> None:
     )
     assert overall(run) == pytest.approx(2 / 3)
     assert run.predictions()["label"].to_pylist() == ["cat", None, "eel", "dog"]
+    assert run.record.source is not None
+    assert "No true class of label in 1 of 4 rows of the table; they aren't scored." in run.record.source.notes
 
 
 def test_validation_predictions_are_written_beside_those_of_the_test_split(tmp_path: Path) -> None:

@@ -419,6 +419,9 @@ def _build(split: _Split, tasks: tuple[Task, ...], language: str, say: Callable[
         names, codes = split.true[task.name]
         index = {name: number for number, name in enumerate(task.classes)}
         labels[task.name] = np.array([*(index[name] for name in names), -1], np.int64)[codes]
+        if missing := int(np.count_nonzero(labels[task.name] < 0)):
+            of = f"{missing:,} of {len(codes):,} rows of {raw.where}"
+            say(f"No true class of {task.name} in {of}; they aren't scored.")
     labels_only = tuple(task.name for task in tasks if not split.widths[task.name])
     columns = _example_columns(split, language, say)
     probable = [task for task in tasks if task.name not in labels_only]
