@@ -440,6 +440,8 @@ def _matrix(batch: pa.RecordBatch, task: Task) -> NDArray[np.float32]:
 def _indices(path: Path, batch: pa.RecordBatch, task: Task, column: str, start: int, advice: str) -> NDArray[np.int32]:
     """Return the class index of each row of a column of class names; -1 for null."""
     names = batch.column(column)
+    if not isinstance(names, pa.DictionaryArray):  # rewritten by another program
+        names = names.dictionary_encode()
     known = pc.index_in(names.dictionary, value_set=pa.array(task.classes, pa.string()))
     index = np.asarray(known.fill_null(-2)).astype(np.int32)
     codes = np.asarray(names.indices.fill_null(len(index)))
