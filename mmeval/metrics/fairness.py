@@ -92,7 +92,7 @@ def choose_support(true: ArrayLike, language: ArrayLike, count: int, classes: in
         classes: number of classes.
     """
     table = np.bincount(
-        np.asarray(language, np.int64) * classes + np.asarray(true, np.int64), minlength=count * classes
+        np.asarray(language).astype(np.int64) * classes + np.asarray(true), minlength=count * classes
     ).reshape(count, classes)
     rows = table.sum(1)
     present = np.flatnonzero(rows)
@@ -156,16 +156,20 @@ def standardize(
         count: number of languages, with or without rows.
         classes: number of classes.
     """
-    hit = np.atleast_2d(np.asarray(hits, np.float64))
-    label, code, group = (np.asarray(column, np.int64) for column in (true, language, cluster))
+    # Columns keep their types, and are copied only if rows are left out: millions of rows are some gigabytes.
+    hit = np.atleast_2d(np.asarray(hits))
+    label, code, group = (_integers(column) for column in (true, language, cluster))
     support = choose_support(label, code, count, classes)
     all_rows = np.bincount(code, minlength=count)
     compared, supported = np.zeros(count, bool), np.zeros(classes, bool)
     compared[list(support.languages)], supported[list(support.classes)] = True, True
-    kept = np.flatnonzero(compared[code] & supported[label])
-    hit, label, code, group = hit[:, kept], label[kept], code[kept], group[kept]
-    cell = code * classes + label
+    inside_support = compared[code] & supported[label]
+    if not inside_support.all():
+        kept = np.flatnonzero(inside_support)
+        hit, label, code, group = hit[:, kept], label[kept], code[kept], group[kept]
+    cell = code.astype(np.int64) * classes + label
     weights = support.weights[label] / np.bincount(cell, minlength=1)[cell]
+    del cell
     weighted = _weighted_proportions(hit, code, group, weights, count)
     test = _test_within_classes(hit.mean(0), label, code, group, count, classes)
     rows = weighted.layout.rows
@@ -245,8 +249,8 @@ def group_rows(
         languages: the languages' codes.
         slices: names of the data set's slice columns; a grouping of such a name is left out.
     """
-    hit = np.atleast_2d(np.asarray(hits, np.float64))
-    code, unit = np.asarray(language, np.int64), np.asarray(cluster, np.int64)
+    hit = np.atleast_2d(np.asarray(hits))
+    code, unit = _integers(language), _integers(cluster)
     present = np.flatnonzero(np.bincount(code, minlength=len(languages))).tolist()
     for grouping, group_of in GROUPINGS.items():
         if grouping in slices:
@@ -263,9 +267,11 @@ def _of_groups(
 ) -> Iterator[ScoreRow]:
     """Yield the rows of one grouping; ``group`` is the index of each language's group, -1 for none or without rows."""
     count = len(group)
-    known = np.flatnonzero(group[language] >= 0)
-    hits, language, cluster = hits[:, known], language[known], cluster[known]
+    group = group.astype(np.int32)
     of_row = group[language]
+    if (of_row < 0).any():
+        known = np.flatnonzero(of_row >= 0)
+        hits, language, cluster, of_row = hits[:, known], language[known], cluster[known], of_row[known]
     sizes = np.bincount(language, minlength=count)
     of_group = np.bincount(group[group >= 0], minlength=len(names))
     weights = 1 / (of_group[of_row] * sizes[language])
@@ -281,6 +287,12 @@ def _of_groups(
     for row in _summary_rows("top1", grouping, weighted.summary(None), weighted.layout):
         if row.language in (WORST, GAP):
             yield row
+
+
+def _integers(column: ArrayLike) -> Ints:
+    """Return a column of indices as an array of integers, without a copy if it is one."""
+    array = np.asarray(column)
+    return array if array.dtype.kind in "iu" else array.astype(np.int64)
 
 
 class _Weighted:
@@ -350,4 +362,4 @@ def _test_within_classes(
     Languages are permuted among the rows of the same cluster and class, and among clusters of the same class and size
     that have one language only.
     """
-    return language_test(hits, Layout(language, cluster * classes + true, count), strata=true)
+    return language_test(hits, Layout(language, cluster.astype(np.int64) * classes + true, count), strata=true)

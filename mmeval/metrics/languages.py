@@ -472,8 +472,7 @@ def _permuted(
     inverse: NDArray[np.floating],
     statistic: float,
 ) -> float:
-    order = np.argsort(stratum, kind="stable")
-    value, language, stratum = value[order], language[order], stratum[order]
+    value, language, stratum = _canonical(np.round(value, 12), language, stratum)
     one_hot = np.zeros((len(value), len(inverse)))
     one_hot[np.arange(len(value)), language] = 1
     rng = np.random.default_rng(0)
@@ -482,8 +481,26 @@ def _permuted(
         keys = rng.random((min(block, PERMUTATIONS - start), len(value))) + stratum
         sums = value[np.argsort(keys, axis=1)] @ one_hot
         drawn = np.einsum("rl,lk,rk->r", sums, inverse, sums)
-        beyond += int(np.count_nonzero(drawn >= statistic * (1 - 1e-9)))
+        # Equal statistics may differ by rounding errors.
+        beyond += int(np.count_nonzero(drawn >= statistic * (1 - 1e-9) - 1e-9))
     return (1 + beyond) / (1 + PERMUTATIONS)
+
+
+def _canonical(
+    value: Floats, language: NDArray[np.integer], stratum: NDArray[np.integer]
+) -> tuple[Floats, NDArray[np.integer], NDArray[np.integer]]:
+    """Sort units so that neither the order of rows nor the numbers of clusters change which permutations are drawn.
+
+    Units are sorted by stratum, language and value; strata by their size and by two sums over their units.
+    """
+    order = np.lexsort((value, language, stratum))
+    value, language, stratum = value[order], language[order], stratum[order]
+    size = np.bincount(stratum)
+    sums = [np.round(np.bincount(stratum, value**power * (language + 1)), 9) for power in (1, 2)]
+    rank = np.empty(len(size), np.int64)
+    rank[np.lexsort((sums[1], sums[0], size))] = np.arange(len(size))
+    order = np.argsort(rank[stratum], kind="stable")
+    return value[order], language[order], rank[stratum[order]]
 
 
 def _imhof(statistic: float, weights: Floats) -> float:

@@ -30,17 +30,24 @@ class Layout:
             clusters: index of the cluster of each row ``[n]``, any integers of at least 0.
             count: number of languages, with or without rows.
         """
-        language, cluster = np.asarray(languages, np.int64), np.asarray(clusters, np.int64)
+        # Integers are not copied, whatever their size; an empty list becomes an array of floats.
+        language, cluster = (
+            array if array.dtype.kind in "iu" else array.astype(np.int64)
+            for array in (np.asarray(languages), np.asarray(clusters))
+        )
         if language.shape != cluster.shape or language.ndim != 1:
             raise ValueError(f"languages {language.shape} and clusters {cluster.shape} must have the same shape [n]")
         self.count = count
-        self.language: NDArray[np.int32] = language.astype(np.int32)
+        self.language: NDArray[np.int32] = language.astype(np.int32, copy=False)
         self.rows: Ints = np.bincount(language, minlength=count)
         """Number of rows of each language, ``[count]``."""
         # 32 bits are enough for every index, and halve the memory of millions of rows.
-        cells, cell, sizes = np.unique(cluster * count + language, return_inverse=True, return_counts=True)
+        cells, cell, sizes = np.unique(
+            cluster.astype(np.int64) * count + language, return_inverse=True, return_counts=True
+        )
         self.cell: NDArray[np.int32] = cell.astype(np.int32)
         """Index of the cell of each row, ``[n]``."""
+        del cell
         self.cell_size: NDArray[np.int32] = sizes.astype(np.int32)
         self.cell_language: NDArray[np.int32] = (cells % count).astype(np.int32)
         changes = np.r_[True, np.diff(cells // count) != 0] if len(cells) else np.zeros(0, bool)

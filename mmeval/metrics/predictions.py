@@ -149,6 +149,18 @@ def read_tasks(path: Path, advice: str = RERUN_ADVICE) -> tuple[Task, ...]:
     return _read_tasks(path, schema, advice)
 
 
+@contextlib.contextmanager
+def _in_system_memory() -> Iterator[None]:
+    """Let Arrow take memory from the system, which gets it back at once; the default pool keeps what it frees."""
+    default = pa.default_memory_pool()
+    pa.set_memory_pool(TRANSIENT)
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(default)
+
+
+@_in_system_memory()
 def read_predictions(
     path: Path,
     metrics: Sequence[MetricSpec] = (),

@@ -146,7 +146,7 @@ class _Slice(NamedTuple):
     """The rows of a slice, counted by language and all together."""
 
     name: str
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int32]
     languages: Layout
     pooled: Layout
 
@@ -200,10 +200,12 @@ class _ScoredTask:
         slices = []
         for number, name in enumerate(self.groups.slices):
             member = self.groups.members[[number * (count + 1) + count]].toarray()[0] > 0
-            rows = np.flatnonzero(member[self.groups.atoms]) if len(self.languages) else np.zeros(0, np.int64)
+            rows = np.zeros(0, np.int32)
+            if len(self.languages):
+                rows = np.flatnonzero(member[self.groups.atoms]).astype(np.int32)
             clusters = self.clusters[rows]
             languages = Layout(self.languages[rows], clusters, count)
-            slices.append(_Slice(name, rows, languages, Layout(np.zeros(len(rows), np.int64), clusters, 1)))
+            slices.append(_Slice(name, rows, languages, Layout(np.zeros(len(rows), np.int32), clusters, 1)))
         return slices
 
     @cached_property
@@ -265,6 +267,13 @@ def _rows(task: _ScoredTask, seeds: Sequence[int], reversed_metrics: Collection[
         for metric in (*task.outcomes[0].values, *FROM_COUNTS):
             yield from (ScoreRow(metric, np.nan, 0, name) for name in (*task.names, *summaries))
         return
+    # First, because it needs most memory; the counts of all slices are made after it.
+    hits = np.stack([task.outcomes[seed].hits for seed in seeds])
+    true, classes = task.outcomes[0].true, task.outcomes[0].classes
+    fairness = list(
+        fairness_rows(hits, true, task.languages, task.clusters, task.groups.languages, classes, task.slice_columns)
+    )
+    del hits
     for number, slice_ in enumerate(task.slices):
         for metric in task.outcomes[0].values:
             if number and metric.startswith(CONFORMAL):
@@ -276,11 +285,7 @@ def _rows(task: _ScoredTask, seeds: Sequence[int], reversed_metrics: Collection[
         for metric, observed in task.observed.items():
             samples = task.samples[metric][seeds, number]
             yield from _sample_rows(task, slice_, metric, observed[seeds, number], samples, counts)
-    hits = np.stack([task.outcomes[seed].hits for seed in seeds])
-    true, classes = task.outcomes[0].true, task.outcomes[0].classes
-    yield from fairness_rows(
-        hits, true, task.languages, task.clusters, task.groups.languages, classes, task.slice_columns
-    )
+    yield from fairness
 
 
 def _mean_rows(
