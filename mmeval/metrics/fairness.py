@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike
 
 from mmeval.data.languages import family_of, script_of
 from mmeval.metrics.intervals import FEW_CLUSTERS, FEW_ROWS, proportion, proportions_of
-from mmeval.metrics.languages import LanguageSummary, language_test, summarize_moments
+from mmeval.metrics.languages import LanguageSummary, language_test, summarize_moments, summary_rows
 from mmeval.metrics.moments import Floats, Ints, Layout, Moments, correction, moments
-from mmeval.metrics.row import ALL, GAP, MACRO, WEIGHTED, WORST, Interval, ScoreRow
+from mmeval.metrics.row import ALL, GAP, MACRO, WORST, Interval, ScoreRow
 
 STANDARDIZED = "top1_standardized"
 """Metric: top-1 if every language had the classes of all languages pooled."""
@@ -196,7 +196,7 @@ def standardized_rows(result: Standardized, languages: Sequence[str]) -> Iterato
         yield ScoreRow(EFFECTIVE_ROWS, float(result.effective_rows[code]), **facts)
     if result.support.languages:
         yield ScoreRow(SUPPORT_SHARE, result.total_share, int(layout.rows.sum()))
-        yield from _summary_rows(STANDARDIZED, ALL, result.summary, layout)
+        yield from summary_rows(STANDARDIZED, ALL, result.summary, layout.rows)
 
 
 def standardized_notes(result: Standardized, languages: Sequence[str]) -> list[str]:
@@ -212,20 +212,6 @@ def standardized_notes(result: Standardized, languages: Sequence[str]) -> list[s
     if support.left_out:
         text += f"; left out, with too few rows or classes: {', '.join(languages[code] for code in support.left_out)}"
     return [f"{text}."]
-
-
-def _summary_rows(metric: str, slice_: str, summary: LanguageSummary, layout: Layout) -> Iterator[ScoreRow]:
-    """Yield the rows of the mean, the precision-weighted mean, the worst language and the gap."""
-    for name, estimate in ((MACRO, summary.mean), (WEIGHTED, summary.weighted)):
-        yield ScoreRow(metric, estimate.value, int(layout.rows.sum()), name, slice_, interval=estimate.interval)
-    if not summary.worst_languages:
-        return
-    worst, best = summary.worst_languages[0], summary.best_languages[0]
-    # If all tie, the worst is the best, and its rows count once.
-    for name, estimate, ends in ((WORST, summary.worst, [worst]), (GAP, summary.gap, sorted({worst, best}))):
-        rows = int(layout.rows[ends].sum())
-        p = float(summary.p)
-        yield ScoreRow(metric, estimate.value, rows, name, slice_, interval=estimate.interval, p=p)
 
 
 def group_rows(
@@ -284,7 +270,7 @@ def _of_groups(
         yield ScoreRow("top1", own.value, language=MACRO, interval=own.interval, **facts)
         pooled = proportion(hits[:, rows], cluster[rows])
         yield ScoreRow("top1", float(hits[:, rows].mean()), interval=pooled, **facts)
-    for row in _summary_rows("top1", grouping, weighted.summary(None), weighted.layout):
+    for row in summary_rows("top1", grouping, weighted.summary(None), weighted.layout.rows):
         if row.language in (WORST, GAP):
             yield row
 
