@@ -102,7 +102,7 @@ class CmaClip(TorchModel):
     def forward(self, batch: Batch) -> Output:
         """Return the logits of every task.
 
-        ``modality_weights`` are lambda of the first task, text first. ``embedding`` is ``z`` of every task, concatenated.
+        ``modality_weights`` are lambda of the first task, text first; ``embedding`` is ``z`` of all tasks side by side.
         """
         assert self.image_encoder is not None
         assert self.text_encoder is not None

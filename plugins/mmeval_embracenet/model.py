@@ -90,7 +90,7 @@ class EmbraceNet(TorchModel):
     def forward(self, batch: Batch) -> Output:
         """Return logits of every task.
 
-        ``modality_weights`` are the selection probabilities, ``embedding`` is the embraced vector (its mean over draws).
+        ``modality_weights`` are the selection probabilities; ``embedding`` is the embraced vector, averaged over draws.
         """
         known = [batch.attributes[name] >= 0 for name in self.attributes]
         available = torch.stack([batch.has_image, batch.has_text, *known], 1)  # [B, m]

@@ -212,9 +212,10 @@ class Decoder(nn.Module):
         self.heads = Heads(width, context)
 
     def forward(self, latents: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Return logits ``[B, classes]`` by task, and the states of the queries ``[B, tasks or 1, D]`` before the heads.
+        """Read latents ``[B, N, D]``.
 
-        ``latents``: ``[B, N, D]``.
+        Returns:
+            Logits ``[B, classes]`` by task, and the states of the queries ``[B, tasks or 1, D]`` before the heads.
         """
         states = self.read(self.queries.expand(latents.shape[0], -1, -1), latents)
         own = self.dropout(states).expand(-1, len(self.heads.tasks), -1).unbind(1)
