@@ -1,0 +1,1 @@
+"""Classification of new rows with the model of a run."""
