@@ -74,7 +74,7 @@ def run(request: Request, manager: Manager | None = None, repeated: Record | Non
             for seed in plan.protocol.seeds
         }
         examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)
-        write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks[0], examples)
+        write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks, examples)
         record = Record(
             **request.invocation().model_dump(),
             **environment(device_name(device)).model_dump(),
