@@ -217,6 +217,10 @@ class DataFacts(BaseModel):
     """The attribution that the licence asks for."""
     warnings: list[str] = []
     """Warnings that are shown beside the scores."""
+    description: str = ""
+    """The first paragraph of the data card; empty without a card, and in older records."""
+    defects: list[str] = []
+    """The known defects that the data card lists."""
 
 
 class RejectedRows(_Frozen):

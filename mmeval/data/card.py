@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from mmeval.errors import DataError
 
 MAX_BYTES = 4 * 1024 * 1024
 """Size limit of a card, prose included."""
+MOST_CHARACTERS, MOST_DEFECTS = 1000, 40
+"""Length of a description or defect, and number of defects, that a run records."""
 FALLBACK_LANGUAGE = "en"
 """A card may name classes in English even if the data has no English: most class names are English."""
 
@@ -70,6 +73,19 @@ class Card:
     """Tasks of which an example may have any number of classes."""
     unverified: tuple[str, ...] = ()
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of the prose, without markup; empty if there is none."""
+        paragraphs = re.split(r"\n\s*\n", self.body.strip())
+        return next((_plain(each) for each in paragraphs if each and not each.startswith(("#", "|", "-", "```"))), "")
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """The list items of the section "Known defects and traps", without markup."""
+        section = re.search(r"^## Known defects[^\n]*\n(.*?)(?=^## |\Z)", self.body, re.DOTALL | re.MULTILINE)
+        items = re.split(r"^- ", section[1], flags=re.MULTILINE)[1:] if section else []
+        return tuple(_plain(each) for each in items[:MOST_DEFECTS])
 
     def verified(self, path: str) -> bool:
         """Return whether a fact was checked against the real data.
@@ -174,6 +190,13 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
         header=header,
         body=body,
     )
+
+
+def _plain(text: str) -> str:
+    """Return a paragraph of Markdown on one line, without emphasis, code spans and addresses of links."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    plain = " ".join(re.sub(r"\*\*|`|(?<!\w)\*(?=\w)|(?<=\w)\*(?!\w)", "", text).split())
+    return plain if len(plain) <= MOST_CHARACTERS else plain[:MOST_CHARACTERS] + "…"
 
 
 def _classes(stated: list[object] | int | Mapping[str, int] | None) -> tuple[str, ...] | int | Approximate | None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from mmeval.console import note
+from mmeval.data.card import read_card
 from mmeval.data.check import data_check, lines, majority_lines
 from mmeval.data.examples import Examples
 from mmeval.data.open.resolve import open_data
@@ -170,6 +171,7 @@ def warnings(data: Dataset) -> list[str]:
 
 def _data_facts(data: Dataset) -> dict[str, object]:
     spec, store = data.spec, data.store
+    card = read_card(spec.card, spec.variant) if spec.card is not None and spec.card.is_file() else None
     return {
         "name": store.name,
         "summary": spec.summary,
@@ -180,4 +182,6 @@ def _data_facts(data: Dataset) -> dict[str, object]:
         "licence": data.licence,
         "credit": spec.credit,
         "warnings": warnings(data),
+        "description": card.description if card else "",
+        "defects": list(card.defects) if card else [],
     }
