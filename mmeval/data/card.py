@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ MAX_BYTES = 4 * 1024 * 1024
 """Size limit of a card, prose included."""
 MOST_CHARACTERS, MOST_DEFECTS = 1000, 40
 """Length of a description or defect, and number of defects, that a run records."""
+CITATION = re.compile(r"^##[ \t]+How to cite[ \t]*\n(.*?)(?=^#{1,2}[ \t]|\Z)", re.MULTILINE | re.DOTALL)
+"""Matches the section of a card that says how to cite the data."""
 FALLBACK_LANGUAGE = "en"
 """A card may name classes in English even if the data has no English: most class names are English."""
 
@@ -73,6 +76,8 @@ class Card:
     """Tasks of which an example may have any number of classes."""
     unverified: tuple[str, ...] = ()
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
+    citation: str = ""
+    """How to cite the data: BibTeX or a sentence, from the section ``How to cite``; empty if the card has none."""
 
     @property
     def description(self) -> str:
@@ -187,6 +192,7 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
         hierarchy={task: _hierarchy(task, tree, tasks) for task, tree in fields.get("hierarchy", {}).items()},
         multilabel=_multilabel(fields.get("multilabel", []), tasks),
         unverified=_strings(fields.get("unverified", [])),
+        citation=_citation(body),
         header=header,
         body=body,
     )
@@ -258,6 +264,15 @@ def _leaves(tree: Mapping[str, Any] | list[object], above: tuple[str, ...]) -> I
             yield from _leaves(below, (*above, *_strings([name])))
     else:
         yield from ((*above, name) for name in _strings(tree))
+
+
+def _citation(body: str) -> str:
+    """Return the section ``How to cite`` without the marks of a code block."""
+    section = CITATION.search(body)
+    if section is None:
+        return ""
+    lines = [line for line in section[1].splitlines() if not line.startswith("```")]
+    return textwrap.dedent("\n".join(lines)).strip()
 
 
 def _number(stated: int | Mapping[str, int]) -> int | Approximate:
