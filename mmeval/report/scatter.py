@@ -9,7 +9,7 @@ from mmeval.report.axis import Axis, linear, logarithmic
 
 WIDTH, HEIGHT = 540, 360
 LEFT, RIGHT, TOP, BOTTOM = 50, 16, 34, 44
-CHARACTER, LINE = 6.8, 15
+CHARACTER, LINE = 7.7, 15
 """Width and height that a label needs per character and line, in the units of the plot."""
 LONGEST_LABEL = 28
 

@@ -205,13 +205,17 @@ class AlignedRuns:
         """The aligned tasks, the first one first."""
         return sorted(self._alignments, key=lambda task: task != self.task)
 
+    def takes_part(self, name: str, task: str) -> bool:
+        """Return whether a run takes part in the comparisons of a task."""
+        return (name, task) in self._outcomes
+
     def require(self, name: str, task: str) -> None:
         """Check that a run takes part in the comparisons of a task.
 
         Raises:
             UserError: it lacks the task, or differs in it from the other runs.
         """
-        if (name, task) not in self._outcomes:
+        if not self.takes_part(name, task):
             raise self._refused.get((name, task)) or UserError(f"{name} has no predictions of the task {task}.")
 
     def add(self, folder: RunFolder, name: str, advance: Advance = lambda *_, **__: None) -> None:
