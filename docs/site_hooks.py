@@ -30,6 +30,7 @@ COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE | re.DOTALL)
 LIST_AFTER_TEXT = re.compile(
     r"^(?![ \t]*(?:[-*+]|\d+\.)[ \t]|[ \t]|[|#>]|\n)(.*\S.*)\n(?=(?:[-*+]|1\.)[ \t])", re.MULTILINE
 )
+NESTED_ITEM = re.compile(r"^ {2,3}(?=(?:[-*+]|\d+\.)[ \t])", re.MULTILINE)
 
 
 def pages() -> dict[str, str]:
@@ -53,8 +54,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages outside ``docs/``."""
     for path, uri in pages().items():
-        inclusion = InclusionLevel.UNDEFINED if path in PROJECT else InclusionLevel.NOT_IN_NAV
-        files.append(File.generated(config, uri, abs_src_path=str(ROOT / path), inclusion=inclusion))
+        file = File.generated(config, uri, abs_src_path=str(ROOT / path), inclusion=InclusionLevel.NOT_IN_NAV)
+        files.append(file)
     return files
 
 
@@ -64,7 +65,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: An
     origin = {site: path for path, site in pages().items()}.get(uri, f"docs/{uri}")
 
     def translate(text: str) -> str:
-        text = LIST_AFTER_TEXT.sub(r"\1\n\n", text)
+        # Python-Markdown wants a blank line before a list, and four spaces before the items of a nested one.
+        text = NESTED_ITEM.sub("    ", LIST_AFTER_TEXT.sub(r"\1\n\n", text))
         return LINK.sub(_link(origin, uri, config.extra), text)
 
     parts = FENCED.split(COMMENT.sub("", markdown))
