@@ -99,7 +99,6 @@ def _link(origin: str, uri: str, extra: Any) -> Callable[[re.Match[str]], str]: 
 
 
 def _in_site(path: str) -> bool:
-    """Return whether mkdocs shows or copies the file; ``exclude_docs`` in mkdocs.yml leaves out the others."""
-    return (
-        path.startswith("docs/") and not path.startswith("docs/examples/") and (ROOT / path).suffix in (".md", ".png")
-    )
+    """Return whether mkdocs shows or copies the file; `exclude_docs` in mkdocs.yml leaves out the others."""
+    folder, _, name = path.rpartition("/")
+    return (folder, name[-3:]) in {("docs", ".md"), ("docs/examples", ".py")} or folder == "docs/images"

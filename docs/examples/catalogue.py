@@ -1,6 +1,6 @@
 """Writes a small catalogue to follow docs/journey.md with: products with drawn images, and titles in four languages.
 
-``python catalogue.py`` writes ``shop/catalogue.csv``, ``shop/new.csv`` (20 products without a category) and ``shop/images``.
+``python catalogue.py`` writes ``shop/catalogue.csv`` with ``shop/images``, and ``shop/new.csv``: 20 products without a category.
 """
 
 import csv
