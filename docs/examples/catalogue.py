@@ -1,6 +1,6 @@
 """Writes a small catalogue to follow docs/journey.md with: products with drawn images, and titles in four languages.
 
-``python catalogue.py`` writes ``shop/catalogue.csv`` with ``shop/images``, and ``shop/new.csv``: 20 products without a category.
+``python catalogue.py`` writes ``shop/catalogue.csv``, its images, and ``shop/new.csv``: 20 products without a category.
 """
 
 import csv
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-PRODUCTS, NEW = 240, 20
+PRODUCTS, NEW = 160, 20
 LANGUAGES = ("en", "de", "fr", "ja")
 WORDS = {
     "mugs": ("mug", "Becher", "tasse", "マグカップ"),
