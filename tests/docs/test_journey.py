@@ -9,11 +9,9 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import mmeval
 from mmeval.runs.folder import RunFolder
 
 DOCS = Path(__file__).parents[2] / "docs"
