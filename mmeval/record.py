@@ -191,6 +191,8 @@ class DataFacts(BaseModel):
     """Licence of the data."""
     credit: str = ""
     """The attribution that the licence asks for."""
+    citation: str = ""
+    """How to cite the data, as its data card says it: BibTeX or a sentence; empty if unknown, and in older records."""
     warnings: list[str] = []
     """Warnings that are shown beside the scores."""
 
@@ -405,6 +407,8 @@ class Record(Invocation, Environment):
     """Path of each class, by task and class, from a taxonomy file or the data card."""
     data_check: DataCheck | None = None
     """Counts before training; None in older records."""
+    model_citation: str = ""
+    """How to cite the model, as its plugin gives it: BibTeX or a sentence; empty if it only names its paper."""
     efficiency: Efficiency | None = None
     """Size, cost and speed of the model; None in older records."""
     source: ExternalSource | None = None

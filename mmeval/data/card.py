@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,8 @@ from mmeval.errors import DataError
 
 MAX_BYTES = 4 * 1024 * 1024
 """Size limit of a card, prose included."""
+CITATION = re.compile(r"^##[ \t]+How to cite[ \t]*\n(.*?)(?=^#{1,2}[ \t]|\Z)", re.MULTILINE | re.DOTALL)
+"""Matches the section of a card that says how to cite the data."""
 FALLBACK_LANGUAGE = "en"
 """A card may name classes in English even if the data has no English: most class names are English."""
 
@@ -72,6 +76,8 @@ class Card:
     """Whether the licence allows anyone to publish the data again; None if the card does not say."""
     unverified: tuple[str, ...] = ()
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
+    citation: str = ""
+    """How to cite the data: BibTeX or a sentence, from the section ``How to cite``; empty if the card has none."""
 
     def verified(self, path: str) -> bool:
         """Return whether a fact was checked against the real data.
@@ -174,6 +180,7 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
         redistribution=_redistribution(fields.get("redistribution")),
         multilabel=_multilabel(fields.get("multilabel", []), tasks),
         unverified=_strings(fields.get("unverified", [])),
+        citation=_citation(body),
         header=header,
         body=body,
     )
@@ -244,6 +251,15 @@ def _leaves(tree: Mapping[str, Any] | list[object], above: tuple[str, ...]) -> I
             yield from _leaves(below, (*above, *_strings([name])))
     else:
         yield from ((*above, name) for name in _strings(tree))
+
+
+def _citation(body: str) -> str:
+    """Return the section ``How to cite`` without the marks of a code block."""
+    section = CITATION.search(body)
+    if section is None:
+        return ""
+    lines = [line for line in section[1].splitlines() if not line.startswith("```")]
+    return textwrap.dedent("\n".join(lines)).strip()
 
 
 def _number(stated: int | Mapping[str, int]) -> int | Approximate:

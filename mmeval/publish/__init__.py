@@ -1,1 +1,1 @@
-"""Publication of runs and data sets: to the Hub, to a folder, and in other tools' formats."""
+"""Results for others: the Hugging Face Hub, static sites, and formats of other tools."""

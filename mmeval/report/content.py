@@ -17,6 +17,7 @@ from mmeval.metrics.intervals import RARE_CLASSES
 from mmeval.metrics.row import ALL, GAP, MACRO, MEAN, SUMMARIES, WEIGHTED, WORST
 from mmeval.record import ExternalSource, Record
 from mmeval.report import efficiency
+from mmeval.report.citing import Citation, citations
 
 MAIN_METRICS = (
     *("top1", "top5", "top3", "top2", "map", "micro_f1"),
@@ -275,6 +276,11 @@ class Content:
     def majority(self) -> list[str]:
         """A sentence about the majority-class baseline of each task."""
         return majority_lines(self.record.data_check)
+
+    @property
+    def citations(self) -> list[Citation]:
+        """The works that a publication of the run should cite: its data set, the model's paper and mmeval."""
+        return citations(self.record)
 
     @property
     def command(self) -> str:

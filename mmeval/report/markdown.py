@@ -45,6 +45,12 @@ def markdown(content: Content) -> str:
         "",
         *code_block(f"$ {one_line(content.command)}", "console"),
         "",
+        "## How to cite",
+        "",
+        *(f"- {plain(work.title)}: {plain(work.text)}" for work in content.citations),
+        "",
+        *code_block("\n\n".join(work.bibtex for work in content.citations if work.bibtex), "bibtex"),
+        "",
     ]
     return "\n".join(lines)
 

@@ -91,6 +91,7 @@ def run(request: Request, manager: Manager | None = None, repeated: Record | Non
             hierarchies=hierarchies,
             data_check=check,
             efficiency=summarized(seeds.values()),
+            model_citation=spec.citation,
         )
         write_scores_of(folder, record, metrics)
         # Measured after scoring, which takes time and memory too.
@@ -179,5 +180,6 @@ def _data_facts(data: Dataset) -> dict[str, object]:
         "images": store.image_count,
         "licence": data.licence,
         "credit": spec.credit,
+        "citation": data.citation,
         "warnings": warnings(data),
     }
