@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from mmeval.comparison.sentences import language_name, number
 from mmeval.data.check import lines, majority_lines
 from mmeval.data.reading.text import without_folders, word_without_folders
 from mmeval.metrics.catalogue import Metric, describe, title
@@ -81,6 +82,11 @@ def p_text(p: float) -> str:
     if p < 0.001:
         return "p < .001"
     return f"p = {p:.2f}".replace("0.", ".") if p >= 0.095 else f"p = {p:.3f}".replace("0.", ".")
+
+
+def short(value: float) -> str:
+    """Return a score without the zero before the point, as sentences have it: ``.778``; a dash if it is undefined."""
+    return number(value) if value == value else "–"
 
 
 @dataclass(frozen=True)
@@ -161,16 +167,41 @@ class Content:
         title, worst = self.metric_title(metric), self.estimate(task, WORST, metric)
         if len(self.languages) < 2 or worst.p != worst.p:
             return ""
-        p = p_text(worst.p)
+        at = f"{self._worst_words(task)} at {short(worst.value)}"
         if worst.p >= SIGNIFICANT:
-            return (
-                f"Languages can't be told apart in {title} of {task} ({p}): chance alone could make such differences."
-            )
+            return f"No language can be told from another in {title} of {task}, {p_text(worst.p)}; {at}."
         gap = self.estimate(task, GAP, metric)
+        interval = f"{short(gap.low)}–{short(gap.high)}"
         return (
-            f"Languages differ in {title} of {task} ({p}): the worst, {self.worst_text(task)}, is at {worst}, "
-            f"{gap} below the best ({gap.interval})."
+            f"Languages differ in {title} of {task}, {p_text(worst.p)}: {at}, {short(gap.value)} below the best "
+            f"({interval})."
         )
+
+    def lead(self, task: str) -> str:
+        """Return the first sentence about a task: its headline, or the score of its only language."""
+        if headline := self.headline(task):
+            return headline
+        scored = self.ranked(task)
+        title = self.metric_title(self.first_metric(task))
+        if not scored:
+            return f"No row has a label of {task}, so it has no scores."
+        if len(scored) == 1:
+            (language, estimate), *_ = scored
+            interval = f" ({short(estimate.low)}–{short(estimate.high)})" if estimate.low == estimate.low else ""
+            only = language_name(language)
+            return f"{only} is at {short(estimate.value)} in {title} of {task}{interval}; there is no other language."
+        mean = self.estimate(task, MACRO, self.first_metric(task))
+        return f"The mean over {len(scored)} languages is {short(mean.value)} in {title} of {task}."
+
+    def _worst_words(self, task: str) -> str:
+        """Return the worst languages in words: ``the worst, Japanese, is``."""
+        worst = [language_name(language) for language in self.worst(task)]
+        if not worst:
+            return "all are"
+        if len(worst) > MOST_TIED_NAMES:
+            return f"the worst, {len(worst)} languages that tie, are"
+        names = " and ".join(filter(None, (", ".join(worst[:-1]), worst[-1])))
+        return f"the worst, {names}, {'is' if len(worst) == 1 else 'are'}"
 
     @property
     def headlines(self) -> list[str]:
