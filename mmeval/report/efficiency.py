@@ -78,8 +78,8 @@ def rate(per_second: float | None) -> str:
 
 def _unit(value: float | None, unit: str) -> str:
     """Return a number with an SI prefix before its unit: ``1.2 GFLOPs``, ``850 J``; empty if unknown."""
-    scaled = scaled(value)
-    return scaled and (f"{scaled}{unit}" if scaled[-1].isalpha() else f"{scaled} {unit}")
+    number = scaled(value)
+    return number and (f"{number}{unit}" if number[-1].isalpha() else f"{number} {unit}")
 
 
 def scaled(value: float | None, like: float | None = None) -> str:
