@@ -1,1 +1,1 @@
-"""Classification of new rows with the model of a run."""
+"""Finished runs applied to new data: classes, probabilities and embeddings."""

@@ -33,8 +33,8 @@ from mmeval.errors import (
     UnknownNameError,
     UserError,
 )
-from mmeval.metrics.predictions import check_block, has_probabilities, probabilities, true_labels
-from mmeval.metrics.temperature import calibrated, fit_multilabel_temperature, fit_temperature
+from mmeval.metrics.predictions import check_block
+from mmeval.metrics.temperature import scaled, validation_temperature
 from mmeval.plugin.manager import Manager
 from mmeval.plugin.onefile import is_file
 from mmeval.protocol import EXTERNAL, Inputs
@@ -90,22 +90,11 @@ class Member:
         if not path.is_file():
             return {}
         self.folder.require_unchanged(path)
-        fitted, fewest = {}, 0
-        for task in self.tasks:
-            if not has_probabilities(path, task):
-                continue
-            parts = [(true_labels(path, batch, task), matrix) for batch, matrix in probabilities(path, task)]
-            if not parts:
-                continue
-            true, matrix = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-            fit = fit_multilabel_temperature if task.multilabel else fit_temperature
-            temperature = fit(matrix, true)
-            if temperature is not None:
-                fitted[task.name] = temperature
-                known = int((true.reshape(len(true), -1) >= 0).all(1).sum())
-                fewest = min(known, fewest or known)
+        fits = {task.name: validation_temperature(path, task) for task in self.tasks}
+        fitted = {name: own[0] for name, own in fits.items() if own}
+        fewest = min((own[1] for own in fits.values() if own), default=0)
         if fitted and fewest < FEW:
-            note(f"{self.name}: only {fewest:,} labelled validation rows calibrate its probabilities")
+            note(f"{self.name}: its probabilities are calibrated on only {fewest:,} validation rows")
         return fitted
 
     def predict(self, store: Store, *, calibrate: bool, batch_size: int | None, embed: bool = False) -> Prediction:
@@ -170,10 +159,12 @@ class Member:
 
     def calibrated(self, block: Mapping[str, NDArray[np.float32]]) -> Block:
         """Return probabilities at the temperatures of the run; those of a task without one are unchanged."""
-        return {
-            task.name: calibrated(block[task.name], self.temperatures.get(task.name, 1.0), multilabel=task.multilabel)
-            for task in self.tasks
-        }
+        result = dict(block)
+        for task in self.tasks:
+            if task.name in self.temperatures:
+                temperature = self.temperatures[task.name]
+                result[task.name] = scaled(block[task.name], temperature, multilabel=task.multilabel)
+        return result
 
     def _fit_context(self) -> FitContext:
         return FitContext(self.seed, str(self.device), Path())
