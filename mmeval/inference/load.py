@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from mmeval.inference.member import load_member
 from mmeval.runs.folder import RunFolder
 
 Run = str | Path | RunFolder
-"""A run folder, or its path."""
+"""A run folder, its path, or the name of a published run, ``owner/name``."""
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def load(
@@ -29,7 +31,7 @@ def load(
     Its files are first compared with their digests. Nothing is executed that only the run folder names.
 
     Args:
-        run: the run folder; several of them with ``ensemble``.
+        run: the run folder, or a run on the Hub, ``owner/name``; several of them with ``ensemble``.
         seed: the training seed; by default the first one.
         ensemble: average the probabilities over all training seeds, and over all runs, which must have the same tasks.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -42,7 +44,7 @@ def load(
     runs = [run] if isinstance(run, str | Path | RunFolder) else list(run)
     if not runs:
         raise UserError("Name a run folder; `mmeval run` creates one.")
-    folders = [each if isinstance(each, RunFolder) else RunFolder(each) for each in runs]
+    folders = list(map(_folder, runs))
     if len(folders) > 1 and not ensemble:
         names = ", ".join(str(folder.path) for folder in folders)
         raise UserError(f"{names}: several runs are averaged with --ensemble; without it, name one.")
@@ -50,6 +52,21 @@ def load(
     chosen = list(_chosen(folders, seed, ensemble=ensemble))
     named = None if plugin is None else str(plugin)
     return Classifier([load_member(folder, own, place, named) for folder, own in chosen])
+
+
+def _folder(run: Run) -> RunFolder:
+    """Return a run folder; a name ``owner/name`` that is no path is fetched from the Hub.
+
+    Raises:
+        UserError: the repository can't be reached, or is no run.
+    """
+    if isinstance(run, RunFolder):
+        return run
+    if isinstance(run, str) and _REPOSITORY.fullmatch(run) and not Path(run).exists():
+        from mmeval.runs.pull import pull
+
+        return pull(run)
+    return RunFolder(run)
 
 
 def _chosen(folders: Sequence[RunFolder], seed: int | None, *, ensemble: bool) -> Iterator[tuple[RunFolder, int]]:
