@@ -162,7 +162,7 @@ def collate_single(
         has_text=torch.tensor([has_text]),
         languages=(language,),
         labels={},
-        seeds=torch.tensor([_seed(text, language, digest)], dtype=torch.int64),
+        seeds=torch.tensor([input_seed(text, language, digest)], dtype=torch.int64),
         **fields,
         attributes={name: _indices([attributes.get(name, "")], values) for name, values in known},
     )

@@ -210,7 +210,9 @@ class Program:
     def __call__(self, names: Sequence[str], tensors: Sequence[Tensor]) -> list[NDArray[np.float32]]:
         """Return the outputs for tensors with these names; tensors that are no input of the program are left out."""
         given = dict(zip(names, tensors, strict=True))
-        outputs: list[NDArray[np.float32]] = self._session.run(None, {name: given[name].numpy() for name in self.inputs})
+        outputs: list[NDArray[np.float32]] = self._session.run(
+            None, {name: given[name].numpy() for name in self.inputs}
+        )
         return outputs
 
 

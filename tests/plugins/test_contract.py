@@ -28,7 +28,12 @@ def _keeps_the_contract(name: str, preset: str | None = None) -> Callable[[mmeva
     def test(check: mmeval.testing.BoundCheck) -> None:
         if (name, preset) in SAME_INPUTS and check.check.name == "presets":
             pytest.skip("the test of the default preset tries all presets, on the same inputs")
-        check()
+        try:
+            check()
+        except pytest.skip.Exception:
+            # Its sparse features are no vector of a few hundred numbers.
+            assert check.check.name != "embedding" or name == "tfidf", "our models give a fused vector"
+            raise
 
     return test
 
