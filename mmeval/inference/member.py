@@ -24,7 +24,6 @@ from mmeval.engine.device import Inference
 from mmeval.engine.model import FitContext, Model
 from mmeval.engine.predict import Block, Prediction, predict_batch
 from mmeval.engine.runner import TorchRunner
-from mmeval.engine.transient import TransientEmbeddings
 from mmeval.errors import (
     MissingExtraError,
     MissingWeightsError,
@@ -33,6 +32,7 @@ from mmeval.errors import (
     UnknownNameError,
     UserError,
 )
+from mmeval.inference.chunk import single
 from mmeval.metrics.predictions import check_block
 from mmeval.metrics.temperature import scaled, validation_temperature
 from mmeval.plugin.manager import Manager
@@ -61,7 +61,6 @@ class Member:
     model: Model
     context: ModelContext
     device: torch.device
-    _memory: TransientEmbeddings = field(default_factory=TransientEmbeddings)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -98,7 +97,7 @@ class Member:
         return fitted
 
     def predict(self, store: Store, *, calibrate: bool, batch_size: int | None, embed: bool = False) -> Prediction:
-        """Predict all rows of a Store, of one chunk.
+        """Predict all rows of a Store, of one chunk; the caller activates a memory for embeddings.
 
         Args:
             store: the rows.
@@ -112,7 +111,7 @@ class Member:
         examples = Examples(store, "predict", self.inputs)
         blocks: list[Block] = []
         vectors: list[NDArray[np.float32]] = []
-        with self._lock, attributed(self.spec, "while it predicted"), self._memory.block():
+        with self._lock, attributed(self.spec, "while it predicted"):
             if isinstance(self.model, TorchRunner):
                 torch_model = self.model.model
                 recipe = torch_model.config.recipe
@@ -152,8 +151,6 @@ class Member:
                     model, batch, Inference.of(self.device, model.config.recipe.precision)
                 ).probabilities
                 return self.calibrated(block) if calibrate else block
-        from mmeval.inference.chunk import single
-
         store = single(image, text, language, attributes, self.tasks)
         return self.predict(store, calibrate=calibrate, batch_size=1).probabilities
 

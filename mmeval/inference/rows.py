@@ -121,6 +121,8 @@ class NewRows:
             raise DataError(f"There is no folder of images {options.images}; set another one with --images.")
         folder = options.images or (Path() if path is None else path if path.is_dir() else path.parent)
         self.reads_images = of_run.inputs.image and bool(self.columns.image)
+        self.folder = folder
+        self.language = language
         finder = ImageFinder if self.reads_images else _UnreadImages
         self._finder = finder(folder, beside=options.images is None)
         default = language_option(language)
