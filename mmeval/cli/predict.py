@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -109,6 +110,7 @@ def predict(
     Needs no labels. Writes a row for each row of the table: id, language, and for each task the class, its calibrated
     probability, and the most probable classes. Repeat an interrupted command to continue it.
     """
+    from mmeval.cli.run import show_result
     from mmeval.console import cell, console
     from mmeval.errors import UserError
     from mmeval.inference.classifier import result_options
@@ -116,6 +118,8 @@ def predict(
     from mmeval.inference.load import load
     from mmeval.inference.predict import Shard, predict_file
     from mmeval.inference.rows import RowOptions
+    from mmeval.inference.score import Scoring
+    from mmeval.runs.folder import RunFolder
 
     if len(names) < 2:
         raise UserError(f"mmeval predict {names[0]}: name the run, and then the table to classify.")
@@ -124,6 +128,11 @@ def predict(
     results = result_options(top_k, min_confidence)
     options = RowOptions(columns=columns, language=language, images=images, encoding=encoding)
     classifier = load(names[:-1], seed=seed, ensemble=ensemble, device=device, plugin=plugin)
+    scoring = None
+    if score is not None:
+        words = ["mmeval", "predict", *names, "--output", str(output), "--score", str(score)]
+        calibrated = not uncalibrated and classifier.calibrated
+        scoring = Scoring(RunFolder(score), classifier, shlex.join(words), calibrated)
     tally = predict_file(
         classifier,
         Path(names[-1]),
@@ -133,8 +142,10 @@ def predict(
         calibrated=not uncalibrated,
         batch_size=batch_size,
         shard=part,
+        scoring=scoring,
     )
+    if scoring:
+        show_result(scoring.folder)
     abstained = f", {tally.abstained:,} abstained" if min_confidence else ""
-    console().print(
-        cell(f"Predictions: {output} ({tally.rows:,} rows, {tally.rejected:,} rejected{abstained})"), soft_wrap=True
-    )
+    line = f"Predictions: {output} ({tally.rows:,} rows, {tally.rejected:,} rejected{abstained})"
+    console().print(cell(line), soft_wrap=True)

@@ -197,15 +197,20 @@ class Classifier:
         tally.announce()
         return pa.concat_tables(tables) if tables else schema(self.tasks).empty_table()
 
-    def rows(self, source: object, options: RowOptions | None = None, labels: Sequence[str] = ()) -> NewRows:
+    def rows(self, source: object, options: RowOptions | None = None, scored: Sequence[Task] = ()) -> NewRows:
         """Open new rows with the columns of the run.
+
+        Args:
+            source: a table as for :meth:`predict`.
+            options: options of the rows.
+            scored: the tasks whose labels are read, for scores.
 
         Raises:
             UserError: the files are missing, or the roles of the columns are unclear.
         """
         attributes = sorted({name for member in self.members for name in member.context.attributes})
         of_run = RunColumns.of(self.members[0].record, attributes, self.inputs)
-        return NewRows(source, of_run, options or RowOptions(), labels)
+        return NewRows(source, of_run, options or RowOptions(), scored)
 
     def classify(
         self,

@@ -11,7 +11,7 @@ import contextlib
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,14 @@ Rows = Callable[[int], Iterator[pa.Table]]
 
 
 def run_job(
-    output: Path, identity: Mapping[str, Any], schema: pa.Schema, rows: Rows, formats: tuple[str, ...] = ()
+    output: Path,
+    identity: Mapping[str, Any],
+    schema: pa.Schema,
+    rows: Rows,
+    formats: tuple[str, ...] = (),
+    *,
+    extra: Sequence[pa.Field] = (),
+    finish: Callable[[list[Path]], None] = lambda _: None,
 ) -> Iterator[pa.Table]:
     """Compute the rows that are missing, write the output file, and yield its parts in their order.
 
@@ -47,9 +54,11 @@ def run_job(
         output: the file to write; its suffix names the format.
         identity: everything that the content depends on, as JSON. If it differs from that of an unfinished job for
             the same output, the job starts anew.
-        schema: the columns.
+        schema: the columns of the output.
         rows: computes the rows.
         formats: the suffixes that the output may have; by default CSV, JSON Lines and Parquet.
+        extra: further columns of the parts, for ``finish``.
+        finish: called with the parts when the output is written, before they are removed.
 
     Raises:
         UserError: the output can't be written there, or another process is writing it.
@@ -61,8 +70,9 @@ def run_job(
         sweep(output.parent, output.name)
         done = _prepare(work, dict(identity))
         try:
-            _compute(work, schema, rows, done)
+            _compute(work, pa.schema([*schema, *extra]), rows, done)
             yield from _merge(work, output, schema)
+            finish(_parts(work))
         except KeyboardInterrupt:
             kept = _rows_in(_parts(work))
             raise Stopped(f"Stopped. {kept:,} rows are kept in {work}; repeat the command to continue.") from None
@@ -177,7 +187,7 @@ def _merge(work: Path, output: Path, schema: pa.Schema) -> Iterator[pa.Table]:
     with atomic_path(output) as temporary, _writer(temporary, output.suffix.lower(), schema) as write:
         for path in _parts(work):
             try:
-                table = pq.read_table(path, page_checksum_verification=True).cast(schema)
+                table = pq.read_table(path, columns=schema.names, page_checksum_verification=True).cast(schema)
                 table.validate(full=True)
             except (OSError, pa.ArrowException):
                 path.unlink(missing_ok=True)

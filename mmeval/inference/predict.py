@@ -16,6 +16,7 @@ from mmeval.inference.classifier import Classifier, Tally
 from mmeval.inference.job import require_output, run_job
 from mmeval.inference.results import ResultOptions, result_table, schema
 from mmeval.inference.rows import NewRows, RowOptions
+from mmeval.inference.score import Scoring
 from mmeval.integrity import content_digest
 
 _BAR = 2**30
@@ -60,6 +61,7 @@ def predict_file(
     calibrated: bool = True,
     batch_size: int | None = None,
     shard: Shard = Shard(),
+    scoring: Scoring | None = None,
 ) -> Tally:
     """Classify the rows of a table and write a file; an interrupted call continues where it stopped.
 
@@ -72,17 +74,21 @@ def predict_file(
         calibrated: whether to calibrate probabilities.
         batch_size: examples per forward pass.
         shard: the part of the rows to classify.
+        scoring: scores the predictions with the labels in the table; without it, no label is read.
 
     Raises:
         UserError: the table can't be read, the output can't be written, or another process is writing it.
     """
     require_output(output)
-    new = classifier.rows(source, rows)
+    if scoring:
+        scoring.require_new_folder()
+    new = classifier.rows(source, rows, classifier.tasks if scoring else ())
     require_not_input(output, new)
     identity = job_identity(classifier, new, shard) | {
         "results": [results.top_k, results.min_confidence],
         "calibration": calibrated,
         "batch size": batch_size,
+        "labels": new.labels,
     }
     tally = Tally()
     start, stop = shard.span(new)
@@ -94,11 +100,17 @@ def predict_file(
             chunks = classifier.classify(new, calibrated=calibrated, batch_size=batch_size, start=first, stop=stop)
             for own in chunks:
                 tally.note_rejected(own.chunk)
-                yield result_table(own.chunk, own.probabilities, classifier.tasks, results)
+                table = result_table(own.chunk, own.probabilities, classifier.tasks, results)
+                yield scoring.extend(table, own, new) if scoring else table
                 advance(len(own.chunk))
         new.announce()
 
-    for table in run_job(output, identity, schema(classifier.tasks), compute):
+    def finish(parts: list[Path]) -> None:
+        if scoring:
+            scoring.write(parts, new, identity["input"])
+
+    columns, extra = schema(classifier.tasks), scoring.fields if scoring else ()
+    for table in run_job(output, identity, columns, compute, extra=extra, finish=finish):
         tally.add(table, classifier.tasks)
     if not tally.rows:
         note(f"{new.where} holds no rows" + (f" in shard {shard.number}/{shard.of}" if shard.of > 1 else ""))
