@@ -68,6 +68,4 @@ def embed(
         batch_size=batch_size,
         shard=part,
     )
-    console().print(
-        cell(f"Embeddings: {output} ({tally.rows:,} rows, {tally.rejected:,} rejected)"), soft_wrap=True
-    )
+    console().print(cell(f"Embeddings: {output} ({tally.rows:,} rows, {tally.rejected:,} rejected)"), soft_wrap=True)

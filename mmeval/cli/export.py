@@ -26,9 +26,7 @@ def export(
     ] = 256,
     table: Annotated[
         Path | None,
-        typer.Option(
-            help="Table to verify on.", show_default="the validation split of the run", rich_help_panel=CHECK
-        ),
+        typer.Option(help="Table to verify on.", show_default="the validation split of the run", rich_help_panel=CHECK),
     ] = None,
     columns: Columns = "",
     language: Language = "",

@@ -255,7 +255,8 @@ def _in_memory(
     """Return embeddings as :func:`_read_or_compute` does, without the cache on disk."""
     _, first, item_of = np.unique(digests[wanted], return_index=True, return_inverse=True)
     rows = wanted[first]
-    items = [memory.get(encoder, bytes(digests[row])) for row in rows]
+    key = encoder.identity()
+    items = [memory.get(key, bytes(digests[row])) for row in rows]
     # In the order of `wanted`, in which texts of similar length share a batch.
     missing = np.array([number for number in np.argsort(first) if items[number] is None], np.int64)
     encoder.to(device)
@@ -268,7 +269,7 @@ def _in_memory(
             for place, number in enumerate(missing[start : start + len(pooled)]):
                 embedded = Embedded(pooled[place], tokens[place] if encoder.keeps_tokens else None)
                 items[number] = embedded
-                memory.put(encoder, bytes(digests[rows[number]]), embedded)
+                memory.put(key, bytes(digests[rows[number]]), embedded)
             start += len(pooled)
     known = [item for item in items if item is not None]
     part_of, row_of = np.full(len(digests), -1), np.zeros(len(digests), np.int64)

@@ -24,15 +24,16 @@ class TransientEmbeddings:
     """The embeddings of the last two blocks of rows.
 
     While it is active, nothing is read from or written to the cache on disk, so that classifying a million new products
-    does not fill it. Content that every block needs, such as the class prompts of a zero-shot model, is embedded once.
+    does not fill it. Content that every block needs, such as the class prompts of a zero-shot model, is embedded once,
+    and so is content that several models of an ensemble see through the same frozen encoder.
     """
 
     def __init__(self) -> None:
         """Start without embeddings."""
         self.encoders: dict[str, Any] = {}
         """The encoders that models which are not torch models name, built once."""
-        self._before: dict[int, dict[bytes, Embedded]] = {}
-        self._now: dict[int, dict[bytes, Embedded]] = {}
+        self._before: dict[str, dict[bytes, Embedded]] = {}
+        self._now: dict[str, dict[bytes, Embedded]] = {}
 
     @contextlib.contextmanager
     def block(self) -> Iterator[None]:
@@ -44,17 +45,17 @@ class TransientEmbeddings:
         finally:
             _ACTIVE.reset(token)
 
-    def get(self, encoder: object, digest: bytes) -> Embedded | None:
-        """Return what ``encoder`` made of the content with a digest; None if it is not known."""
-        now = self._now.setdefault(id(encoder), {})
-        known = now.get(digest) or self._before.get(id(encoder), {}).get(digest)
+    def get(self, encoder: str, digest: bytes) -> Embedded | None:
+        """Return what the encoder with an identity made of the content with a digest; None if it is not known."""
+        now = self._now.setdefault(encoder, {})
+        known = now.get(digest) or self._before.get(encoder, {}).get(digest)
         if known is not None:
             now[digest] = known
         return known
 
-    def put(self, encoder: object, digest: bytes, embedded: Embedded) -> None:
+    def put(self, encoder: str, digest: bytes, embedded: Embedded) -> None:
         """Keep an embedding for this block and the next."""
-        self._now.setdefault(id(encoder), {})[digest] = embedded
+        self._now.setdefault(encoder, {})[digest] = embedded
 
 
 _ACTIVE: ContextVar[TransientEmbeddings | None] = ContextVar("mmeval_transient_embeddings", default=None)

@@ -45,6 +45,8 @@ class Chunk:
     """Positions of the usable rows in the chunk."""
     store: Store
     """The usable rows, in their order."""
+    rows: list[NewRow]
+    """The usable rows as the table has them."""
 
     def __len__(self) -> int:
         """Number of rows, rejected ones included."""
@@ -174,7 +176,7 @@ def _chunk(held: Sequence[_Prepared], tasks: Sequence[Task], attributes: Sequenc
     fields = [[image.digest for image in stored], [image.digest for image in stored], [image.data for image in stored]]
     arrays = [pa.array(values, field.type) for values, field in zip(fields, IMAGE_SCHEMA, strict=True)]
     store = Store.in_memory("new rows", tasks, pa.table(table), pa.table(arrays, schema=IMAGE_SCHEMA))
-    return Chunk(start, ids, languages, rejected, np.array(usable, np.int64), store)
+    return Chunk(start, ids, languages, rejected, np.array(usable, np.int64), store, rows)
 
 
 def single(

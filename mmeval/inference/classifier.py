@@ -18,6 +18,7 @@ from mmeval.data.prepare.image import StoredImage, convert
 from mmeval.data.reading.files import read_image
 from mmeval.data.request import DatasetRequest
 from mmeval.engine.predict import Block
+from mmeval.engine.transient import TransientEmbeddings
 from mmeval.errors import DataError, UserError
 from mmeval.inference.chunk import Chunk, chunks
 from mmeval.inference.embeddings import embeddings, only
@@ -98,12 +99,15 @@ class Tally:
     examples: list[str] = field(default_factory=list)
     """The first rejected rows, with the reasons."""
 
-    def add(self, chunk: Chunk, table: pa.Table, tasks: Sequence[Task]) -> None:
-        """Add the rows of a chunk."""
+    def add(self, table: pa.Table, tasks: Sequence[Task]) -> None:
+        """Add the rows of a table of results."""
         own = counts(table, tasks)
         self.rows += own["rows"]
         self.rejected += own["rejected"]
         self.abstained += own["abstained"]
+
+    def note_rejected(self, chunk: Chunk) -> None:
+        """Keep the first rejected rows as examples."""
         for row in chunk.rejected:
             if row and len(self.examples) < SHOWN:
                 self.examples.append(f"{row.where}: {row.reason}")
@@ -126,6 +130,7 @@ class Classifier:
             UserError: tasks or classes differ.
         """
         self.members = tuple(members)
+        self._memory = TransientEmbeddings()
         first = self.members[0]
         self.tasks: tuple[Task, ...] = first.tasks
         for other in self.members[1:]:
@@ -187,7 +192,8 @@ class Classifier:
         with progress("Predicting", None, "rows") as advance:
             for own in self.classify(new, calibrated=calibrated, batch_size=batch_size):
                 tables.append(result_table(own.chunk, own.probabilities, self.tasks, options))
-                tally.add(own.chunk, tables[-1], self.tasks)
+                tally.note_rejected(own.chunk)
+                tally.add(tables[-1], self.tasks)
                 advance(len(own.chunk))
         new.announce()
         tally.announce()
@@ -228,21 +234,27 @@ class Classifier:
         with progress("Embedding", None, "rows") as advance:
             for chunk, table in embeddings(member, new, batch_size=batch_size):
                 tables.append(table)
-                tally.add(chunk, table, ())
+                tally.note_rejected(chunk)
+                tally.add(table, ())
                 advance(len(chunk))
         new.announce()
         tally.announce()
         return pa.concat_tables(tables)
 
-    def rows(self, source: object, options: RowOptions | None = None, labels: Sequence[str] = ()) -> NewRows:
+    def rows(self, source: object, options: RowOptions | None = None, scored: Sequence[Task] = ()) -> NewRows:
         """Open new rows with the columns of the run.
+
+        Args:
+            source: a table as for :meth:`predict`.
+            options: options of the rows.
+            scored: the tasks whose labels are read, for scores.
 
         Raises:
             UserError: the files are missing, or the roles of the columns are unclear.
         """
         attributes = sorted({name for member in self.members for name in member.context.attributes})
         of_run = RunColumns.of(self.members[0].record, attributes, self.inputs)
-        return NewRows(source, of_run, options or RowOptions(), labels)
+        return NewRows(source, of_run, options or RowOptions(), scored)
 
     def classify(
         self,
@@ -273,10 +285,11 @@ class Classifier:
         parsed = rows.parsed(start, stop)
         for chunk in chunks(parsed, self.tasks, rows.attributes, images=rows.reads_images, start=start):
             rows.forget()
-            outputs = [
-                member.predict(chunk.store, calibrate=calibrated, batch_size=batch_size, embed=embed and not number)
-                for number, member in enumerate(self.members)
-            ]
+            with self._memory.block():
+                outputs = [
+                    member.predict(chunk.store, calibrate=calibrated, batch_size=batch_size, embed=embed and not number)
+                    for number, member in enumerate(self.members)
+                ]
             yield Classified(chunk, _mean([own.probabilities for own in outputs]), outputs[0].embedding)
 
     def predict_one(
@@ -310,7 +323,8 @@ class Classifier:
         stored = None if image is None else _stored(image)
         code = _code(language)
         given = attributes or {}
-        blocks = [member.predict_one(stored, text, code, given, calibrate=calibrated) for member in self.members]
+        with self._memory.block():
+            blocks = [member.predict_one(stored, text, code, given, calibrate=calibrated) for member in self.members]
         block = _mean(blocks)
         return ExamplePrediction({task.name: _of_task(task, block[task.name], options) for task in self.tasks})
 

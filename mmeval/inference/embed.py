@@ -1,4 +1,4 @@
-"""The embeddings of a table in a Parquet file, with the nearest rows of a reference, as ``mmeval embed`` writes them."""
+"""The embeddings of a table in a file, with the nearest rows of a reference, as ``mmeval embed`` writes them."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def embed_file(
         reference = None
     if reference is None and shard.of > 1:
         raise UserError(
-            f"--shard {shard.number}/{shard.of}: each shard needs all rows to find neighbours; embed the table first, and "
-            "name that file with --reference."
+            f"--shard {shard.number}/{shard.of}: each shard needs all rows to find neighbours; embed the table first, "
+            "and name that file with --reference."
         )
     if reference is not None and reference.exists() and output.exists() and reference.samefile(output):
         raise UserError(f"--output {output} is the reference itself; name another file.")
@@ -128,7 +128,7 @@ class _Job:
                     ready = _read(reference, done) if own and reference else self._embed(start + done, stop, tally)
                     for table in ready:
                         if searched is not None and k is not None:
-                            table = _with_neighbours(table, searched, k)  # noqa: PLW2901
+                            table = _with_neighbours(table, searched, k)
                         yield table.cast(columns)
                         advance(len(table))
                 if not own:
@@ -168,12 +168,12 @@ class _Job:
         """
         if reference.model and reference.model != self.member.identity:
             raise UserError(
-                f"--reference {reference.path} holds embeddings of another model than {self.member.name}, whose space has "
-                "nothing in common with this one; embed the reference with this run."
+                f"--reference {reference.path} holds embeddings of another model than {self.member.name}, in a space "
+                "of its own; embed the reference with this run."
             )
         if reference.width != self.member.embedding_width:
             raise UserError(
-                f"--reference {reference.path} holds vectors of {reference.width} features, and {self.member.name} makes "
+                f"--reference {reference.path} holds vectors of {reference.width} features, {self.member.name} makes "
                 f"{self.member.embedding_width}; embed the reference with this run."
             )
         if not reference.model:
@@ -208,5 +208,3 @@ def _metadata(path: Path) -> Mapping[bytes, bytes]:
 
 def _identity(identity: Mapping[str, Any]) -> bytes:
     return digest(json.dumps(identity, sort_keys=True)).encode()
-
-

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mmeval.engine.transient import TransientEmbeddings
 from mmeval.errors import UserError
 from mmeval.inference.chunk import Chunk, chunks
 from mmeval.inference.member import Member
@@ -45,10 +46,12 @@ def embeddings(
     Raises:
         UserError: the rows can't be read, or the model has no embeddings.
     """
-    parsed = rows.parsed(start, stop)
+    parsed, memory = rows.parsed(start, stop), TransientEmbeddings()
     for chunk in chunks(parsed, member.tasks, rows.attributes, images=rows.reads_images, start=start):
         rows.forget()
-        yield chunk, table(chunk, member.embed(chunk.store, batch_size=batch_size))
+        with memory.block():
+            vectors = member.embed(chunk.store, batch_size=batch_size)
+        yield chunk, table(chunk, vectors)
 
 
 def table(chunk: Chunk, vectors: NDArray[np.float32]) -> pa.Table:
@@ -61,7 +64,9 @@ def table(chunk: Chunk, vectors: NDArray[np.float32]) -> pa.Table:
     half[chunk.usable] = vectors.clip(-LARGEST, LARGEST)
     unusable = np.ones(len(chunk), bool)
     unusable[chunk.usable] = False
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(half.ravel()), type=own.field(EMBEDDING).type, mask=pa.array(unusable))
+    lists = pa.FixedSizeListArray.from_arrays(
+        pa.array(half.ravel()), type=own.field(EMBEDDING).type, mask=pa.array(unusable)
+    )
     return pa.table(
         [
             pa.array(chunk.ids, pa.string()),
@@ -92,6 +97,6 @@ def only(members: tuple[Member, ...]) -> Member:
     if len(members) > 1:
         names = " and ".join(member.name for member in members[:2])
         raise UserError(
-            f"Embeddings of several models can't be averaged, because each model has its own space; choose one of {names}."
+            f"Embeddings of several models can't be averaged: each model has its own space; choose one of {names}."
         )
     return members[0]

@@ -80,7 +80,7 @@ def export(
     calibrated: bool = True,
     rows: int = ROWS,
     table: str | Path | None = None,
-    options: RowOptions = RowOptions(),
+    options: RowOptions = RowOptions(),  # noqa: B008 - frozen
     opset: int | None = None,
 ) -> Exported:
     """Write the model of a run as an ONNX program, after verifying that it predicts as torch does.
@@ -175,8 +175,8 @@ def _examples(
         ) from None
     if store.fingerprint != protocol.fingerprint:
         raise UserError(
-            f"{member.folder.path}: the data set {protocol.dataset} has changed since the run; name a table of examples "
-            "with --table, on which the export is verified."
+            f"{member.folder.path}: the data set {protocol.dataset} has changed since the run; name a table of "
+            "examples with --table, on which the export is verified."
         )
     examples = Examples(store, VALIDATION, member.inputs, protocol.limit)
     chosen = np.linspace(0, len(examples) - 1, min(count, len(examples))).round().astype(np.int64)
@@ -226,8 +226,8 @@ def _require_close(verification: Verification, member: Member) -> None:
     largest = max(verification.probabilities, verification.embedding or 0.0)
     if not largest <= TOLERANCE:
         raise PluginError(
-            f"{member.folder.path}: the ONNX program of {member.spec.name} differs from torch by up to {largest:.2g} on "
-            f"{verification.against}, more than {TOLERANCE:g}, so nothing was written; use mmeval.load instead."
+            f"{member.folder.path}: the ONNX program of {member.spec.name} differs from torch by up to {largest:.2g} "
+            f"on {verification.against}, more than {TOLERANCE:g}, so nothing was written; use mmeval.load instead."
         )
 
 
@@ -375,8 +375,8 @@ def _readme(description: Mapping[str, Any]) -> str:
         f"outputs = session.run(None, {{{', '.join(f'{json_text(name)}: ...' for name in inputs)}}})",
         "```",
         "",
-        f"Verified on {verified['rows']:,} {markdown(verified['against'])}: no probability differs from torch by more than "
-        f"{verified['probabilities']:.1e}, nor from `mmeval predict` by more than {verified['predict']:.1e}.",
+        f"Verified on {verified['rows']:,} {markdown(verified['against'])}: no probability differs from torch by more "
+        f"than {verified['probabilities']:.1e}, nor from `mmeval predict` by more than {verified['predict']:.1e}.",
         "",
     ]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmeval.console import note
 from mmeval.engine.device import resolve_device
-from mmeval.errors import UserError
+from mmeval.errors import RunFolderError, UserError
 from mmeval.inference.classifier import Classifier
 from mmeval.inference.member import load_member
 from mmeval.runs.folder import RunFolder
@@ -65,7 +65,10 @@ def _folder(run: Run) -> RunFolder:
     if isinstance(run, str) and _REPOSITORY.fullmatch(run) and not Path(run).exists():
         from mmeval.runs.pull import pull
 
-        return pull(run)
+        try:
+            return pull(run)
+        except UserError as error:
+            raise RunFolderError(f"There is no folder {run}. As a repository on the Hub: {error}") from error
     return RunFolder(run)
 
 

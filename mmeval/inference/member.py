@@ -25,7 +25,6 @@ from mmeval.engine.device import Inference
 from mmeval.engine.model import EmbeddingModel, FitContext, Model
 from mmeval.engine.predict import Block, Prediction, predict_batch
 from mmeval.engine.runner import TorchRunner
-from mmeval.engine.transient import TransientEmbeddings
 from mmeval.errors import (
     MissingExtraError,
     MissingWeightsError,
@@ -35,6 +34,7 @@ from mmeval.errors import (
     UserError,
 )
 from mmeval.files import digest
+from mmeval.inference.chunk import single
 from mmeval.metrics.predictions import check_block
 from mmeval.metrics.temperature import scaled, validation_temperature
 from mmeval.plugin.manager import Manager
@@ -63,7 +63,6 @@ class Member:
     model: Model
     context: ModelContext
     device: torch.device
-    _memory: TransientEmbeddings = field(default_factory=TransientEmbeddings)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -107,7 +106,7 @@ class Member:
         return fitted
 
     def predict(self, store: Store, *, calibrate: bool, batch_size: int | None, embed: bool = False) -> Prediction:
-        """Predict all rows of a Store, of one chunk.
+        """Predict all rows of a Store, of one chunk; the caller activates a memory for embeddings.
 
         Args:
             store: the rows.
@@ -121,7 +120,7 @@ class Member:
         examples = Examples(store, "predict", self.inputs)
         blocks: list[Block] = []
         vectors: list[NDArray[np.float32]] = []
-        with self._lock, attributed(self.spec, "while it predicted"), self._memory.block():
+        with self._lock, attributed(self.spec, "while it predicted"):
             if isinstance(self.model, TorchRunner):
                 torch_model = self.model.model
                 recipe = torch_model.config.recipe
@@ -163,7 +162,7 @@ class Member:
         if not isinstance(self.model, EmbeddingModel):
             raise self._without_embeddings()
         examples = Examples(store, "predict", self.inputs)
-        with self._lock, attributed(self.spec, "while it embedded"), self._memory.block(), quiet():
+        with self._lock, attributed(self.spec, "while it embedded"), quiet():
             blocks = list(self.model.embed(examples, self._fit_context()))
             vectors = np.concatenate(blocks) if blocks else np.zeros((0, self.embedding_width), np.float32)
             if vectors.ndim != 2 or len(vectors) != len(examples):
@@ -180,9 +179,9 @@ class Member:
         Raises:
             UserError: the model has none.
         """
-        from mmeval.inference.chunk import single
-
-        return self.embed(single(None, "", UNDETERMINED, dict.fromkeys(self.context.attributes, ""), self.tasks)).shape[1]
+        return self.embed(single(None, "", UNDETERMINED, dict.fromkeys(self.context.attributes, ""), self.tasks)).shape[
+            1
+        ]
 
     def _without_embeddings(self) -> UserError:
         return UserError(
@@ -205,8 +204,6 @@ class Member:
                     model, batch, Inference.of(self.device, model.config.recipe.precision)
                 ).probabilities
                 return self.calibrated(block) if calibrate else block
-        from mmeval.inference.chunk import single
-
         store = single(image, text, language, attributes, self.tasks)
         return self.predict(store, calibrate=calibrate, batch_size=1).probabilities
 

@@ -60,7 +60,9 @@ class Reference:
         """The ids of the rows that have a vector."""
         shape = (len(self.ids), self.width)
         self._vectors: NDArray[np.float32] = (
-            np.memmap(folder / "vectors", np.float32, "r", shape=shape) if len(self.ids) else np.zeros(shape, np.float32)
+            np.memmap(folder / "vectors", np.float32, "r", shape=shape)
+            if len(self.ids)
+            else np.zeros(shape, np.float32)
         )
 
     def __len__(self) -> int:
@@ -102,7 +104,9 @@ class Reference:
         k: int,
     ) -> Neighbours:
         flat = pa.array(np.where(rows < 0, 0, rows).ravel())
-        names = self.ids.take(flat).to_numpy(zero_copy_only=False).reshape(rows.shape) if len(self) else rows.astype(object)
+        names = (
+            self.ids.take(flat).to_numpy(zero_copy_only=False).reshape(rows.shape) if len(self) else rows.astype(object)
+        )
         own = (names == np.asarray(ids, object)[:, None]) & (best >= SAME) & (rows >= 0)
         own &= own.cumsum(1) == 1  # at most one row is the row itself
         usable = (rows >= 0) & ~own & present[:, None]

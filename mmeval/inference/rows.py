@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmeval.api.source import Rejected
+from mmeval.api.task import Task
 from mmeval.console import note
 from mmeval.data.images import rgb
 from mmeval.data.languages import corrections
@@ -87,7 +88,7 @@ class RunColumns:
             resolved = Columns()
         # A table without images has taught the model nothing about them, even if new rows have some.
         none = {"image": "", "text": ()} if inferred else {}
-        kept = {role: getattr(resolved, role) for role in ("image", "text", "language", "id")}
+        kept = {role: getattr(resolved, role) for role in ("image", "text", "language", "id", "label_separator")}
         kept = {role: none.get(role) if columns is None else columns for role, columns in kept.items()}
         return cls(record.name, Columns(**kept), language, encoding, tuple(attributes), inputs)
 
@@ -95,14 +96,14 @@ class RunColumns:
 class NewRows:
     """The rows to classify, in their order; labels, splits and groups are not read."""
 
-    def __init__(self, source: object, of_run: RunColumns, options: RowOptions, labels: Sequence[str] = ()) -> None:
+    def __init__(self, source: object, of_run: RunColumns, options: RowOptions, scored: Sequence[Task] = ()) -> None:
         """Find the files and the columns.
 
         Args:
             source: a file or folder, an Arrow table or data frame, or a list of records.
             of_run: the columns of the run.
             options: the user's options.
-            labels: columns of labels to read, for scores.
+            scored: the tasks whose labels are read, for scores.
 
         Raises:
             UserError: the files are missing, or the roles of the columns are unclear.
@@ -115,12 +116,16 @@ class NewRows:
         self.tables = [_MemoryTable.of(source)] if path is None else tables(path, str(path), encoding)
         self.where = MEMORY if path is None else path.resolve().name
         language = options.language or of_run.language
-        self.columns = self._columns(of_run, options, labels, fixed_language=bool(language))
+        self.labels: dict[str, str] = {}
+        """The column of labels by task, if labels are read."""
+        self.columns = self._columns(of_run, options, scored, fixed_language=bool(language))
         require_everywhere(self.columns, self.tables)
         if options.images is not None and not options.images.is_dir():
             raise DataError(f"There is no folder of images {options.images}; set another one with --images.")
         folder = options.images or (Path() if path is None else path if path.is_dir() else path.parent)
         self.reads_images = of_run.inputs.image and bool(self.columns.image)
+        self.folder = folder
+        self.language = language
         finder = ImageFinder if self.reads_images else _UnreadImages
         self._finder = finder(folder, beside=options.images is None)
         default = language_option(language)
@@ -178,7 +183,7 @@ class NewRows:
         return NewRow(parsed, attributes)
 
     def _columns(
-        self, of_run: RunColumns, options: RowOptions, labels: Sequence[str], *, fixed_language: bool
+        self, of_run: RunColumns, options: RowOptions, scored: Sequence[Task], *, fixed_language: bool
     ) -> Columns:
         """Return the columns of every role: the user's, else the run's, else those that the names suggest.
 
@@ -191,7 +196,9 @@ class NewRows:
         named = {*itertools.chain(*typed.named().values(), *of_run.columns.named().values())}
         names = first.columns(named)
         own = self._run_columns(of_run, typed, names)
-        given = {"label": tuple(labels), "split": "", "group": "", "slice": (), "metadata": ()}
+        self.labels = self._labels(scored, typed, names) if scored else {}
+        given: dict[str, Any] = {"label": tuple(self.labels.values()), "split": "", "group": "", "slice": ()}
+        given |= {"metadata": (), "label_separator": typed.label_separator or of_run.columns.label_separator}
         for role in ("image", "text", "language", "id"):
             chosen = getattr(typed, role)
             given[role] = own[role] if chosen is None else chosen
@@ -229,6 +236,25 @@ class NewRows:
                     f"another with --columns {role}=NAME"
                 )
         return own
+
+    def _labels(self, tasks: Sequence[Task], typed: Columns, names: Sequence[str]) -> dict[str, str]:
+        """Return the column of labels by task: the user's, else columns that are called as the tasks.
+
+        Raises:
+            UserError: there is none, or the user names more columns than the model has tasks.
+        """
+        given = typed.label or ()
+        if len(given) > len(tasks):
+            raise UserError(f"--columns label={'+'.join(given)}: the model has only {_count(len(tasks), 'task')}.")
+        by_name = {task.name: task.name for task in tasks if task.name in (given or names)}
+        if given and len(by_name) < len(given):
+            return {task.name: column for task, column in zip(tasks, given, strict=False)}
+        if not by_name:
+            tried = " or ".join(task.name for task in tasks)
+            raise UserError(
+                f"--score: {self.where} has no column of labels called {tried}; name it with --columns label=NAME."
+            )
+        return by_name
 
     def _require_inputs(self, inputs: Inputs, columns: Columns, names: Sequence[str]) -> None:
         used = [role for role in ("image", "text") if getattr(inputs, role)]
@@ -357,6 +383,10 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - what a table holds
         return value.tolist()
     pixels = _pixels(value)
     return value if pixels is None else convert(pixels).data
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def _arrow(source: Any) -> pa.Table:  # noqa: ANN401 - whatever Arrow accepts

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 import mmeval
@@ -48,8 +47,3 @@ def train(folder: Path, plugin: str = "embracenet", **options: object) -> mmeval
     return mmeval.run(
         plugin, f"table:{table}", columns=columns, output=folder / "run", device="cpu", **(options or OPTIONS)
     )
-
-
-def unit(matrix: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Return rows of length 1."""
-    return matrix / np.linalg.norm(matrix.astype(np.float64), axis=1, keepdims=True)
