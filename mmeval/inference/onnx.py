@@ -78,7 +78,7 @@ class ExportedModel(nn.Module):
         attributes = {
             name.removeprefix(ATTRIBUTE): given.pop(name) for name in self.names if name.startswith(ATTRIBUTE)
         }
-        batch = Batch(languages=_Unavailable(), labels={}, attributes=attributes, **given)  # type: ignore[arg-type]
+        batch = Batch(languages=_Unavailable(), labels={}, attributes=attributes, **given)
         output = self.model(batch)
         probabilities = [self._probabilities(output.logits[task.name], task) for task in self.tasks]
         if output.embedding is None:
