@@ -20,6 +20,7 @@ OPTIONS = {
     "image_tuning": {"frozen": False},
     "text_tuning": {"frozen": False},
     "width": 24,
+    "eval_mode": "expectation",
     "recipe": {"epochs": 2, "batch_size": 16},
 }
 
