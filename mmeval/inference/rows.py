@@ -222,17 +222,18 @@ class NewRows:
             missing = [name for name in columns if name not in names]
             if not missing or getattr(typed, role) is not None:
                 continue
-            if getattr(of_run.inputs, role, False):
+            # A JSON object may leave out a text that it lacks.
+            partly = self.tables[0].loose and len(missing) < len(columns)
+            if getattr(of_run.inputs, role, False) and not partly:
                 raise UserError(
-                    f'{self.where} has no column "{missing[0]}", from which the run {of_run.run} took its {role}s; '
-                    f"name the column that holds them with --columns {role}=NAME, or leave them out with --columns "
-                    f"{role}=. "
-                    f"Its columns are {', '.join(names)}."
+                    f'{self.where} has no column "{missing[0]}", which held {role}s in the data of the run '
+                    f"{of_run.run}; name the column that holds them with --columns {role}=NAME, or leave them out with "
+                    f"--columns {role}=. Its columns are {', '.join(names)}."
                 )
             own[role] = tuple(name for name in columns if name in names) if role == "text" else None
             if role in ("id", "language"):
                 note(
-                    f'{self.where} has no column "{missing[0]}", which the run {of_run.run} read as {role}; set '
+                    f'{self.where} has no column "{missing[0]}", the {role} in the data of the run {of_run.run}; set '
                     f"another with --columns {role}=NAME"
                 )
         return own
