@@ -283,8 +283,8 @@ class NewRow:
         return self.parsed.id or self.parsed.where
 
 
-def image_source(image: object) -> bytes | Path | np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return an image as bytes, as pixels, or as the path of its file.
+def image_source(image: object) -> bytes | Path:
+    """Return an image as bytes, or as the path of its file.
 
     Args:
         image: bytes, a path, a PIL image, or pixels uint8 ``[H, W, 3]`` or ``[H, W]``.
@@ -299,7 +299,7 @@ def image_source(image: object) -> bytes | Path | np.ndarray[Any, np.dtype[np.ui
     pixels = _pixels(image)
     if pixels is None:
         raise UserError(f"An image must be bytes, a path, a PIL image or pixels, not a {type(image).__name__}.")
-    return pixels
+    return convert(pixels).data
 
 
 def _pixels(image: object) -> np.ndarray[Any, np.dtype[np.uint8]] | None:

@@ -59,9 +59,7 @@ def test_all_kinds_of_tables_give_the_same_predictions(classifier: Classifier, n
     records = arrow.to_pylist()
     for given in (arrow, records, arrow.to_batches()[0]):
         assert classifier.predict(given, images=path.parent).equals(expected)
-    pixels = [
-        {**row, "photo": row["photo"] and (path.parent / row["photo"]).read_bytes()} for row in records
-    ]
+    pixels = [{**row, "photo": row["photo"] and (path.parent / row["photo"]).read_bytes()} for row in records]
     assert classifier.predict(pixels).equals(expected)
 
 
@@ -128,7 +126,7 @@ def test_one_of_several_seeds_is_the_first_and_it_says_so(
 ) -> None:
     assert mmeval.load(trained).members[0].seed == 0
     assert "has 2 training seeds; 0 is used" in capsys.readouterr().err
-    with pytest.raises(UserError, match="--seed 7: .* has no training seed 7; it has 0, 1"):
+    with pytest.raises(UserError, match=r"--seed 7: .* has no training seed 7; it has 0, 1"):
         mmeval.load(trained, seed=7)
     with pytest.raises(UserError, match="several runs are averaged with --ensemble"):
         mmeval.load([trained, trained])
@@ -202,7 +200,7 @@ def test_a_table_without_a_needed_column_is_refused(
     classifier: Classifier, new_products: NewProducts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = new_products(3, change=lambda row: row.pop("body"))
-    with pytest.raises(UserError, match='new.csv has no column "body", which held texts in the data of'):
+    with pytest.raises(UserError, match=r'new.csv has no column "body", which held texts in the data of'):
         classifier.predict(path)
     assert classifier.predict(path, columns={"text": "title"})["rejected"].null_count == 3
     with pytest.raises(UserError, match="which columns hold texts or images"):
@@ -218,7 +216,9 @@ def test_a_table_without_a_needed_column_is_refused(
 
 
 def test_a_table_in_memory_that_is_none_is_refused(classifier: Classifier) -> None:
-    with pytest.raises(UserError, match="The rows must be a file, a data frame, an Arrow table or a list of records, not"):
+    with pytest.raises(
+        UserError, match="The rows must be a file, a data frame, an Arrow table or a list of records, not"
+    ):
         classifier.predict(3)
     with pytest.raises(UserError, match="The rows must be mappings of column to value; one is a str"):
         classifier.predict(["red"])
