@@ -131,6 +131,8 @@ def _reliability(request: _Request) -> _Drawing:
 
     curves: dict[str, Reliability] = {}
     for folder, (name, content) in zip(request.folders, request.contents.items(), strict=True):
+        for seed in content.record.plan.protocol.seeds:
+            folder.require_unchanged(folder.predictions_file(seed))
         analysed = analysis_of(folder, content.record).get(request.task)
         if analysed is None or not analysed.reliability:
             raise UserError(f"{folder.path}: {request.task} has no probabilities, so there is no confidence to draw.")

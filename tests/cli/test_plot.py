@@ -62,6 +62,23 @@ def test_a_run_without_a_history_of_epochs_has_no_learning_curve(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_history_in_the_record_becomes_learning_curves(command: Command, tmp_path: Path, capsys: Capture) -> None:
+    run = scored_run(tmp_path / "run", 0.8)
+    history = [{"epoch": epoch, "loss": 1 / epoch, "validation": 0.5 + epoch / 10} for epoch in (1, 2, 3)]
+    facts = {"seconds": 1.0, "epochs": 3, "best_epoch": 2, "history": history}
+    run.finish(run.record.model_copy(update={"seeds": {"0": facts}}), [])
+    assert command("plot", run.path, "--kind", "learning", "--output", tmp_path / "f.svg") == 0
+    assert "Learning curves of run" in capsys.readouterr().out
+
+
+def test_changed_predictions_are_refused(command: Command, tmp_path: Path, capsys: Capture) -> None:
+    run = scored_run(tmp_path / "run", 0.8)
+    run.predictions_file(0).write_bytes(b"changed")
+    for kind in ("confusion", "reliability"):
+        assert command("plot", run.path, "--kind", kind, "--output", tmp_path / "f.svg") == 2
+        assert "seed-0.parquet" in capsys.readouterr().err
+
+
 def test_predictions_without_probabilities_have_no_reliability(
     command: Command, tmp_path: Path, capsys: Capture
 ) -> None:
