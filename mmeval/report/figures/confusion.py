@@ -54,8 +54,8 @@ def confusion(matrix: ConfusionMatrix, title: str, width_mm: float) -> Drawn:
     caption = f"Confusion matrix of {title}: per cent of the rows of each true class, rounded; below 0.5 is empty."
     if not matrix.is_complete:
         caption += f" The {size} of {matrix.total_classes} classes with the most frequent confusions"
-        share = f", with {100 * matrix.mistakes:.0f} % of all mistakes" if matrix.mistakes == matrix.mistakes else ""
-        caption += f"{share}; “others” are predictions of the remaining classes."
+        covered = f", with {100 * matrix.mistakes:.0f} % of all mistakes" if matrix.mistakes == matrix.mistakes else ""
+        caption += f"{covered}; “others” are predictions of the remaining classes."
     if not matrix.n.all():
         caption += " A row is empty if the class has no rows."
     return Drawn(figure, caption, "Confusion matrix")

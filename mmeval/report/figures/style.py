@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmeval.errors import UserError
 from mmeval.escaping import one_line
@@ -137,7 +137,7 @@ def new_figure(width_mm: float, height_mm: float) -> Figure:
     return Figure(figsize=(width_mm * MM, height_mm * MM), layout="constrained")
 
 
-def grid(axes: Axes, axis: str) -> None:
+def grid(axes: Axes, axis: Literal["both", "x", "y"]) -> None:
     """Draw thin lines at the ticks of an axis, behind everything else."""
     axes.grid(axis=axis, color="#D9D9D9", linewidth=0.5)
 
