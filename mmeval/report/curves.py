@@ -10,7 +10,7 @@ from mmeval.record import Record, SeedFacts
 from mmeval.report.analysis import Reliability, RiskCoverage
 
 WIDTH, HEIGHT = 360, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 350, 12, 208
+LEFT, RIGHT, TOP, BOTTOM = 58, 350, 12, 208
 """Edges of the area of a plot within its drawing."""
 TABLE_COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Shares of the rows in the table below a risk-coverage curve."""
