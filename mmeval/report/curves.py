@@ -130,9 +130,10 @@ def reliability_plot(curves: Sequence[Reliability], *, multilabel: bool) -> Plot
         drawn.append(Curve(curve.title, STYLES[number % len(STYLES)], tuple(points)))
     what = "frequency of the class" if multilabel else "accuracy"
     errors = "; ".join(f"{curve.title}: calibration error {curve.error:.3f}" for curve in curves)
+    meaning = f"The {what} by confidence, in 15 bins of equal width; confidence is right on the diagonal."
     return Plot(
         title="Reliability",
-        description=f"The {what} by confidence, in 15 bins of equal width; confidence is right on the diagonal. {errors}.",
+        description=f"{meaning} {errors[0].upper()}{errors[1:]}.",
         x_title="confidence",
         y_title=what,
         x_ticks=SHARE_X.ticks,
