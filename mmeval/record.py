@@ -363,6 +363,23 @@ class ExternalSource(_Frozen):
     """Decisions in reading the file, as sentences for the report."""
 
 
+class Publication(_Frozen):
+    """The origin of a published run folder: a copy without local paths, which may lack files of the original."""
+
+    seal: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """The seal of the ``run.json`` that this copy was made from."""
+    left_out: dict[str, FileRecord] = {}
+    """Files of the run that were not published, with their digests."""
+    shortened: list[str] = []
+    """The fields of ``run.json`` in which local paths were shortened to file names."""
+
+    @field_validator("left_out")
+    @classmethod
+    def _stay_inside_the_folder(cls, files: dict[str, FileRecord]) -> dict[str, FileRecord]:
+        require_inside(files)
+        return files
+
+
 class Invocation(_Frozen):
     """The command of a user, and the names in it as typed."""
 
@@ -424,6 +441,8 @@ class Record(Invocation, Environment):
     """Size, cost and speed of the model; None in older records."""
     source: ExternalSource | None = None
     """The file of predictions that another tool made; None for a run that mmeval trained."""
+    publication: Publication | None = None
+    """The origin of a published copy; None for a run folder that a run has written."""
     files: dict[str, FileRecord] = {}
     """Digests of all other files of the run, by their path in the run folder (with `/`); empty in schema 1."""
     seal: str = ""

@@ -74,6 +74,8 @@ class Card:
     """Path of each class by task, then class: the names of its ancestors from the top, then its own."""
     multilabel: tuple[str, ...] = ()
     """Tasks of which an example may have any number of classes."""
+    redistribution: bool | None = None
+    """Whether the licence allows anyone to publish the data again; None if the card does not say."""
     unverified: tuple[str, ...] = ()
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
     citation: str = ""
@@ -190,6 +192,7 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
         sources=fields.get("sources", {}),
         class_names=_class_names(fields.get("class_names", {}), tasks, languages),
         hierarchy={task: _hierarchy(task, tree, tasks) for task, tree in fields.get("hierarchy", {}).items()},
+        redistribution=_redistribution(fields.get("redistribution")),
         multilabel=_multilabel(fields.get("multilabel", []), tasks),
         unverified=_strings(fields.get("unverified", [])),
         citation=_citation(body),
@@ -209,6 +212,12 @@ def _classes(stated: list[object] | int | Mapping[str, int] | None) -> tuple[str
     if stated is None:
         return None
     return _strings(stated) if isinstance(stated, list) else _number(stated)
+
+
+def _redistribution(stated: object) -> bool | None:
+    if stated is not None and not isinstance(stated, bool):
+        raise ValueError(f"redistribution is {stated!r}; write true or false")
+    return stated
 
 
 def _multilabel(names: list[object] | str, tasks: Mapping[str, object]) -> tuple[str, ...]:

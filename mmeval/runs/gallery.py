@@ -89,6 +89,13 @@ def write_empty_gallery(path: Path) -> None:
     _write(path, [])
 
 
+def empty_gallery() -> bytes:
+    """Return the content of a gallery without mistakes, for a publication that may not show the data."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([], schema=SCHEMA), buffer, write_page_checksum=True)
+    return bytes(buffer.getvalue().to_pybytes())
+
+
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), str(temporary), write_page_checksum=True)
