@@ -82,7 +82,7 @@ def command_sections(command: Any, path: str) -> Iterator[str]:
             f"| [`{path} {name}`](#{_anchor(path, name)}) | {_summary(subcommand)} |"
             for name, subcommand in subcommands.items()
         ]
-        lines += ["", "| command | |", "|---|---|", *rows]
+        lines += ["", "| command | purpose |", "|---|---|", *rows]
     if arguments:
         rows = [f"| `{_usage(argument)}` | {_cell(argument)} |" for argument in arguments]
         lines += ["", "| argument | meaning |", "|---|---|", *rows]
