@@ -13,6 +13,8 @@ from mmeval.errors import DataError
 
 MAX_BYTES = 4 * 1024 * 1024
 """Size limit of a card, prose included."""
+MOST_CHARACTERS, MOST_DEFECTS = 1000, 40
+"""Length of a description or defect, and number of defects, that a run records."""
 CITATION = re.compile(r"^##[ \t]+How to cite[ \t]*\n(.*?)(?=^#{1,2}[ \t]|\Z)", re.MULTILINE | re.DOTALL)
 """Matches the section of a card that says how to cite the data."""
 FALLBACK_LANGUAGE = "en"
@@ -72,10 +74,25 @@ class Card:
     """Path of each class by task, then class: the names of its ancestors from the top, then its own."""
     multilabel: tuple[str, ...] = ()
     """Tasks of which an example may have any number of classes."""
+    redistribution: bool | None = None
+    """Whether the licence allows anyone to publish the data again; None if the card does not say."""
     unverified: tuple[str, ...] = ()
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
     citation: str = ""
     """How to cite the data: BibTeX or a sentence, from the section ``How to cite``; empty if the card has none."""
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of the prose, without markup; empty if there is none."""
+        paragraphs = re.split(r"\n\s*\n", self.body.strip())
+        return next((_plain(each) for each in paragraphs if each and not each.startswith(("#", "|", "-", "```"))), "")
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """The list items of the section "Known defects and traps", without markup."""
+        section = re.search(r"^## Known defects[^\n]*\n(.*?)(?=^## |\Z)", self.body, re.DOTALL | re.MULTILINE)
+        items = re.split(r"^- ", section[1], flags=re.MULTILINE)[1:] if section else []
+        return tuple(_plain(each) for each in items[:MOST_DEFECTS])
 
     def verified(self, path: str) -> bool:
         """Return whether a fact was checked against the real data.
@@ -175,6 +192,7 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
         sources=fields.get("sources", {}),
         class_names=_class_names(fields.get("class_names", {}), tasks, languages),
         hierarchy={task: _hierarchy(task, tree, tasks) for task, tree in fields.get("hierarchy", {}).items()},
+        redistribution=_redistribution(fields.get("redistribution")),
         multilabel=_multilabel(fields.get("multilabel", []), tasks),
         unverified=_strings(fields.get("unverified", [])),
         citation=_citation(body),
@@ -183,10 +201,23 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
     )
 
 
+def _plain(text: str) -> str:
+    """Return a paragraph of Markdown on one line, without emphasis, code spans and addresses of links."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    plain = " ".join(re.sub(r"\*\*|`|(?<!\w)\*(?=\w)|(?<=\w)\*(?!\w)", "", text).split())
+    return plain if len(plain) <= MOST_CHARACTERS else plain[:MOST_CHARACTERS] + "…"
+
+
 def _classes(stated: list[object] | int | Mapping[str, int] | None) -> tuple[str, ...] | int | Approximate | None:
     if stated is None:
         return None
     return _strings(stated) if isinstance(stated, list) else _number(stated)
+
+
+def _redistribution(stated: object) -> bool | None:
+    if stated is not None and not isinstance(stated, bool):
+        raise ValueError(f"redistribution is {stated!r}; write true or false")
+    return stated
 
 
 def _multilabel(names: list[object] | str, tasks: Mapping[str, object]) -> tuple[str, ...]:
