@@ -20,6 +20,7 @@ BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 CATEGORIES = {"bags", "lamps", "mugs", "shirts"}
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the Hub's client, of its HTTP client
 @pytest.mark.slow  # trains three models: half a minute on two cores
 def test_every_block_runs_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: Callable[..., int]
