@@ -157,6 +157,19 @@ class Efficiency(_Measured):
     """Duration of training and prediction in seconds, summed over seeds."""
 
 
+class Epoch(BaseModel):
+    """Training loss and validation score of one epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    epoch: int = Field(ge=1)
+    """Number of the epoch, from 1."""
+    loss: float | None = None
+    """Mean training loss over the examples of the epoch; None if the model reports none."""
+    validation: float | None = None
+    """Validation score after the epoch, the one that selects the best epoch; None if the model reports none."""
+
+
 class SeedFacts(BaseModel):
     """Facts about the training with one seed; a model may add its own."""
 
@@ -168,8 +181,19 @@ class SeedFacts(BaseModel):
     """Number of epochs trained."""
     best_epoch: int | None = Field(default=None, ge=0)
     """The epoch that was selected on validation."""
+    history: list[Epoch] = []
+    """Training loss and validation score of each epoch; empty in older records, and for models without epochs."""
     efficiency: SeedEfficiency | None = None
     """Size, cost and speed; None in older records."""
+
+    @field_validator("history", mode="before")
+    @classmethod
+    def _without_other_histories(cls, history: Any) -> Any:  # noqa: ANN401 - whatever a model returns
+        """Ignore a model's own fact that has the same name and another form."""
+        try:
+            return [Epoch.model_validate(each) for each in history]
+        except (TypeError, ValueError):
+            return []
 
     @model_validator(mode="after")
     def _selected_among_epochs(self) -> Self:
@@ -191,8 +215,14 @@ class DataFacts(BaseModel):
     """Licence of the data."""
     credit: str = ""
     """The attribution that the licence asks for."""
+    citation: str = ""
+    """How to cite the data, as its data card says it: BibTeX or a sentence; empty if unknown, and in older records."""
     warnings: list[str] = []
     """Warnings that are shown beside the scores."""
+    description: str = ""
+    """The first paragraph of the data card; empty without a card, and in older records."""
+    defects: list[str] = []
+    """The known defects that the data card lists."""
 
 
 class RejectedRows(_Frozen):
@@ -333,6 +363,23 @@ class ExternalSource(_Frozen):
     """Decisions in reading the file, as sentences for the report."""
 
 
+class Publication(_Frozen):
+    """The origin of a published run folder: a copy without local paths, which may lack files of the original."""
+
+    seal: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """The seal of the ``run.json`` that this copy was made from."""
+    left_out: dict[str, FileRecord] = {}
+    """Files of the run that were not published, with their digests."""
+    shortened: list[str] = []
+    """The fields of ``run.json`` in which local paths were shortened to file names."""
+
+    @field_validator("left_out")
+    @classmethod
+    def _stay_inside_the_folder(cls, files: dict[str, FileRecord]) -> dict[str, FileRecord]:
+        require_inside(files)
+        return files
+
+
 class Invocation(_Frozen):
     """The command of a user, and the names in it as typed."""
 
@@ -388,10 +435,14 @@ class Record(Invocation, Environment):
     """Path of each class, by task and class, from a taxonomy file or the data card."""
     data_check: DataCheck | None = None
     """Counts before training; None in older records."""
+    model_citation: str = ""
+    """How to cite the model, as its plugin gives it: BibTeX or a sentence; empty if it only names its paper."""
     efficiency: Efficiency | None = None
     """Size, cost and speed of the model; None in older records."""
     source: ExternalSource | None = None
     """The file of predictions that another tool made; None for a run that mmeval trained."""
+    publication: Publication | None = None
+    """The origin of a published copy; None for a run folder that a run has written."""
     files: dict[str, FileRecord] = {}
     """Digests of all other files of the run, by their path in the run folder (with `/`); empty in schema 1."""
     seal: str = ""

@@ -116,6 +116,8 @@ class ModelSpec(Spec):
     """The preset that is used when the user names none."""
     references: tuple[str, ...] = ()
     """Addresses: paper, code."""
+    citation: str = ""
+    """How to cite the model: BibTeX or a sentence. If empty, reports make BibTeX from ``paper``."""
     distribution: str = ""
     """Package and version that the plugin belongs to; set by mmeval."""
 

@@ -1,4 +1,4 @@
-"""HTML page of an audit: one file without scripts or external resources."""
+"""HTML page of an audit: one file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmeval.audit.findings import findings, leak, verdict
 from mmeval.audit.methods import METHODS
 from mmeval.data.images import decode
 from mmeval.data.store import Store
-from mmeval.report.html import environment
+from mmeval.report.page import environment
 
 THUMBNAIL, QUALITY = 112, 78
 """Side in pixels and JPEG quality of the images on the page."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mmeval.cli import bench, compare, data, plugins, run, score
+from mmeval.cli import bench, compare, data, plugins, publish, pull, run, score
 from mmeval.console import replace_unprintable
 from mmeval.errors import Stopped, UserError
 from mmeval.escaping import one_line, visible
@@ -97,6 +97,8 @@ app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
 app.command("score")(score.score)
 app.command("report")(score.report)
+app.command("publish")(publish.publish)
+app.command("pull")(pull.pull)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(data.app, name="data")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,10 @@ from mmeval.errors import DataError
 
 MAX_BYTES = 4 * 1024 * 1024
 """Size limit of a card, prose included."""
+MOST_CHARACTERS, MOST_DEFECTS = 1000, 40
+"""Length of a description or defect, and number of defects, that a run records."""
+CITATION = re.compile(r"^##[ \t]+How to cite[ \t]*\n(.*?)(?=^#{1,2}[ \t]|\Z)", re.MULTILINE | re.DOTALL)
+"""Matches the section of a card that says how to cite the data."""
 FALLBACK_LANGUAGE = "en"
 """A card may name classes in English even if the data has no English: most class names are English."""
 
@@ -68,8 +74,25 @@ class Card:
     """Path of each class by task, then class: the names of its ancestors from the top, then its own."""
     multilabel: tuple[str, ...] = ()
     """Tasks of which an example may have any number of classes."""
+    redistribution: bool | None = None
+    """Whether the licence allows anyone to publish the data again; None if the card does not say."""
     unverified: tuple[str, ...] = ()
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
+    citation: str = ""
+    """How to cite the data: BibTeX or a sentence, from the section ``How to cite``; empty if the card has none."""
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of the prose, without markup; empty if there is none."""
+        paragraphs = re.split(r"\n\s*\n", self.body.strip())
+        return next((_plain(each) for each in paragraphs if each and not each.startswith(("#", "|", "-", "```"))), "")
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """The list items of the section "Known defects and traps", without markup."""
+        section = re.search(r"^## Known defects[^\n]*\n(.*?)(?=^## |\Z)", self.body, re.DOTALL | re.MULTILINE)
+        items = re.split(r"^- ", section[1], flags=re.MULTILINE)[1:] if section else []
+        return tuple(_plain(each) for each in items[:MOST_DEFECTS])
 
     def verified(self, path: str) -> bool:
         """Return whether a fact was checked against the real data.
@@ -169,17 +192,32 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
         sources=fields.get("sources", {}),
         class_names=_class_names(fields.get("class_names", {}), tasks, languages),
         hierarchy={task: _hierarchy(task, tree, tasks) for task, tree in fields.get("hierarchy", {}).items()},
+        redistribution=_redistribution(fields.get("redistribution")),
         multilabel=_multilabel(fields.get("multilabel", []), tasks),
         unverified=_strings(fields.get("unverified", [])),
+        citation=_citation(body),
         header=header,
         body=body,
     )
+
+
+def _plain(text: str) -> str:
+    """Return a paragraph of Markdown on one line, without emphasis, code spans and addresses of links."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    plain = " ".join(re.sub(r"\*\*|`|(?<!\w)\*(?=\w)|(?<=\w)\*(?!\w)", "", text).split())
+    return plain if len(plain) <= MOST_CHARACTERS else plain[:MOST_CHARACTERS] + "…"
 
 
 def _classes(stated: list[object] | int | Mapping[str, int] | None) -> tuple[str, ...] | int | Approximate | None:
     if stated is None:
         return None
     return _strings(stated) if isinstance(stated, list) else _number(stated)
+
+
+def _redistribution(stated: object) -> bool | None:
+    if stated is not None and not isinstance(stated, bool):
+        raise ValueError(f"redistribution is {stated!r}; write true or false")
+    return stated
 
 
 def _multilabel(names: list[object] | str, tasks: Mapping[str, object]) -> tuple[str, ...]:
@@ -235,6 +273,15 @@ def _leaves(tree: Mapping[str, Any] | list[object], above: tuple[str, ...]) -> I
             yield from _leaves(below, (*above, *_strings([name])))
     else:
         yield from ((*above, name) for name in _strings(tree))
+
+
+def _citation(body: str) -> str:
+    """Return the section ``How to cite`` without the marks of a code block."""
+    section = CITATION.search(body)
+    if section is None:
+        return ""
+    lines = [line for line in section[1].splitlines() if not line.startswith("```")]
+    return textwrap.dedent("\n".join(lines)).strip()
 
 
 def _number(stated: int | Mapping[str, int]) -> int | Approximate:

@@ -122,6 +122,8 @@ class Dataset:
     """The prepared data."""
     licence: str
     """The licence of the data."""
+    citation: str = ""
+    """How to cite the data, as BibTeX or a sentence; empty if unknown."""
 
     @property
     def name(self) -> str:

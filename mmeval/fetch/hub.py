@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from mmeval.fetch.redirects import Unavailable
 from mmeval.fetch.transfer import Address
+
+
+class Kind(NamedTuple):
+    """A kind of repository: its name in the client, in messages, and in addresses."""
+
+    type: str
+    noun: str
+    prefix: str
+
+
+DATASET = Kind("dataset", "data set", "datasets/")
+MODEL = Kind("model", "model", "")
 
 
 def address(repository: str, name: str) -> Address:
@@ -46,7 +59,7 @@ def cause(error: BaseException) -> BaseException:
     return error.__cause__ if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None else error
 
 
-def reason(error: BaseException, repository: str, name: str = "", revision: str = "") -> str:
+def reason(error: BaseException, repository: str, name: str = "", revision: str = "", kind: Kind = DATASET) -> str:
     """Return the meaning of a client error for the user, as the end of a sentence."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -63,17 +76,17 @@ def reason(error: BaseException, repository: str, name: str = "", revision: str 
         return "HF_HUB_OFFLINE is set"
     if isinstance(error, GatedRepoError):
         return (
-            f"access is granted on request: ask at https://huggingface.co/datasets/{repository}, then log in with "
+            f"access is granted on request: ask at https://huggingface.co/{kind.prefix}{repository}, then log in with "
             "`hf auth login`"
         )
     if isinstance(error, RepositoryNotFoundError):
-        return "no such data set, or a private one: check the name, or log in with `hf auth login`"
+        return f"no such {kind.noun}, or a private one: check the name, or log in with `hf auth login`"
     if isinstance(error, RevisionNotFoundError):
         return f'it has no revision "{revision or "main"}"'
     if isinstance(error, EntryNotFoundError):
         return f'it has no file "{name}"'
     if isinstance(error, HFValidationError):
-        return "this is not a valid name of a data set; names look like owner/name"
+        return f"this is not a valid name of a {kind.noun}; names look like owner/name"
     if isinstance(error, HfHubHTTPError):
         if error.response.status_code == 401:
             return "the token is not valid (HTTP 401): log in again with `hf auth login`"

@@ -1,4 +1,4 @@
-"""Files of data set repositories on the Hub, kept per commit and usable offline."""
+"""Files of repositories on the Hub, of data sets or models, kept per commit and usable offline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.filesize import decimal
 
 from mmeval.console import note, progress
 from mmeval.errors import DataError
-from mmeval.fetch.hub import client_errors, reason, unreachable, without_bars
+from mmeval.fetch.hub import DATASET, Kind, client_errors, reason, unreachable, without_bars
 from mmeval.fetch.transfer import MEGABYTE, TIMEOUT
 from mmeval.files import disk_full, lock, write_text
 from mmeval.home import home
@@ -34,7 +34,7 @@ class Snapshot(NamedTuple):
     """The requested files as sorted paths below ``folder``, which may hold others too."""
 
 
-def snapshot(name: str, patterns: Sequence[str], revision: str | None = None) -> Snapshot:
+def snapshot(name: str, patterns: Sequence[str], revision: str | None = None, kind: Kind = DATASET) -> Snapshot:
     """Download the files of ``owner/name`` that match one of ``patterns``, at a branch, tag or commit.
 
     Patterns are those of the Hub's client: ``*`` also matches ``/``, and ``images/`` everything below that folder. To
@@ -47,7 +47,7 @@ def snapshot(name: str, patterns: Sequence[str], revision: str | None = None) ->
     folder = home() / "hub"
     try:
         with lock(folder / f".{name.replace('/', '--')}.lock"), without_bars():
-            return _snapshot(name, patterns, revision or "main", folder)
+            return _snapshot(name, patterns, revision or "main", folder, kind)
     except OSError as error:
         if not disk_full(error):
             raise DataError(f"{folder} can't be written: {error.strerror or error}.") from error
@@ -56,18 +56,18 @@ def snapshot(name: str, patterns: Sequence[str], revision: str | None = None) ->
         ) from error
 
 
-def _snapshot(name: str, patterns: Sequence[str], revision: str, folder: Path) -> Snapshot:
-    index = _Index(folder, name)
+def _snapshot(name: str, patterns: Sequence[str], revision: str, folder: Path, kind: Kind) -> Snapshot:
+    index = _Index(folder, name, kind)
     # A commit never changes, so the Hub need not be asked.
     if (commit := index.commit(revision)) == revision and (cached := index.snapshot(commit, patterns)):
         return cached
     try:
-        commit = _resolve(name, revision, index)
+        commit = _resolve(name, revision, index, kind)
     except client_errors() as error:
-        why = reason(error, name, revision=revision)
+        why = reason(error, name, revision=revision, kind=kind)
         cached = index.snapshot(commit, patterns) if commit and unreachable(error) else None
         if cached is None:
-            raise DataError(f"The data set {name} can't be fetched from the Hub: {why}.") from error
+            raise DataError(f"The {kind.noun} {name} can't be fetched from the Hub: {why}.") from error
         note(f"{name}: {why}; using the files of an earlier download, commit {cached.commit[:8]}")
         return cached
     matching = _matching(index.sizes(commit), patterns)
@@ -75,29 +75,29 @@ def _snapshot(name: str, patterns: Sequence[str], revision: str, folder: Path) -
         shown = sorted(index.sizes(commit))
         more = f" and {len(shown) - 8} more" if len(shown) > 8 else ""
         raise DataError(
-            f"The data set {name} has no file that matches {' or '.join(patterns)}; "
+            f"The {kind.noun} {name} has no file that matches {' or '.join(patterns)}; "
             f"it has {', '.join(shown[:8])}{more}."
         )
-    _download(name, commit, matching, index)
+    _download(name, commit, matching, index, kind)
     return Snapshot(index.snapshot_folder(commit), commit, tuple(sorted(matching)))
 
 
-def _resolve(name: str, revision: str, index: _Index) -> str:
+def _resolve(name: str, revision: str, index: _Index, kind: Kind) -> str:
     """Return the current commit of a revision, and record its list of files in the index."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
     api = HfApi()
-    commit = str(api.dataset_info(name, revision=revision, timeout=TIMEOUT).sha)
+    commit = str(api.repo_info(name, repo_type=kind.type, revision=revision, timeout=TIMEOUT).sha)
     if not index.sizes(commit):
-        tree = api.list_repo_tree(name, repo_type="dataset", revision=commit, recursive=True)
+        tree = api.list_repo_tree(name, repo_type=kind.type, revision=commit, recursive=True)
         index.record(revision, commit, {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)})
     else:
         index.record(revision, commit, index.sizes(commit))
     return commit
 
 
-def _download(name: str, commit: str, sizes: dict[str, int], index: _Index) -> None:
+def _download(name: str, commit: str, sizes: dict[str, int], index: _Index, kind: Kind) -> None:
     """Download the files in ``sizes``, a path -> size in bytes, that are missing."""
     from huggingface_hub import hf_hub_download
 
@@ -112,7 +112,7 @@ def _download(name: str, commit: str, sizes: dict[str, int], index: _Index) -> N
         return
 
     def download(path: str) -> str:
-        hf_hub_download(name, path, repo_type="dataset", revision=commit, cache_dir=index.folder)
+        hf_hub_download(name, path, repo_type=kind.type, revision=commit, cache_dir=index.folder)
         return path
 
     path = ""
@@ -126,10 +126,10 @@ def _download(name: str, commit: str, sizes: dict[str, int], index: _Index) -> N
         except client_errors() as error:
             if disk_full(error):
                 raise
-            why = reason(error, name, path)
+            why = reason(error, name, path, kind=kind)
             kept = "; files that were downloaded are kept, call again to continue" if unreachable(error) else ""
             raise DataError(
-                f"The file {path} of the data set {name} can't be fetched from the Hub: {why}{kept}."
+                f"The file {path} of the {kind.noun} {name} can't be fetched from the Hub: {why}{kept}."
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
@@ -138,9 +138,9 @@ def _download(name: str, commit: str, sizes: dict[str, int], index: _Index) -> N
 class _Index:
     """The local index of a repository: the commit of each revision, and the files of each commit."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, kind: Kind) -> None:
         self.folder = folder
-        self._repository = folder / f"datasets--{name.replace('/', '--')}"
+        self._repository = folder / f"{kind.type}s--{name.replace('/', '--')}"
         self._file = self._repository / "mmeval.json"
         try:
             self._all: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mmeval.report.html import environment
+from mmeval.report.page import render
 
 if TYPE_CHECKING:
     from mmeval.data.sample import Preview
@@ -15,8 +15,5 @@ if TYPE_CHECKING:
 def examples_page(store: Store, examples: Sequence[Preview], credit: str = "") -> str:
     """Render examples as a single HTML file; ``credit`` names the authors of the images, for the licence."""
     images = [store.image(example.image) if example.image >= 0 else None for example in examples]
-    return (
-        environment()
-        .get_template("examples.html.jinja")
-        .render(store=store, examples=list(zip(examples, images, strict=True)), credit=credit)
-    )
+    shown = list(zip(examples, images, strict=True))
+    return render("examples.html.jinja", store=store, examples=shown, credit=credit)

@@ -69,6 +69,8 @@ def terminal(content: Content) -> RenderableType:
     lines += [cell(note, "dim") for note in (*content.mark([first]), *content.gaps)]
     lines += [cell(sentence) for sentence in content.majority]
     lines += [cell(warning, "red") for warning in content.warnings]
+    lines += [cell("How to cite (BibTeX is in README.md):", "dim")]
+    lines += [cell(f"  {work.title}: {work.text}", "dim") for work in content.citations]
     signature = cell(content.record.plan.signature, "dim")
     signature.overflow = "fold"
     return Group(table, *lines, signature)

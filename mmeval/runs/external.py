@@ -159,7 +159,7 @@ def score_predictions(request: ExternalRequest, manager: Manager | None = None) 
         **environment("not recorded").model_dump(),
         name=folder.name,
         plan=plan,
-        data=_data_facts(protocol, test, validation),
+        data=_data_facts(protocol, test, validation) | _citation(request.like),
         seeds={str(seed): {"seconds": 0.0} for seed in test.seeds},
         started=started.isoformat(timespec="seconds"),
         wall_seconds=time.perf_counter() - clock,
@@ -433,6 +433,11 @@ def _data_check(split: str, test: ExternalPredictions, validation: ExternalPredi
         few_rows_languages={language: count for language, count in sorted(scored.items()) if count < FEW_ROWS},
         rejected=RejectedRows(rows=0, total=len(test) + (len(validation) if validation is not None else 0)),
     )
+
+
+def _citation(like: Path | None) -> dict[str, str]:
+    """Return how the examples of another run are cited; nothing without such a run."""
+    return {"citation": RunFolder(like).record.data["citation"]} if like is not None else {}
 
 
 def _data_facts(

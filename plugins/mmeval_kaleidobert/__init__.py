@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
+CITATION = """\
+@inproceedings{zhuge2021kaleidobert,
+  title = {{Kaleido-BERT}: Vision-Language Pre-training on Fashion Domain},
+  author = {Zhuge, Mingchen and others},
+  booktitle = {CVPR},
+  year = {2021},
+  note = {arXiv:2103.16110}
+}"""
+"""The paper as README.md names it, which gives its first author only."""
 
 FINE_TUNING = {
     "recipe.epochs": 20,
@@ -70,5 +79,6 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                 "tiny": {},
             },
             references=("https://arxiv.org/abs/2103.16110", "https://github.com/mczhuge/Kaleido-BERT"),
+            citation=CITATION,
         )
     )

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
+CITATION = """\
+@misc{kiela2019mmbt,
+  title = {Supervised Multimodal Bitransformers for Classifying Images and Text},
+  author = {Kiela, Douwe and Bhooshan, Suvrat and Firooz, Hamed and Perez, Ethan and Testuggine, Davide},
+  eprint = {1909.02950},
+  archiveprefix = {arXiv},
+  year = {2019}
+}"""
 
 _OFFICIAL = {
     "trunk": "hf:bert-base-uncased?length=511",
@@ -93,5 +101,6 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                 "paper": {**_OFFICIAL, **_BERT_ADAM},
             },
             references=("https://arxiv.org/abs/1909.02950", "https://github.com/facebookresearch/mmbt"),
+            citation=CITATION,
         )
     )

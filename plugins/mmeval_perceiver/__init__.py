@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 MMEVAL_API = "1.0"
 __version__ = "0.1.0"
+CITATION = """\
+@misc{jaegle2021perceiverio,
+  title = {{Perceiver IO}: A General Architecture for Structured Inputs \\& Outputs},
+  author = {Jaegle, Andrew and others},
+  eprint = {2107.14795},
+  archiveprefix = {arXiv},
+  year = {2021}
+}"""
+"""The paper as README.md names it, which gives its first author only."""
 
 
 def build(config: PerceiverConfig, context: ModelContext) -> Perceiver:
@@ -92,5 +101,6 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
                 "tiny": {},
             },
             references=("https://arxiv.org/abs/2107.14795", "https://arxiv.org/abs/2103.03206"),
+            citation=CITATION,
         )
     )

@@ -173,6 +173,7 @@ def test_show_prints_paper_presets_and_every_option(command: Command, capsys: Ca
     spec = Manager().model("embracenet")
     for expected in (spec.paper, spec.licence, spec.version, "image + text", "tiny (default)", *spec.references):
         assert expected in shown
+    assert "How to cite: @article{choi2019embracenet," in shown
     for option in options(spec.config()):
         assert f" {option.name} " in shown
         assert option.help.split(";")[0].split(".")[0][:20] in shown

@@ -30,6 +30,8 @@ class Served:
     pace: float = 0.0
     """Seconds between blocks of 16 KiB."""
     status: int = 200
+    hang_up: bool = False
+    """Whether the connection is closed without any response."""
     redirect: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -41,6 +43,7 @@ class Request:
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 class Web:
@@ -61,16 +64,30 @@ class _Handler(BaseHTTPRequestHandler):
     web: Web
 
     def do_GET(self) -> None:
-        request = Request(self.command, self.path, {key.lower(): value for key, value in self.headers.items()})
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        request = Request(self.command, self.path, headers, self._body(headers))
         self.web.requests.append(request)
         try:
             self._give(self.web.find(request))
         except ConnectionError:
             self.close_connection = True
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
+
+    def _body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "") != "chunked":
+            return self.rfile.read(int(headers.get("content-length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _give(self, served: Served) -> None:
+        if served.hang_up:
+            self.close_connection = True
+            return
         status, content, headers = served.status, served.content, dict(served.headers)
         if served.redirect:
             status, headers["Location"], content = 302, served.redirect, b""

@@ -47,9 +47,12 @@ def show(
     from mmeval.console import cell, console
     from mmeval.files import write_text
     from mmeval.home import home
+    from mmeval.report.citing import citation
     from mmeval.report.examples import examples_page
 
     _print(examples)
+    if data.citation and (work := citation("Data set", data.citation)):
+        console().print(cell(f"How to cite: {work.text}"), style="dim", soft_wrap=True)
     path = page or home() / "pages" / f"{data.store.name.replace(':', '-')}.html"
     write_text(path, examples_page(data.store, examples, data.spec.credit))
     console().print(cell(f"Page with the images: {path}"), style="dim", soft_wrap=True)

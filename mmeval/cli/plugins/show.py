@@ -16,6 +16,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A model plugi
     from mmeval.console import cell, console
     from mmeval.plugin.configure import configure
     from mmeval.plugin.manager import Manager
+    from mmeval.report.citing import citation, paper
 
     spec = Manager().model(name)
     screen = console()
@@ -40,3 +41,8 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A model plugi
     for option in options(defaults):
         table.add_row(*map(cell, (option.name, option.type, option.default, option.help)))
     screen.print(table)
+    work = citation("Model", spec.citation) or paper("Model", spec.name, spec.paper)
+    if work is not None and work.bibtex:
+        screen.print(cell("How to cite:", "bold"))
+        for line in work.bibtex.splitlines():
+            screen.print(cell(line), soft_wrap=True)

@@ -43,7 +43,10 @@ def open_data(request: DatasetRequest, manager: Manager, *, download: bool = Fal
         store = prepare(spec)
     else:
         store = open_archive(spec, request, download=download)
-    return Dataset(spec, store, read_card(spec.card).licence if spec.card else "unknown")
+    if spec.card is None:
+        return Dataset(spec, store, "unknown")
+    card = read_card(spec.card)
+    return Dataset(spec, store, card.licence, card.citation)
 
 
 def open_dataset(

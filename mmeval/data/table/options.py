@@ -83,6 +83,8 @@ class TableOptions(Config):
     """A line about the data set."""
     licence: str = "unknown"
     """Licence of the data."""
+    citation: str = ""
+    """How to cite the data: BibTeX or a sentence."""
     language: str = ""
     """The language of rows without a value in the language column."""
     encoding: str = ""

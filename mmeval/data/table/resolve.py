@@ -32,7 +32,7 @@ def open_table(request: DatasetRequest, manager: Manager) -> Dataset:
     store = prepare(spec, source)
     if request.name.endswith(TOML):
         _save_under_name(_read_named_options(request.name))
-    return Dataset(spec, store, options.licence)
+    return Dataset(spec, store, options.licence, options.citation)
 
 
 def save_table(request: DatasetRequest, path: Path, manager: Manager) -> str:

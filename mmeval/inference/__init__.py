@@ -1,0 +1,1 @@
+"""Finished runs applied to new data: classes, probabilities and embeddings."""

@@ -1,0 +1,1 @@
+"""Results for others: the Hugging Face Hub, static sites, and formats of other tools."""
