@@ -1,4 +1,4 @@
-"""Upload of a publication to a repository on the Hub: one commit, which a repeated call continues or leaves as it is."""
+"""Upload of a publication to a repository on the Hub, in one commit; a repeated call continues it."""
 
 from __future__ import annotations
 
@@ -174,8 +174,8 @@ def _sentence(error: BaseException, repo: str, kind: Kind) -> str:
             return f"The Hub does not accept the token, which may have expired (HTTP 401); {LOGIN}."
         case 403:
             return (
-                f"The name {repo} belongs to somebody else, or the token may not write there (HTTP 403); choose another "
-                f"--repo, or {LOGIN}."
+                f"The name {repo} belongs to somebody else, or the token may not write there (HTTP 403); choose "
+                f"another --repo, or {LOGIN}."
             )
         case 404:
             return f"There is no {kind.noun} {repo} that this token may write (HTTP 404); check the owner's name."

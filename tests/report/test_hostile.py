@@ -15,8 +15,8 @@ from mmeval.console import console
 from mmeval.escaping import ACTIVE
 from mmeval.report.content import Content, Estimate
 from mmeval.report.html import html
-from mmeval.report.page import environment
 from mmeval.report.markdown import markdown
+from mmeval.report.page import environment
 from mmeval.report.terminal import terminal
 from mmeval.studies.bench.table import BenchmarkRow
 from mmeval.studies.bench.table import markdown as bench_page
