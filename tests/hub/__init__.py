@@ -58,7 +58,7 @@ class HubServer(Web):
         """Repository, summary and changed paths of each commit that a client has made."""
         self.waits: list[float] = []
         """Seconds for which the client would have waited before it tried again."""
-        self._faults: list[tuple[re.Pattern[str], Served]] = []
+        self._faults: list[tuple[re.Pattern[str], Served | None]] = []
 
     private: Collection[str] = ()
     """Repositories that exist only for clients with the token."""
@@ -69,10 +69,13 @@ class HubServer(Web):
     expired = False
     """Whether the token has expired."""
 
-    def fail(self, pattern: str, *answers: int | Served) -> None:
-        """Answer the next requests whose ``METHOD /path`` matches with these statuses, one after the other."""
+    def fail(self, pattern: str, *answers: int | Served | None) -> None:
+        """Answer the next requests whose ``METHOD /path`` matches with these statuses, one after the other.
+
+        None serves a request as usual.
+        """
         for answer in answers:
-            served = answer if isinstance(answer, Served) else Served(b"{}", status=answer)
+            served = Served(b"{}", status=answer) if isinstance(answer, int) else answer
             self._faults.append((re.compile(pattern), served))
 
     def commit(self, name: str) -> str:
@@ -100,6 +103,8 @@ class HubServer(Web):
         for number, (pattern, served) in enumerate(self._faults):
             if pattern.match(f"{request.method} {request.path}"):
                 del self._faults[number]
+                if served is None:
+                    break
                 return served
         match words:
             case ["cdn", digest]:
