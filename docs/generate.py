@@ -2,23 +2,30 @@
 
 ``python docs/generate.py`` updates the pages; a test runs ``python docs/generate.py --check``.
 """
+# ruff: noqa: ANN401 - Typer's types of commands and parameters are private
 
 from __future__ import annotations
 
 import ast
+import enum
 import re
 import sys
+import typing
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import griffe
+import typer
 from cogapp import Cog
+from docstrings import markdown
 
 import mmeval
 import mmeval.nn
 import mmeval.testing
 from mmeval.api import hooks
 from mmeval.api.spec import ModelSpec
+from mmeval.cli.main import app
 from mmeval.metrics.catalogue import CATALOGUE, describe
 from mmeval.metrics.intervals import METHODS
 from mmeval.nn.build import IMAGE, TEXT
@@ -30,7 +37,8 @@ PLUGINS = HERE.parent / "plugins"
 OPEN = re.compile(r"unverified|differences|leave(s)? open|is not|doesn't|is ours", re.IGNORECASE)
 """Headings of the sections of a model card that describe a paper's open questions and our differences from it."""
 KINDS = {"images": IMAGE, "texts": TEXT}
-PUBLIC = ("mmeval", "mmeval.data.reading", "mmeval.nn", "mmeval.testing")
+VALUES = {int: "N", float: "NUMBER", Path: "PATH", str: "TEXT"}
+"""Values of options in the reference of commands, by type."""
 TRAINING_PATH = (
     ("mmeval/cli/run.py", "run", "parses the command"),
     ("mmeval/runs/pipeline.py", "run", "prepares, trains, predicts, scores, reports"),
@@ -39,7 +47,6 @@ TRAINING_PATH = (
     ("mmeval/engine/fit.py", "fit", "the training loop: steps, validation, checkpoint"),
 )
 """File, function and purpose of each step from the command to the training step: at most five files."""
-HIDDEN_BASES = {"Spec", "StrEnum", "_Frozen"}
 
 
 def include(path: str, language: str = "python") -> str:
@@ -47,11 +54,119 @@ def include(path: str, language: str = "python") -> str:
     return f"```{language}\n{(HERE / path).read_text(encoding='utf-8').rstrip()}\n```"
 
 
-def public(module: str) -> str:
-    """Return an entry for each name in ``__all__`` of ``module``: signature, docstring, fields and methods."""
-    loaded = griffe.load(module, search_paths=[str(HERE.parent)], docstring_parser="google")
-    names = [name for name in __import__(module, fromlist=["__all__"]).__all__ if name != "__version__"]
-    return "\n\n".join(_entry(f"{module}.{name}", _target(loaded, name)) for name in names)
+def api(module: str) -> str:
+    """Return a directive of mkdocstrings for each name in ``__all__`` of ``module``."""
+    names = __import__(module, fromlist=["__all__"]).__all__
+    return "\n\n".join(f"::: {module}.{name}" for name in names if name != "__version__")
+
+
+def commands() -> str:
+    """Return a section for each command of ``mmeval`` but those of other plugins."""
+    return "\n\n".join(command_sections(typer.main.get_command(app), "mmeval"))
+
+
+def command_sections(command: Any, path: str) -> Iterator[str]:
+    """Yield a section for a command and for each of its sub-commands: help, usage, and tables of its parameters."""
+    parameters = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
+    options = [parameter for parameter in parameters if parameter.param_type_name == "option"]
+    types = typing.get_type_hints(command.callback) if command.callback else {}
+    subcommands = {
+        name: subcommand for name, subcommand in getattr(command, "commands", {}).items() if not subcommand.hidden
+    }
+    usage = [path, *(["[OPTIONS]"] if options else []), *(_usage(argument) for argument in arguments)]
+    lines = [f"## `{path}`", "", _paragraphs(command.help or "")]
+    lines += ["", "```text", " ".join([*usage, *(["COMMAND"] if subcommands else [])]), "```"]
+    if subcommands:
+        rows = [
+            f"| [`{path} {name}`](#{_anchor(path, name)}) | {_summary(subcommand)} |"
+            for name, subcommand in subcommands.items()
+        ]
+        lines += ["", "| command | |", "|---|---|", *rows]
+    if arguments:
+        rows = [f"| `{_usage(argument)}` | {_cell(argument)} |" for argument in arguments]
+        lines += ["", "| argument | meaning |", "|---|---|", *rows]
+    if options:
+        rows = [
+            f"| {_names(option)} | {_value(option, types.get(option.name))} | {_cell(option)} |" for option in options
+        ]
+        lines += ["", "| option | value | meaning |", "|---|---|---|", *rows]
+    yield "\n".join(lines)
+    for name, subcommand in subcommands.items():
+        yield from command_sections(subcommand, f"{path} {name}")
+
+
+def _anchor(path: str, name: str) -> str:
+    return f"{path} {name}".replace(" ", "-")
+
+
+def _summary(command: Any) -> str:
+    return _paragraphs(command.help or "").partition("\n")[0]
+
+
+def _usage(argument: Any) -> str:
+    name = argument.metavar or argument.name.upper()
+    name = f"{name}..." if argument.nargs != 1 else name
+    return name if argument.required else f"[{name}]"
+
+
+def _names(option: Any) -> str:
+    names = ", ".join(f"`{name}`" for name in option.opts)
+    return names + "".join(f", `{name}`" for name in option.secondary_opts)
+
+
+def _value(option: Any, annotation: Any) -> str:
+    """Return the form of the option's value; empty for a switch."""
+    if getattr(option, "is_flag", False):
+        return ""
+    if option.metavar:
+        return f"`{_in_table(option.metavar)}`"
+    kinds = [annotation, *typing.get_args(annotation)]
+    choices = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, enum.Enum)), None)
+    if choices is not None:
+        return ", ".join(f"`{choice.value}`" for choice in choices)
+    literal = next((kind for kind in kinds if typing.get_origin(kind) is typing.Literal), None)
+    if literal is not None:
+        return ", ".join(f"`{choice}`" for choice in typing.get_args(literal))
+    return next((f"`{name}`" for kind, name in VALUES.items() if kind in kinds), "`TEXT`")
+
+
+def _cell(parameter: Any) -> str:
+    """Return a parameter's help, its default, and that it can be repeated."""
+    text = _paragraphs(parameter.help or "").replace("\n", " ")
+    if isinstance(parameter.show_default, str):
+        text += f" Default: {_paragraphs(parameter.show_default)}."
+    elif parameter.show_default and not _is_empty(parameter.default) and not getattr(parameter, "is_flag", False):
+        text += f" Default: `{_in_table(str(getattr(parameter.default, 'value', parameter.default)))}`."
+    elif parameter.secondary_opts and parameter.default is True:
+        text += f" Default: `{parameter.opts[0]}`."
+    if getattr(parameter, "envvar", None):
+        text += f" Environment variable: `{parameter.envvar}`."
+    return text
+
+
+def _is_empty(default: Any) -> bool:
+    """Return whether there is no default to show; a function computes it when the command runs."""
+    return default is None or default in ("", [], ()) or callable(default)
+
+
+def _paragraphs(text: str) -> str:
+    """Return help text as Markdown: lines joined within paragraphs, code in backticks kept, all else escaped."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.replace("\b", "").split("\n\n")]
+    return "\n\n".join(_escaped(paragraph) for paragraph in paragraphs)
+
+
+def _escaped(text: str) -> str:
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(
+        _in_table(part) if index % 2 else re.sub(r"([\\*_\[\]<>|`#])", r"\\\1", part)
+        for index, part in enumerate(parts)
+    )
+
+
+def _in_table(code: str) -> str:
+    """Escape the vertical bar, which ends a cell even within code."""
+    return code.replace("|", "\\|")
 
 
 def metric_table() -> str:
@@ -160,51 +275,6 @@ def _open_questions(card: Path) -> list[str]:
     return parts
 
 
-def _target(module: griffe.Object, name: str) -> griffe.Object:
-    member = module[name]
-    return member.final_target if member.is_alias else member
-
-
-def _entry(name: str, documented: griffe.Object) -> str:
-    lines = [f"### `{name}`", ""]
-    if documented.is_class:
-        bases = [str(base) for base in documented.bases if str(base) not in HIDDEN_BASES]
-        lines += [f"```python\nclass {documented.name}{'(' + ', '.join(bases) + ')' if bases else ''}\n```", ""]
-    elif documented.is_function:
-        lines += [f"```python\n{_signature(documented)}\n```", ""]
-    elif documented.value is not None:
-        lines += [
-            f"```python\n{documented.name} = {documented.value}\n```" if len(str(documented.value)) < 60 else "",
-            "",
-        ]
-    lines.append(_described(documented))
-    if documented.is_class:
-        lines += ["", *_members(documented)]
-    return "\n".join(lines).rstrip()
-
-
-def _members(documented: griffe.Object) -> Iterator[str]:
-    for name, member in documented.members.items():
-        if name.startswith("_") and name not in ("__call__", "__len__") and not _is_documented_init(member):
-            continue
-        if member.is_attribute and "property" in member.labels:
-            yield f"- `{name}: {member.annotation}`: {_inline(member)}"
-        elif member.is_attribute and member.annotation:
-            default = f" = {member.value}" if member.value is not None else ""
-            yield f"- `{name}: {member.annotation}{default}`" + (f": {_inline(member)}" if member.docstring else "")
-        elif member.is_function and member.docstring:
-            yield f"- `{_signature(member)}`: {_inline(member)}"
-
-
-def _is_documented_init(member: griffe.Object) -> bool:
-    return member.name == "__init__" and member.docstring is not None
-
-
-def _signature(function: griffe.Object) -> str:
-    returns = f" -> {function.returns}" if function.returns and function.name != "__init__" else ""
-    return f"{function.name}({', '.join(_parameters(function))}){returns}"
-
-
 def _parameters(function: griffe.Object) -> Iterator[str]:
     starred = False
     for parameter in function.parameters:
@@ -226,7 +296,7 @@ def _described(documented: griffe.Object) -> str:
     parts = []
     for section in documented.docstring.parse("google", warnings=False):
         if section.kind is griffe.DocstringSectionKind.text:
-            parts.append(_prose(section.value))
+            parts.append(markdown(section.value))
         elif section.kind is griffe.DocstringSectionKind.parameters:
             parts.append("\n".join(f"- `{item.name}`: {_line(item.description)}" for item in section.value))
         elif section.kind is griffe.DocstringSectionKind.returns:
@@ -236,23 +306,8 @@ def _described(documented: griffe.Object) -> str:
     return "\n\n".join(parts)
 
 
-def _inline(member: griffe.Object) -> str:
-    return _line(re.sub(r"\n\n(Args|Returns|Raises):.*", "", member.docstring.value, flags=re.DOTALL))
-
-
 def _line(text: str) -> str:
-    return " ".join(_prose(text).split())
-
-
-def _prose(text: str) -> str:
-    """Convert a docstring's reStructuredText to Markdown: double backticks, roles, and code blocks after ``::``."""
-    text = re.sub(r":(?:class|func|meth|data):`([^`]+)`", r"`\1`", text.replace("``", "`"))
-    block = re.compile(r"^::\n\n((?:    .*\n|\n)+)", re.MULTILINE)
-    return block.sub(lambda match: f"```python\n{_dedent(match[1])}```\n\n", text + "\n").strip()
-
-
-def _dedent(block: str) -> str:
-    return "\n".join(line.removeprefix("    ") for line in block.strip("\n").splitlines()) + "\n"
+    return " ".join(markdown(text).split())
 
 
 def main(*options: str) -> int:

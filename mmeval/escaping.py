@@ -1,4 +1,4 @@
-"""Escaping of untrusted text for terminal, Markdown and JSON.
+"""Escaping of untrusted text for terminal, Markdown, JSON, CSV and LaTeX.
 
 A class name or a plugin's title may hold anything: an escape sequence that clears the terminal, a bidi control that
 reverses the rest of the line (Boucher and Anderson 2021, arXiv 2111.00169), a pipe that breaks a table, a script.
@@ -19,6 +19,21 @@ ACTIVE = re.compile(f"[{_ACTIVE}]")
 _BREAK = re.compile("[ \t]*[\n\r\t\v\f\x85\u2028\u2029]+\\s*")
 _MARKDOWN = re.compile(r"[\\`*\[\]|~$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_FORMULA = re.compile(r"\s*[=+@\-\uff1d\uff0b\uff0d\uff20]")
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\symbol{34}",  # an active character in some languages of babel
+    "`": r"\symbol{96}",
+    # After the end of a row, an asterisk or a bracket would be an argument.
+    **{character: f"{{{character}}}" for character in "*[]"},
+}
+_LATEX_SPECIAL = re.compile("[" + re.escape("".join(_LATEX)) + "]")
 _LINE_END = re.compile(r"(?<=\s)#(?=#*$)")
 _LINE_START = re.compile(r"^([#+=-](?=[\s#+=-]|$)|\d+(?=[.)](?:\s|$)))")
 
@@ -57,6 +72,17 @@ def code_block(text: str, language: str = "text") -> list[str]:
     """Return the lines of a fenced code block of Markdown; ``text`` may contain backticks."""
     fence = "`" * max(3, _longest_run(text) + 1)
     return [f"{fence}{language}", *visible(text).split("\n"), fence]
+
+
+def spreadsheet(text: str) -> str:
+    """Return ``text`` as one line for a cell of CSV; an apostrophe keeps spreadsheets from taking it for a formula."""
+    text = one_line(text)
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def latex(text: str) -> str:
+    """Return ``text`` as one line of LaTeX without commands, for prose, captions and cells of tables."""
+    return _LATEX_SPECIAL.sub(lambda match: _LATEX[match[0]], one_line(text))
 
 
 def json_text(data: Any, *, ascii_only: bool = False) -> str:  # noqa: ANN401 - what JSON holds

@@ -157,6 +157,19 @@ class Efficiency(_Measured):
     """Duration of training and prediction in seconds, summed over seeds."""
 
 
+class Epoch(BaseModel):
+    """Training loss and validation score of one epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+    epoch: int = Field(ge=1)
+    """Number of the epoch, from 1."""
+    loss: float | None = None
+    """Mean training loss over the examples of the epoch; None if the model reports none."""
+    validation: float | None = None
+    """Validation score after the epoch, the one that selects the best epoch; None if the model reports none."""
+
+
 class SeedFacts(BaseModel):
     """Facts about the training with one seed; a model may add its own."""
 
@@ -168,8 +181,19 @@ class SeedFacts(BaseModel):
     """Number of epochs trained."""
     best_epoch: int | None = Field(default=None, ge=0)
     """The epoch that was selected on validation."""
+    history: list[Epoch] = []
+    """Training loss and validation score of each epoch; empty in older records, and for models without epochs."""
     efficiency: SeedEfficiency | None = None
     """Size, cost and speed; None in older records."""
+
+    @field_validator("history", mode="before")
+    @classmethod
+    def _without_other_histories(cls, history: Any) -> Any:  # noqa: ANN401 - whatever a model returns
+        """Ignore a model's own fact that has the same name and another form."""
+        try:
+            return [Epoch.model_validate(each) for each in history]
+        except (TypeError, ValueError):
+            return []
 
     @model_validator(mode="after")
     def _selected_among_epochs(self) -> Self:
@@ -195,6 +219,10 @@ class DataFacts(BaseModel):
     """How to cite the data, as its data card says it: BibTeX or a sentence; empty if unknown, and in older records."""
     warnings: list[str] = []
     """Warnings that are shown beside the scores."""
+    description: str = ""
+    """The first paragraph of the data card; empty without a card, and in older records."""
+    defects: list[str] = []
+    """The known defects that the data card lists."""
 
 
 class RejectedRows(_Frozen):

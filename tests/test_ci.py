@@ -17,6 +17,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TOX = configparser.ConfigParser()
 TOX.read(ROOT / "tox.ini", encoding="utf-8")
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+PAGES = yaml.safe_load((ROOT / ".github" / "workflows" / "docs.yml").read_text(encoding="utf-8"))
+ACTION = re.compile(r"[\w-]+/[\w-]+@v\d+")
 TRIGGERS = WORKFLOW[True]  # YAML 1.1 reads the key `on` as true
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
 
@@ -54,7 +56,7 @@ def test_every_workflow_job_runs_the_ci_script(job: str) -> None:
     assert [step["run"] for step in steps if "run" in step][-1] == "bash .ci/run"
     assert (ROOT / ".ci" / "run").is_file()
     used = [step["uses"] for step in steps if "uses" in step]
-    assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", action) for action in used), used
+    assert all(ACTION.fullmatch(action) for action in used), used
     assert all({"python"} <= set(combination) for combination in _matrix(job))
 
 
@@ -97,3 +99,18 @@ def test_commit_hooks_check_changed_files_only() -> None:
     assert all(re.match(mypy["files"], f"{folder}/x.py") for folder in checked)
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in checked}
     assert not [folder for folder in folders if re.match(mypy["files"], f"{folder}/x.py")]
+
+
+def test_the_site_is_built_strictly_and_deployed_from_main_only() -> None:
+    build, deploy = PAGES["jobs"]["build"], PAGES["jobs"]["deploy"]
+    steps = [*build["steps"], *deploy["steps"]]
+    assert all(ACTION.fullmatch(step["uses"]) for step in steps if "uses" in step)
+    install, make = [step["run"] for step in build["steps"] if "run" in step]
+    assert install.rpartition("--group ")[2] in PROJECT["dependency-groups"]
+    assert make == "mkdocs build --strict"
+    assert f"site_dir: {build['steps'][-1]['with']['path']}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert deploy["needs"] == "build"
+    assert "refs/heads/main" in deploy["if"]
+    assert "pull_request" in PAGES[True], "a pull request is built, too"
+    assert PAGES["permissions"] == {"contents": "read"}
+    assert deploy["permissions"] == {"pages": "write", "id-token": "write"}

@@ -55,7 +55,8 @@ def bench(
             screen.print(cell(line), soft_wrap=True)
     for name, reason in benchmark.failures.items():
         screen.print(cell(f"not done: {name}: {reason}", "red"), soft_wrap=True)
-    screen.print(cell(f"Page:   {benchmark.report_path}"), soft_wrap=True)
+    screen.print(cell(f"Page:   {benchmark.page_path}"), soft_wrap=True)
+    screen.print(cell(f"Table:  {benchmark.report_path}"), soft_wrap=True)
     screen.print(cell(f"Scores: {benchmark.scores_file}"), soft_wrap=True)
     if benchmark.failures:
         names = ", ".join(benchmark.failures)

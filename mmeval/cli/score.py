@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmeval.cli.options import Hierarchy, Metrics
+
+if TYPE_CHECKING:
+    from mmeval.runs.folder import RunFolder
 
 FILE = "Options for a file of predictions"
 """Title of the box in which help shows the options that only a file has."""
@@ -163,15 +166,81 @@ def _looks_like_a_table(path: Path) -> bool:
     return bool(table_suffix(path))
 
 
-def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
-    """Rebuild the report of a run from its scores.
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run folder; several for a table of models by languages.")
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="md|html|csv|json|latex",
+            help="Print the report in this format; the run folder stays as it is.",
+            show_default="the ending of --output",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it to a file.", show_default="standard output"),
+    ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="NAME", help="Only this task; repeatable.", show_default="all tasks"),
+    ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Only this metric: top1, macro_f1, ...; repeatable for one run.",
+            show_default="those of the report; top1 for several runs",
+        ),
+    ] = None,
+) -> None:
+    """Rebuild the report of a run from its scores, or print it in another format.
 
-    The files of the run folder are first checked against the digests in run.json.
+    The files of the run folder are first checked against the digests in run.json. With --format or --output, the folder
+    is only read. Several runs become a table of models by languages, in which only scores that are significantly the
+    best are bold.
     """
     from mmeval.cli.run import show_result
+    from mmeval.errors import UserError
     from mmeval.runs.folder import RunFolder
+
+    folders = [RunFolder(run) for run in runs]
+    if kind is not None or output is not None:
+        _write_formatted(folders, kind, output, tasks or [], metrics or [])
+        return
+    if tasks or metrics:
+        raise UserError(f"{'--task' if tasks else '--metric'}: add --format md, csv, json or latex.")
+    if len(folders) > 1:
+        raise UserError("Several runs: add --format md, csv, json or latex for a table of them.")
     from mmeval.runs.scoring import report_again
 
-    folder = RunFolder(run)
-    report_again(folder)
-    show_result(folder)
+    report_again(folders[0])
+    show_result(folders[0])
+
+
+def _write_formatted(
+    folders: list[RunFolder], kind: str | None, output: Path | None, tasks: list[str], metrics: list[str]
+) -> None:
+    import sys
+
+    from mmeval.console import cell, console
+    from mmeval.errors import UserError
+    from mmeval.files import write_text
+    from mmeval.runs.formatted import format_of, formatted
+
+    for folder in folders if output is not None else ():
+        if output in (folder.record_file, *(folder.path / name for name in folder.record.files)):
+            raise UserError(f"--output {output} is a file of the run itself; write the report to another file.")
+    text = formatted(folders, format_of(kind, output), tasks=tasks, metrics=metrics)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_text(output, text)
+    except OSError as error:
+        raise UserError(f"--output {output} can't be written: {error.strerror}.") from None
+    console().print(cell(f"Report: {output}"), soft_wrap=True)

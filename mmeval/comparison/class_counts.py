@@ -109,7 +109,7 @@ def compare_counts(
     pairs: Sequence[tuple[int, int]],
     resamples: int = RESAMPLES,
     sets: NDArray[np.bool_] | None = None,
-) -> tuple[list[PairedDifferences], list[float], str]:
+) -> tuple[list[PairedDifferences], list[NDArray[np.floating]], str]:
     """Compare pairs of runs by a metric of class counts.
 
     Intervals are basic ones of a bootstrap that draws whole clusters, the same for all runs: 2 * difference minus the
@@ -128,7 +128,7 @@ def compare_counts(
         sets: multi-label tasks, whose classes are sets of labels: the labels of each set ``[classes, labels]``.
 
     Returns:
-        The differences of each pair, the mean over languages of each run, and a sentence about left-out classes.
+        The differences of each pair, the metric of each run by language ``[L]``, and a sentence about left-out classes.
     """
     counter, note = _counter(metric, true, classes, cells, sets)
     runs = [[counter.matrices(true, seed) for seed in run] for run in predicted]
@@ -156,7 +156,7 @@ def compare_counts(
             for language, estimate in enumerate(estimates)
         )
         results.append(PairedDifferences(languages, mean, weighted))
-    return results, [float(run.mean()) for run in observed], note
+    return results, [run.mean(0) for run in observed], note
 
 
 def undefined_languages(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,13 +38,15 @@ class ComparedRun:
     seeds: tuple[int, ...] = (0,)
     value: float = float("nan")
     """Mean over languages of the metric, the mean over seeds."""
+    languages: Mapping[str, float] = field(default_factory=dict)
+    """The metric by language, the mean over seeds."""
     efficiency: Efficiency | None = None
     """Size, cost and speed of the model, if the record of the run has them."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the run as JSON values."""
         efficiency = self.efficiency.model_dump(mode="json") if self.efficiency else None
-        return vars(self) | {"seeds": list(self.seeds), "efficiency": efficiency}
+        return vars(self) | {"seeds": list(self.seeds), "languages": dict(self.languages), "efficiency": efficiency}
 
 
 @dataclass(frozen=True)
@@ -282,7 +284,7 @@ def compare_aligned(
         notes += [note] if note else []
     else:
         of_runs = [RunValues.of(values_by_run(seeds, rows), cells) for seeds in outcomes]
-        values = [float(run.means.mean()) for run in of_runs]
+        values = [run.means.mean(0) for run in of_runs]
         results = compare_pairs(cells, of_runs, pairs)
     p_adjusted = holm([result.mean.p for result in results])
     down = lower_is_better
@@ -310,7 +312,10 @@ def compare_aligned(
         if p < ALPHA
     ]
     return Comparison(
-        runs=tuple(replace(run, value=value) for run, value in zip(runs, values, strict=True)),
+        runs=tuple(
+            replace(run, value=float(value.mean()), languages=dict(zip(names, value.tolist(), strict=True)))
+            for run, value in zip(runs, values, strict=True)
+        ),
         metric=metric,
         task=alignment.task,
         correction=correction,

@@ -16,6 +16,7 @@ from mmeval.comparison.comparison import (
 )
 from mmeval.comparison.flips import smallest_p
 from mmeval.comparison.paired import Difference
+from mmeval.comparison.standings import standings
 from mmeval.data.power import ALPHA
 from mmeval.metrics.catalogue import is_proportion
 
@@ -64,15 +65,43 @@ def language_name(code: str) -> str:
 
 def sentences(comparison: Comparison) -> list[str]:
     """Return the comparison of the first two runs in sentences: every language, the mean, and what limits it."""
-    pair, names = comparison.pairs[0], names_of(comparison)
+    return [*pair_sentences(comparison, comparison.pairs[0]), *limits(comparison)]
+
+
+def pair_sentences(comparison: Comparison, pair: PairComparison) -> list[str]:
+    """Return the comparison of two runs in sentences: whether they are identical, the means, every language."""
+    names = names_of(comparison)
     a, b = names[pair.a], names[pair.b]
-    lines = [identity(pair)]
+    lines = [line for line in (identity(pair),) if line]
     if not pair.identical:
         # The answer comes first, its details after it.
         lines += list(_means(comparison, pair, a, b))
         lines += [_language(comparison, language, a, b) for language in pair.languages]
-    lines += [seeds_text(comparison), *comparison.notes, *(f"Forced: {problem}" for problem in comparison.forced)]
+    return lines
+
+
+def limits(comparison: Comparison) -> list[str]:
+    """Return sentences that a reader of the numbers must know: single seeds, notes, differences that were allowed."""
+    lines = [seeds_text(comparison), *comparison.notes, *(f"Forced: {problem}" for problem in comparison.forced)]
     return [line for line in lines if line]
+
+
+def headline(comparison: Comparison) -> str:
+    """Return the answer in one sentence: the better run, or which of the best runs can't be told apart."""
+    names = names_of(comparison)
+    if len(comparison.runs) == 2:
+        pair = comparison.pairs[0]
+        if pair.identical:
+            return f"{names[pair.a]} and {names[pair.b]} have identical predictions."
+        within = next(iter(_means(comparison, pair, names[pair.a], names[pair.b])), "")
+        return within or _language(comparison, pair.languages[0], names[pair.a], names[pair.b])
+    places = standings(comparison)
+    top = [names[place.run] for place in places if place.is_top]
+    if len(top) == 1:
+        return f"{top[0]} is better than each of the {len(places) - 1} other runs in the mean over languages."
+    if len(top) == len(places):
+        return f"No run is significantly better than another in the mean over languages: {', '.join(top)}."
+    return f"No run is significantly better than {', '.join(top[:-1])} or {top[-1]} in the mean over languages."
 
 
 def identity(pair: PairComparison) -> str:

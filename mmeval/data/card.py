@@ -13,6 +13,8 @@ from mmeval.errors import DataError
 
 MAX_BYTES = 4 * 1024 * 1024
 """Size limit of a card, prose included."""
+MOST_CHARACTERS, MOST_DEFECTS = 1000, 40
+"""Length of a description or defect, and number of defects, that a run records."""
 CITATION = re.compile(r"^##[ \t]+How to cite[ \t]*\n(.*?)(?=^#{1,2}[ \t]|\Z)", re.MULTILINE | re.DOTALL)
 """Matches the section of a card that says how to cite the data."""
 FALLBACK_LANGUAGE = "en"
@@ -78,6 +80,19 @@ class Card:
     """Dotted paths of facts that were never checked against the real data; a difference from them only warns."""
     citation: str = ""
     """How to cite the data: BibTeX or a sentence, from the section ``How to cite``; empty if the card has none."""
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of the prose, without markup; empty if there is none."""
+        paragraphs = re.split(r"\n\s*\n", self.body.strip())
+        return next((_plain(each) for each in paragraphs if each and not each.startswith(("#", "|", "-", "```"))), "")
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """The list items of the section "Known defects and traps", without markup."""
+        section = re.search(r"^## Known defects[^\n]*\n(.*?)(?=^## |\Z)", self.body, re.DOTALL | re.MULTILINE)
+        items = re.split(r"^- ", section[1], flags=re.MULTILINE)[1:] if section else []
+        return tuple(_plain(each) for each in items[:MOST_DEFECTS])
 
     def verified(self, path: str) -> bool:
         """Return whether a fact was checked against the real data.
@@ -184,6 +199,13 @@ def _card(path: Path, header: Mapping[str, Any], fields: Mapping[str, Any], body
         header=header,
         body=body,
     )
+
+
+def _plain(text: str) -> str:
+    """Return a paragraph of Markdown on one line, without emphasis, code spans and addresses of links."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    plain = " ".join(re.sub(r"\*\*|`|(?<!\w)\*(?=\w)|(?<=\w)\*(?!\w)", "", text).split())
+    return plain if len(plain) <= MOST_CHARACTERS else plain[:MOST_CHARACTERS] + "…"
 
 
 def _classes(stated: list[object] | int | Mapping[str, int] | None) -> tuple[str, ...] | int | Approximate | None:

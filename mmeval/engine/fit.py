@@ -48,7 +48,8 @@ def fit(
     is a multi-label task, it is the mean average precision, which needs no threshold. The test split plays no part.
 
     Returns:
-        Facts for the record: epochs run, the best epoch, its validation score, examples per second, precision.
+        Facts for the record: epochs run, the best epoch, its validation score, examples per second, precision, and the
+        history: training loss and validation score of each epoch.
 
     Raises:
         UserError: the loss is not finite, or a split has no labels of the first task.
@@ -64,18 +65,23 @@ def fit(
     scheduler = build_scheduler(optimizer.optimizer, recipe, steps)
 
     best_score, best_epoch, stale_epochs, examples_seen = -1.0, 0, 0, 0
+    history: list[dict[str, float]] = []
     started = time.perf_counter()
     with progress(f"Training (seed {seed})", recipe.epochs * len(train), "examples") as advance:
         for epoch in range(1, recipe.epochs + 1):
             model.train()
             apply_frozen_epochs(model, epoch)
+            total_loss, before = 0.0, examples_seen
             for size, loss in train_epoch(model, collate_train, accelerator, optimizer, scheduler, seed, epoch):
                 examples_seen += size
+                total_loss += size * loss
                 rate = examples_seen / (time.perf_counter() - started)
                 facts = {"loss": f"{loss:.3f}", "examples/s": f"{rate:,.0f}"}
                 advance(size, **facts, **({"validation": f"{best_score:.3f}"} if best_score >= 0 else {}))
 
             score = validation_score(model, collate_validation, accelerator)
+            mean_loss = total_loss / max(examples_seen - before, 1)
+            history.append({"epoch": epoch, "loss": mean_loss, "validation": score})
             if score > best_score:
                 best_score, best_epoch, stale_epochs = score, epoch, 0
                 save_checkpoint(model, folder / CHECKPOINT)
@@ -99,6 +105,7 @@ def fit(
         "train_examples": len(train),
         "examples_per_second": examples_seen / seconds,
         "precision": "bf16" if accelerator.mixed_precision == "bf16" else "fp32",
+        "history": history,
     }
 
 

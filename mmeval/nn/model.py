@@ -25,6 +25,8 @@ class Output:
     """Extra losses (scalars) that are added to the (binary) cross-entropy of the tasks."""
     modality_weights: Tensor | None = None
     """``[B, modalities]``, the weight of each modality; None if the model has no such weights."""
+    embedding: Tensor | None = None
+    """``[B, D]``, the fused vector that the task heads read; None if the model has no such vector."""
 
 
 class TorchModel(nn.Module):

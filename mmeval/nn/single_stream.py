@@ -126,7 +126,7 @@ class SingleStream(TorchModel):
         losses = {}
         if self.training and self.pretraining is not None:
             losses = self.pretraining(self, batch, FirstPass(features, image_mask, text_mask, states))
-        return Output(logits, losses)
+        return Output(logits, losses, embedding=pooled)
 
     def text_content(self, batch: Batch, ids: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return text vectors ``[B, T, H]`` without position and type, and their mask ``[B, T]``.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mmeval.comparison.comparison import Comparison
 from mmeval.comparison.paired import Difference
 from mmeval.comparison.sentences import names_of, number, p_text, sentences, signed
+from mmeval.comparison.standings import ordered, tie_groups
 from mmeval.data.power import ALPHA
 from mmeval.escaping import one_line
 from mmeval.metrics.catalogue import title as title_of
@@ -136,17 +137,9 @@ def tie_sets(comparison: Comparison) -> list[list[str]]:
 
     Runs are ordered by their mean over languages; a group is a stretch of this order.
     """
-    sign = 1 if comparison.lower_is_better else -1
-    order = [run.name for run in sorted(comparison.runs, key=lambda run: sign * run.value)]
+    order = ordered({run.name: run.value for run in comparison.runs}, lower_is_better=comparison.lower_is_better)
     differ = {frozenset((pair.a, pair.b)) for pair in comparison.pairs if pair.p_adjusted < ALPHA}
-    groups: list[list[str]] = []
-    for start in range(len(order)):
-        stop = start + 1
-        while stop < len(order) and not any(frozenset((run, order[stop])) in differ for run in order[start:stop]):
-            stop += 1
-        if stop - start > 1 and not (groups and groups[-1][-1] == order[stop - 1]):
-            groups.append(order[start:stop])
-    return groups
+    return [group for group in tie_groups(order, differ) if len(group) > 1]
 
 
 def _pair_table(comparison: Comparison) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from mmeval.comparison.sentences import language_name, number
 from mmeval.data.check import lines, majority_lines
 from mmeval.data.reading.text import without_folders, word_without_folders
 from mmeval.metrics.catalogue import Metric, describe, title
@@ -30,6 +32,13 @@ SIGNIFICANT = 0.05
 """The p of the omnibus test below which languages are said to differ."""
 MOST_TIED_NAMES = 3
 """If more languages tie for the worst, a report gives their number in place of their names."""
+PROTOCOL = frozenset(
+    {
+        *("data", "data fingerprint", "scored split", "inputs", "limit", "track", "training seeds", "examples"),
+        *("selected on validation", "paper", "model licence", "preset"),
+    }
+)
+"""Names of the rows of the provenance table that describe protocol and model."""
 SUMMARY_TITLES = {
     MACRO: "mean over languages",
     WEIGHTED: "mean weighted by precision",
@@ -40,6 +49,15 @@ SUMMARY_TITLES = {
 """Titles of the rows below the languages."""
 
 
+PATH_OPTIONS = frozenset(
+    {"--source", "--images", "--output", "--like", "--validation", "--hierarchy", "--from", "--metric", "--plugin"}
+)
+"""Options of a command line whose values are paths, or may be."""
+TABLE = "table:"
+_OUTSIDE = re.compile(
+    r"\.\.?[/\\]|~|[a-z]+:///|(?!hf:|[a-z]+://).*[/\\][^/\\]+\.(csv|tsv|jsonl?|parquet|arrow|py|zip|txt)$"
+)
+"""Matches a path that begins with ``./``, ``../``, ``~`` or ``file:///``, or ends in the name of a data file."""
 UNRELIABLE = "*"
 """Mark of an interval that can't be relied on."""
 
@@ -81,6 +99,11 @@ def p_text(p: float) -> str:
     if p < 0.001:
         return "p < .001"
     return f"p = {p:.2f}".replace("0.", ".") if p >= 0.095 else f"p = {p:.3f}".replace("0.", ".")
+
+
+def short(value: float) -> str:
+    """Return a score without the zero before the point, as sentences have it: ``.778``; a dash if it is undefined."""
+    return number(value) if value == value else "–"
 
 
 @dataclass(frozen=True)
@@ -161,16 +184,41 @@ class Content:
         title, worst = self.metric_title(metric), self.estimate(task, WORST, metric)
         if len(self.languages) < 2 or worst.p != worst.p:
             return ""
-        p = p_text(worst.p)
+        at = f"{self._worst_words(task)} at {short(worst.value)}"
         if worst.p >= SIGNIFICANT:
-            return (
-                f"Languages can't be told apart in {title} of {task} ({p}): chance alone could make such differences."
-            )
+            return f"No language can be told from another in {title} of {task}, {p_text(worst.p)}; {at}."
         gap = self.estimate(task, GAP, metric)
+        interval = f"{short(gap.low)}–{short(gap.high)}"
         return (
-            f"Languages differ in {title} of {task} ({p}): the worst, {self.worst_text(task)}, is at {worst}, "
-            f"{gap} below the best ({gap.interval})."
+            f"Languages differ in {title} of {task}, {p_text(worst.p)}: {at}, {short(gap.value)} below the best "
+            f"({interval})."
         )
+
+    def lead(self, task: str) -> str:
+        """Return the first sentence about a task: its headline, or the score of its only language."""
+        if headline := self.headline(task):
+            return headline
+        scored = self.ranked(task)
+        title = self.metric_title(self.first_metric(task))
+        if not scored:
+            return f"No row has a label of {task}, so it has no scores."
+        if len(scored) == 1:
+            (language, estimate), *_ = scored
+            interval = f" ({short(estimate.low)}–{short(estimate.high)})" if estimate.low == estimate.low else ""
+            only = language_name(language)
+            return f"{only} is at {short(estimate.value)} in {title} of {task}{interval}; there is no other language."
+        mean = self.estimate(task, MACRO, self.first_metric(task))
+        return f"The mean over {len(scored)} languages is {short(mean.value)} in {title} of {task}."
+
+    def _worst_words(self, task: str) -> str:
+        """Return the worst languages in words: ``the worst, Japanese, is``."""
+        worst = [language_name(language) for language in self.worst(task)]
+        if not worst:
+            return "all are"
+        if len(worst) > MOST_TIED_NAMES:
+            return f"the worst, {len(worst)} languages that tie, are"
+        names = " and ".join(filter(None, (", ".join(worst[:-1]), worst[-1])))
+        return f"the worst, {names}, {'is' if len(worst) == 1 else 'are'}"
 
     @property
     def headlines(self) -> list[str]:
@@ -284,12 +332,15 @@ class Content:
 
     @property
     def command(self) -> str:
-        """The command line for published pages: absolute paths are shortened to file names."""
+        """The command line for published pages: paths of files are shortened to their names."""
         try:
             words = shlex.split(self.record.command)
         except ValueError:
             return without_folders(self.record.command)
-        shown = [word_without_folders(word) for word in words]
+        shown = [
+            _file_name(word) if before in PATH_OPTIONS else _public_word(word)
+            for before, word in zip(["", *words], words, strict=False)
+        ]
         return shlex.join(shown) if shown != words else self.record.command
 
     @property
@@ -309,7 +360,6 @@ class Content:
         record, protocol = self.record, self.record.plan.protocol
         if record.source is not None:
             return self._external_provenance(record.source)
-        memory = f"{record.peak_memory_bytes / 2**30:.2f} GiB" if record.peak_memory_bytes else "unknown"
         selected = ", ".join(
             f"seed {seed}: epoch {facts['best_epoch']} of {facts['epochs']}"
             for seed, facts in record.seeds.items()
@@ -327,17 +377,41 @@ class Content:
             ("paper", record.plan.plugin.paper),
             ("model licence", record.plan.plugin.licence),
             ("preset", record.plan.preset),
-            ("device", record.device),
-            (
-                "time",
-                f"{record.wall_seconds:.0f} s in total, {record.device_seconds:.0f} s for training and prediction",
-            ),
-            ("peak memory", memory),
-            *self._efficiency,
+            *self.efficiency,
             ("started", record.started),
             ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
             ("commit", record.git_commit or "installed package"),
         ]
+
+    @property
+    def protocol(self) -> list[tuple[str, str]]:
+        """The rows of :attr:`provenance` that compared runs must share, and those that describe the model."""
+        return [(name, value) for name, value in self.provenance if name in PROTOCOL]
+
+    @property
+    def origin(self) -> list[tuple[str, str]]:
+        """The other rows of :attr:`provenance`, without those of :attr:`efficiency`."""
+        measured = {name for name, _ in self.efficiency}
+        return [(name, value) for name, value in self.provenance if name not in PROTOCOL and name not in measured]
+
+    @property
+    def data_card(self) -> list[tuple[str, str]]:
+        """Names and values of the summary of the data: its name, licence, languages and splits."""
+        data = self.record.data
+        sizes = data.get("splits")
+        splits = sizes.items() if isinstance(sizes, dict) else ()
+        languages = sorted({*self.languages, *(self.record.data_check.languages if self.record.data_check else ())})
+        images = data.get("images")
+        rows = [
+            ("name", str(data["name"])),
+            ("summary", without_folders(str(data["summary"]))),
+            ("licence", str(data["licence"]) or "not stated"),
+            ("languages", f"{len(languages)}: {', '.join(map(language_name, languages))}" if languages else ""),
+            ("examples", ", ".join(f"{name} {count:,}" for name, count in splits if isinstance(count, int))),
+            ("images", f"{images:,}" if isinstance(images, int) else ""),
+            ("credit", str(data["credit"])),
+        ]
+        return [(name, value) for name, value in rows if value]
 
     def _external_provenance(self, source: ExternalSource) -> list[tuple[str, str]]:
         """Return the provenance of a run whose predictions another tool made."""
@@ -360,12 +434,18 @@ class Content:
         ]
 
     @property
-    def _efficiency(self) -> list[tuple[str, str]]:
-        """Names and values of the measured efficiency, without those that are not known."""
-        measured = self.record.efficiency
-        if measured is None:
+    def efficiency(self) -> list[tuple[str, str]]:
+        """Device, time, memory, and the measured efficiency as far as it is known; empty for another tool's run."""
+        record, measured = self.record, self.record.efficiency
+        if record.source is not None:
             return []
+        seconds = f"{record.wall_seconds:.0f} s in total, {record.device_seconds:.0f} s for training and prediction"
+        memory = f"{record.peak_memory_bytes / 2**30:.2f} GiB" if record.peak_memory_bytes else "unknown"
+        always = [("device", record.device), ("time", seconds), ("peak memory", memory)]
+        if measured is None:
+            return always
         rows = [
+            *always,
             ("parameters", efficiency.parameters(measured)),
             ("forward pass", efficiency.flops(measured)),
             ("speed", efficiency.speed(measured)),
@@ -376,6 +456,24 @@ class Content:
 
     def _distinct(self, column: str) -> list[str]:
         return list(dict.fromkeys(self.scores[column].to_pylist()))
+
+
+def _public_word(word: str) -> str:
+    """Return a word of a command line with the paths in it shortened to file names."""
+    option, equals, value = word.partition("=")
+    if option in PATH_OPTIONS and equals:
+        return f"{option}={_file_name(value)}"
+    if word.startswith((TABLE, f"--dataset={TABLE}")):
+        head, _, path = word.partition(TABLE)
+        return f"{head}{TABLE}{_file_name(path)}"
+    return _file_name(word) if _OUTSIDE.match(word) else word_without_folders(word)
+
+
+def _file_name(path: str) -> str:
+    """Return the last part of a path, which may stand after the name of a task: ``item=../trees/item.csv``."""
+    task, equals, path = path.rpartition("=")
+    name = re.split(r"[/\\]", path.rstrip("/\\"))[-1] or path
+    return task + equals + (path if path == f"./{name}" else name)
 
 
 def _without_folders(value: Any) -> Any:  # noqa: ANN401 - what JSON holds

@@ -19,8 +19,8 @@ def cells(efficiency: Efficiency | None) -> tuple[str, str, str, str]:
         return (UNKNOWN,) * 4
     return (
         parameters(efficiency) or UNKNOWN,
-        _scaled(efficiency.flops_per_example) or UNKNOWN,
-        _rate(efficiency.predict_examples_per_second) or UNKNOWN,
+        scaled(efficiency.flops_per_example) or UNKNOWN,
+        rate(efficiency.predict_examples_per_second) or UNKNOWN,
         f"{efficiency.device_seconds:,.0f}",
     )
 
@@ -29,8 +29,8 @@ def parameters(efficiency: Efficiency) -> str:
     """Return ``48.4 M (0.3 M trained)``, or ``12.1 M`` if all are trained; empty if unknown."""
     total, trained = efficiency.parameters, efficiency.trained_parameters
     if total is None or trained in (None, total):
-        return _scaled(total)
-    return f"{_scaled(total)} ({_scaled(trained, like=total)} trained)"
+        return scaled(total)
+    return f"{scaled(total)} ({scaled(trained, like=total)} trained)"
 
 
 def flops(efficiency: Efficiency) -> str:
@@ -41,9 +41,9 @@ def flops(efficiency: Efficiency) -> str:
 
 def speed(efficiency: Efficiency) -> str:
     """Return ``training 2,724 examples/s, prediction 34.2 examples/s (911 examples/s with cached embeddings)``."""
-    train = _rate(efficiency.train_examples_per_second)
+    train = rate(efficiency.train_examples_per_second)
     whole, cached = (
-        _rate(rate) for rate in (efficiency.predict_examples_per_second, efficiency.predict_examples_per_second_cached)
+        rate(each) for each in (efficiency.predict_examples_per_second, efficiency.predict_examples_per_second_cached)
     )
     parts = [f"training {train} examples/s"] if train else []
     if whole:
@@ -69,20 +69,20 @@ def _aside(whole: str, cached: str) -> str:
     return f" ({cached} with cached embeddings)" if cached and cached != whole else ""
 
 
-def _rate(rate: float | None) -> str:
+def rate(per_second: float | None) -> str:
     """Return ``2,724``, ``34.2`` or ``0.05``; empty if unknown."""
-    if rate is None:
+    if per_second is None:
         return ""
-    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+    return f"{per_second:,.0f}" if per_second >= 100 else f"{per_second:.3g}"
 
 
 def _unit(value: float | None, unit: str) -> str:
     """Return a number with an SI prefix before its unit: ``1.2 GFLOPs``, ``850 J``; empty if unknown."""
-    scaled = _scaled(value)
-    return scaled and (f"{scaled}{unit}" if scaled[-1].isalpha() else f"{scaled} {unit}")
+    number = scaled(value)
+    return number and (f"{number}{unit}" if number[-1].isalpha() else f"{number} {unit}")
 
 
-def _scaled(value: float | None, like: float | None = None) -> str:
+def scaled(value: float | None, like: float | None = None) -> str:
     """Return a number with an SI prefix: ``48.4 M``, ``850``; empty if unknown.
 
     ``like`` chooses its prefix, if the number does not round to zero then.

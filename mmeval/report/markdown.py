@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mmeval.escaping import code_block, code_span, one_line
 from mmeval.escaping import markdown as plain
 from mmeval.report.content import Content, Estimate
+from mmeval.report.score_table import ScoreTable
 
 WORST_AND_GAP = (
     "The intervals of the worst language and of the gap hold for all languages at once, so that the worst of many "
@@ -53,6 +56,26 @@ def markdown(content: Content) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def score_tables(tables: Sequence[ScoreTable]) -> str:
+    """Return tables of scores as Markdown: 95 % intervals in brackets, significantly best scores in bold."""
+    lines: list[str] = []
+    for table in tables:
+        n = ["n"] if table.has_counts else []
+        lines += [plain(table.caption), "", f"| {' | '.join([plain(table.corner), *n, *map(plain, table.columns)])} |"]
+        lines += [f"|---|{'---:|' * (len(n) + len(table.columns))}"]
+        for row in table.rows:
+            label = f"**{plain(row.label)}**" if row.summary else plain(row.label)
+            cells = [_bold(cell) if at in row.bold else _estimate(cell) for at, cell in enumerate(row.cells)]
+            counts = ["" if row.n is None else f"{row.n:,}"] if table.has_counts else []
+            lines.append(f"| {' | '.join([label, *counts, *cells])} |")
+        lines += ["", *(line for note in table.notes for line in (plain(note), ""))]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _bold(estimate: Estimate) -> str:
+    return f"**{estimate}**" + (f" [{estimate.interval}]" if estimate.interval else "")
 
 
 def _data_check(content: Content) -> list[str]:

@@ -31,6 +31,7 @@ def render(template: str, package: str = "mmeval.report", **context: Any) -> str
     return environment(package).get_template(template).render(context)
 
 
+@cache
 def environment(package: str = "mmeval.report") -> Environment:
     """Return the Jinja environment for the templates of ``package``, which may use the templates of the reports."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
+from urllib.parse import quote
 
 from mmeval.api.spec import MetricSpec
 from mmeval.comparison.alignment import Alignment, SeedOutcomes, first_task
@@ -14,13 +17,17 @@ from mmeval.comparison.sentences import is_share
 from mmeval.comparison.write import write_comparison
 from mmeval.console import Advance, note, progress
 from mmeval.errors import RunFolderError, UserError
+from mmeval.files import write_text
 from mmeval.metrics.catalogue import is_built_in, lower_is_better
+from mmeval.metrics.outcomes import Predictions
 from mmeval.metrics.predictions import read_predictions
 from mmeval.plugin.manager import Manager
 from mmeval.record import Record
 from mmeval.report.comparison import html
+from mmeval.report.comparison_page import page
 from mmeval.runs.folder import UNVERIFIED, RunFolder
 
+HTML_FILE = "comparison.html"
 FIELDS = {
     "dataset": "data set",
     "fingerprint": "data fingerprint",
@@ -34,16 +41,29 @@ FIELDS = {
 differ."""
 
 
+@dataclass(frozen=True)
 class RunComparison(Comparison):
     """The result of :func:`compare`; it shows its table in a notebook."""
 
+    folders: Mapping[str, RunFolder] = field(default_factory=dict, repr=False)
+    """The compared runs, by their names in the comparison."""
+    more_tasks: Callable[[], tuple[list[Comparison], list[str]]] = field(default=lambda: ([], []), repr=False)
+    """Computes the comparisons by the other tasks that all runs have, and a sentence for each task left out."""
+
     def write(self, folder: str | Path) -> None:
-        """Write ``comparison.json`` and ``comparison.parquet`` into a folder.
+        """Write ``comparison.json``, ``comparison.parquet`` and the page ``comparison.html`` into a folder.
+
+        The page has every task of the runs, the other files that of this comparison.
 
         Raises:
             UserError: the folder is a run folder or a file.
         """
-        write_comparison(self, Path(folder))
+        folder = Path(folder)
+        write_comparison(self, folder)
+        others, left_out = self.more_tasks()
+        records = {name: run.record for name, run in self.folders.items()}
+        links = {name: link for name, run in self.folders.items() if (link := report_link(run, folder))}
+        write_text(folder / HTML_FILE, page([self, *others], records, links=links, left_out=left_out))
 
     def _repr_html_(self) -> str:
         return html(self)
@@ -123,33 +143,80 @@ def compare_folders(
             f"The runs follow different protocols: {'; '.join(forced)}. Compare runs of one protocol, or add --force "
             "to compare them all the same."
         )
-    runs = AlignedRuns(metric, task, force=force)
+    runs = AlignedRuns(metric, task, force=force, every_task=True)
     with progress("Reading", sum(len(r.plan.protocol.seeds) for r in records), "predictions files") as advance:
         for folder, name in zip(folders, names, strict=True):
             runs.add(folder, name, advance)
-    result = runs.compare(
-        names,
-        correction="bh" if correction == "bh" else "holm",
-        margin=margin,
-        forced=[f"{problem}." for problem in forced],
-    )
-    notes = (*result.notes, *_external_notes(names, records))
-    return RunComparison(**vars(result) | {"notes": notes})
+            runs.require(name, runs.task)
+
+    def compared(of_task: str) -> Comparison:
+        result = runs.compare(
+            names,
+            task=of_task,
+            correction="bh" if correction == "bh" else "holm",
+            margin=margin,
+            forced=[f"{problem}." for problem in forced],
+        )
+        return replace(result, notes=(*result.notes, *_external_notes(names, records)))
+
+    def more_tasks() -> tuple[list[Comparison], list[str]]:
+        others, left_out = [], []
+        for other in runs.tasks:
+            try:
+                for name in names:
+                    runs.require(name, other)
+                others += [compared(other)] if other != runs.task else []
+            except UserError as error:
+                left_out.append(f"The task {other} is left out: {error}")
+        return others, left_out
+
+    result = compared(runs.task)
+    return RunComparison(**vars(result), folders=dict(zip(names, folders, strict=True)), more_tasks=more_tasks)
 
 
 class AlignedRuns:
-    """Runs whose predictions were read and brought into the order of the first one."""
+    """Runs whose predictions were read and brought into the order of the first one, for one task or for each."""
 
-    def __init__(self, metric: str | None = None, task: str | None = None, *, force: bool = False) -> None:
-        """Name the metric and the task; None: the first task of the first run.
+    def __init__(
+        self, metric: str | None = None, task: str | None = None, *, force: bool = False, every_task: bool = False
+    ) -> None:
+        """Name the metric and the task.
+
+        Args:
+            metric: the metric; None: ``top1``, or ``subset_accuracy`` of a multi-label task.
+            task: the task that comes first; None: the first task of the first run.
+            force: compare runs that differ on the rows that agree.
+            every_task: align the other tasks, too; a run that lacks a task or differs in it takes no part in it.
 
         Raises:
             UserError: there is no such metric.
         """
         self._specs, self.metric = _metric(metric)
-        self._task, self._force = task, force
-        self._alignment: Alignment | None = None
-        self._runs: dict[str, tuple[ComparedRun, dict[int, SeedOutcomes]]] = {}
+        self.task = task or ""
+        """The first task; empty until a run was added, unless it was named."""
+        self._force, self._every_task = force, every_task
+        self._alignments: dict[str, Alignment] = {}
+        self._runs: dict[str, ComparedRun] = {}
+        self._outcomes: dict[tuple[str, str], dict[int, SeedOutcomes]] = {}
+        self._refused: dict[tuple[str, str], UserError] = {}
+
+    @property
+    def tasks(self) -> list[str]:
+        """The aligned tasks, the first one first."""
+        return sorted(self._alignments, key=lambda task: task != self.task)
+
+    def takes_part(self, name: str, task: str) -> bool:
+        """Return whether a run takes part in the comparisons of a task."""
+        return (name, task) in self._outcomes
+
+    def require(self, name: str, task: str) -> None:
+        """Check that a run takes part in the comparisons of a task.
+
+        Raises:
+            UserError: it lacks the task, or differs in it from the other runs.
+        """
+        if not self.takes_part(name, task):
+            raise self._refused.get((name, task)) or UserError(f"{name} has no predictions of the task {task}.")
 
     def add(self, folder: RunFolder, name: str, advance: Advance = lambda *_, **__: None) -> None:
         """Read all predictions of a finished run.
@@ -160,33 +227,54 @@ class AlignedRuns:
             advance: called after each file.
 
         Raises:
-            UserError: the run has other rows than the first one, or lacks the task or the metric.
+            UserError: the run has other rows than the first one, or lacks the task or the metric, in every task.
             RunFolderError: there is no finished run, or its predictions were changed.
         """
         record = folder.record
         if record.schema_version == 1:
             note(f"{folder.path}: its files are {UNVERIFIED}.")
-        outcomes: dict[int, SeedOutcomes] = {}
-        alignment = self._alignment
-        for seed in record.plan.protocol.seeds:
+        seeds = record.plan.protocol.seeds
+        outcomes: dict[str, dict[int, SeedOutcomes]] = {}
+        alignments = dict(self._alignments)
+        refused: dict[str, UserError] = {}
+        for seed in seeds:
             file = folder.predictions_file(seed)
             folder.require_unchanged(file)
             predictions = read_predictions(file, self._specs)
-            if alignment is None:
-                task = self._task or first_task(predictions)
-                alignment = Alignment.start(name, predictions, task, self.metric, force=self._force)
-            several = len(record.plan.protocol.seeds) > 1
-            outcomes[seed] = alignment.add(name, predictions, seed if several else None)
+            first = self.task or first_task(predictions)
+            for task in self._tasks_of(predictions, first):
+                if task in refused:
+                    continue
+                try:
+                    if task not in alignments:
+                        alignments[task] = Alignment.start(name, predictions, task, self.metric, force=self._force)
+                    of_seed = alignments[task].add(name, predictions, seed if len(seeds) > 1 else None)
+                    outcomes.setdefault(task, {})[seed] = of_seed
+                except UserError as error:
+                    refused[task] = error
             advance()
-        self._alignment = alignment
-        seeds = tuple(record.plan.protocol.seeds)
-        run = ComparedRun(name, record.plan.plugin.name, str(folder.path), seeds, efficiency=record.efficiency)
-        self._runs[name] = run, outcomes
+        self._refused |= {(name, task): error for task, error in refused.items()}
+        taken = [task for task in outcomes if task not in refused]
+        if not taken:
+            raise next(iter(refused.values()))
+        self.task = self.task or first
+        self._alignments |= {task: alignments[task] for task in taken}
+        self._outcomes |= {(name, task): outcomes[task] for task in taken}
+        self._runs[name] = ComparedRun(
+            name, record.plan.plugin.name, str(folder.path), tuple(seeds), efficiency=record.efficiency
+        )
+
+    def _tasks_of(self, predictions: Predictions, first: str) -> list[str]:
+        """Return the tasks to align: the first one, even if the predictions lack it, and the others if asked for."""
+        if not self._every_task:
+            return [first]
+        return list(dict.fromkeys((first, *(predictions.order or [task.name for task in predictions.tasks]))))
 
     def compare(
         self,
         names: Sequence[str],
         *,
+        task: str | None = None,
         pairs: Sequence[tuple[int, int]] | None = None,
         correction: Correction = "holm",
         margin: float | None = None,
@@ -196,6 +284,7 @@ class AlignedRuns:
 
         Args:
             names: their names, at least two.
+            task: the task; by default the first one.
             pairs: numbers of the runs of each pair; by default all pairs.
             correction: the correction over languages.
             margin: the largest difference that does not matter.
@@ -204,15 +293,15 @@ class AlignedRuns:
         Raises:
             UserError: the margin is not above 0, or the runs share no row.
         """
-        assert self._alignment is not None
+        alignment = self._alignments[task or self.task]
         return compare_aligned(
-            self._alignment,
-            [self._runs[name][0] for name in names],
-            [self._runs[name][1] for name in names],
+            alignment,
+            [self._runs[name] for name in names],
+            [self._outcomes[name, task or self.task] for name in names],
             pairs=pairs,
             correction=correction,
             margin=margin,
-            lower_is_better=lower_is_better(self._alignment.metric)
+            lower_is_better=lower_is_better(alignment.metric)
             or any(not spec.higher_is_better for spec in self._specs),
             forced=forced,
         )
@@ -286,3 +375,17 @@ def _metric(name: str | None) -> tuple[list[MetricSpec], str | None]:
             "or by a built-in metric that is computed from classes: macro_f1, weighted_f1, balanced_accuracy."
         )
     return [spec], spec.name
+
+
+def report_link(run: RunFolder, folder: Path) -> str:
+    """Return the relative path from a folder to the report of a run, as a URL; empty if a page should not link it.
+
+    A path that leaves the user's home or starts at the root would show private names of folders.
+    """
+    report, start = run.report_path.resolve(), folder.resolve()
+    if not report.is_file() or report.drive != start.drive:
+        return ""
+    shared = Path(os.path.commonpath([report, start]))
+    if shared == Path(shared.anchor) or Path.home().is_relative_to(shared):
+        return ""
+    return quote(Path(os.path.relpath(report, start)).as_posix())

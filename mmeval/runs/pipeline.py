@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from mmeval.console import note
+from mmeval.data.card import read_card
 from mmeval.data.check import data_check, lines, majority_lines
 from mmeval.data.examples import Examples
 from mmeval.data.open.resolve import open_data
@@ -74,7 +75,7 @@ def run(request: Request, manager: Manager | None = None, repeated: Record | Non
             for seed in plan.protocol.seeds
         }
         examples = Examples(store, plan.protocol.split, plan.protocol.inputs, plan.protocol.limit)
-        write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks[0], examples)
+        write_gallery(folder.gallery_file, folder.predictions_file(plan.protocol.seeds[0]), store.tasks, examples)
         record = Record(
             **request.invocation().model_dump(),
             **environment(device_name(device)).model_dump(),
@@ -171,6 +172,7 @@ def warnings(data: Dataset) -> list[str]:
 
 def _data_facts(data: Dataset) -> dict[str, object]:
     spec, store = data.spec, data.store
+    card = read_card(spec.card, spec.variant) if spec.card is not None and spec.card.is_file() else None
     return {
         "name": store.name,
         "summary": spec.summary,
@@ -182,4 +184,6 @@ def _data_facts(data: Dataset) -> dict[str, object]:
         "credit": spec.credit,
         "citation": data.citation,
         "warnings": warnings(data),
+        "description": card.description if card else "",
+        "defects": list(card.defects) if card else [],
     }

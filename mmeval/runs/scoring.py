@@ -24,6 +24,7 @@ from mmeval.plugin.onefile import SUFFIX
 from mmeval.record import Record
 from mmeval.report.html import html
 from mmeval.report.markdown import markdown
+from mmeval.runs.analysis import analysis_of
 from mmeval.runs.folder import UNVERIFIED, RunFolder
 from mmeval.runs.hierarchies import hierarchies_of_files
 from mmeval.runs.lock import exclusive
@@ -265,11 +266,11 @@ def report_again(folder: RunFolder) -> None:
 
 
 def write_report(folder: RunFolder, record: Record) -> None:
-    """Write ``report.html`` and ``README.md`` from scores and gallery.
+    """Write ``report.html`` and ``README.md`` from scores, gallery and predictions.
 
     Raises:
-        RunFolderError: scores or gallery are missing or damaged.
+        RunFolderError: scores or gallery are missing or damaged, or predictions are damaged.
     """
     content = folder.content(record)
-    write_text(folder.report_path, html(content))
+    write_text(folder.report_path, html(content, analysis_of(folder, record)))
     write_text(folder.readme_file, markdown(content))

@@ -61,7 +61,8 @@ class ClipClassifier(TorchModel):
         parts = [torch.where(column[:, None], x, 0) for column, x in zip(shown.unbind(1), joint, strict=True)]
         # The root of the width gives features of variance 1, as a linear layer's initial weights expect.
         features = torch.cat([x * x.shape[1] ** 0.5 for x in parts], 1)  # [B, 2 D]
-        return Output(self.prior(self.heads(self.dropout(features)), present.any(1)), losses)
+        logits = self.prior(self.heads(self.dropout(features)), present.any(1))
+        return Output(logits, losses, embedding=features)
 
     def _unit(self, number: int, x: Tensor, present: Tensor) -> Tensor:
         """Project a tower's output ``[B, D]`` to the joint space and normalise it; 0 for a missing input.

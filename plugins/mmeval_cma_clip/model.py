@@ -100,18 +100,23 @@ class CmaClip(TorchModel):
         return JoinedStates(self.config.instead)
 
     def forward(self, batch: Batch) -> Output:
-        """Return the logits of every task; ``modality_weights`` are lambda of the first task, text first."""
+        """Return the logits of every task.
+
+        ``modality_weights`` are lambda of the first task, text first; ``embedding`` is ``z`` of all tasks side by side.
+        """
         assert self.image_encoder is not None
         assert self.text_encoder is not None
         present = torch.stack([batch.has_text, batch.has_image], 1)  # [B, 2]
         states = self._states(self.text_encoder(batch), self.image_encoder(batch), present)  # [B, 2, D]
-        logits, weights = {}, []
+        logits, weights, vectors = {}, [], []
         parts = zip(self.heads.tasks, self.attention, self.mlps, self.heads.layers, strict=True)
         for task, attention, mlp, head in parts:
             z, own = attention(states, present)
             logits[task] = head(mlp(z))
             weights.append(own)
-        return Output(self.prior(logits, present.any(1)), modality_weights=weights[0])
+            vectors.append(z)
+        logits = self.prior(logits, present.any(1))
+        return Output(logits, modality_weights=weights[0], embedding=torch.cat(vectors, 1))
 
     def _states(self, text: Encoded, image: Encoded, present: Tensor) -> Tensor:
         """Return ``T'_cls`` and ``I'_cls``, the pooled states after attention to all tokens of both: ``[B, 2, D]``.

@@ -224,7 +224,7 @@ class ViTEmbedding(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """``[B, 3, H, W]`` -> ``[B, 1 + patches, width]``."""
         x = self.patches(pixels).flatten(2).transpose(1, 2)
-        out: Tensor = self.norm(torch.cat([self.cls.expand(len(x), 1, -1).to(x.dtype), x], 1) + self.positions)
+        out: Tensor = self.norm(torch.cat([self.cls.expand(x.shape[0], 1, -1).to(x.dtype), x], 1) + self.positions)
         return out
 
 
@@ -269,7 +269,7 @@ class PositionsAndCls(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, T, width]`` -> ``[B, T + 1, width]``."""
-        cls = (self.cls + self.positions[-1]).expand(len(x), 1, -1)
+        cls = (self.cls + self.positions[-1]).expand(x.shape[0], 1, -1)
         return torch.cat([x + self.positions[: x.shape[1]], cls.to(x.dtype)], 1)
 
 
@@ -394,7 +394,7 @@ class AttentionalPooler(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Image tokens ``[B, K, source]`` and bool ``mask`` ``[B, K]`` -> ``[B, queries, width]``."""
-        queries = self.query_norm(self.queries).expand(len(x), -1, -1)
+        queries = self.query_norm(self.queries).expand(x.shape[0], -1, -1)
         attends = None if mask is None else mask[:, None, None]
         out: Tensor = self.norm(self.attention(queries, self.source_norm(x), attends))
         return out
@@ -633,7 +633,7 @@ class CoCa(TorchModel):
                 losses |= loss(states, batch)
         features = torch.cat([readout(states) for readout in self.readouts], -1)
         logits = self.heads(self.dropout(features))
-        return Output(self.prior(logits, has_image | has_text), losses)
+        return Output(self.prior(logits, has_image | has_text), losses, embedding=features)
 
     def _shown(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return bool ``[B]`` for image and text; modality dropout hides one of the two in some training examples."""

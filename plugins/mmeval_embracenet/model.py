@@ -88,16 +88,19 @@ class EmbraceNet(TorchModel):
         self.multilabel = context.multilabel
 
     def forward(self, batch: Batch) -> Output:
-        """Return logits of every task; ``modality_weights`` are the selection probabilities."""
+        """Return logits of every task.
+
+        ``modality_weights`` are the selection probabilities; ``embedding`` is the embraced vector, averaged over draws.
+        """
         known = [batch.attributes[name] >= 0 for name in self.attributes]
         available = torch.stack([batch.has_image, batch.has_text, *known], 1)  # [B, m]
         docked = self._dock(batch, available)  # [B, m, c]
         if self.training:
             available = self._drop_modalities(available)
         p = selection(self._shares(docked.device).expand(available.shape), available)
-        logits = self._classify(docked, p, batch.seeds)
+        logits, embedding = self._classify(docked, p, batch.seeds)
         # An example without any modality gets the class prior.
-        return Output(self.prior(logits, p.sum(1) > 0), modality_weights=p)
+        return Output(self.prior(logits, p.sum(1) > 0), modality_weights=p, embedding=embedding)
 
     def _dock(self, batch: Batch, available: Tensor) -> Tensor:
         """Return ``[B, m, c]``, d_k = ReLU(W_k x_k + b_k) (equation 1).
@@ -137,24 +140,28 @@ class EmbraceNet(TorchModel):
         score = torch.rand(available.shape, device=available.device).masked_fill(~available, -1)
         return available & F.one_hot(score.argmax(1), available.shape[1]).bool()
 
-    def _classify(self, docked: Tensor, p: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+    def _classify(self, docked: Tensor, p: Tensor, seeds: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Return logits ``[B, classes]`` by task, and the embraced vector ``[B, c]``."""
         if self.training:
             # multinomial rejects a row of zeros; the prior replaces the output of such a row later.
             rows = torch.where(p.sum(1, keepdim=True) > 0, p, 1.0)
-            heads: dict[str, Tensor] = self.terminal(embrace(docked, torch.multinomial(rows, docked.shape[2], True)))
-            return heads
+            embraced = embrace(docked, torch.multinomial(rows, docked.shape[2], True))
+            return self.terminal(embraced), embraced
         if self.config.eval_mode == "expectation":
-            expected: dict[str, Tensor] = self.terminal((p[:, :, None] * docked).sum(1))
-            return expected
+            embraced = (p[:, :, None] * docked).sum(1)
+            return self.terminal(embraced), embraced
         draws = 1 if self.config.eval_mode == "sample" else self.config.ensemble_size
         total: dict[str, Tensor] = {}
+        mean = torch.zeros_like(docked[:, 0])
         for draw in range(draws):
             u = uniform(seeds, docked.shape[2], stream=draw)  # [B, c]
-            for name, logits in self.terminal(embrace(docked, choose(p, u))).items():
+            embraced = embrace(docked, choose(p, u))
+            mean = mean + embraced / draws
+            for name, logits in self.terminal(embraced).items():
                 # The log odds of each class, or the log-probabilities of all classes together.
                 logs = logits.float() if name in self.multilabel else F.log_softmax(logits.float(), -1)
                 total[name] = total.get(name, torch.zeros_like(logits)) + logs / draws
-        return total
+        return total, mean
 
 
 def _image_input(published: ImageInput, config: EmbraceNetConfig) -> ImageInput:

@@ -113,4 +113,4 @@ class ImageBERT(SingleStream):
             return tokens, mask
         word = self.trunk.words(torch.tensor(self.trunk.tokenizer.special.sep, device=features.device))
         sep = self.image_embedding.normalize(word + segment + self.image_embedding.position)
-        return torch.cat([tokens, sep.expand(len(tokens), 1, -1)], 1), torch.cat([mask, mask[:, :1]], 1)
+        return torch.cat([tokens, sep.expand(tokens.shape[0], 1, -1)], 1), torch.cat([mask, mask[:, :1]], 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -61,11 +63,14 @@ class LateFusion(TorchModel):
         vectors = [self._normalise(number, x, present[:, number]) for number, x in enumerate(vectors)]
         if self.config.fusion == "concat":
             vectors, present = [torch.cat(vectors, 1)], present.any(1, keepdim=True)
+        embedding = torch.cat(vectors, 1)  # with either fusion
         outputs = [head(x) for head, x in zip(self.heads, vectors, strict=True)]
         logits = self.nested_tasks(average_log_probabilities(outputs, present, self.multilabel), batch.labels)
         logits = self.prior(logits, present.any(1))
         labels = batch.labels if self.training else {}
-        return ensemble_output(logits, outputs, present, labels, label_smoothing=self.config.recipe.label_smoothing)
+        smoothing = self.config.recipe.label_smoothing
+        output = ensemble_output(logits, outputs, present, labels, label_smoothing=smoothing)
+        return replace(output, embedding=embedding)
 
     def _normalise(self, modality: int, x: Tensor, present: Tensor) -> Tensor:
         """Normalise the vectors ``[B, D]`` of a modality; they are 0 where it is missing."""

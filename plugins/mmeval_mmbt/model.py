@@ -36,7 +36,7 @@ def regions(tokens: Tensor, count: int, pooling: str = "avg") -> Tensor:
         ``[B, N, D]``.
     """
     side = isqrt(tokens.shape[1])
-    maps = tokens[:, -side * side :].transpose(1, 2).reshape(len(tokens), -1, side, side)  # [B, D, side, side]
+    maps = tokens[:, -side * side :].transpose(1, 2).reshape(tokens.shape[0], -1, side, side)  # [B, D, side, side]
     pooled = (F.adaptive_max_pool2d if pooling == "max" else F.adaptive_avg_pool2d)(maps, GRIDS[count])
     return pooled.flatten(2).transpose(1, 2)
 
@@ -98,7 +98,7 @@ class MMBT(SingleStream):
 
     def embed_image(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the first segment, ``[CLS] regions [SEP]``: tokens ``[B, N + 2, H]`` and mask."""
-        cls, sep = (word.expand(len(features), 1, -1) for word in self.trunk.words(self.get_buffer("frame")))
+        cls, sep = (word.expand(features.shape[0], 1, -1) for word in self.trunk.words(self.get_buffer("frame")))
         segment = torch.cat([cls, self.image_embedding(features), sep], 1)
         positions = torch.arange(segment.shape[1], device=features.device)
         return self.trunk.embed(segment, positions, IMAGE), F.pad(mask, (1, 1), value=True)

@@ -140,7 +140,7 @@ class Trunk(nn.Module):
 
     def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
         """Return latents ``[B, N, D]`` of inputs ``[B, T, read]``; no row of the mask ``[B, T]`` may be all False."""
-        z: Tensor = self.read(self.latents.expand(len(inputs), -1, -1), inputs, mask)
+        z: Tensor = self.read(self.latents.expand(inputs.shape[0], -1, -1), inputs, mask)
         for _ in range(self.blocks):
             for layer in self.layers:
                 z = layer(z)
@@ -211,11 +211,16 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.heads = Heads(width, context)
 
-    def forward(self, latents: Tensor) -> dict[str, Tensor]:
-        """Return logits ``[B, classes]`` by task, from latents ``[B, N, D]``."""
-        states = self.dropout(self.read(self.queries.expand(len(latents), -1, -1), latents))  # [B, tasks or 1, D]
-        own = states.expand(-1, len(self.heads.tasks), -1).unbind(1)
-        return {task: layer(x) for task, layer, x in zip(self.heads.tasks, self.heads.layers, own, strict=True)}
+    def forward(self, latents: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Read latents ``[B, N, D]``.
+
+        Returns:
+            Logits ``[B, classes]`` by task, and the states of the queries ``[B, tasks or 1, D]`` before the heads.
+        """
+        states = self.read(self.queries.expand(latents.shape[0], -1, -1), latents)
+        own = self.dropout(states).expand(-1, len(self.heads.tasks), -1).unbind(1)
+        layers = zip(self.heads.tasks, self.heads.layers, own, strict=True)
+        return {task: layer(x) for task, layer, x in layers}, states
 
 
 class Perceiver(TorchModel):
@@ -270,14 +275,15 @@ class Perceiver(TorchModel):
         inputs, seen = self.modalities(tokens, masks)
         # Attention over nothing is NaN: let an empty row read everything; the prior replaces its logits.
         latents = self.trunk(inputs, seen | ~present[:, None])
-        return Output(self.prior(self.decoder(latents), present))
+        logits, states = self.decoder(latents)
+        return Output(self.prior(logits, present), embedding=states.flatten(1))
 
     def _image(self, image: Encoded) -> Tensor:
         """Return image tokens ``[B, T, C]`` with Fourier features appended; zeros for tokens before the grid."""
         tokens: Tensor = self.image_tokens(_clean(image))
         # A batch without images has a single token, which is masked.
         code = self.image_code[: tokens.shape[1]]
-        return torch.cat([tokens, code.expand(len(tokens), -1, -1)], 2)
+        return torch.cat([tokens, code.expand(tokens.shape[0], -1, -1)], 2)
 
     def _hide(self, masks: dict[str, Tensor]) -> dict[str, Tensor]:
         """Hide one modality of a fraction of the examples with both (``modality_dropout``)."""

@@ -51,7 +51,8 @@ class Unimodal(TorchModel):
         """Return the logits of every task."""
         present = batch.has_image if self.config.modality == "image" else batch.has_text
         x = torch.where(present[:, None], self._vector(batch), 0)  # [B, D]
-        return Output(self.prior(self.heads(self.dropout(self.norm(x))), present))
+        x = torch.where(present[:, None], self.norm(x), 0)
+        return Output(self.prior(self.heads(self.dropout(x)), present), embedding=x)
 
     def _vector(self, batch: Batch) -> Tensor:
         if self.pooler is None:

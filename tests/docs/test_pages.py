@@ -17,6 +17,7 @@ DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
 HOOKS = [name for name, value in vars(hooks).items() if hasattr(value, f"{hooks.PROJECT}_spec")]
 README_LINES = 150
+LARGEST_PICTURE = 150_000
 
 
 def anchors(path: Path) -> set[str]:
@@ -63,3 +64,10 @@ def test_the_index_lists_every_page() -> None:
 
 def test_the_readme_stays_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize("image", sorted((DOCS / "images").iterdir()), ids=lambda image: image.name)
+def test_pictures_are_small_and_shown_by_a_page(image: Path) -> None:
+    """`python docs/images.py` takes them; every clone of the repository gets them."""
+    assert image.stat().st_size <= LARGEST_PICTURE
+    assert any(f"images/{image.name})" in page.read_text(encoding="utf-8") for page in PAGES)

@@ -12,9 +12,9 @@ import pytest
 
 from mmeval import Task
 from mmeval.errors import PluginError, RunFolderError
-from mmeval.metrics.mistakes import confident_mistakes
 from mmeval.metrics.predictions import read_predictions, write_predictions
 from mmeval.metrics.same_examples import check_same_examples
+from mmeval.metrics.shown import shown_examples
 
 TASKS = (Task("kind", ("a", "b")), Task("tags", ("x", "y|z", "ü"), multilabel=True))
 LABELS = np.array([[1, 0, 1], [0, 0, 0], [-1, -1, -1], [0, 1, 0], [1, 1, 1]], np.int8)
@@ -89,7 +89,7 @@ def test_seeds_with_other_labels_are_refused(tmp_path: Path) -> None:
 
 def test_mistakes_are_examples_with_a_wrong_set_of_classes(tmp_path: Path) -> None:
     """The most confident decision that is wrong counts."""
-    first, second = confident_mistakes(write(tmp_path / "p.parquet"), TASKS[1], 10)
+    first, second = shown_examples(write(tmp_path / "p.parquet"), TASKS[1], {"mistake": 10})
     assert (first.id, first.true, first.predicted) == ("e0", "x, ü", "x, y|z, ü")
     assert first.confidence == pytest.approx(0.8)
     assert (second.id, second.true, second.predicted) == ("e3", "y|z", "x")

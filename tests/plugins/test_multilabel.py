@@ -105,8 +105,8 @@ def test_embracenet_averages_log_odds_over_its_draws() -> None:
     one.load_state_dict(model.state_dict())
     seeds = torch.arange(3)
     with torch.no_grad():
-        first = one._classify(docked, p, seeds)["tags"]
+        first = one._classify(docked, p, seeds)[0]["tags"]
         # With equal docking outputs all draws agree, and so does their average.
         same = docked[:, :1].expand(3, 2, 8)
-        torch.testing.assert_close(model._classify(same, p, seeds)["tags"], model.terminal(same[:, 0])["tags"])
+        torch.testing.assert_close(model._classify(same, p, seeds)[0]["tags"], model.terminal(same[:, 0])["tags"])
     assert first.logsumexp(1).abs().max() > 1e-3  # no log-probabilities

@@ -41,9 +41,11 @@ def test_every_block_of_the_tutorial_runs(shell: Callable[..., str], installatio
     output = shell(commands.removeprefix(installation), tmp_path)
     assert "20 of 21 passed" in output
     assert "21 passed, 1 skipped" in output
-    page = (tmp_path / "public" / "index.html").read_text(encoding="utf-8")
+    page = (tmp_path / "public" / "report.html").read_text(encoding="utf-8")
     assert "gated-fusion on emoji14" in page
     assert "mean-rank" in page
     record = RunFolder(tmp_path / "runs" / "gated-fusion").record
     assert record.plan.protocol.seeds == (0, 1, 2)
     assert record.metrics == ["mean-rank"]
+    assert "my-name/gated-fusion" in output
+    assert RunFolder(tmp_path / "public").record.plan.signature == record.plan.signature

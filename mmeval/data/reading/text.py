@@ -21,7 +21,7 @@ def writable(value: str) -> str:
 
 _FOLDERS = re.compile(r"(?<![\w.~:/\\-])(?:[A-Za-z]:)?[/\\](?:[^/\\\s\"']+[/\\])+(?=[^/\\\s\"']|$)")
 """The folders of an absolute path in a text, up to a blank; an address after ``https:`` does not match."""
-_WORD = re.compile(r"((?:[\w-]{2,}[=:])*)((?:[A-Za-z]:)?[/\\](?![/\\]).*)", re.DOTALL)
+_WORD = re.compile(r"((?:[\w.-]{2,}[=:])*)((?:[A-Za-z]:)?[/\\](?![/\\]).*)", re.DOTALL)
 
 
 def without_folders(text: str) -> str:

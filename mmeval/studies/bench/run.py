@@ -19,7 +19,7 @@ from mmeval.protocol import Protocol
 from mmeval.runs.folder import RunFolder, State
 from mmeval.runs.pipeline import run
 from mmeval.runs.request import Request
-from mmeval.studies.bench.compare import FinishedRun, compare_runs
+from mmeval.studies.bench.compare import FinishedRun, compare_runs, page_of
 from mmeval.studies.bench.entries import Entry, Member, entries_of, parse_plugins, read_members, write_members
 from mmeval.studies.bench.table import BenchmarkRow, html, markdown
 from mmeval.system_errors import system_error_message
@@ -30,7 +30,7 @@ class Benchmark:
     """The result of a benchmark: a run folder per model and inputs, and one table of all models."""
 
     path: Path
-    """The folder that holds the run folders, ``README.md`` and ``scores.parquet``."""
+    """The folder that holds the run folders, ``bench.html``, ``README.md`` and ``scores.parquet``."""
     rows: list[BenchmarkRow]
     """The table, one row per model, best first."""
     failures: dict[str, str]
@@ -47,6 +47,11 @@ class Benchmark:
     def report_path(self) -> Path:
         """Path of the Markdown page with the table."""
         return self.path / "README.md"
+
+    @property
+    def page_path(self) -> Path:
+        """Path of the HTML page: models by languages for every task."""
+        return self.path / "bench.html"
 
     @property
     def scores_file(self) -> Path:
@@ -126,7 +131,7 @@ def default_output(dataset: DatasetRequest) -> Path:
 
 
 def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> Benchmark:
-    """Do the missing runs, then write ``README.md``, ``scores.parquet`` and ``bench.json`` into ``output``.
+    """Do the missing runs, then write ``bench.html``, ``README.md``, ``scores.parquet`` and ``bench.json`` into ``output``.
 
     Finished runs are not changed, and an unfinished run continues. A plugin whose run on all inputs failed has no
     row, even if its unimodal baselines are done. Finished runs of earlier calls into the same folder stay in the table
@@ -169,6 +174,7 @@ def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> Bench
     table = compare_runs(runs)
     failures |= table.failures
     benchmark = Benchmark(output, table.rows, failures, table.notes)
+    write_text(benchmark.page_path, page_of(runs, table, failures, command))
     write_text(benchmark.report_path, markdown(table.rows, failures, command, table.notes))
     write_scores(benchmark.scores_file, pa.concat_tables([each.content.scores for each in runs.values()]))
     return benchmark

@@ -37,6 +37,24 @@ HEADINGS = (
 
 
 @dataclass
+class Verdict:
+    """How a model compares with its baselines: paired tests on the mean over languages, Holm over the baselines."""
+
+    beaten: list[str] = field(default_factory=list)
+    """Baselines that the model is significantly better than."""
+    beaten_by: list[str] = field(default_factory=list)
+    """Baselines that are significantly better than the model."""
+    undecided: list[str] = field(default_factory=list)
+    """Baselines that can't be told from the model."""
+
+    def __str__(self) -> str:
+        """Return ``yes`` if the model beats all its baselines, otherwise the others; a dash without baselines."""
+        parts = [f"no: {', '.join(self.beaten_by)}"] if self.beaten_by else []
+        parts += [f"can't tell: {', '.join(self.undecided)}"] if self.undecided else []
+        return "; ".join(parts) or ("yes" if self.beaten else "–")
+
+
+@dataclass
 class BenchmarkRow:
     """The scores of one plugin on the first task, and the baselines that it is compared with."""
 
@@ -71,9 +89,7 @@ class BenchmarkRow:
     @property
     def verdict(self) -> str:
         """``yes`` if the model beats all its baselines, otherwise the others; a dash without baselines."""
-        parts = [f"no: {', '.join(self.beaten_by)}"] if self.beaten_by else []
-        parts += [f"can't tell: {', '.join(self.undecided)}"] if self.undecided else []
-        return "; ".join(parts) or ("yes" if self.beaten else "–")
+        return str(Verdict(self.beaten, self.beaten_by, self.undecided))
 
     @property
     def ranks(self) -> str:

@@ -1,0 +1,85 @@
+"""Order, ranks and groups of runs, in the mean over languages or in one language."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from mmeval.comparison.comparison import Comparison
+from mmeval.comparison.correction import holm
+from mmeval.comparison.ranks import RankRange, rank_ranges
+from mmeval.data.power import ALPHA
+
+
+class Standing(NamedTuple):
+    """The place of a run among all runs of a comparison."""
+
+    run: str
+    value: float
+    """The metric: the mean over languages, or that of one language."""
+    rank: RankRange
+    letters: str
+    """The groups that the run belongs to, such as ``ab``: two runs that share a letter can't be told apart."""
+
+    @property
+    def is_top(self) -> bool:
+        """Whether no run is significantly better."""
+        return self.rank.best == 1
+
+
+def standings(comparison: Comparison, language: str | None = None) -> list[Standing]:
+    """Return the place of each run, best first.
+
+    Args:
+        comparison: the comparison of all pairs of runs.
+        language: the language; None: the mean over languages. p-values are corrected for the number of pairs (Holm),
+            within this language.
+    """
+    values = {run.name: run.value if language is None else run.languages[language] for run in comparison.runs}
+    better: list[tuple[str, str]] = []
+    for pair, (difference, p) in zip(comparison.pairs, _tests(comparison, language), strict=True):
+        if p < ALPHA:
+            a_is_better = (difference < 0) == comparison.lower_is_better
+            better.append((pair.a, pair.b) if a_is_better else (pair.b, pair.a))
+    names = list(values)
+    ranges = rank_ranges(len(names), [(names.index(winner), names.index(loser)) for winner, loser in better])
+    order = ordered(values, lower_is_better=comparison.lower_is_better)
+    groups = tie_groups(order, {frozenset(pair) for pair in better})
+    letters = {name: "".join(letter(n) for n, group in enumerate(groups) if name in group) for name in names}
+    rank = dict(zip(names, ranges, strict=True))
+    return [Standing(name, values[name], rank[name], letters[name]) for name in order]
+
+
+def _tests(comparison: Comparison, language: str | None) -> list[tuple[float, float]]:
+    """Return difference and corrected p of each pair."""
+    if language is None:
+        return [(pair.mean.difference, pair.p_adjusted) for pair in comparison.pairs]
+    cells = [next(each for each in pair.languages if each.language == language) for pair in comparison.pairs]
+    return [(cell.difference, float(p)) for cell, p in zip(cells, holm([cell.p for cell in cells]), strict=True)]
+
+
+def ordered(values: dict[str, float], *, lower_is_better: bool) -> list[str]:
+    """Return names by their values, best first."""
+    return sorted(values, key=lambda name: values[name] if lower_is_better else -values[name])
+
+
+def tie_groups(order: Sequence[str], differ: Collection[frozenset[str]]) -> list[list[str]]:
+    """Return the largest stretches of an order in which no two runs differ significantly; a run may stand alone.
+
+    Args:
+        order: the runs, best first.
+        differ: pairs of runs that differ significantly.
+    """
+    groups: list[list[str]] = []
+    for start in range(len(order)):
+        stop = start + 1
+        while stop < len(order) and not any(frozenset((run, order[stop])) in differ for run in order[start:stop]):
+            stop += 1
+        if not (groups and groups[-1][-1] == order[stop - 1]):
+            groups.append(list(order[start:stop]))
+    return groups
+
+
+def letter(number: int) -> str:
+    """Return ``a``, ``b``, ... ``z``, then ``(27)``, ``(28)``, ... for a group, numbered from 0."""
+    return chr(ord("a") + number) if number < 26 else f"({number + 1})"
