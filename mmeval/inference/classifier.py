@@ -398,7 +398,7 @@ def _difference(first: Member, other: Member) -> str:
     """Return the first difference between the tasks of two models."""
     mine, theirs = ({task.name: task for task in member.tasks} for member in (first, other))
     if mine.keys() != theirs.keys():
-        return f"their tasks are {', '.join(mine)} and {', '.join(theirs)}"
+        return f"one has the tasks {' and '.join(mine)}, the other {' and '.join(theirs)}"
     for name, task in mine.items():
         if task != theirs[name]:
             only = sorted({*task.classes} ^ {*theirs[name].classes})
