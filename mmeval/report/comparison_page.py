@@ -278,4 +278,3 @@ def _mark(each: LanguageComparison, axis: Axis, verdict: str) -> Mark:
         band=(axis.at(-each.detectable_adjusted), axis.at(each.detectable_adjusted)),
         significant=each.p_adjusted < ALPHA,
     )
-
