@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from mmeval.comparison.comparison import A, B, TOO_FEW, Comparison, LanguageComparison, PairComparison
+from mmeval.comparison.comparison import TOO_FEW, A, B, Comparison, LanguageComparison, PairComparison
 from mmeval.comparison.sentences import (
     headline,
     language_name,
@@ -278,4 +278,3 @@ def _mark(each: LanguageComparison, axis: Axis, verdict: str) -> Mark:
         band=(axis.at(-each.detectable_adjusted), axis.at(each.detectable_adjusted)),
         significant=each.p_adjusted < ALPHA,
     )
-

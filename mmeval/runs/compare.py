@@ -301,8 +301,7 @@ class AlignedRuns:
             pairs=pairs,
             correction=correction,
             margin=margin,
-            lower_is_better=lower_is_better(alignment.metric)
-            or any(not spec.higher_is_better for spec in self._specs),
+            lower_is_better=lower_is_better(alignment.metric) or any(not spec.higher_is_better for spec in self._specs),
             forced=forced,
         )
 

@@ -15,6 +15,7 @@ from mmeval.report.latex import latex
 from mmeval.report.markdown import markdown, score_tables
 from mmeval.report.score_files import csv_text, json_report
 from mmeval.report.score_table import ScoreTable, language_table, model_table
+from mmeval.runs.analysis import analysis_of
 from mmeval.runs.compare import compare_folders, run_names
 from mmeval.runs.folder import UNVERIFIED, RunFolder
 
@@ -111,7 +112,12 @@ def _html(folders: Sequence[RunFolder], tasks: Sequence[str], metrics: Sequence[
     if tasks or metrics:
         option = "--task" if tasks else "--metric"
         raise UserError(f"{option}: the HTML report has every task and metric; leave {option} out.")
-    return html(folders[0].content())
+    (folder,) = folders
+    record = folder.record
+    for seed in record.plan.protocol.seeds:
+        if folder.predictions_file(seed).is_file():
+            folder.require_unchanged(folder.predictions_file(seed))
+    return html(folder.content(record), analysis_of(folder, record))
 
 
 def _compare(folders: Sequence[RunFolder], task: str, metrics: Sequence[str]) -> Comparison:
