@@ -236,7 +236,7 @@ def redistribution(dataset: str) -> bool | None:
 def _notes(request: RunRequest, record: Record, left_out: Mapping[str, FileRecord]) -> Iterator[str]:
     if predictions := [name for name in left_out if name.startswith("predictions/")]:
         yield (
-            f"Left out: {', '.join(sorted(predictions))} (--predictions publishes them); their digests stay in run.json."
+            f"Left out: {', '.join(sorted(predictions))} (--predictions publishes them); run.json keeps their digests."
         )
     if not request.dataset_repo:
         yield (
