@@ -363,7 +363,7 @@ def _stored(image: object) -> StoredImage:
     try:
         return convert(read_image(source) if isinstance(source, Path) else source)
     except FileNotFoundError:
-        raise DataError(f"There is no image file {source}.") from None
+        raise DataError(f"There is no image file {source!s}.") from None
     except DataError as error:
         name = str(source) if isinstance(source, Path) else "The image"
         raise DataError(f"{name} can't be used: {error}.") from None

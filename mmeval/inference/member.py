@@ -179,9 +179,8 @@ class Member:
         Raises:
             UserError: the model has none.
         """
-        return self.embed(single(None, "", UNDETERMINED, dict.fromkeys(self.context.attributes, ""), self.tasks)).shape[
-            1
-        ]
+        empty = single(None, "", UNDETERMINED, dict.fromkeys(self.context.attributes, ""), self.tasks)
+        return int(self.embed(empty).shape[1])
 
     def _without_embeddings(self) -> UserError:
         return UserError(

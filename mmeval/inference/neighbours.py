@@ -93,7 +93,7 @@ class Reference:
             similar = queries @ block.T  # [n, b]
             numbers = np.broadcast_to(np.arange(start, start + len(block)), similar.shape)
             best, rows = _largest(np.hstack([best, similar]), np.hstack([rows, numbers]), kept)
-        return self._without_self(best, rows, ids, queries.any(1), k)
+        return self._without_self(best, rows, ids, np.asarray(queries.any(1)), k)
 
     def _without_self(
         self,
@@ -148,12 +148,13 @@ def is_embeddings(columns: pa.Schema) -> bool:
     if not {"id", EMBEDDING} <= set(columns.names):
         return False
     kind = columns.field(EMBEDDING).type
-    return pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
+    return bool(pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type))
 
 
 def model_of(columns: pa.Schema) -> str:
     """Return the identity of the model that made embeddings; empty if the file does not tell."""
-    return (columns.metadata or {}).get(MODEL_KEY, b"").decode("utf-8", "replace")
+    metadata: dict[bytes, bytes] = columns.metadata or {}
+    return metadata.get(MODEL_KEY, b"").decode("utf-8", "replace")
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
