@@ -363,7 +363,7 @@ def _stored(image: object) -> StoredImage:
     try:
         return convert(read_image(source) if isinstance(source, Path) else source)
     except FileNotFoundError:
-        raise DataError(f"There is no image file {source}.") from None
+        raise DataError(f"There is no image file {source!s}.") from None
     except DataError as error:
         name = str(source) if isinstance(source, Path) else "The image"
         raise DataError(f"{name} can't be used: {error}.") from None
@@ -398,7 +398,7 @@ def _difference(first: Member, other: Member) -> str:
     """Return the first difference between the tasks of two models."""
     mine, theirs = ({task.name: task for task in member.tasks} for member in (first, other))
     if mine.keys() != theirs.keys():
-        return f"their tasks are {', '.join(mine)} and {', '.join(theirs)}"
+        return f"one has the tasks {' and '.join(mine)}, the other {' and '.join(theirs)}"
     for name, task in mine.items():
         if task != theirs[name]:
             only = sorted({*task.classes} ^ {*theirs[name].classes})

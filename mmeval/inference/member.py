@@ -179,8 +179,8 @@ class Member:
         Raises:
             UserError: the model has none.
         """
-        blank = single(None, "", UNDETERMINED, dict.fromkeys(self.context.attributes, ""), self.tasks)
-        return int(self.embed(blank).shape[1])
+        empty = single(None, "", UNDETERMINED, dict.fromkeys(self.context.attributes, ""), self.tasks)
+        return int(self.embed(empty).shape[1])
 
     def _without_embeddings(self) -> UserError:
         return UserError(
@@ -293,8 +293,8 @@ def _plugin(folder: RunFolder, record: Record, seed: int, named: str | None) -> 
                 f"The run {folder.path} used the file {recorded}, and mmeval runs no file that only a run folder "
                 f"names; if you trust it, add --plugin {recorded}."
             )
-    elif named is not None and named != recorded:
-        raise UserError(f"--plugin {named}: the run {folder.path} has the plugin {recorded}; leave --plugin out.")
+    else:  # --plugin is for another run of an ensemble
+        named = None
     try:
         spec = Manager().model(named or recorded)
     except UnknownNameError:

@@ -153,8 +153,8 @@ def is_embeddings(columns: pa.Schema) -> bool:
 
 def model_of(columns: pa.Schema) -> str:
     """Return the identity of the model that made embeddings; empty if the file does not tell."""
-    identity: bytes = (columns.metadata or {}).get(MODEL_KEY, b"")
-    return identity.decode("utf-8", "replace")
+    metadata: dict[bytes, bytes] = columns.metadata or {}
+    return metadata.get(MODEL_KEY, b"").decode("utf-8", "replace")
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
