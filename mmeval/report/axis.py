@@ -22,7 +22,9 @@ class Axis:
 
     def at(self, value: float) -> float:
         """Return the position of a value in percent, 0 to 100; a value beyond an end is drawn there."""
-        low, high, at = (math.log(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        low, high, at = (
+            (math.log(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        )
         return round(min(max(100 * (at - low) / (high - low), 0.0), 100.0), 2)
 
     @property
@@ -46,7 +48,9 @@ def linear(values: Iterable[float], *, signed: bool = False, most_ticks: int = 6
     if first == last:
         first, last = first - 1, last + 1
     digits = max(0, -math.floor(math.log10(step)))
-    ticks = [(round(n * step, 12), f"{n * step:{'+' if signed and n else ''}.{digits}f}") for n in range(first, last + 1)]
+    ticks = [
+        (round(n * step, 12), f"{n * step:{'+' if signed and n else ''}.{digits}f}") for n in range(first, last + 1)
+    ]
     return Axis(ticks[0][0], ticks[-1][0], tuple(ticks))
 
 

@@ -10,7 +10,7 @@ from mmeval.record import Record, SeedFacts
 from mmeval.report.analysis import Reliability, RiskCoverage
 
 WIDTH, HEIGHT = 360, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 350, 12, 208
+LEFT, RIGHT, TOP, BOTTOM = 58, 350, 12, 208
 """Edges of the area of a plot within its drawing."""
 TABLE_COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Shares of the rows in the table below a risk-coverage curve."""
@@ -130,9 +130,10 @@ def reliability_plot(curves: Sequence[Reliability], *, multilabel: bool) -> Plot
         drawn.append(Curve(curve.title, STYLES[number % len(STYLES)], tuple(points)))
     what = "frequency of the class" if multilabel else "accuracy"
     errors = "; ".join(f"{curve.title}: calibration error {curve.error:.3f}" for curve in curves)
+    meaning = f"The {what} by confidence, in 15 bins of equal width; confidence is right on the diagonal."
     return Plot(
         title="Reliability",
-        description=f"The {what} by confidence, in 15 bins of equal width; confidence is right on the diagonal. {errors}.",
+        description=f"{meaning} {errors[0].upper()}{errors[1:]}.",
         x_title="confidence",
         y_title=what,
         x_ticks=SHARE_X.ticks,

@@ -81,9 +81,7 @@ def scatter(points: Sequence[Point], *, lower_is_better: bool = False) -> Scatte
     y_axis = linear(value for point in known for value in (point.y, point.low, point.high))
     best = _frontier(known, lower_is_better=lower_is_better)
     known.sort(key=lambda point: (point not in best, point.x or 0.0, point.name))
-    taken = [
-        (x - 6, y - 6, x + 6, y + 6) for x, y in ((_x(x_axis, p.x or 0.0), _y(y_axis, p.y)) for p in known)
-    ]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in ((_x(x_axis, p.x or 0.0), _y(y_axis, p.y)) for p in known)]
     placed = []
     for point in known:
         x, y = _x(x_axis, point.x or 0.0), _y(y_axis, point.y)

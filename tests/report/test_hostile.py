@@ -84,7 +84,7 @@ def rendered(source: str) -> str:
 def test_strings_of_a_run_folder_are_escaped_in_every_view(
     text: str, content: Make, mistake: Callable[..., dict[str, Any]]
 ) -> None:
-    gallery = [mistake(image=None), mistake(text="")]
+    gallery = [mistake(image=None), mistake(text=""), mistake(text="a long text " * 20)]
     plain = content(
         gallery=gallery, data={"name": "n", "summary": "s", "licence": "l", "credit": "c", "warnings": ["w"]}
     )

@@ -164,7 +164,9 @@ def _judge(aligned: AlignedRuns, task: str, model: Member, rivals: Mapping[str, 
     return verdict
 
 
-def page_of(runs: Mapping[Member, FinishedRun], table: BenchmarkTable, failures: Mapping[str, str], command: str) -> str:
+def page_of(
+    runs: Mapping[Member, FinishedRun], table: BenchmarkTable, failures: Mapping[str, str], command: str
+) -> str:
     """Return the page of the benchmark as HTML."""
     shown = [
         BenchRun(
