@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,7 +204,8 @@ def _use(content: Content, facts: CardFacts) -> list[str]:
     if local := [argument for kind, argument, _ in _encoders(record.plan.config) if kind == "local"]:
         names = ", ".join(code_span(name) for name in dict.fromkeys(local))
         lines += [f"The encoder in the folder {names} is not in this repository; the model needs it.", ""]
-    option, argument = (f" --plugin ./{one_line(file)}", f', plugin="./{one_line(file)}"') if file else ("", "")
+    named = one_line(f"./{file}")
+    option, argument = (f" --plugin {shlex.quote(named)}", f", plugin={json.dumps(named)}") if file else ("", "")
     shell = [*install, f"mmeval predict {repo} products.csv --output predictions.parquet{option}"]
     python = [
         "import mmeval",
