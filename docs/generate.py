@@ -11,7 +11,7 @@ import enum
 import re
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def command_sections(command: Any, path: str) -> Iterator[str]:
     parameters = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
     arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
     options = [parameter for parameter in parameters if parameter.param_type_name == "option"]
-    types = typing.get_type_hints(command.callback) if command.callback else {}
+    types = typing.get_type_hints(command.callback, include_extras=True) if command.callback else {}
     subcommands = {
         name: subcommand for name, subcommand in getattr(command, "commands", {}).items() if not subcommand.hidden
     }
@@ -82,13 +82,14 @@ def command_sections(command: Any, path: str) -> Iterator[str]:
             f"| [`{path} {name}`](#{_anchor(path, name)}) | {_summary(subcommand)} |"
             for name, subcommand in subcommands.items()
         ]
-        lines += ["", "| command | |", "|---|---|", *rows]
+        lines += ["", "| command | purpose |", "|---|---|", *rows]
     if arguments:
-        rows = [f"| `{_usage(argument)}` | {_cell(argument)} |" for argument in arguments]
+        rows = [f"| `{_in_table(_usage(argument))}` | {_cell(argument, types)} |" for argument in arguments]
         lines += ["", "| argument | meaning |", "|---|---|", *rows]
     if options:
         rows = [
-            f"| {_names(option)} | {_value(option, types.get(option.name))} | {_cell(option)} |" for option in options
+            f"| {_names(option)} | {_value(option, types.get(option.name))} | {_cell(option, types)} |"
+            for option in options
         ]
         lines += ["", "| option | value | meaning |", "|---|---|---|", *rows]
     yield "\n".join(lines)
@@ -106,7 +107,7 @@ def _summary(command: Any) -> str:
 
 def _usage(argument: Any) -> str:
     name = argument.metavar or argument.name.upper()
-    name = f"{name}..." if argument.nargs != 1 else name
+    name = f"{name}..." if argument.nargs != 1 and "..." not in name else name
     return name if argument.required else f"[{name}]"
 
 
@@ -121,6 +122,7 @@ def _value(option: Any, annotation: Any) -> str:
         return ""
     if option.metavar:
         return f"`{_in_table(option.metavar)}`"
+    annotation = getattr(annotation, "__origin__", annotation) if hasattr(annotation, "__metadata__") else annotation
     kinds = [annotation, *typing.get_args(annotation)]
     choices = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, enum.Enum)), None)
     if choices is not None:
@@ -131,9 +133,11 @@ def _value(option: Any, annotation: Any) -> str:
     return next((f"`{name}`" for kind, name in VALUES.items() if kind in kinds), "`TEXT`")
 
 
-def _cell(parameter: Any) -> str:
-    """Return a parameter's help, its default, and that it can be repeated."""
-    text = _paragraphs(parameter.help or "").replace("\n", " ")
+def _cell(parameter: Any, types: Mapping[str, Any]) -> str:
+    """Return a parameter's help and its default."""
+    # Older versions of Typer don't keep the help of an argument.
+    stated = [getattr(stated, "help", None) for stated in getattr(types.get(parameter.name), "__metadata__", ())]
+    text = _paragraphs(parameter.help or next(filter(None, stated), "")).replace("\n", " ")
     if isinstance(parameter.show_default, str):
         text += f" Default: {_paragraphs(parameter.show_default)}."
     elif parameter.show_default and not _is_empty(parameter.default) and not getattr(parameter, "is_flag", False):

@@ -19,8 +19,6 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-import mmeval
-
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH, HEIGHT = 1180, 760
 LARGEST = 150_000
@@ -30,8 +28,9 @@ IMAGES = Path(__file__).parent / "images"
 
 
 def pages(runs: list[Path], folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield name and file of each page; those of several runs are written to ``folder``."""
-    yield "report", mmeval.open_run(runs[0]).report_path
+    """Yield name and file of each page, written to ``folder``."""
+    _mmeval("report", runs[0], "--output", folder / "report.html")
+    yield "report", folder / "report.html"
     if len(runs) > 1:
         _mmeval("compare", *runs[:2], "--output", folder / "comparison")
         yield "comparison", folder / "comparison" / "comparison.html"

@@ -32,6 +32,9 @@ LIST_AFTER_TEXT = re.compile(
 )
 NESTED_ITEM = re.compile(r"^ {2,3}(?=(?:[-*+]|\d+\.)[ \t])", re.MULTILINE)
 
+TABLE_ROW = re.compile(r"^\|.*$", re.MULTILINE)
+CODE = re.compile(r"`[^`]+`")
+
 
 def pages() -> dict[str, str]:
     """Return the Markdown files outside ``docs/`` that the site shows: path in the repository, and path in the site."""
@@ -67,6 +70,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: An
     def translate(text: str) -> str:
         # Python-Markdown wants a blank line before a list, and four spaces before the items of a nested one.
         text = NESTED_ITEM.sub("    ", LIST_AFTER_TEXT.sub(r"\1\n\n", text))
+        # In the cell of a table, GitHub wants a backslash before a bar even within code; Python-Markdown shows it.
+        text = TABLE_ROW.sub(lambda row: CODE.sub(lambda code: code[0].replace(r"\|", "|"), row[0]), text)
         return LINK.sub(_link(origin, uri, config.extra), text)
 
     parts = FENCED.split(COMMENT.sub("", markdown))

@@ -1,6 +1,6 @@
 """mmeval: multilingual image-text classification under one protocol, with scores per language.
 
-Use it from Python with :func:`run`, :func:`repeat`, :func:`bench`, :func:`compare`, :func:`open_run`,
+Use it from Python with :func:`run`, :func:`repeat`, :func:`bench`, :func:`compare`, :func:`load`, :func:`open_run`,
 :func:`open_dataset` and :func:`score_predictions`. Plugins are written with the other names here, with ``mmeval.nn``,
 ``mmeval.data.reading`` and ``mmeval.testing``. A name is imported when it is first used, so that listing plugins
 imports neither torch nor pydantic.
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from mmeval.data.request import Dataset, DatasetRequest
     from mmeval.data.split import DEFAULT_SHARES, Member, assign_split, hash_split
     from mmeval.engine.embeddings import embed_images, embed_texts
-    from mmeval.engine.model import FitContext, Model, ModelSize, TrainableModel
+    from mmeval.engine.model import EmbeddingModel, FitContext, Model, ModelSize, TrainableModel
     from mmeval.errors import DataError, MissingExtraError, MissingWeightsError, UserError
     from mmeval.files import digest
+    from mmeval.inference.classifier import Classifier
+    from mmeval.inference.load import load
     from mmeval.record import Plan
     from mmeval.runs.compare import compare
     from mmeval.runs.folder import RunFolder
@@ -44,6 +46,7 @@ _HOMES = {
     "Batch": "mmeval.data.batch",
     "Benchmark": "mmeval.studies.bench.run",
     "Card": "mmeval.data.card",
+    "Classifier": "mmeval.inference.classifier",
     "Config": "mmeval.api.config",
     "DEFAULT_SHARES": "mmeval.data.split",
     "DataError": "mmeval.errors",
@@ -51,6 +54,7 @@ _HOMES = {
     "DatasetRequest": "mmeval.data.request",
     "DatasetSpec": "mmeval.api.spec",
     "Download": "mmeval.api.spec",
+    "EmbeddingModel": "mmeval.engine.model",
     "Example": "mmeval.api.source",
     "Examples": "mmeval.data.examples",
     "FitContext": "mmeval.engine.model",
@@ -85,6 +89,7 @@ _HOMES = {
     "embed_texts": "mmeval.engine.embeddings",
     "hash_split": "mmeval.data.split",
     "hookimpl": "mmeval.api.hooks",
+    "load": "mmeval.inference.load",
     "open_dataset": "mmeval.data.open.resolve",
     "open_run": "mmeval.runs.python",
     "progress": "mmeval.console",
@@ -101,12 +106,14 @@ __all__ = [
     "Batch",
     "Benchmark",
     "Card",
+    "Classifier",
     "Config",
     "DataError",
     "Dataset",
     "DatasetRequest",
     "DatasetSpec",
     "Download",
+    "EmbeddingModel",
     "Example",
     "Examples",
     "FitContext",
@@ -142,6 +149,7 @@ __all__ = [
     "embed_texts",
     "hash_split",
     "hookimpl",
+    "load",
     "open_dataset",
     "open_run",
     "progress",

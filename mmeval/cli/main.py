@@ -8,7 +8,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mmeval.cli import bench, compare, data, plugins, publish, pull, run, score
+from mmeval.cli import (
+    bench,
+    compare,
+    data,
+    embed,
+    export,
+    leaderboard,
+    plot,
+    plugins,
+    predict,
+    publish,
+    pull,
+    run,
+    score,
+)
 from mmeval.console import replace_unprintable
 from mmeval.errors import Stopped, UserError
 from mmeval.escaping import one_line, visible
@@ -95,8 +109,13 @@ def _root(
 app.command("run")(run.run)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
+app.command("leaderboard")(leaderboard.leaderboard)
 app.command("score")(score.score)
+app.command("predict")(predict.predict)
+app.command("embed")(embed.embed)
+app.command("export")(export.export)
 app.command("report")(score.report)
+app.command("plot")(plot.plot)
 app.command("publish")(publish.publish)
 app.command("pull")(pull.pull)
 app.add_typer(plugins.app, name="plugins")

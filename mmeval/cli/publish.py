@@ -82,7 +82,7 @@ def publish(
         raise UserError(f"--output is missing: --to {to.value} writes to a folder; write --output FOLDER.")
     if to is Target.HUB and output is not None:
         raise UserError(f"--output {output}: only --to folder and --to every-eval-ever write to a folder.")
-    from mmeval.publish.hub import check_name
+    from mmeval.publish.hub import check_name, require_token
 
     for name in filter(None, (repo, dataset_repo)):
         check_name(name)
@@ -96,10 +96,13 @@ def publish(
         from mmeval.publish.every_eval_ever import export
 
         assert output is not None
-        _show(export(run, output, repo=repo, dataset_repo=dataset_repo, dry_run=dry_run), output, dry_run=dry_run)
+        tree = export(run, output, repo=repo, dataset_repo=dataset_repo, predictions=predictions, dry_run=dry_run)
+        _show(tree, output, dry_run=dry_run)
         return
     from mmeval.publish.run import RunRequest, stage_run
 
+    if to is Target.HUB and not dry_run:
+        require_token()
     request = RunRequest(run, repo, predictions, gallery, licence, dataset_repo)
     _publish_run(stage_run(request), repo, output, private=private, dry_run=dry_run)
 
@@ -113,7 +116,7 @@ def _publish_run(staged: Any, repo: str, output: Path | None, *, private: bool, 
         note(line)
     screen = console()
     if dry_run or output is not None:
-        if not dry_run:
+        if output is not None and not dry_run:
             write_folder(staged, output)
         _show(staged.tree, output or repo, dry_run=dry_run)
         return
@@ -137,10 +140,10 @@ def _publish_dataset(
         note(line)
     if dry_run:
         screen = console()
-        screen.print(staged.listing(repo))
+        screen.print(staged.listing())
         screen.print(cell("Nothing was written or uploaded (--dry-run)."))
         return
-    result = publish_dataset(staged, repo, private=private)
+    result = publish_dataset(staged, private=private)
     what = "Published" if result.changed else "Nothing changed"
     console().print(cell(f"{what}: {result.url} (commit {result.commit[:8]})"), soft_wrap=True)
 

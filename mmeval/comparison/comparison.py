@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -175,6 +175,22 @@ class Comparison:
         """Return the comparison of two runs by name, A before B as they were compared; None if there is none."""
         return next((pair for pair in self.pairs if {pair.a, pair.b} == {a, b}), None)
 
+    def renamed(self, names: Mapping[str, str]) -> Comparison:
+        """Return the comparison with other names of its runs, in its notes, too."""
+
+        def text(line: str) -> str:
+            for name in sorted(names, key=len, reverse=True):
+                line = line.replace(name, names[name])
+            return line
+
+        return replace(
+            self,
+            runs=tuple(replace(run, name=names[run.name]) for run in self.runs),
+            pairs=tuple(replace(pair, a=names[pair.a], b=names[pair.b]) for pair in self.pairs),
+            notes=tuple(map(text, self.notes)),
+            forced=tuple(map(text, self.forced)),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as JSON values.
 
@@ -238,6 +254,7 @@ def compare_aligned(
     margin: float | None = None,
     lower_is_better: bool = False,
     forced: Sequence[str] = (),
+    advance: Callable[[], object] = lambda: None,
 ) -> Comparison:
     """Compare runs pair by pair.
 
@@ -250,6 +267,7 @@ def compare_aligned(
         margin: the largest difference that does not matter; None: no test of equivalence.
         lower_is_better: whether lower values of the metric are better.
         forced: differences between the runs that the user allowed, beside those of the rows.
+        advance: called after each pair, for a metric that is a mean over rows.
 
     Raises:
         UserError: there are fewer than two runs, the margin is not above 0, or the runs share no row.
@@ -285,7 +303,7 @@ def compare_aligned(
     else:
         of_runs = [RunValues.of(values_by_run(seeds, rows), cells) for seeds in outcomes]
         values = [run.means.mean(0) for run in of_runs]
-        results = compare_pairs(cells, of_runs, pairs)
+        results = compare_pairs(cells, of_runs, pairs, advance)
     p_adjusted = holm([result.mean.p for result in results])
     down = lower_is_better
     compared = []

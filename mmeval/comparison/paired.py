@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,16 +126,26 @@ def paired_differences(
     return compare_pairs(cells, both, [(0, 1)])[0]
 
 
-def compare_pairs(cells: Cells, runs: Sequence[RunValues], pairs: Sequence[tuple[int, int]]) -> list[PairedDifferences]:
+def compare_pairs(
+    cells: Cells,
+    runs: Sequence[RunValues],
+    pairs: Sequence[tuple[int, int]],
+    advance: Callable[[], object] = lambda: None,
+) -> list[PairedDifferences]:
     """Compare pairs of runs on the same rows, see :func:`paired_differences`.
 
     Args:
         cells: the rows.
         runs: the values of each run.
         pairs: numbers of the runs A and B of each pair.
+        advance: called after each pair.
     """
     p = _flip_p(cells, runs, pairs)
-    return [_compare(cells, runs[a], runs[b], p[number]) for number, (a, b) in enumerate(pairs)]
+    differences = []
+    for number, (a, b) in enumerate(pairs):
+        differences.append(_compare(cells, runs[a], runs[b], p[number]))
+        advance()
+    return differences
 
 
 def _flip_p(cells: Cells, runs: Sequence[RunValues], pairs: Sequence[tuple[int, int]]) -> Floats:

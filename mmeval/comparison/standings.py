@@ -10,6 +10,9 @@ from mmeval.comparison.correction import holm
 from mmeval.comparison.ranks import RankRange, rank_ranges
 from mmeval.data.power import ALPHA
 
+MOST_GROUPS = 100
+"""More groups than this would tell a reader nothing, and their number can grow exponentially."""
+
 
 class Standing(NamedTuple):
     """The place of a run among all runs of a comparison."""
@@ -19,7 +22,7 @@ class Standing(NamedTuple):
     """The metric: the mean over languages, or that of one language."""
     rank: RankRange
     letters: str
-    """The groups that the run belongs to, such as ``ab``: two runs that share a letter can't be told apart."""
+    """The groups that the run belongs to, such as ``ab``: runs that share a letter can't be told apart."""
 
     @property
     def is_top(self) -> bool:
@@ -44,7 +47,7 @@ def standings(comparison: Comparison, language: str | None = None) -> list[Stand
     names = list(values)
     ranges = rank_ranges(len(names), [(names.index(winner), names.index(loser)) for winner, loser in better])
     order = ordered(values, lower_is_better=comparison.lower_is_better)
-    groups = tie_groups(order, {frozenset(pair) for pair in better})
+    groups = letter_groups(order, {frozenset(pair) for pair in better})
     letters = {name: "".join(letter(n) for n, group in enumerate(groups) if name in group) for name in names}
     rank = dict(zip(names, ranges, strict=True))
     return [Standing(name, values[name], rank[name], letters[name]) for name in order]
@@ -78,6 +81,28 @@ def tie_groups(order: Sequence[str], differ: Collection[frozenset[str]]) -> list
         if not (groups and groups[-1][-1] == order[stop - 1]):
             groups.append(list(order[start:stop]))
     return groups
+
+
+def letter_groups(order: Sequence[str], differ: Collection[frozenset[str]]) -> list[list[str]]:
+    """Return groups of runs, best first, such that two runs share a group if and only if they do not differ.
+
+    This is the compact letter display by insertion and absorption (Piepho 2004). Where it needs more than
+    ``MOST_GROUPS`` groups, these are the stretches of :func:`tie_groups`; still, no two runs of a group differ.
+    """
+    place = {name: number for number, name in enumerate(order)}
+    groups = [frozenset(order)]
+    for a, b in sorted(sorted(pair, key=place.__getitem__) for pair in differ):
+        split = [group for group in groups if a in group and b in group]
+        if not split:
+            continue
+        kept = [group for group in groups if group not in split]
+        for part in dict.fromkeys(part for group in split for part in (group - {a}, group - {b})):
+            if not any(part <= group for group in kept):
+                kept = [*(group for group in kept if not group < part), part]
+        groups = kept
+        if len(groups) > MOST_GROUPS:
+            return tie_groups(order, differ)
+    return sorted((sorted(group, key=place.__getitem__) for group in groups), key=lambda g: [place[name] for name in g])
 
 
 def letter(number: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,25 @@ class Store:
             raise DataError(
                 f"{folder} lacks its images ({self.images_folder}); remove both and prepare the data again."
             )
+
+    @classmethod
+    def in_memory(cls, name: str, tasks: Sequence[Task], examples: pa.Table, images: pa.Table) -> Store:
+        """Return a Store of tables in memory, such as a block of new rows that a model classifies.
+
+        Args:
+            name: the name of the data set.
+            tasks: the tasks.
+            examples: a table with the columns of ``examples``; labels may be missing.
+            images: a table with the columns of ``images``.
+        """
+        self = cls.__new__(cls)
+        self.folder = self.images_folder = Path()
+        self._class_names = {}
+        languages = sorted(set(examples["language"].to_pylist()))
+        self.info = {"name": name, "tasks": [task.as_json() for task in tasks], "languages": languages}
+        # These take the place of the cached properties.
+        self.__dict__.update(examples=examples, images=images)
+        return self
 
     @property
     def name(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from mmeval.data.batch import Batch
 from mmeval.data.examples import Examples
 from mmeval.data.images import decode_batch
-from mmeval.engine.cache import Embeddings
+from mmeval.engine.cache import Embeddings, to_float16
 from mmeval.engine.embeddings import image_embeddings, text_embeddings, tokens_fit_cache
-from mmeval.nn.encoder import ImageEncoder
+from mmeval.nn.encoder import Encoded, ImageEncoder
 from mmeval.nn.model import TorchModel
+
+CPU = torch.device("cpu")
 
 
 class Collate:
@@ -38,7 +41,7 @@ class Collate:
         self._text_embeddings = self._embed_texts(device)
         # Seeds follow from the inputs, not from the id: renaming examples must not change predictions.
         inputs = zip(self._texts, self._languages, examples.image_digests(self._image_rows), strict=True)
-        self._seeds = torch.tensor([_seed(*values) for values in inputs], dtype=torch.int64)
+        self._seeds = torch.tensor([input_seed(*values) for values in inputs], dtype=torch.int64)
 
     def __call__(self, rows: NDArray[np.int64]) -> Batch:
         """Return the batch of ``rows``, in their order, on the CPU."""
@@ -107,6 +110,70 @@ class Collate:
         return text_embeddings(encoder, texts, device)
 
 
+def collate_single(
+    model: TorchModel,
+    image: bytes | None,
+    text: str,
+    language: str,
+    digest: str = "",
+    attributes: Mapping[str, str] = MappingProxyType({}),
+    device: torch.device = CPU,
+) -> Batch:
+    """Return the batch of a single example, without a Store and without threads.
+
+    Args:
+        model: the model, on ``device``; frozen encoders run at once.
+        image: a prepared image; None for none.
+        text: the text; empty for none.
+        language: its language.
+        digest: the digest of the image, as the Store has it.
+        attributes: further inputs by name.
+        device: where frozen encoders run.
+    """
+    image_encoder, text_encoder = model.image_encoder, model.text_encoder
+    has_text = bool(text.strip())
+    fields: dict[str, torch.Tensor] = {}
+    if image_encoder is not None and image is not None:
+        read = image_encoder.input
+        images = decode_batch([image], (read.height, read.width), read.interpolation, read.crop)
+        if image_encoder.frozen:
+            with torch.inference_mode():
+                encoded = image_encoder.encode(images.to(device))
+            fields["image_embeddings"] = encoded.pooled.float()
+            if image_encoder.keeps_tokens:
+                fields["image_tokens"], _ = _as_cached(encoded)
+        else:
+            fields["images"] = images
+    if text_encoder is not None:
+        if text_encoder.frozen and not has_text:
+            fields["text_embeddings"] = torch.zeros(1, text_encoder.width)
+        elif text_encoder.frozen:
+            ids, mask = text_encoder.tokenize([text])
+            with torch.inference_mode():
+                encoded = text_encoder.encode(ids.to(device), mask.to(device))
+            fields["text_embeddings"] = encoded.pooled.float()
+            if text_encoder.keeps_tokens:
+                fields["text_tokens"], fields["text_mask"] = _as_cached(encoded)
+        else:
+            fields["text_ids"], fields["text_mask"] = text_encoder.tokenize([text])
+    known = model.context.attributes.items()
+    return Batch(
+        has_image=torch.tensor([image is not None]),
+        has_text=torch.tensor([has_text]),
+        languages=(language,),
+        labels={},
+        seeds=torch.tensor([input_seed(text, language, digest)], dtype=torch.int64),
+        **fields,
+        attributes={name: _indices([attributes.get(name, "")], values) for name, values in known},
+    )
+
+
+def _as_cached(encoded: Encoded) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the tokens ``[1, T, D]`` of a single example and their mask as the cache gives them: without padding."""
+    tokens = torch.from_numpy(to_float16(encoded.tokens[0][encoded.mask[0]])).float()[None]
+    return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool)
+
+
 def _distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Return the distinct texts that are not blank, and for each row the number of its text (-1: blank)."""
     number = {text: i for i, text in enumerate(dict.fromkeys(text for text in texts if text.strip()))}
@@ -127,6 +194,7 @@ def _indices(values: Sequence[str], known: Sequence[str]) -> torch.Tensor:
     return torch.tensor([index.get(value, -1) for value in values], dtype=torch.int64)
 
 
-def _seed(*values: str) -> int:
+def input_seed(*values: str) -> int:
+    """Return the seed of an example, from its text, its language and the digest of its image."""
     content = "\0".join(values).encode()
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)

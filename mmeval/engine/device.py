@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -67,6 +69,24 @@ def accelerator(device: torch.device, precision: str) -> Accelerator:
         torch.cuda.set_device(device)
     mixed_precision = {"bf16": "bf16", "fp32": "no"}[resolve_precision(precision, device)]
     return Accelerator(cpu=device.type == "cpu", mixed_precision=mixed_precision)
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Device and precision of a model that only predicts; unlike Accelerate's handle, it keeps no global state."""
+
+    device: torch.device
+    precision: str
+    """``fp32`` or ``bf16``."""
+
+    @classmethod
+    def of(cls, device: torch.device, precision: str) -> Inference:
+        """Return the placement for a resolved device and the precision of a recipe, which may be ``auto``."""
+        return cls(device, resolve_precision(precision, device))
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return a context in which torch computes in the precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def device_name(device: torch.device) -> str:

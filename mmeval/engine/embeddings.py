@@ -19,7 +19,8 @@ from mmeval.data.examples import Examples
 from mmeval.data.images import decode_batch
 from mmeval.data.loader import batches
 from mmeval.data.store import Store
-from mmeval.engine.cache import Embeddings, read_embeddings, to_float16, write_part
+from mmeval.engine.cache import CachePart, Embeddings, read_embeddings, to_float16, write_part
+from mmeval.engine.transient import Embedded, TransientEmbeddings, active
 from mmeval.errors import DataError
 from mmeval.files import digest, sweep
 from mmeval.home import home
@@ -36,6 +37,7 @@ ATTEMPTS = 2
 """How often embeddings are computed at most: a part that was just written may be damaged when it is read back."""
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Encoder)
 
 
 @dataclass
@@ -64,8 +66,7 @@ def embed_images(examples: Examples, encoder: str, device: str = "cpu") -> NDArr
     Raises:
         UserError: there is no such encoder.
     """
-    with _seeded_by_name(encoder):
-        model = image_encoder(encoder, frozen=True)
+    model = _built(image_encoder, encoder)
     if not (examples.image_rows >= 0).any():
         return np.zeros((len(examples), model.width), np.float32)
     embeddings = image_embeddings(model, examples.store, examples.image_rows, torch.device(device))
@@ -87,14 +88,26 @@ def embed_texts(texts: Sequence[str], encoder: str, device: str = "cpu") -> NDAr
     Raises:
         UserError: there is no such encoder.
     """
-    with _seeded_by_name(encoder):
-        model = text_encoder(encoder, frozen=True)
+    model = _built(text_encoder, encoder)
     has_text = np.array([bool(text.strip()) for text in texts], bool)
     out = np.zeros((len(texts), model.width), np.float32)
     if has_text.any():
         shown = [text for text, present in zip(texts, has_text, strict=True) if present]
         out[has_text] = text_embeddings(model, shown, torch.device(device)).gather(np.arange(len(shown)))
     return out
+
+
+def _built(build: Callable[..., E], encoder: str) -> E:
+    """Return a frozen encoder by name; predictions on new rows build it once for all their blocks."""
+    memory, key = active(), f"{build.__name__} {encoder}"
+    if memory and key in memory.encoders:
+        known: E = memory.encoders[key]
+        return known
+    with _seeded_by_name(encoder):
+        model = build(encoder, frozen=True)
+    if memory:
+        memory.encoders[key] = model
+    return model
 
 
 @contextlib.contextmanager
@@ -186,6 +199,8 @@ def _read_or_compute(
     Raises:
         DataError: parts are still damaged or missing after they were written ``ATTEMPTS`` times.
     """
+    if memory := active():
+        return _in_memory(memory, encoder, digests, wanted, device, load, encode, batch_size)
     USE.calls += 1
     folder = _cache_folder(encoder, device.type)
     embeddings = read_embeddings(folder, digests)
@@ -203,12 +218,10 @@ def _read_or_compute(
                 part = rows[start : start + PART_SIZE]
                 vectors, tokens = [], []
                 for batch in batches(part, batch_size, load):
-                    encoded = encode(batch)
-                    vectors.append(encoded.pooled.float().cpu().numpy())
-                    if encoder.keeps_tokens:
-                        rows_and_masks = zip(to_float16(encoded.tokens), encoded.mask.cpu().numpy(), strict=True)
-                        tokens += [row[mask] for row, mask in rows_and_masks]
-                    advance(len(vectors[-1]))
+                    pooled, own_tokens = _arrays(encoder, encode(batch))
+                    vectors.append(pooled)
+                    tokens += own_tokens
+                    advance(len(pooled))
                 write_part(folder, digests[part], np.concatenate(vectors), tokens if encoder.keeps_tokens else None)
         USE.seconds += time.perf_counter() - started
         embeddings = read_embeddings(folder, digests)
@@ -218,3 +231,54 @@ def _read_or_compute(
         f"Embeddings that mmeval writes into {folder} can't be read back; check that disk, or set MMEVAL_HOME to a "
         "folder on another one."
     )
+
+
+def _arrays(encoder: Encoder, encoded: Encoded) -> tuple[NDArray[np.float32], list[NDArray[np.float16]]]:
+    """Return pooled vectors ``[B, D]``, and the tokens ``[T_i, D]`` of each item if the encoder keeps them."""
+    pooled: NDArray[np.float32] = encoded.pooled.float().cpu().numpy()
+    if not encoder.keeps_tokens:
+        return pooled, []
+    rows_and_masks = zip(to_float16(encoded.tokens), encoded.mask.cpu().numpy(), strict=True)
+    return pooled, [row[mask] for row, mask in rows_and_masks]
+
+
+def _in_memory(
+    memory: TransientEmbeddings,
+    encoder: Encoder,
+    digests: NDArray[np.bytes_],
+    wanted: NDArray[np.int64],
+    device: torch.device,
+    load: Callable[[NDArray[np.int64]], T],
+    encode: Callable[[T], Encoded],
+    batch_size: int,
+) -> Embeddings:
+    """Return embeddings as :func:`_read_or_compute` does, without the cache on disk."""
+    _, first, item_of = np.unique(digests[wanted], return_index=True, return_inverse=True)
+    rows = wanted[first]
+    key = encoder.identity()
+    items = [memory.get(key, bytes(digests[row])) for row in rows]
+    # In the order of `wanted`, in which texts of similar length share a batch.
+    missing = np.array([number for number in np.argsort(first) if items[number] is None], np.int64)
+    encoder.to(device)
+    with torch.inference_mode():
+        start = 0
+        # A single batch needs no threads.
+        loaded = batches(rows[missing], batch_size, load) if len(missing) > batch_size else [load(rows[missing])]
+        for batch in loaded if len(missing) else []:
+            pooled, tokens = _arrays(encoder, encode(batch))
+            for place, number in enumerate(missing[start : start + len(pooled)]):
+                embedded = Embedded(pooled[place], tokens[place] if encoder.keeps_tokens else None)
+                items[number] = embedded
+                memory.put(key, bytes(digests[rows[number]]), embedded)
+            start += len(pooled)
+    known = [item for item in items if item is not None]
+    part_of, row_of = np.full(len(digests), -1), np.zeros(len(digests), np.int64)
+    part_of[wanted], row_of[wanted] = 0, item_of
+    table = np.empty(len(known), dtype=[("vector", "<f4", (encoder.width,)), ("start", "<i8"), ("length", "<i4")])
+    if known:
+        table["vector"] = [item.vector for item in known]
+    tokens_of = [item.tokens for item in known if item.tokens is not None]
+    lengths = np.array([len(row) for row in tokens_of], np.int64)
+    if tokens_of:
+        table["start"], table["length"] = np.cumsum(lengths) - lengths, lengths
+    return Embeddings([CachePart(table, np.concatenate(tokens_of) if tokens_of else None)], part_of, row_of)

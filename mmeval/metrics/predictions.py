@@ -312,6 +312,27 @@ def probabilities(path: Path, task: Task) -> Iterator[tuple[pa.RecordBatch, NDAr
         yield batch, _matrix(batch, task)
 
 
+def true_labels(path: Path, batch: pa.RecordBatch, task: Task, start: int = 0) -> NDArray[Any]:
+    """Return the labels of a batch of a predictions file.
+
+    Args:
+        path: the file, for messages.
+        batch: rows of the file.
+        task: the task.
+        start: the number of the first row.
+
+    Returns:
+        Class indices, int32 ``[n]``, -1 without a label. For a multi-label task int8 ``[n, classes]``: 1 for the
+        classes of an example, 0 for the others, and -1 in the whole row of an example without a label.
+
+    Raises:
+        RunFolderError: a label is not a class of the task.
+    """
+    if not task.multilabel:
+        return _indices(path, batch, task, task.name, start, RERUN_ADVICE)
+    return read_true(batch.column(task.name), task, lambda row: _where(path, batch, row, start), RERUN_ADVICE)
+
+
 def check_block(block: Mapping[str, NDArray[np.float32]], tasks: Sequence[Task], start: int) -> int:
     """Check a block of probabilities by task; ``start`` is the example number of its first row.
 

@@ -21,11 +21,14 @@ from mmeval.report.markdown import markdown
 OWN = "mmeval-multilingual"
 """The distribution of mmeval, which brings its own models."""
 HUB_LICENCES = frozenset(
-    "afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bsd bsd-2-clause bsd-3-clause bsl-1.0 cc cc-by-2.0 cc-by-3.0 cc-by-4.0 "
-    "cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 "
-    "cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 creativeml-openrail-m ecl-2.0 epl-1.0 epl-2.0 "
-    "etalab-2.0 eupl-1.1 eupl-1.2 gemma gfdl gpl gpl-2.0 gpl-3.0 isc lgpl lgpl-2.1 lgpl-3.0 llama2 llama3 llama3.1 "
-    "mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail openrail++ osl-3.0 pddl postgresql unlicense wtfpl zlib".split()
+    """
+    afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bsd bsd-2-clause bsd-3-clause bsl-1.0 cc cc-by-2.0 cc-
+    by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-
+    sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 creativeml-
+    openrail-m ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 gemma gfdl gpl gpl-2.0 gpl-3.0 isc
+    lgpl lgpl-2.1 lgpl-3.0 llama2 llama3 llama3.1 mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail
+    openrail++ osl-3.0 pddl postgresql unlicense wtfpl zlib
+    """.split()  # noqa: SIM905 - a list of words would fill a page
 )
 """Identifiers of licences that the Hub knows; any other is written as ``other`` with its name."""
 PUBLISHED_KINDS = ("hf", "st", "m-clip", "timm", "open_clip")
@@ -166,8 +169,8 @@ def _introduction(content: Content) -> list[str]:
     many = f"{len(content.languages)} languages" if len(content.languages) > 1 else "one language"
     if record.source is not None:
         return [
-            f"Predictions that another tool made for {plain(record.plan.protocol.dataset)} ({tasks}; {many}), scored by "
-            "mmeval. This repository holds results, no weights."
+            f"Predictions that another tool made for {plain(record.plan.protocol.dataset)} ({tasks}; {many}), scored "
+            "by mmeval. This repository holds results, no weights."
         ]
     shown = inputs.get(record.plan.protocol.inputs, "an example")
     paper = f" Method: {plain(record.plan.plugin.paper)}." if record.plan.plugin.paper not in ("", "none") else ""
@@ -187,9 +190,9 @@ def _use(content: Content, facts: CardFacts) -> list[str]:
     plugin = record.plugin
     if plugin.endswith(".py"):
         lines += [
-            f"The code of the model is the Python file {code_span(Path(plugin).name)}, which is not in this repository: "
-            "mmeval runs no code that comes with a model. Ask the authors for the file, read it, and package it as a "
-            f"plugin named {code_span(record.plan.plugin.name)}.",
+            f"The code of the model is the Python file {code_span(Path(plugin).name)}, which is not in this "
+            "repository: mmeval runs no code that comes with a model. Ask the authors for the file, read it, and "
+            f"package it as a plugin named {code_span(record.plan.plugin.name)}.",
             "",
         ]
         install = [f"pip install {OWN}"]

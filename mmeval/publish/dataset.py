@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,15 +18,15 @@ from mmeval.data.open.write_card import card_of
 from mmeval.data.request import Dataset, DatasetRequest
 from mmeval.data.table.resolve import table_options
 from mmeval.errors import UserError
+from mmeval.fetch.hub import DATASET
 from mmeval.plugin.manager import Manager
 from mmeval.publish.hub import Uploaded, hub_errors, require_token, upload
 from mmeval.publish.results import task_ids
 from mmeval.publish.tree import Tree
+from mmeval.safe_yaml import YamlError
 
 if TYPE_CHECKING:
     import datasets
-
-from mmeval.fetch.hub import DATASET
 
 UNKNOWN = "unknown"
 FRAMEWORK = "mmeval"
@@ -33,13 +35,12 @@ KEPT = ("configs", "dataset_info")
 FINGERPRINT = "fingerprint"
 FRAMEWORK_PR = """\
 The Hub reads eval.yaml only if it knows its evaluation_framework. To add mmeval, open a pull request in
-huggingface/huggingface.js that adds these lines to packages/tasks/src/eval.ts, and name it in the discussion of the Hub's
-allow-list of benchmarks (hub-docs, issue 2648):
+huggingface/huggingface.js that adds these lines to packages/tasks/src/eval.ts, and name it in the discussion of the
+Hub's allow-list of benchmarks (hub-docs, issue 2648):
 
 	mmeval: {
 		name: "mmeval",
-		description:
-			"mmeval trains and evaluates multilingual image-text classification models under one protocol, per language.",
+		description: "mmeval trains and evaluates multilingual image-text classification models, per language.",
 		url: "https://huggingface.co/datasets/REPO",
 	},
 """
@@ -57,9 +58,9 @@ class StagedDataset(NamedTuple):
     """The tasks of the Hub's leaderboard."""
     notes: tuple[str, ...]
 
-    def listing(self, repo: str) -> Table:
+    def listing(self) -> Table:
         """Return a table of the configurations and files, for ``--dry-run``."""
-        table = Table(title=cell(repo), title_justify="left", box=None, pad_edge=False)
+        table = Table(title=cell(self.repo), title_justify="left", box=None, pad_edge=False)
         splits = list(self.dataset.split_sizes)
         for name in ("file or configuration", *splits, "bytes"):
             table.add_column(cell(name), justify="left" if name.startswith("file") else "right")
@@ -103,8 +104,8 @@ def require_licence(request: DatasetRequest, licence: str = "") -> None:
         else "does not say that others may publish the data (redistribution: true)"
     )
     raise UserError(
-        f"--dataset {request.name} is not published: its data card {why}; licence: {name}. Runs on it can be published, "
-        "without images and texts."
+        f"--dataset {request.name} is not published: its data card {why}; licence: {name}. Runs on it can be "
+        "published, without images and texts."
     )
 
 
@@ -152,18 +153,25 @@ def publish_dataset(staged: StagedDataset, *, private: bool = False) -> Uploaded
     token = require_token()
     repo, dataset = staged.repo, staged.dataset
     with hub_errors(repo, DATASET, token):
-        header = _remote_header(repo)
+        published, header, body = _published_card(repo)
     same = (header.get("mmeval") or {}).get(FINGERPRINT) == dataset.store.fingerprint
     kept = {name: header[name] for name in KEPT if same and name in header}
-    text, body = read_header(staged.card.encode())
-    tree: Tree = {"README.md": _with_header(text | kept, body).encode(), "eval.yaml": staged.eval_yaml.encode()}
+    own_header, own_body = read_header(staged.card.encode())
+    card = _with_header(own_header | kept, own_body).encode()
+    if (header, body.strip()) == (own_header | kept, own_body.strip()):
+        card = published  # `push_to_hub` has written the same header in other lines
+    tree: Tree = {"README.md": card, "eval.yaml": staged.eval_yaml.encode()}
     result = upload(tree, repo, f"mmeval: {dataset.name}", private=private, kind=DATASET, marker="eval.yaml")
     done = {config.get("config_name") for config in kept.get("configs", [])}
     missing = [language for language in dataset.languages if language not in done]
     if not missing:
         return result
     configurations = _by_language(dataset)
-    with hub_errors(repo, DATASET, token), progress(f"{repo}: upload", len(missing), "languages") as advance:
+    with (
+        hub_errors(repo, DATASET, token),
+        _quiet_datasets(),
+        progress(f"{repo}: upload", len(missing), "languages") as advance,
+    ):
         for language in missing:
             commit = configurations[language].push_to_hub(
                 repo, language, private=private or None, commit_message=f"mmeval: {dataset.name}, {language}"
@@ -172,20 +180,33 @@ def publish_dataset(staged: StagedDataset, *, private: bool = False) -> Uploaded
     return Uploaded(result.url, str(commit.oid), True)
 
 
-def _remote_header(repo: str) -> Mapping[str, Any]:
-    """Return the header of the card in a repository; empty if there is none."""
-    from pathlib import Path
-
+def _published_card(repo: str) -> tuple[bytes, Mapping[str, Any], str]:
+    """Return the card in a repository, its header and its prose; all empty if there is none that can be read."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
-    from mmeval.safe_yaml import YamlError
-
     try:
-        path = hf_hub_download(repo, "README.md", repo_type="dataset")
-        return read_header(Path(path).read_bytes())[0]
+        text = Path(hf_hub_download(repo, "README.md", repo_type="dataset")).read_bytes()
+        return text, *read_header(text)
     except (EntryNotFoundError, RepositoryNotFoundError, NoHeaderError, YamlError, UnicodeDecodeError, TypeError):
-        return {}
+        return b"", {}, ""
+
+
+@contextlib.contextmanager
+def _quiet_datasets() -> Iterator[None]:
+    """Switch off the bars and log lines of ``datasets``, several per split, within the block."""
+    import datasets
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    bars, level = not are_progress_bars_disabled(), datasets.logging.get_verbosity()
+    disable_progress_bars()
+    datasets.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(level)
+        if bars:
+            enable_progress_bars()
 
 
 def _by_language(dataset: Dataset) -> dict[str, datasets.DatasetDict]:
@@ -193,7 +214,10 @@ def _by_language(dataset: Dataset) -> dict[str, datasets.DatasetDict]:
     import datasets
 
     splits = dataset.to_datasets()
-    languages = {split: np.asarray(rows.data["language"].to_pylist()) for split, rows in splits.items()}
+    languages = {
+        split: np.asarray(rows.select_columns(["language"]).with_format("arrow")[:]["language"].to_pylist())
+        for split, rows in splits.items()
+    }
     return {
         language: datasets.DatasetDict(
             {

@@ -1,4 +1,4 @@
-"""Upload of a publication to a repository on the Hub: one commit, which a repeated call continues or leaves as it is."""
+"""Upload of a publication to a repository on the Hub, in one commit; a repeated call continues it."""
 
 from __future__ import annotations
 
@@ -143,22 +143,26 @@ def hub_errors(repo: str, kind: Kind, token: str) -> Iterator[None]:
     Raises:
         PublishError: the Hub refused, or could not be reached.
     """
+    errors: tuple[type[BaseException], ...] = (*client_errors(), ValueError, RuntimeError)
     try:
         with without_bars(), _quiet_client(), warnings.catch_warnings():
-            # A Parquet file in a repository of a model is intended, and a card without a field is no error.
-            warnings.simplefilter("ignore", UserWarning)
+            # They are for the client's developers, or say that Parquet files are unusual beside a model.
+            warnings.simplefilter("ignore")
             yield
-    except client_errors() as error:
-        raise PublishError(f"{_sentence(error, repo, kind)}".replace(token, "***")) from None
-    except (ValueError, RuntimeError) as error:
-        # Refused metadata, errors of single files, and the errors of the Xet client.
-        text = " ".join(str(error).split()).rstrip(".")
-        raise PublishError(f"The Hub refused {repo}: {text}; {CONTINUE}.".replace(token, "***")) from None
+    except errors as error:
+        raise PublishError(_sentence(error, repo, kind).replace(token, "***")) from None
 
 
 def _sentence(error: BaseException, repo: str, kind: Kind) -> str:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, client_errors()):
+        cause = cause.__cause__
+    if cause is None:
+        # Refused metadata, and the errors of the Xet client.
+        return f"The Hub refused {repo}: {' '.join(str(error).split()).rstrip('.')}; {CONTINUE}."
+    error = cause
     if isinstance(error, OfflineModeIsEnabled):
         return "Nothing was published: HF_HUB_OFFLINE is set; publish on a machine with a network."
     if isinstance(error, HFValidationError):
@@ -174,8 +178,8 @@ def _sentence(error: BaseException, repo: str, kind: Kind) -> str:
             return f"The Hub does not accept the token, which may have expired (HTTP 401); {LOGIN}."
         case 403:
             return (
-                f"The name {repo} belongs to somebody else, or the token may not write there (HTTP 403); choose another "
-                f"--repo, or {LOGIN}."
+                f"The name {repo} belongs to somebody else, or the token may not write there (HTTP 403); choose "
+                f"another --repo, or {LOGIN}."
             )
         case 404:
             return f"There is no {kind.noun} {repo} that this token may write (HTTP 404); check the owner's name."

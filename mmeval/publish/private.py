@@ -13,7 +13,7 @@ from mmeval.data.reading.text import without_folders, word_without_folders
 from mmeval.record import Record
 from mmeval.report.content import Content
 
-_FOLDERS = re.compile(r"(?:[A-Za-z]:)?[/\\](?:[^/\\\s\"'=:,]+[/\\])+")
+_FOLDERS = re.compile(r"(?:(?<![A-Za-z])[A-Za-z]:)?[/\\](?:[^/\\\s\"'=:,]+[/\\])+")
 
 
 class Shortened(NamedTuple):

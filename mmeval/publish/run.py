@@ -71,7 +71,7 @@ def stage_run(request: RunRequest) -> Staged:
             f"{folder.path} can't be published: its run.json has schema 1, which has no digests, so that nobody could "
             "verify it; only another run writes them."
         )
-    if changed := differences(folder.path, _published(original, request)):
+    if changed := differences(folder.path, original.files):
         raise RunFolderError(
             f"{folder.path}: {format_differences(changed)}; {folder.rerun_advice('recreate it')} before you publish."
         )
@@ -237,7 +237,7 @@ def redistribution(dataset: str) -> bool | None:
 def _notes(request: RunRequest, record: Record, left_out: Mapping[str, FileRecord]) -> Iterator[str]:
     if predictions := [name for name in left_out if name.startswith("predictions/")]:
         yield (
-            f"Left out: {', '.join(sorted(predictions))} (--predictions publishes them); their digests stay in run.json."
+            f"Left out: {', '.join(sorted(predictions))} (--predictions publishes them); run.json keeps their digests."
         )
     if not request.dataset_repo:
         yield (

@@ -12,8 +12,9 @@ from mmeval.data.reading.text import without_folders
 from mmeval.metrics.catalogue import title as title_of
 from mmeval.metrics.row import MACRO
 from mmeval.report.comparison import ties
-from mmeval.report.content import UNRELIABLE, Content, Estimate
-from mmeval.report.cost import COST_HEADINGS, Cell, cost_cells, plots
+from mmeval.report.comparison_page import MOST_TIED
+from mmeval.report.content import Content
+from mmeval.report.model_cells import COST_HEADINGS, Cell, ScoreCell, cost_cells, plots
 from mmeval.report.page import render
 from mmeval.report.scatter import Point, Scatter
 
@@ -49,31 +50,12 @@ class BenchTask:
 
 
 @dataclass(frozen=True)
-class Score:
-    """A cell of the table."""
-
-    estimate: Estimate
-    is_top: bool
-    """Whether no model is significantly better in this column."""
-
-    @property
-    def short(self) -> str:
-        """The 95 % interval as ``.81–.87``, with a star if it can't be relied on."""
-        if self.estimate.low != self.estimate.low:
-            return self.estimate.interval
-        ends = (f"{end:.2f}".replace("0.", ".", 1) for end in (self.estimate.low, self.estimate.high))
-        return "–".join(ends) + ("" if self.estimate.reliable else UNRELIABLE)
-
-
-@dataclass(frozen=True)
 class Row:
     """A run in the table of models by languages."""
 
     run: BenchRun
-    place: Standing | None
-    """None for a baseline, and for a run that takes no part in the tests."""
-    mean: Score
-    languages: list[Score]
+    mean: ScoreCell
+    languages: list[ScoreCell]
     verdict: str
     cost: list[Cell]
 
@@ -135,8 +117,8 @@ def _table(task: BenchTask, runs: Sequence[BenchRun]) -> TaskTable:
     metric = comparison.metric if comparison else runs[0].content.first_metric(task.task)
     codes = list(dict.fromkeys(code for run in runs for code in run.content.languages))
     places = {place.run: place for place in standings(comparison)} if comparison else {}
-    tops = {code: _tops(comparison, code) for code in codes}
-    rows = [_row(run, task, metric, codes, places, tops) for run in runs]
+    by_language = {code: _places(comparison, code) for code in codes}
+    rows = [_row(run, task, metric, places, by_language) for run in runs]
     order = list(places)
     rows.sort(key=lambda row: order.index(row.run.name) if row.run.name in places else len(order))
     counted = runs[0].content
@@ -153,7 +135,7 @@ def _table(task: BenchTask, runs: Sequence[BenchRun]) -> TaskTable:
         task=task.task,
         metric=title_of(metric),
         headline=headline(comparison) if comparison else "",
-        ties=ties(comparison) if comparison else [],
+        ties=ties(comparison) if comparison and len(comparison.runs) <= MOST_TIED else [],
         languages=[(code, language_name(code), counted.estimate(task.task, code, metric).n) for code in codes],
         rows=rows,
         plots=plots(points, lower_is_better=bool(comparison and comparison.lower_is_better)),
@@ -172,31 +154,28 @@ def _majority(runs: Sequence[BenchRun], task: str, metric: str) -> str:
     )
 
 
-def _tops(comparison: Comparison | None, language: str) -> set[str]:
-    """Return the runs that no run is significantly better than in a language; none if that is all of them."""
+def _places(comparison: Comparison | None, language: str) -> dict[str, Standing]:
+    """Return the place of each run in a language; empty if the comparison lacks the language."""
     if comparison is None or language not in comparison.runs[0].languages:
-        return set()
-    places = standings(comparison, language)
-    top = {place.run for place in places if place.is_top}
-    return top if len(top) < len(places) else set()
+        return {}
+    return {place.run: place for place in standings(comparison, language)}
 
 
 def _row(
     run: BenchRun,
     task: BenchTask,
     metric: str,
-    codes: Sequence[str],
     places: Mapping[str, Standing],
-    tops: Mapping[str, set[str]],
+    by_language: Mapping[str, Mapping[str, Standing]],
 ) -> Row:
-    record = run.content.record
-    place = places.get(run.name)
-    top = place is not None and place.is_top and any(not other.is_top for other in places.values())
+    record, estimate = run.content.record, run.content.estimate
     return Row(
         run=run,
-        place=place,
-        mean=Score(run.content.estimate(task.task, MACRO, metric), top),
-        languages=[Score(run.content.estimate(task.task, code, metric), run.name in tops[code]) for code in codes],
+        mean=ScoreCell.of(estimate(task.task, MACRO, metric), run.name, places),
+        languages=[
+            ScoreCell.of(estimate(task.task, code, metric), run.name, of_language)
+            for code, of_language in by_language.items()
+        ],
         verdict=task.verdicts.get(run.name, ""),
         cost=cost_cells(record.efficiency, len(record.plan.protocol.seeds)),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmeval.comparison.comparison import Comparison
 from mmeval.comparison.paired import Difference
 from mmeval.comparison.sentences import names_of, number, p_text, sentences, signed
-from mmeval.comparison.standings import ordered, tie_groups
+from mmeval.comparison.standings import letter_groups, ordered
 from mmeval.data.power import ALPHA
 from mmeval.escaping import one_line
 from mmeval.metrics.catalogue import title as title_of
@@ -133,13 +133,10 @@ def ties(comparison: Comparison) -> list[str]:
 
 
 def tie_sets(comparison: Comparison) -> list[list[str]]:
-    """Return the largest groups of runs of which no two differ significantly, best first, of at least two runs.
-
-    Runs are ordered by their mean over languages; a group is a stretch of this order.
-    """
+    """Return the largest groups of at least two runs of which no two differ significantly, best first."""
     order = ordered({run.name: run.value for run in comparison.runs}, lower_is_better=comparison.lower_is_better)
     differ = {frozenset((pair.a, pair.b)) for pair in comparison.pairs if pair.p_adjusted < ALPHA}
-    return [group for group in tie_groups(order, differ) if len(group) > 1]
+    return [group for group in letter_groups(order, differ) if len(group) > 1]
 
 
 def _pair_table(comparison: Comparison) -> Table:

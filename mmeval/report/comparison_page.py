@@ -1,9 +1,9 @@
-"""The page of a comparison: the answer in words, differences per language, ranks, pairs, and the protocol of each run."""
+"""The page of a comparison: the answer in words, differences per language, ranks, pairs, and protocols."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from mmeval.comparison.comparison import TOO_FEW, A, B, Comparison, LanguageComparison, PairComparison
@@ -24,12 +24,15 @@ from mmeval.metrics.catalogue import title as title_of
 from mmeval.record import Record
 from mmeval.report.axis import Axis, linear
 from mmeval.report.comparison import CORRECTIONS, caption, ties
-from mmeval.report.cost import COST_HEADINGS, Cell, cost_cells, plots
+from mmeval.report.model_cells import COST_HEADINGS, Cell, cost_cells, plots
 from mmeval.report.page import render
-from mmeval.report.scatter import Point
+from mmeval.report.scatter import Point, Scatter
 
 MOST_PAIR_DETAILS = 60
 """Charts and tables per language are written for this number of pairs, which is more than 11 models have."""
+
+MOST_TIED = 12
+"""For more runs, letters alone tell which can't be told apart."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class TaskView:
     pairs: list[PairView]
     ties: list[str]
     limits: list[str]
-    plots: list[tuple[str, object]]
+    plots: list[tuple[str, Scatter]]
     """Title and layout of each plot of score against size or cost."""
 
     @property
@@ -130,7 +133,7 @@ def page(
     names = _published_names(comparisons[0])
     records = {names[name]: record for name, record in records.items() if name in names}
     links = {names[name]: link for name, link in (links or {}).items() if name in names}
-    tasks = [_task(_renamed(comparison, names), records, links) for comparison in comparisons]
+    tasks = [_task(comparison.renamed(names), records, links) for comparison in comparisons]
     first = tasks[0].comparison
     shown = names_of(first)
     return render(
@@ -198,23 +201,6 @@ def _published_names(comparison: Comparison) -> dict[str, str]:
     return names
 
 
-def _renamed(comparison: Comparison, names: Mapping[str, str]) -> Comparison:
-    """Return a comparison whose runs have other names, in its sentences, too."""
-
-    def text(line: str) -> str:
-        for name, published in names.items():
-            line = line.replace(name, published)
-        return without_folders(line)
-
-    return replace(
-        comparison,
-        runs=tuple(replace(run, name=names[run.name]) for run in comparison.runs),
-        pairs=tuple(replace(pair, a=names[pair.a], b=names[pair.b]) for pair in comparison.pairs),
-        notes=tuple(map(text, comparison.notes)),
-        forced=tuple(map(text, comparison.forced)),
-    )
-
-
 def _task(comparison: Comparison, records: Mapping[str, Record], links: Mapping[str, str]) -> TaskView:
     names = names_of(comparison)
     runs = {run.name: run for run in comparison.runs}
@@ -241,8 +227,8 @@ def _task(comparison: Comparison, records: Mapping[str, Record], links: Mapping[
             for place in places
         ],
         pairs=[_pair(comparison, pair, detailed=n < MOST_PAIR_DETAILS) for n, pair in enumerate(comparison.pairs)],
-        ties=ties(comparison) if len(comparison.runs) > 2 else [],
-        limits=limits(comparison),
+        ties=ties(comparison) if 2 < len(comparison.runs) <= MOST_TIED else [],
+        limits=[without_folders(line) for line in limits(comparison)],
         plots=plots(points, lower_is_better=comparison.lower_is_better) if len(comparison.runs) > 2 else [],
     )
 

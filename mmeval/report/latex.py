@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from mmeval.escaping import latex as plain
 from mmeval.escaping import one_line
-from mmeval.report.content import RARE_CLASSES, UNRELIABLE, Estimate
+from mmeval.metrics.intervals import RARE_CLASSES
+from mmeval.report.content import UNRELIABLE, Estimate
 from mmeval.report.score_table import Row, ScoreTable
 
 

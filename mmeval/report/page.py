@@ -33,7 +33,10 @@ def render(template: str, package: str = "mmeval.report", **context: Any) -> str
 
 @cache
 def environment(package: str = "mmeval.report") -> Environment:
-    """Return the Jinja environment for the templates of ``package``, which may use the templates of the reports."""
+    """Return the Jinja environment for the templates of ``package``, which may use the templates of the reports.
+
+    There is one for each package, so that a template is compiled once for all pages of a process.
+    """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 

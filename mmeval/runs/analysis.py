@@ -12,13 +12,10 @@ from mmeval.api.task import Task
 from mmeval.console import note, progress
 from mmeval.metrics.outcomes import Outcomes, Predictions
 from mmeval.metrics.predictions import has_probabilities, probabilities, read_predictions, read_tasks
-from mmeval.metrics.temperature import fit_temperature, scaled_confidence
+from mmeval.metrics.temperature import scaled_confidence, validation_temperature
 from mmeval.record import Record
 from mmeval.report.analysis import TaskAnalysis, analyse
 from mmeval.runs.folder import RunFolder
-
-FIT_ROWS = 20_000
-"""Validation rows that a temperature is fitted on; of more, evenly spaced ones."""
 
 
 def analysis_of(folder: RunFolder, record: Record) -> dict[str, TaskAnalysis]:
@@ -56,19 +53,10 @@ def _decisions(predictions: Predictions) -> Predictions:
 
 def _scaled(validation: Path, scored: Path, task: Task) -> tuple[float, NDArray[np.float32]] | None:
     """Return the temperature from validation, and the confidence of each scored row at it; None if there is none."""
-    if task.multilabel or not (has_probabilities(validation, task) and has_probabilities(scored, task)):
+    if task.multilabel or not has_probabilities(scored, task):
         return None
-    matrices, labels = [], []
-    classes = {name: index for index, name in enumerate(task.classes)}
-    for batch, matrix in probabilities(validation, task):
-        true = np.array([classes.get(name, -1) for name in batch.column(task.name).to_pylist()], np.int64)
-        known = true >= 0
-        matrices.append(matrix[known])
-        labels.append(true[known])
-    true = np.concatenate(labels) if labels else np.zeros(0, np.int64)
-    if not len(true):
+    if (fitted := validation_temperature(validation, task)) is None:
         return None
-    rows = np.unique(np.linspace(0, len(true) - 1, min(len(true), FIT_ROWS)).astype(np.int64))
-    temperature = fit_temperature(np.concatenate(matrices)[rows], true[rows])
+    temperature, _ = fitted
     confidence = [scaled_confidence(matrix, temperature) for _, matrix in probabilities(scored, task)]
     return temperature, np.concatenate(confidence) if confidence else np.zeros(0, np.float32)

@@ -136,7 +136,7 @@ def compare_folders(
         raise UserError("A comparison needs at least two runs: mmeval compare RUN RUN.")
     records = [folder.record for folder in folders]
     names = run_names(folders)
-    fields = {field: title for field, title in FIELDS.items() if field not in ignored}
+    fields = {name: title for name, title in FIELDS.items() if name not in ignored}
     forced = list(_protocol_differences(names, records, fields))
     if forced and not force:
         raise RunFolderError(
@@ -279,6 +279,7 @@ class AlignedRuns:
         correction: Correction = "holm",
         margin: float | None = None,
         forced: Sequence[str] = (),
+        advance: Callable[[], object] = lambda: None,
     ) -> Comparison:
         """Compare some of the runs.
 
@@ -289,6 +290,7 @@ class AlignedRuns:
             correction: the correction over languages.
             margin: the largest difference that does not matter.
             forced: differences between the runs that the user allowed.
+            advance: called after each pair.
 
         Raises:
             UserError: the margin is not above 0, or the runs share no row.
@@ -303,6 +305,7 @@ class AlignedRuns:
             margin=margin,
             lower_is_better=lower_is_better(alignment.metric) or any(not spec.higher_is_better for spec in self._specs),
             forced=forced,
+            advance=advance,
         )
 
 
@@ -324,9 +327,9 @@ def _protocol_differences(names: Sequence[str], records: Sequence[Record], field
     first = records[0].plan.protocol
     for name, record in list(zip(names, records, strict=True))[1:]:
         unknown = _unknown_fields(records[0]) | _unknown_fields(record)
-        for field, title in fields.items():
-            mine, theirs = getattr(first, field), getattr(record.plan.protocol, field)
-            if mine != theirs and field not in unknown:
+        for attribute, title in fields.items():
+            mine, theirs = getattr(first, attribute), getattr(record.plan.protocol, attribute)
+            if mine != theirs and attribute not in unknown:
                 yield _sentence(title, name, theirs, names[0], mine)
 
 

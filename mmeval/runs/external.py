@@ -159,7 +159,7 @@ def score_predictions(request: ExternalRequest, manager: Manager | None = None) 
         **environment("not recorded").model_dump(),
         name=folder.name,
         plan=plan,
-        data=_data_facts(protocol, test, validation) | _citation(request.like),
+        data=data_facts(protocol, test, validation) | _citation(request.like),
         seeds={str(seed): {"seconds": 0.0} for seed in test.seeds},
         started=started.isoformat(timespec="seconds"),
         wall_seconds=time.perf_counter() - clock,
@@ -167,7 +167,7 @@ def score_predictions(request: ExternalRequest, manager: Manager | None = None) 
         peak_memory_bytes=None,
         metric_origins={metric.name: metric.origin for metric in metrics},
         metrics=[metric.name for metric in metrics],
-        data_check=_data_check(protocol.split, test, validation),
+        data_check=data_check_of(protocol.split, test, validation),
         hierarchies=hierarchies,
         source=source,
     )
@@ -176,12 +176,12 @@ def score_predictions(request: ExternalRequest, manager: Manager | None = None) 
     with exclusive(folder, f"--output {folder.path}"):
         if _is_finished(folder, record):
             return folder
-        _write(folder, record, splits, metrics, clock)
+        write_scored(folder, record, splits, metrics, clock)
     manager.after_run(folder)
     return folder
 
 
-def _write(
+def write_scored(
     folder: RunFolder,
     record: Record,
     splits: list[ExternalPredictions],
@@ -419,7 +419,8 @@ def _language_counts(predictions: ExternalPredictions | None) -> Counter[str]:
     return Counter({row["values"]: row["counts"] for row in counts.to_pylist()})
 
 
-def _data_check(split: str, test: ExternalPredictions, validation: ExternalPredictions | None) -> DataCheck:
+def data_check_of(split: str, test: ExternalPredictions, validation: ExternalPredictions | None) -> DataCheck:
+    """Return the counts of the examples of a file of predictions."""
     scored, others = _language_counts(test), _language_counts(validation)
     by_split = {split: scored, **({"validation": others} if validation is not None else {})}
     return DataCheck(
@@ -440,11 +441,13 @@ def _citation(like: Path | None) -> dict[str, str]:
     return {"citation": RunFolder(like).record.data["citation"]} if like is not None else {}
 
 
-def _data_facts(
+def data_facts(
     protocol: Protocol, test: ExternalPredictions, validation: ExternalPredictions | None
 ) -> dict[str, object]:
+    """Return the facts about the examples of a file of predictions."""
     sizes = {protocol.split: len(test)} | ({"validation": len(validation)} if validation is not None else {})
-    unlabelled = {name: int(np.count_nonzero(labels < 0)) for name, labels in test.labels.items()}
+    missing = {name: (labels.reshape(len(labels), -1) < 0).any(1) for name, labels in test.labels.items()}
+    unlabelled = {name: int(np.count_nonzero(rows)) for name, rows in missing.items()}
     return {
         "name": protocol.dataset,
         "summary": "examples of a file of predictions",

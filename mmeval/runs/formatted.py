@@ -59,10 +59,10 @@ def formatted(
         UserError: a task or metric does not exist, several runs can't be compared, or the format has no such table.
         RunFolderError: a folder is no finished run, or its files were changed.
     """
-    contents = dict(zip(run_names(folders), map(_content, folders), strict=True))
+    contents = dict(zip(run_names(folders), map(read_content, folders), strict=True))
     first = next(iter(contents.values()))
     for content, folder in zip(contents.values(), folders, strict=True):
-        _require(content, folder, tasks, metrics)
+        require_names(content, folder, tasks, metrics)
     several = len(folders) > 1
     if several and len(metrics) > 1:
         raise UserError(f"--metric {metrics[1]}: a table of several runs has one metric; name one.")
@@ -80,7 +80,7 @@ def formatted(
     return score_tables(tables) if kind == "md" else latex(tables, _comments(contents))
 
 
-def _content(folder: RunFolder) -> Content:
+def read_content(folder: RunFolder) -> Content:
     """Return record and scores of a run, after comparing the scores with their digest; the gallery is not needed."""
     record = folder.record
     if record.schema_version == 1:
@@ -89,7 +89,7 @@ def _content(folder: RunFolder) -> Content:
     return Content(record, read_scores(folder.scores_file), [])
 
 
-def _require(content: Content, folder: RunFolder, tasks: Sequence[str], metrics: Sequence[str]) -> None:
+def require_names(content: Content, folder: RunFolder, tasks: Sequence[str], metrics: Sequence[str]) -> None:
     """Check that a run has the tasks and the metrics that a user names."""
     for task in tasks:
         if task not in content.tasks:

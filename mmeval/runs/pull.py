@@ -63,8 +63,8 @@ def _download(repo_id: str, revision: str | None) -> tuple[Snapshot, Record]:
             for name in changed:
                 _remove(files.folder / name)
     raise RunFolderError(
-        f"The repository {repo_id} at {first.commit[:8]} is not as its run was published: {format_differences(changed)}; "
-        "its digests in run.json are others. Ask its authors to publish the run again."
+        f"Files of the repository {repo_id} at {first.commit[:8]} fail their digests in run.json: "
+        f"{format_differences(changed)}; ask its authors to publish the run again."
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ from mmeval.record import Plan, with_current_names
 from mmeval.runs.attribution import attributed
 from mmeval.runs.efficiency import Measurements
 from mmeval.runs.folder import RunFolder
+
+_DISTRIBUTION, _VERSION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"), re.compile(r"[A-Za-z0-9.!+_-]+")
+"""Names and versions of packages; a run folder may hold anything, and a user may paste the command."""
 
 
 def run_seed(
@@ -55,7 +60,7 @@ def run_seed(
                 facts |= _facts(model.fit(train, validation, fit_context))
         with attributed(spec, "when it was saved"):
             model.save(model_folder)
-        folder.write_json(model_folder / "config.json", _config(plan, context))
+        folder.write_json(model_folder / "config.json", _config(plan, spec, context))
         predicted = {folder.predictions_file(seed): test}
         if len(validation):
             predicted[folder.validation_predictions_file(seed)] = validation
@@ -99,22 +104,46 @@ def load_model(folder: RunFolder, seed: int, spec: ModelSpec) -> Model:
     Raises:
         RunFolderError: ``config.json`` is missing or can't be used.
     """
-    model_folder = folder.model_folder(seed)
-    path = model_folder / "config.json"
+    with _reading(folder, seed) as saved:
+        config = spec.config.model_validate(with_current_names(saved["config"]))
+        context = ModelContext.from_json(saved["context"])
+    with attributed(spec, "when it was loaded"):
+        model = as_model(spec.build(config, context))
+        model.load(folder.model_folder(seed))
+    return model
+
+
+def saved_context(folder: RunFolder, seed: int) -> ModelContext:
+    """Return the description of the training data that a trained model was built with.
+
+    Raises:
+        RunFolderError: ``config.json`` is missing or can't be used.
+    """
+    with _reading(folder, seed) as saved:
+        return ModelContext.from_json(saved["context"])
+
+
+def installation_of(folder: RunFolder, seed: int) -> str:
+    """Return the distribution of a trained model's plugin as pip takes it, ``acme-fusion==1.2``; empty if not recorded.
+
+    Raises:
+        RunFolderError: ``config.json`` is missing or can't be used.
+    """
+    with _reading(folder, seed) as saved:
+        name, _, version = str(saved.get("distribution", "")).partition(" ")
+    return f"{name}=={version}" if _DISTRIBUTION.fullmatch(name) and _VERSION.fullmatch(version) else ""
+
+
+@contextlib.contextmanager
+def _reading(folder: RunFolder, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the content of a seed's ``config.json``; errors in reading it become one sentence."""
+    path = folder.model_folder(seed) / "config.json"
     try:
-        saved = json.loads(path.read_bytes())
-        config, context = (
-            spec.config.model_validate(with_current_names(saved["config"])),
-            ModelContext.from_json(saved["context"]),
-        )
+        yield json.loads(path.read_bytes())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunFolderError(
             f"{path} can't be used ({type(error).__name__}); repeat the run with --output {folder.path}."
         ) from None
-    with attributed(spec, "when it was loaded"):
-        model = as_model(spec.build(config, context))
-        model.load(model_folder)
-    return model
 
 
 def _facts(returned: object) -> dict[str, Any]:
@@ -134,7 +163,6 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else None
 
 
-def _config(plan: Plan, context: ModelContext) -> dict[str, Any]:
-    return {"plugin": plan.plugin.name, "version": plan.plugin.version, "config": plan.config} | {
-        "context": context.as_json()
-    }
+def _config(plan: Plan, spec: ModelSpec, context: ModelContext) -> dict[str, Any]:
+    plugin = {"plugin": plan.plugin.name, "version": plan.plugin.version, "distribution": spec.distribution}
+    return plugin | {"config": plan.config, "context": context.as_json()}

@@ -13,6 +13,8 @@ from mmeval import RunFolder, Task
 from mmeval.metrics.predictions import write_predictions
 from mmeval.protocol import Inputs, Protocol
 from mmeval.record import Efficiency, ExternalSource, Plan, PluginRecord, Record
+from mmeval.runs.gallery import write_empty_gallery
+from mmeval.runs.scoring import write_scores_of
 
 CLASSES = ("bag", "coat", "shoe", "sock")
 
@@ -46,11 +48,16 @@ def write_run(
     efficiency: Efficiency | None = None,
     source: ExternalSource | None = None,
     multilabel: bool = False,
+    more_tasks: Sequence[str] = (),
+    scored: bool = False,
     **protocol: Any,
 ) -> RunFolder:
-    """Write a finished run; ``predicted`` are the predicted classes by training seed, ``[n, classes]`` if several."""
+    """Write a finished run; ``predicted`` are the predicted classes by training seed, ``[n, classes]`` if several.
+
+    ``more_tasks`` have the labels and predictions of ``item``. With ``scored``, scores and report are real.
+    """
     folder = RunFolder(path)
-    task = Task("item", classes, multilabel)
+    tasks = [Task(name, classes, multilabel) for name in ("item", *more_tasks)]
     columns = {name: table[name] for name in ("id", "language", "cluster")}
     for seed, of_seed in predicted.items():
         file = folder.predictions_file(seed)
@@ -62,12 +69,11 @@ def write_run(
         else:
             matrix[np.arange(len(of_seed)), of_seed] += 1
             matrix /= matrix.sum(1, keepdims=True)
-        blocks = [{"item": matrix}]
-        labels = {"item": np.asarray(table["true"])}
+        labels = {task.name: np.asarray(table["true"]) for task in tasks}
         if labels_only:
-            write_predictions(file, [task], columns, labels, [], {"item": of_seed})
+            write_predictions(file, tasks, columns, labels, [], {task.name: of_seed for task in tasks})
         else:
-            write_predictions(file, [task], columns, labels, blocks)
+            write_predictions(file, tasks, columns, labels, [{task.name: matrix for task in tasks}])
     facts = {"dataset": "shop", "fingerprint": "0" * 64, "inputs": Inputs.IMAGE_TEXT, "seeds": tuple(predicted)}
     plan = Plan(
         signature="shop|test",
@@ -95,6 +101,9 @@ def write_run(
     )
     for file in (folder.scores_file, folder.gallery_file):
         file.write_bytes(b"not read by a comparison")
+    if scored:
+        write_scores_of(folder, record)
+        write_empty_gallery(folder.gallery_file)
     written = [folder.scores_file, folder.gallery_file, *map(folder.predictions_file, predicted)]
     folder.finish(record, written)
     return folder

@@ -14,6 +14,7 @@ import mmeval.data.reading
 import mmeval.nn
 import mmeval.testing
 from mmeval.runs.folder import RunFolder
+from tests.forked import fork_fresh_processes
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -23,12 +24,14 @@ PLUGINS = [*sorted((ROOT / "plugins").rglob("*.py")), *sorted(DATASETS.rglob("*.
 
 
 @mmeval.testing.contract(str(EXAMPLES / "gated_fusion.py"))
-def test_the_torch_model_keeps_the_contract(check: mmeval.testing.BoundCheck) -> None:
+def test_the_torch_model_keeps_the_contract(check: mmeval.testing.BoundCheck, monkeypatch: pytest.MonkeyPatch) -> None:
+    fork_fresh_processes(monkeypatch)
     check()
 
 
 @mmeval.testing.contract(str(EXAMPLES / "tfidf_fusion.py"))
-def test_the_plain_model_keeps_the_contract(check: mmeval.testing.BoundCheck) -> None:
+def test_the_plain_model_keeps_the_contract(check: mmeval.testing.BoundCheck, monkeypatch: pytest.MonkeyPatch) -> None:
+    fork_fresh_processes(monkeypatch)
     check()
 
 

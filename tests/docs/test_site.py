@@ -72,6 +72,7 @@ def test_the_reference_of_commands_has_every_command(site: Path) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     assert len(commands) >= 7
     assert [name for name in commands if f'id="mmeval-{name}"' not in page] == []
+    assert "<code>RUN|FILE</code>" in page, "GitHub's backslash before the bar is not shown"
 
 
 def test_the_search_works_without_a_server(site: Path) -> None:

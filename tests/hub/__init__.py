@@ -3,11 +3,11 @@
     with hub({"owner/name": folder}) as server:
         ...
 
-It speaks the part of the Hub's protocol that reading and writing data sets and models needs: repository information, file
-trees in pages, `resolve` with its redirect to another host for large files (those that the Hub keeps in LFS), creation of
-repositories, upload (`preupload`, the LFS batch, its objects), commits, and the answers for what is missing, private,
-gated or forbidden. Nothing is in Xet storage, so the client takes plain HTTP. A repository is here both a data set and a
-model. `fail` injects internal errors, lost connections and rate limits.
+It speaks the part of the Hub's protocol that reading and writing data sets and models needs: repository information,
+file trees in pages, `resolve` with its redirect to another host for large files (those that the Hub keeps in LFS),
+creation of repositories, upload (`preupload`, the LFS batch, its objects), commits, and the answers for what is
+missing, private, gated or forbidden. Nothing is in Xet storage, so the client takes plain HTTP. A repository is here
+both a data set and a model. `fail` injects internal errors, lost connections and rate limits.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class HubServer(Web):
         """Repository, summary and changed paths of each commit that a client has made."""
         self.waits: list[float] = []
         """Seconds for which the client would have waited before it tried again."""
-        self._faults: list[tuple[re.Pattern[str], Served]] = []
+        self._faults: list[tuple[re.Pattern[str], Served | None]] = []
 
     private: Collection[str] = ()
     """Repositories that exist only for clients with the token."""
@@ -69,10 +69,13 @@ class HubServer(Web):
     expired = False
     """Whether the token has expired."""
 
-    def fail(self, pattern: str, *answers: int | Served) -> None:
-        """Answer the next requests whose ``METHOD /path`` matches with these statuses, one after the other."""
+    def fail(self, pattern: str, *answers: int | Served | None) -> None:
+        """Answer the next requests whose ``METHOD /path`` matches with these statuses, one after the other.
+
+        None serves a request as usual.
+        """
         for answer in answers:
-            served = answer if isinstance(answer, Served) else Served(b"{}", status=answer)
+            served = Served(b"{}", status=answer) if isinstance(answer, int) else answer
             self._faults.append((re.compile(pattern), served))
 
     def commit(self, name: str) -> str:
@@ -100,6 +103,8 @@ class HubServer(Web):
         for number, (pattern, served) in enumerate(self._faults):
             if pattern.match(f"{request.method} {request.path}"):
                 del self._faults[number]
+                if served is None:
+                    break
                 return served
         match words:
             case ["cdn", digest]:
@@ -169,15 +174,18 @@ class HubServer(Web):
         repository = f"{owner}/{name}"
         if owner != USER:
             return _no(403, message=f"You don't have the rights to create a model under the namespace {owner}")
+        prefix = "datasets/" if asked.get("type") == "dataset" else ""
+        answer = {"url": f"{self.address}/{prefix}{repository}", "name": repository, "id": repository}
         if repository in self.repos:
-            return _no(409, message="You already created this repo")
+            served = _no(409, message="You already created this repo")
+            served.content = json.dumps(answer).encode()
+            return served
         self.repos[repository] = self.room / owner / name
         self.repos[repository].mkdir(parents=True)
         (self.repos[repository] / ".gitattributes").write_text("*.parquet filter=lfs\n")
         if asked.get("private") or asked.get("visibility") == "private":
             self.private = {*self.private, repository}
-        prefix = "datasets/" if asked.get("type") == "dataset" else ""
-        return _json({"url": f"{self.address}/{prefix}{repository}", "name": repository, "id": repository})
+        return _json(answer)
 
     def _preupload(self, name: str, body: bytes) -> Served:
         contents = self.history[self.commit(name)]

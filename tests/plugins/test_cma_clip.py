@@ -19,6 +19,7 @@ from mmeval.plugin.configure import configure
 from mmeval_cma_clip import build, register_models
 from mmeval_cma_clip.config import CmaClipConfig
 from mmeval_cma_clip.model import CmaClip, KeylessAttention
+from tests.forked import fork_fresh_processes
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "cma_clip_modality_attention_a.npz")
 CONTEXT = ModelContext((Task("t", ("a", "b", "c")), Task("u.v", ("x", "y"))), {"t": (1, 2, 7), "u.v": (1, 4)})
@@ -320,14 +321,18 @@ CHANGES = [
 
 
 @mmeval.testing.contract("cma-clip", changes=[*SMALL, *CHANGES[0]])
-def test_contract_holds_with_every_option(check: mmeval.testing.BoundCheck) -> None:
+def test_contract_holds_with_every_option(check: mmeval.testing.BoundCheck, monkeypatch: pytest.MonkeyPatch) -> None:
+    fork_fresh_processes(monkeypatch)
     if check.check.name == "presets":
         pytest.skip("changes of options don't reach it: test_contract.py tries the presets")
     check()
 
 
 @mmeval.testing.contract("cma-clip", changes=[*SMALL, *CHANGES[2]])
-def test_contract_holds_without_both_attentions(check: mmeval.testing.BoundCheck) -> None:
+def test_contract_holds_without_both_attentions(
+    check: mmeval.testing.BoundCheck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork_fresh_processes(monkeypatch)
     if check.check.name == "presets":
         pytest.skip("changes of options don't reach it: test_contract.py tries the presets")
     check()

@@ -106,6 +106,24 @@ def test_a_second_run_that_ties_with_the_best_takes_the_bold_away(folders: list[
     assert significantly_best(compare_folders([*folders, twin])) == {}
 
 
+def test_the_best_run_is_significant_after_the_correction_for_all_languages_and_pairs(comparison: Comparison) -> None:
+    """Three pairs in three languages are nine tests: .005 is significant after Holm, .02 is not."""
+
+    def with_p(p: float) -> Comparison:
+        pairs = [
+            replace(
+                pair,
+                languages=tuple(replace(each, p=p, p_adjusted=p) for each in pair.languages),
+                p_adjusted=1.0,
+            )
+            for pair in comparison.pairs
+        ]
+        return replace(comparison, pairs=tuple(pairs))
+
+    assert significantly_best(with_p(0.02)) == {}
+    assert set(significantly_best(with_p(0.005)).values()) == {"late-fusion"}
+
+
 def test_where_lower_is_better_the_lower_run_is_the_best(folders: list[RunFolder]) -> None:
     compared = compare_folders(folders, metric="log_loss")
     assert compared.lower_is_better

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import os
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from mmeval.testing import CHECKS, Result, check_plugin, fresh_process
-from mmeval.testing.rules import persistence
+from mmeval.testing import CHECKS, Result, check_plugin
 from mmeval.testing.runner import CheckRunner
+from tests.forked import fork_fresh_processes
 
 PLUGINS = Path(__file__).parent / "plugins"
 # Modules that other plugins import are installed: if a file is loaded twice, by its path and by its name, pydantic
@@ -50,19 +47,8 @@ def plugin() -> Callable[[str], str]:
     return lambda name: name if name in INSTALLED else str(PLUGINS / f"{name}.py")
 
 
-NEW_INTERPRETER = {*INSTALLED, "zero_shot", "frozen", "broken/fresh_process"}
-"""Plugins whose check `fresh-process` starts a new interpreter, as for users. For the others, which break another
-rule, the process is forked from one that has imported torch and mmeval: the import is most of the check's time."""
-
-
-def _run_in_fork(call: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([fresh_process.__name__])
-    arguments = call[call.index(fresh_process.__name__) + 1 :]
-    process = context.Process(target=fresh_process.main, args=arguments)
-    process.start()
-    process.join()
-    return subprocess.CompletedProcess(call, process.exitcode or 0, "", "")
+NEW_INTERPRETER = {*INSTALLED, "broken/fresh_process"}
+"""Plugins whose check `fresh-process` starts a new interpreter, as for users; the others break another rule."""
 
 
 @functools.cache
@@ -77,7 +63,7 @@ def all_checks(plugin: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) ->
     def results(name: str) -> dict[str, Result]:
         with monkeypatch.context() as patched:
             if name not in NEW_INTERPRETER:
-                patched.setattr(persistence, "subprocess", SimpleNamespace(run=_run_in_fork))
+                fork_fresh_processes(patched)
             return _all_checks(plugin(name))
 
     return results

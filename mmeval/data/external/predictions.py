@@ -40,7 +40,8 @@ class ExternalPredictions:
     """``id``, ``language``, ``cluster`` and ``slice:NAME`` of each example."""
     tasks: tuple[Task, ...]
     labels: Mapping[str, NDArray[np.int64]]
-    """Index of the true class by task, -1 for an example without a label."""
+    """Index of the true class by task, -1 for an example without a label; of a multi-label task, which only a model of
+    mmeval can have, zeros and ones ``[n, classes]``, -1 in the rows without a label."""
     seeds: tuple[int, ...]
     labels_only: tuple[str, ...]
     """Tasks with predicted classes instead of probabilities."""
@@ -64,6 +65,9 @@ class ExternalPredictions:
         values = {name: self.columns[name] for name in ("id", "language", "cluster")}
         for task in sorted(self.tasks, key=lambda task: task.name):
             codes = self.labels[task.name]
+            if task.multilabel:
+                values[f"true:{task.name}"] = _joined_names(task, codes)
+                continue
             indices = pa.array(codes, pa.int32(), mask=codes < 0)
             values[f"true:{task.name}"] = pa.DictionaryArray.from_arrays(indices, pa.array(task.classes))
         for name, column in values.items():
@@ -73,6 +77,12 @@ class ExternalPredictions:
             for start in range(0, len(order), ROWS):
                 _update(sha, column.take(pa.array(order[start : start + ROWS])))
         return sha.hexdigest()
+
+
+def _joined_names(task: Task, labels: NDArray[np.int64]) -> pa.Array:
+    """Return the classes of each example of a multi-label task as one text; null without a label."""
+    names = np.array(task.classes, object)
+    return pa.array([None if (row < 0).any() else "\0".join(sorted(names[row > 0])) for row in labels], pa.string())
 
 
 def _update(sha: hashlib._Hash, column: pa.Array | pa.ChunkedArray) -> None:

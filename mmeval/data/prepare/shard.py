@@ -86,10 +86,10 @@ def facts(keys: Sequence[str]) -> dict[str, int | str]:
 
 
 def _convert_task(part: list[SourceImage]) -> Converted:
-    return [(key, _convert(key, image)) for key, image in part]
+    return [(key, convert_or_reason(key, image)) for key, image in part]
 
 
-def _convert(key: str, image: ImageData | Callable[[], ImageData]) -> StoredImage | str:
+def convert_or_reason(key: str, image: ImageData | Callable[[], ImageData]) -> StoredImage | str:
     """Return the image for the Store, or the reason for rejecting it."""
     if not is_text(key):
         return "its name is not valid UTF-8"

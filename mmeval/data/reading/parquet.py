@@ -14,13 +14,14 @@ from mmeval.data.reading.row import Row, require_columns
 from mmeval.errors import DataError
 
 BATCH = 256
+BUFFER = 1024 * 1024
 LARGEST_COLUMN, LARGEST_RATIO = 256 * 1024 * 1024, 200
 """A column of a row group with more bytes than this and a higher compression ratio is a decompression bomb."""
 MOST_ROWS = 100_000_000
 
 
 def read_parquet(
-    path: Path, where: str, *, required: Sequence[str] = (), columns: Sequence[str] | None = None
+    path: Path, where: str, *, required: Sequence[str] = (), columns: Sequence[str] | None = None, start: int = 0
 ) -> Iterator[Row]:
     """Yield the records of a Parquet file, in batches; a ``ClassLabel`` of ``datasets`` comes as its name.
 
@@ -29,6 +30,7 @@ def read_parquet(
         where: the name of the file in messages.
         required: columns that must exist.
         columns: the columns to read; None for all. Leave out a column of images to avoid reading its bytes.
+        start: the number of records to skip; row groups before them are not read.
 
     Raises:
         DataError: the file is not Parquet or is damaged, a column is missing or duplicated, a value can't be converted,
@@ -36,7 +38,8 @@ def read_parquet(
     """
     number = 0
     try:
-        with pq.ParquetFile(str(path)) as file:
+        # With a buffer, a column of a row group is read as its pages are needed, not as a whole.
+        with pq.ParquetFile(str(path), buffer_size=BUFFER) as file:
             schema = file.schema_arrow
             require_columns(schema.names, required, where)
             if duplicates := sorted({name for name in schema.names if schema.names.count(name) > 1}):
@@ -44,9 +47,12 @@ def read_parquet(
             classes = class_names(schema)
             _require_plausible_sizes(file.metadata, where)
             selected = None if columns is None else [name for name in schema.names if name in columns]
-            for batch in file.iter_batches(BATCH, columns=selected):
+            groups, number = _row_groups(file.metadata, start)
+            for batch in file.iter_batches(BATCH, row_groups=groups, columns=selected):
                 for cells in _records(batch, where, number):
                     number += 1
+                    if number <= start:
+                        continue
                     for column in classes.keys() & cells.keys():
                         cells[column] = _named(classes[column], cells[column], column, where, number)
                     yield Row(number, cells)
@@ -56,6 +62,16 @@ def read_parquet(
         raise DataError(f"{path} may not be read; change its permissions.") from None
     except (pa.ArrowException, OSError) as error:
         raise _damaged(f"{where} can't be read after row {number}", error) from None
+
+
+def _row_groups(footer: pq.FileMetaData, start: int) -> tuple[list[int], int]:
+    """Return the row groups from the one that holds record ``start``, and the number of records before them."""
+    skipped = 0
+    for group in range(footer.num_row_groups):
+        if skipped + footer.row_group(group).num_rows > start:
+            return list(range(group, footer.num_row_groups)), skipped
+        skipped += footer.row_group(group).num_rows
+    return [], skipped
 
 
 def parquet_batches(path: Path, where: str, *, columns: Sequence[str], rows: int = BATCH) -> Iterator[pa.RecordBatch]:

@@ -23,7 +23,9 @@ TITLES = "title name product_name productdisplayname item_name product_title tex
 DESCRIPTIONS = "description product_description long_description"
 
 
-def resolve(given: Columns, names: Sequence[str], where: str, *, fixed_language: bool = False) -> Columns:
+def resolve(
+    given: Columns, names: Sequence[str], where: str, *, fixed_language: bool = False, labelled: bool = True
+) -> Columns:
     """Return the columns of every role: the given ones, otherwise those that the names suggest, otherwise none.
 
     Args:
@@ -31,6 +33,7 @@ def resolve(given: Columns, names: Sequence[str], where: str, *, fixed_language:
         names: the table's columns.
         where: the name of the table in messages.
         fixed_language: whether the user gave a language for all rows, so that no language column is inferred.
+        labelled: whether the table must have labels; without, no label column is inferred.
 
     Raises:
         UserError: a column does not exist, or there is no column for image and text, or none for labels.
@@ -47,7 +50,7 @@ def resolve(given: Columns, names: Sequence[str], where: str, *, fixed_language:
     if fixed_language:
         inferred_names["language"] = None
     texts = [name for name in (_first(free, TITLES), _first(free, DESCRIPTIONS)) if name]
-    label = _first(free, LABELS)
+    label = _first(free, LABELS) if labelled else None
     inferred: dict[str, object] = {role: name or "" for role, name in inferred_names.items()}
     inferred |= {"text": tuple(texts), "label": (label,) if label else (), "slice": (), "metadata": ()}
     # Without a column of splits the role stays None, so that the files' names may tell the splits; only the user's
@@ -55,7 +58,7 @@ def resolve(given: Columns, names: Sequence[str], where: str, *, fixed_language:
     inferred["split"] = inferred_names["split"]
     resolved = Columns.model_validate(inferred | {r: v for r, v in given.model_dump().items() if v is not None})
     unknown = {} if resolved.image or resolved.text else {"texts or images": "text=NAME,image=NAME"}
-    unknown |= {} if resolved.label else {"the class": "label=NAME"}
+    unknown |= {} if resolved.label or not labelled else {"the class": "label=NAME"}
     if unknown:
         raise UserError(
             f"{where}: which columns hold {' and '.join(unknown)}? Name them: --columns {','.join(unknown.values())}. "

@@ -86,6 +86,10 @@ class ImageFinder:
             raise DataError(reference)
         return reference
 
+    def forget(self) -> None:
+        """Empty the cache, so that it does not grow with the rows of a table that is read once."""
+        self._cache.clear()
+
     def names(self) -> list[tuple[str, str]]:
         """Return all names that were searched, each with the folder of its table."""
         return list(self._cache)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from mmeval.files import digest
 
 NO_LANGUAGE = "the language "
 """The beginning of every rejection reason about a row's language."""
+MOST_UNKNOWN = 1000
+"""Values that are no language and are counted one by one."""
 
 
 class ParsedRow(NamedTuple):
@@ -53,8 +56,12 @@ class Parser:
     finder: ImageFinder
     create_splits: bool
     """Whether to ignore the splits that the files' names tell."""
+    lenient: bool = False
+    """Accept rows without a label, and take what is no language as undetermined: rows to predict, not to learn from."""
     languages: dict[str, Language] = field(default_factory=dict)
     """The language of each value of the language column, filled while rows are parsed."""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """Rows by value that is no language, if lenient; values beyond ``MOST_UNKNOWN`` are counted together as empty."""
 
     def parse(self, row: Row, table: Table, folder: str) -> ParsedRow | Rejected:
         """Parse a row of a table whose file is in ``folder``.
@@ -75,7 +82,7 @@ class Parser:
         separator = columns.label_separator or ""
         found = {name: label_of(cells.get(name), name, separator) for name in columns.label or ()}
         labels = {name: label for name, label in found.items() if label is not None}
-        if not labels:
+        if not labels and not self.lenient:
             raise _RowError(f"no label in {' or '.join(columns.label or ())}")
         if not text and not image:
             raise _RowError("neither text nor image")
@@ -111,7 +118,10 @@ class Parser:
             return self.language or UNDETERMINED
         if (language := self.languages.get(value)) is None:
             if reason := complaint(value):
-                raise _RowError(reason)
+                if not self.lenient:
+                    raise _RowError(reason)
+                self.unknown[value if len(self.unknown) < MOST_UNKNOWN or value in self.unknown else ""] += 1
+                return UNDETERMINED
             named = language_of(value)
             assert named, "complaint() is empty only for languages"
             language = self.languages[value] = named._replace(code=sys.intern(named.code))

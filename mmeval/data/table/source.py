@@ -59,7 +59,7 @@ class TableSource:
         folder = Path(options.images) if options.images else root or (path if path.is_dir() else path.parent)
         if not folder.is_dir():
             raise DataError(f"There is no folder of images {folder}; set another one with --images.")
-        default = _language(options.language)
+        default = language_option(options.language)
         self._finder = ImageFinder(folder, beside=not options.images, inside=options.is_hub)
         create_splits = options.columns.split == ""
         self._parser = Parser(self.columns, default.code if default else "", self._finder, create_splits)
@@ -177,7 +177,7 @@ class TableSource:
                 yield self._parser.parse(row, table, folder) if isinstance(row, Row) else row
 
 
-def _language(option: str) -> Language | None:
+def language_option(option: str) -> Language | None:
     """Return the language that ``--language`` names, and tell the user about a correction; None without the option.
 
     Raises:

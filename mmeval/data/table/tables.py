@@ -10,9 +10,9 @@ from pathlib import Path
 
 from mmeval.api.source import Rejected
 from mmeval.data.reading.delimited import read_delimited
-from mmeval.data.reading.files import PARQUET, open_file, read_table, table_suffix
+from mmeval.data.reading.files import PARQUET, open_file, table_suffix
 from mmeval.data.reading.json_lines import read_json_lines
-from mmeval.data.reading.parquet import parquet_columns
+from mmeval.data.reading.parquet import parquet_columns, read_parquet
 from mmeval.data.reading.row import Row
 from mmeval.data.table.delimiter import delimiter_of
 from mmeval.errors import DataError, UserError
@@ -64,10 +64,15 @@ class Table:
         """Whether rows may leave out columns, as in JSON Lines."""
         return not self.delimiter and table_suffix(self.path) != PARQUET
 
-    def rows(self) -> Iterator[Row | Rejected]:
-        """Yield the records of the file."""
+    def rows(self, columns: Sequence[str] | None = None, start: int = 0) -> Iterator[Row | Rejected]:
+        """Yield the records of the file.
+
+        Args:
+            columns: the columns that are needed, so that others need not be read; None for all.
+            start: the number of records of a Parquet file to skip; other files are always read from the beginning.
+        """
         if table_suffix(self.path) == PARQUET:
-            yield from read_table(self.path, self.where)
+            yield from read_parquet(self.path, self.where, columns=columns, start=start)
             return
         with open_file(self.path) as stream:
             if self.delimiter:

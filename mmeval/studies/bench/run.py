@@ -131,7 +131,7 @@ def default_output(dataset: DatasetRequest) -> Path:
 
 
 def run_benchmark(entries: Sequence[Entry], output: Path, command: str) -> Benchmark:
-    """Do the missing runs, then write ``bench.html``, ``README.md``, ``scores.parquet`` and ``bench.json`` into ``output``.
+    """Do the missing runs, then write ``bench.html``, ``README.md``, ``scores.parquet`` and ``bench.json``.
 
     Finished runs are not changed, and an unfinished run continues. A plugin whose run on all inputs failed has no
     row, even if its unimodal baselines are done. Finished runs of earlier calls into the same folder stay in the table

@@ -1,13 +1,15 @@
-"""Size and cost of models in tables that can be sorted, and plots of a score against them."""
+"""Cells of tables of models: scores with the mark of the top group, size and cost; and plots of scores against cost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from mmeval.comparison.standings import Standing
 from mmeval.record import Efficiency
 from mmeval.report import efficiency as text
+from mmeval.report.content import UNRELIABLE, Estimate
 from mmeval.report.efficiency import UNKNOWN
 from mmeval.report.scatter import Point, Scatter, scatter
 
@@ -22,6 +24,39 @@ class Cell(NamedTuple):
     text: str
     value: float | None
     """The number to sort by; None if unknown."""
+
+
+@dataclass(frozen=True)
+class ScoreCell:
+    """A score in a column of runs."""
+
+    estimate: Estimate
+    place: Standing | None
+    """The place of the run in this column; None for a run that takes no part in the tests."""
+    is_top: bool
+    """Whether no run is significantly better, while some run is worse than another."""
+
+    @classmethod
+    def of(cls, estimate: Estimate, run: str, places: Mapping[str, Standing]) -> ScoreCell:
+        """Return the cell of a run.
+
+        Args:
+            estimate: its score.
+            run: its name in the comparison.
+            places: the place of each run in this column.
+        """
+        place = places.get(run)
+        # A mark on every run would say nothing.
+        marked = any(not other.is_top for other in places.values())
+        return cls(estimate, place, marked and place is not None and place.is_top)
+
+    @property
+    def brief(self) -> str:
+        """The 95 % interval as ``.81–.87``, with a star if it can't be relied on."""
+        if self.estimate.low != self.estimate.low:
+            return self.estimate.interval
+        ends = (f"{end:.2f}".replace("0.", ".", 1) for end in (self.estimate.low, self.estimate.high))
+        return "–".join(ends) + ("" if self.estimate.reliable else UNRELIABLE)
 
 
 def seconds_per_seed(measured: Efficiency | None, seeds: int) -> float | None:

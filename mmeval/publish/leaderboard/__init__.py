@@ -1,0 +1,1 @@
+"""Leaderboards: a static site over many runs and data sets."""
