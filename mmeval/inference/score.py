@@ -32,7 +32,7 @@ from mmeval.runs.folder import RunFolder, State
 from mmeval.runs.lock import exclusive
 
 TRUE, IMAGE = ":true", ":image"
-"""Suffix of the labels in the table, and the column with the digest of each image, in the parts of a job."""
+"""Suffix of the labels in the table, and the column with the key of each image, in the parts of a job."""
 SHOWN = 3
 """Unknown labels that a message names."""
 

@@ -21,6 +21,7 @@ from mmeval.publish.tree import Tree, size_of
 from mmeval.record import FileRecord, Publication, Record
 from mmeval.report.content import Content
 from mmeval.report.html import html
+from mmeval.runs.analysis import analysis_of
 from mmeval.runs.folder import FILES, RunFolder
 from mmeval.runs.gallery import empty_gallery
 from mmeval.runs.manifest import differences, format_differences
@@ -70,7 +71,7 @@ def stage_run(request: RunRequest) -> Staged:
             f"{folder.path} can't be published: its run.json has schema 1, which has no digests, so that nobody could "
             "verify it; only another run writes them."
         )
-    if changed := differences(folder.path, _published(original, request)):
+    if changed := differences(folder.path, original.files):
         raise RunFolderError(
             f"{folder.path}: {format_differences(changed)}; {folder.rerun_advice('recreate it')} before you publish."
         )
@@ -83,7 +84,7 @@ def stage_run(request: RunRequest) -> Staged:
     if not shown:
         content = Content(record, content.scores, [])
         tree[folder.gallery_file.name] = empty_gallery()
-        tree[folder.report_path.name] = html(content).encode()
+        tree[folder.report_path.name] = html(content, analysis_of(folder, record)).encode()
     notes += why
     left_out = {name: file for name, file in original.files.items() if name not in tree}
     left_out |= original.publication.left_out if original.publication else {}
