@@ -288,6 +288,7 @@ class Classifier:
         if calibrated and not self.calibrated:
             lacking = next(m for m in self.members if {task.name for task in self.tasks} - m.temperatures.keys())
             note(f"{lacking.name} has no validation predictions, so its probabilities are not calibrated.")
+        self._memory.forget()
         parsed = rows.parsed(start, stop)
         for chunk in chunks(parsed, self.tasks, rows.attributes, images=rows.reads_images, start=start):
             rows.forget()
