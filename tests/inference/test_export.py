@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -76,7 +77,7 @@ def test_a_program_that_differs_from_torch_is_refused(trained: RunFolder) -> Non
     exporting._require_close(exact, member)
     for wrong in ({"probabilities": 0.01}, {"embedding": float("inf")}, {"probabilities": float("nan")}):
         with pytest.raises(PluginError, match=r"differs from torch by up to .* on rows, more than 0\.0001, so nothing"):
-            exporting._require_close(replace(exact, **wrong), member)
+            exporting._require_close(replace(exact, **wrong), member)  # type: ignore[arg-type]
 
 
 def test_a_plain_model_is_refused(trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,9 +115,7 @@ def test_a_folder_with_other_files_is_not_replaced(trained: RunFolder, tmp_path:
 def test_a_missing_package_is_named_with_the_pip_line(
     trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mmeval.inference import onnx
-
-    monkeypatch.setattr(onnx.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'mmeval-multilingual\[onnx\]'"):
         export(trained, tmp_path / "new")
 
