@@ -36,6 +36,8 @@ from PIL import Image
 import mmeval
 from benchmarks.small_table import CLASSES, LANGUAGES, write_table
 from mmeval.data.batch import Batch
+from mmeval.engine.runner import TorchRunner
+from mmeval.inference.classifier import Classifier
 from mmeval.inference.predict import predict_file
 from mmeval.nn import TorchModel
 
@@ -46,7 +48,7 @@ BATCH = 64
 def train(folder: Path, *, small: bool) -> Path:
     """Train the preset tiny of EmbraceNet for an epoch, or a model that is ten times smaller; return the run folder."""
     table = write_table(folder / "shop")
-    changes = {"recipe.epochs": 1, "recipe.batch_size": 64}
+    changes: dict[str, Any] = {"recipe.epochs": 1, "recipe.batch_size": 64}
     if small:
         changes |= {
             "image_encoder": "small-cnn:32",
@@ -102,6 +104,8 @@ def bare_loop(model: TorchModel, path: Path) -> int:
 def bare_batch(model: TorchModel, rows: list[dict[str, Any]]) -> Batch:
     """Return the batch of rows, as few lines of code as possible; frozen encoders run within the model."""
     texts = [row["text"] for row in rows]
+    assert model.text_encoder, "the runs of this benchmark have both encoders"
+    assert model.image_encoder, "the runs of this benchmark have both encoders"
     ids, mask = model.text_encoder.tokenize(texts)
     size = (model.image_encoder.input.height, model.image_encoder.input.width)
     images = torch.zeros(len(rows), 3, *size, dtype=torch.uint8)
@@ -121,10 +125,17 @@ def bare_batch(model: TorchModel, rows: list[dict[str, Any]]) -> Batch:
     )
 
 
+def torch_model(classifier: Classifier) -> TorchModel:
+    """Return the torch model of a classifier of one run."""
+    runner = classifier.members[0].model
+    assert isinstance(runner, TorchRunner), "the runs of this benchmark are of EmbraceNet"
+    return runner.model
+
+
 def throughput(run: Path, table: Path, series: int) -> list[float]:
     """Return for each series the rows per second of `predict` as a multiple of those of the bare loop."""
     classifier = mmeval.load(run, device="cpu")
-    model = classifier.members[0].model.model
+    model = torch_model(classifier)
     output = table.with_suffix(".out.parquet")
     ratios = []
     bare_loop(model, table)
@@ -141,7 +152,7 @@ def throughput(run: Path, table: Path, series: int) -> list[float]:
 def single(run: Path, row: dict[str, Any], repeats: int) -> float:
     """Return the duration of `predict_one` as a multiple of the forward pass on a batch that is ready."""
     classifier = mmeval.load(run, device="cpu")
-    model = classifier.members[0].model.model
+    model = torch_model(classifier)
     batch = bare_batch(model, [row])
     bare, whole = [], []
     for _ in range(repeats):
