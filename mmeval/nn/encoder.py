@@ -176,9 +176,10 @@ class Encoder(nn.Module):
         return digest(type(self).__qualname__, self.name, repr(self.input), *weights)
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    """Return the raw bytes of a tensor, also of bfloat16, which NumPy lacks."""
-    return tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes()
+def _bytes(tensor: Tensor) -> memoryview:
+    """Return the raw bytes of a tensor without a copy, also of bfloat16, which NumPy lacks."""
+    raw: Any = tensor.detach().cpu().flatten().view(torch.uint8).numpy()
+    return memoryview(raw)
 
 
 class ImageEncoder(Encoder):

@@ -249,9 +249,15 @@ class Content:
         """Return the worst languages: several if they tie, none if all languages tie."""
         return self._ends(task, metric)[1]
 
-    def worst_text(self, task: str, metric: str = "") -> str:
-        """Return the worst languages as text: their names, or their number if more than three tie; empty for none."""
-        worst = self.worst(task, metric)
+    def worst_text(self, task: str, metric: str = "", *, english: bool = False) -> str:
+        """Return the worst languages as text: their codes, or their number if more than three tie; empty for none.
+
+        Args:
+            task: the task.
+            metric: the metric; empty for the first one.
+            english: their English names in place of their codes.
+        """
+        worst = [language_name(code) if english else code for code in self.worst(task, metric)]
         return ", ".join(worst) if len(worst) <= MOST_TIED_NAMES else f"{len(worst)} languages tie"
 
     def _ends(self, task: str, metric: str) -> tuple[list[str], list[str]]:
