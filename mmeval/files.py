@@ -144,12 +144,12 @@ def lock(path: Path, *, wait: bool = True) -> Iterator[None]:
         held.release()
 
 
-def digest(*parts: bytes | str) -> str:
+def digest(*parts: bytes | memoryview | str) -> str:
     """Return the SHA-256 over ``parts``, each preceded by its length, as 64 hex digits."""
     sha = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
-        sha.update(len(data).to_bytes(8, "little"))
+        sha.update((data.nbytes if isinstance(data, memoryview) else len(data)).to_bytes(8, "little"))
         sha.update(data)
     return sha.hexdigest()
 

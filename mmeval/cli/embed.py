@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from mmeval.cli.options import Device
-from mmeval.cli.predict import BatchSize, Columns, Encoding, Images, Language, PluginFile, Seed, ShardOption
+from mmeval.cli.predict import (
+    BatchSize,
+    Columns,
+    Encoding,
+    EngineName,
+    Images,
+    Language,
+    PluginFile,
+    Seed,
+    ShardOption,
+    Workers,
+)
 
 NEIGHBOURS = "Neighbours"
 """Title of a box in which help shows options."""
@@ -44,6 +55,8 @@ def embed(
     device: Device = "auto",
     batch_size: BatchSize = None,
     shard: ShardOption = "",
+    engine: EngineName = "process",
+    workers: Workers = None,
     plugin: PluginFile = None,
 ) -> None:
     """Embed the rows of a table: the fused vector of image and text, in half precision.
@@ -55,9 +68,11 @@ def embed(
     from mmeval.inference.embed import embed_file
     from mmeval.inference.load import load
     from mmeval.inference.predict import Shard
+    from mmeval.inference.ray import RayEngine
     from mmeval.inference.rows import RowOptions
 
     part = Shard.parse(shard) if shard else Shard()
+    cluster = RayEngine.parse(engine, workers, plugin)
     tally = embed_file(
         load(run, seed=seed, device=device, plugin=plugin),
         table,
@@ -67,5 +82,6 @@ def embed(
         reference=reference,
         batch_size=batch_size,
         shard=part,
+        engine=cluster,
     )
     console().print(cell(f"Embeddings: {output} ({tally.rows:,} rows, {tally.rejected:,} rejected)"), soft_wrap=True)

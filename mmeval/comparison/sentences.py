@@ -20,6 +20,9 @@ from mmeval.comparison.standings import standings
 from mmeval.data.power import ALPHA
 from mmeval.metrics.catalogue import is_proportion
 
+MOST_NAMES = 5
+"""If more runs share the first place, a headline names one of them."""
+
 
 def is_share(metric: str) -> bool:
     """Return whether a metric is a share, whose differences are told in points."""
@@ -99,6 +102,9 @@ def headline(comparison: Comparison) -> str:
     top = [names[place.run] for place in places if place.is_top]
     if len(top) == 1:
         return f"{top[0]} is better than each of the {len(places) - 1} other runs in the mean over languages."
+    if len(top) > MOST_NAMES:
+        others = f"{len(top) - 1} others" if len(top) < len(places) else "any other"
+        return f"No run is significantly better than {top[0]} or {others} in the mean over languages."
     if len(top) == len(places):
         return f"No run is significantly better than another in the mean over languages: {', '.join(top)}."
     return f"No run is significantly better than {', '.join(top[:-1])} or {top[-1]} in the mean over languages."

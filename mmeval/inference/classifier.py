@@ -24,7 +24,7 @@ from mmeval.inference.chunk import Chunk, chunks
 from mmeval.inference.embeddings import embeddings, only
 from mmeval.inference.embeddings import schema as embedding_schema
 from mmeval.inference.member import Member
-from mmeval.inference.results import ResultOptions, counts, result_table, schema, top
+from mmeval.inference.results import REJECTED, ResultOptions, counts, result_table, schema, top
 from mmeval.inference.rows import NewRows, RowOptions, RunColumns, image_source
 from mmeval.metrics.multilabel import predicted_classes
 from mmeval.protocol import Inputs
@@ -111,6 +111,12 @@ class Tally:
         for row in chunk.rejected:
             if row and len(self.examples) < SHOWN:
                 self.examples.append(f"{row.where}: {row.reason}")
+
+    def note_reasons(self, table: pa.Table) -> None:
+        """Keep the first rejected rows of a table of results as examples."""
+        for identity, reason in zip(table["id"].to_pylist(), table[REJECTED].to_pylist(), strict=True):
+            if reason and len(self.examples) < SHOWN:
+                self.examples.append(f"{identity}: {reason}")
 
     def announce(self) -> None:
         """Tell the user how many rows were rejected, where and why."""
@@ -282,6 +288,7 @@ class Classifier:
         if calibrated and not self.calibrated:
             lacking = next(m for m in self.members if {task.name for task in self.tasks} - m.temperatures.keys())
             note(f"{lacking.name} has no validation predictions, so its probabilities are not calibrated.")
+        self._memory.forget()
         parsed = rows.parsed(start, stop)
         for chunk in chunks(parsed, self.tasks, rows.attributes, images=rows.reads_images, start=start):
             rows.forget()

@@ -27,6 +27,7 @@ from mmeval.inference.neighbours import (
     open_embeddings,
 )
 from mmeval.inference.predict import Shard, job_identity, require_not_input
+from mmeval.inference.ray import Embed, RayEngine
 from mmeval.inference.rows import NewRows, RowOptions
 from mmeval.integrity import content_digest
 
@@ -46,6 +47,7 @@ def embed_file(
     reference: Path | None = None,
     batch_size: int | None = None,
     shard: Shard = Shard(),  # noqa: B008 - frozen
+    engine: RayEngine | None = None,
 ) -> Tally:
     """Embed the rows of a table and write a Parquet file; an interrupted call continues where it stopped.
 
@@ -59,6 +61,7 @@ def embed_file(
             output; by default the table itself.
         batch_size: examples per forward pass.
         shard: the part of the rows to embed.
+        engine: embeds in the workers of a Ray cluster, instead of this process.
 
     Raises:
         UserError: the model has no fused vector, the table or the reference can't be read, the output can't be written,
@@ -71,7 +74,7 @@ def embed_file(
         raise UserError(f"--neighbours {neighbours}: write the number of nearest rows, at least 1.")
     new = classifier.rows(source, rows)
     require_not_input(output, new)
-    job = _Job(classifier, new, batch_size, shard)
+    job = _Job(classifier, new, rows, batch_size, shard, engine)
     if neighbours is None:
         return job.write(output)
     if reference is not None and shard.of == 1 and reference.exists() and reference.samefile(source):
@@ -92,7 +95,7 @@ def embed_file(
     else:
         table = classifier.rows(reference, rows)
         require_not_input(embedded, table)
-        _Job(classifier, table, batch_size, Shard()).write_once(embedded)
+        _Job(classifier, table, rows, batch_size, Shard(), engine).write_once(embedded)
     tally = job.write(output, neighbours, embedded, own=own)
     if own:
         embedded.unlink()
@@ -104,9 +107,19 @@ def embed_file(
 class _Job:
     """The embedding of the rows of one table."""
 
-    def __init__(self, classifier: Classifier, rows: NewRows, batch_size: int | None, shard: Shard) -> None:
-        self.member = only(classifier.members)
-        self.rows, self.batch_size, self.shard = rows, batch_size, shard
+    def __init__(
+        self,
+        classifier: Classifier,
+        rows: NewRows,
+        options: RowOptions,
+        batch_size: int | None,
+        shard: Shard,
+        engine: RayEngine | None,
+    ) -> None:
+        if engine:
+            engine.require(rows)
+        self.member, self.classifier = only(classifier.members), classifier
+        self.rows, self.options, self.batch_size, self.shard, self.engine = rows, options, batch_size, shard, engine
         self.identity = job_identity(classifier, rows, shard) | {"batch size": batch_size, "kind": "embeddings"}
 
     def write(self, output: Path, k: int | None = None, reference: Path | None = None, *, own: bool = False) -> Tally:
@@ -149,6 +162,12 @@ class _Job:
         self.write(output)
 
     def _embed(self, start: int, stop: int | None, tally: Tally) -> Iterator[pa.Table]:
+        if self.engine:
+            function = Embed(self.batch_size)
+            for table in self.engine.tables(function, self.classifier, self.rows, self.options, start, stop):
+                tally.note_reasons(table)
+                yield table
+            return
         for chunk, table in embeddings(self.member, self.rows, batch_size=self.batch_size, start=start, stop=stop):
             tally.note_rejected(chunk)
             yield table

@@ -147,10 +147,9 @@ class Scoring:
             if unknown:
                 shown = ", ".join(f'"{name}" ({count:,})' for name, count in unknown.most_common(SHOWN))
                 more = ", ..." if len(unknown) > SHOWN else ""
-                notes.append(
-                    f"Not scored in {task.name}: {sum(unknown.values()):,} rows, whose labels the model does not know: "
-                    f"{shown}{more}"
-                )
+                rows = sum(unknown.values())
+                labels_of = f"{rows:,} row{'' if rows == 1 else 's'} with a label that the model does not know"
+                notes.append(f"Not scored in {task.name}: {labels_of}: {shown}{more}")
         if not any((values >= 0).any() for values in labels.values()):
             raise DataError(
                 f"--score: no row of {where} has a label that the model knows; compare the column with the classes, "

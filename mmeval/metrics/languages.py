@@ -292,7 +292,8 @@ def _assemble(
     lowest, highest = (
         np.flatnonzero(np.abs(scores.value - end) <= tolerance) for end in (scores.value.min(), scores.value.max())
     )
-    gap, largest = _gap(scores)
+    errors = _errors(scores)
+    gap, largest = _gap(scores, errors)
     # A test within clusters takes the training seeds as given; with several, differences must exceed their noise, too.
     if math.isnan(p):
         p = largest
@@ -306,7 +307,7 @@ def _assemble(
         mean=mean,
         weighted=weighted,
         weights=weights,
-        worst=_worst(scores, size, reliable, higher_is_better),
+        worst=_worst(scores, errors, size, reliable, higher_is_better),
         worst_languages=tuple(present[worst].tolist()),
         gap=Estimate(gap[0], interval),
         best_languages=tuple(present[best].tolist()),
@@ -344,7 +345,10 @@ def _normals(dimensions: int) -> NDArray[np.float32]:
     return draws
 
 
-def _errors(scores: _Languages) -> tuple[NDArray[np.float32], Floats]:
+_Errors = tuple[NDArray[np.float32], Floats]
+
+
+def _errors(scores: _Languages) -> _Errors:
     """Return normal draws with a covariance that is proportional to that of the scores ``[L, draws]``, and it."""
     covariance = scores.cluster + scores.seed + np.diag(scores.extra)
     covariance /= np.diag(covariance).max()
@@ -362,10 +366,10 @@ def _simultaneous_tail(largest: NDArray[np.float32]) -> float:
     return float(ndtr(-np.quantile(largest, 1 - 2 * TAIL)))
 
 
-def _worst(scores: _Languages, size: Floats, reliable: bool, higher_is_better: bool) -> Estimate:
+def _worst(scores: _Languages, normal: _Errors, size: Floats, reliable: bool, higher_is_better: bool) -> Estimate:
     """Return the lowest score with the lowest bounds of intervals that hold for all languages at once."""
     sign = 1 if higher_is_better else -1
-    errors, covariance = _errors(scores)
+    errors, covariance = normal
     scale = 1 / np.sqrt(np.maximum(np.diag(covariance), TINY)).astype(np.float32)
     largest = np.abs(errors * scale[:, None]).max(0)
     own = two_way(
@@ -383,7 +387,7 @@ def _worst(scores: _Languages, size: Floats, reliable: bool, higher_is_better: b
     return Estimate(value, Interval(min(float(least), value), max(float(most), value), "simultaneous-t", reliable))
 
 
-def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
+def _gap(scores: _Languages, normal: _Errors) -> tuple[tuple[float, float, float], float]:
     """Return the gap with its simultaneous interval, and p of the largest standardised difference of two languages."""
     first, second = np.triu_indices(len(scores.value), 1)
     weights = np.zeros((len(first), len(scores.value)))
@@ -395,7 +399,7 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
     if scores.bonferroni:
         tail, p = TAIL / len(first), min(2 * smallest * len(first), 1.0)
     else:
-        largest = _largest_differences(scores)
+        largest = _largest_differences(*normal)
         tail = _simultaneous_tail(largest)
         p = (1 + np.count_nonzero(ndtr(-largest) <= smallest)) / (1 + len(largest))
     half = variance.quantile(tail) * np.sqrt(variance.total)
@@ -405,9 +409,8 @@ def _gap(scores: _Languages) -> tuple[tuple[float, float, float], float]:
     return (value, min(max(low, 0.0), value), high), p
 
 
-def _largest_differences(scores: _Languages) -> NDArray[np.float32]:
+def _largest_differences(errors: NDArray[np.float32], covariance: Floats) -> NDArray[np.float32]:
     """Return the largest standardised difference of two languages in normal draws, ``[draws]``."""
-    errors, covariance = _errors(scores)
     own = np.diag(covariance)
     scale = 1 / np.sqrt(np.maximum(own[:, None] + own - 2 * covariance, TINY)).astype(np.float32)
     largest = np.zeros(errors.shape[1], np.float32)

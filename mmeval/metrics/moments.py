@@ -12,6 +12,8 @@ from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+DENSE = 200_000
+"""Largest matrix of clusters and languages that is multiplied as a dense one; a sparse one has a long preparation."""
 
 
 class Layout:
@@ -80,6 +82,11 @@ class Layout:
         """Return ``sum_g u_gl u_gk`` over clusters for all pairs of languages ``[count, count]``, u: ``[cells]``."""
         if self.count == 1 or not len(cells):
             return np.full((self.count, self.count), cells @ cells)
+        if self.total_clusters * self.count <= DENSE:
+            dense = np.zeros((self.total_clusters, self.count))
+            dense[self.cell_cluster, self.cell_language] = cells
+            small: Floats = dense.T @ dense
+            return small
         from scipy.sparse import csr_array
 
         starts = np.searchsorted(self.cell_cluster, np.arange(self.total_clusters + 1))

@@ -176,9 +176,9 @@ class Encoder(nn.Module):
         return digest(type(self).__qualname__, self.name, repr(self.input), *weights)
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    """Return the raw bytes of a tensor, also of bfloat16, which NumPy lacks."""
-    return tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes()
+def _bytes(tensor: Tensor) -> memoryview:
+    """Return the raw bytes of a tensor without a copy, also of bfloat16, which NumPy lacks."""
+    return memoryview(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
 
 
 class ImageEncoder(Encoder):

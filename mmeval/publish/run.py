@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +76,7 @@ def stage_run(request: RunRequest) -> Staged:
         raise RunFolderError(
             f"{folder.path}: {format_differences(changed)}; {folder.rerun_advice('recreate it')} before you publish."
         )
+    request = replace(request, dataset_repo=request.dataset_repo or _hub_table(original))
     private = shorten(original)
     record, notes = private.record, []
     tree: Tree = {name: folder.path / name for name in _published(original, request)}
@@ -120,6 +122,12 @@ def write_folder(staged: Staged, output: Path) -> None:
                 path.write_bytes(value if isinstance(value, bytes) else value.read_bytes())
     except OSError as error:
         raise UserError(f"--output {output} can't be written: {error.strerror or error}.") from None
+
+
+def _hub_table(record: Record) -> str:
+    """Return the repository of a table that was read from the Hub, ``table:hub:owner/name``; else an empty text."""
+    match = re.match(r"table:hub:([^/]+/[^/]+)", record.dataset)
+    return match[1] if match else ""
 
 
 def _published(record: Record, request: RunRequest) -> dict[str, FileRecord]:

@@ -28,7 +28,7 @@ def render(template: str, package: str = "mmeval.report", **context: Any) -> str
         package: the package with the folder ``templates`` of the template; it may use those of the reports.
         context: the variables of the template.
     """
-    return environment(package).get_template(template).render(context)
+    return _shared_environment(package).get_template(template).render(context)
 
 
 @cache
@@ -53,6 +53,10 @@ def environment(package: str = "mmeval.report") -> Environment:
     jinja.globals["script"] = Markup(script())
     jinja.globals["policy"] = policy()
     return jinja
+
+
+_shared_environment = cache(environment)
+"""The environments of :func:`render`, which keep the compiled templates."""
 
 
 @cache

@@ -26,6 +26,7 @@ SMALL = (
     "image_tuning.frozen=false",
     "text_encoder=char-ngrams:512x16",
     "width=16",
+    "eval_mode=expectation",
     "recipe.epochs=2",
     "recipe.batch_size=16",
 )

