@@ -178,7 +178,7 @@ class Encoder(nn.Module):
 
 def _bytes(tensor: Tensor) -> memoryview:
     """Return the raw bytes of a tensor without a copy, also of bfloat16, which NumPy lacks."""
-    return memoryview(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
+    return tensor.detach().cpu().flatten().view(torch.uint8).numpy().data
 
 
 class ImageEncoder(Encoder):
