@@ -107,7 +107,7 @@ def _summary(command: Any) -> str:
 
 def _usage(argument: Any) -> str:
     name = argument.metavar or argument.name.upper()
-    name = f"{name}..." if argument.nargs != 1 else name
+    name = f"{name}..." if argument.nargs != 1 and "..." not in name else name
     return name if argument.required else f"[{name}]"
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WIDTH, HEIGHT = 1180, 760
+WIDTH, HEIGHT = 1180, 940
 LARGEST = 150_000
 """Most bytes of a picture, because every clone of the repository gets it."""
 COLOURS = (256, 128, 64, 32)

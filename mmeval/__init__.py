@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mmeval.data.request import Dataset, DatasetRequest
     from mmeval.data.split import DEFAULT_SHARES, Member, assign_split, hash_split
     from mmeval.engine.embeddings import embed_images, embed_texts
-    from mmeval.engine.model import FitContext, Model, ModelSize, TrainableModel
+    from mmeval.engine.model import EmbeddingModel, FitContext, Model, ModelSize, TrainableModel
     from mmeval.errors import DataError, MissingExtraError, MissingWeightsError, UserError
     from mmeval.files import digest
     from mmeval.inference.classifier import Classifier
@@ -54,6 +54,7 @@ _HOMES = {
     "DatasetRequest": "mmeval.data.request",
     "DatasetSpec": "mmeval.api.spec",
     "Download": "mmeval.api.spec",
+    "EmbeddingModel": "mmeval.engine.model",
     "Example": "mmeval.api.source",
     "Examples": "mmeval.data.examples",
     "FitContext": "mmeval.engine.model",
@@ -112,6 +113,7 @@ __all__ = [
     "DatasetRequest",
     "DatasetSpec",
     "Download",
+    "EmbeddingModel",
     "Example",
     "Examples",
     "FitContext",

@@ -76,7 +76,7 @@ def test_metrics_and_report_run_without_torch() -> None:
     """Scores can be made again on a machine that can't run the model."""
     script = (
         "import sys\nsys.modules['torch'] = None\n"
-        "import mmeval.metrics.scores, mmeval.metrics.mistakes, mmeval.report.html, mmeval.report.markdown\n"
+        "import mmeval.metrics.scores, mmeval.metrics.shown, mmeval.report.html, mmeval.report.markdown\n"
         "import mmeval.report.terminal, mmeval.runs.scoring, mmeval.runs.folder"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -8,7 +8,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mmeval.cli import bench, compare, data, leaderboard, plot, plugins, predict, publish, pull, run, score
+from mmeval.cli import (
+    bench,
+    compare,
+    data,
+    embed,
+    export,
+    leaderboard,
+    plot,
+    plugins,
+    predict,
+    publish,
+    pull,
+    run,
+    score,
+)
 from mmeval.console import replace_unprintable
 from mmeval.errors import Stopped, UserError
 from mmeval.escaping import one_line, visible
@@ -98,6 +112,8 @@ app.command("compare")(compare.compare)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("score")(score.score)
 app.command("predict")(predict.predict)
+app.command("embed")(embed.embed)
+app.command("export")(export.export)
 app.command("report")(score.report)
 app.command("plot")(plot.plot)
 app.command("publish")(publish.publish)

@@ -55,6 +55,18 @@ ShardOption = Annotated[
         rich_help_panel=WORK,
     ),
 ]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="process (this one) or ray (workers of a Ray cluster, for tables in Parquet).",
+        rich_help_panel=WORK,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Ray's workers.", show_default="one per CPU or GPU", rich_help_panel=WORK),
+]
 PluginFile = Annotated[
     Path | None,
     typer.Option(
@@ -103,6 +115,8 @@ def predict(
     device: Device = "auto",
     batch_size: BatchSize = None,
     shard: ShardOption = "",
+    engine: EngineName = "process",
+    workers: Workers = None,
     plugin: PluginFile = None,
 ) -> None:
     """Classify the rows of a table with the model of a run.
@@ -117,6 +131,7 @@ def predict(
     from mmeval.inference.job import require_output
     from mmeval.inference.load import load
     from mmeval.inference.predict import Shard, predict_file
+    from mmeval.inference.ray import RayEngine
     from mmeval.inference.rows import RowOptions
     from mmeval.inference.score import Scoring
     from mmeval.runs.folder import RunFolder
@@ -125,6 +140,7 @@ def predict(
         raise UserError(f"mmeval predict {names[0]}: name the run, and then the table to classify.")
     require_output(output)
     part = Shard.parse(shard) if shard else Shard()
+    cluster = RayEngine.parse(engine, workers, plugin)
     results = result_options(top_k, min_confidence)
     options = RowOptions(columns=columns, language=language, images=images, encoding=encoding)
     classifier = load(names[:-1], seed=seed, ensemble=ensemble, device=device, plugin=plugin)
@@ -143,6 +159,7 @@ def predict(
         batch_size=batch_size,
         shard=part,
         scoring=scoring,
+        engine=cluster,
     )
     if scoring:
         show_result(scoring.folder)

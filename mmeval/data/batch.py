@@ -49,6 +49,13 @@ class Batch:
         """Number of examples."""
         return len(self.languages)
 
+    def has_input(self) -> Tensor:
+        """Return a bool ``[B]``: whether an example has an image, a text or a known attribute."""
+        shown = self.has_image | self.has_text
+        for values in self.attributes.values():
+            shown = shown | (values >= 0)
+        return shown
+
     def same_image(self) -> Tensor:
         """Return a bool ``[B, B]`` mask of pairs with the same image, compared by pixels or by cached embedding.
 

@@ -41,7 +41,7 @@ class Collate:
         self._text_embeddings = self._embed_texts(device)
         # Seeds follow from the inputs, not from the id: renaming examples must not change predictions.
         inputs = zip(self._texts, self._languages, examples.image_digests(self._image_rows), strict=True)
-        self._seeds = torch.tensor([_seed(*values) for values in inputs], dtype=torch.int64)
+        self._seeds = torch.tensor([input_seed(*values) for values in inputs], dtype=torch.int64)
 
     def __call__(self, rows: NDArray[np.int64]) -> Batch:
         """Return the batch of ``rows``, in their order, on the CPU."""
@@ -162,7 +162,7 @@ def collate_single(
         has_text=torch.tensor([has_text]),
         languages=(language,),
         labels={},
-        seeds=torch.tensor([_seed(text, language, digest)], dtype=torch.int64),
+        seeds=torch.tensor([input_seed(text, language, digest)], dtype=torch.int64),
         **fields,
         attributes={name: _indices([attributes.get(name, "")], values) for name, values in known},
     )
@@ -194,6 +194,7 @@ def _indices(values: Sequence[str], known: Sequence[str]) -> torch.Tensor:
     return torch.tensor([index.get(value, -1) for value in values], dtype=torch.int64)
 
 
-def _seed(*values: str) -> int:
+def input_seed(*values: str) -> int:
+    """Return the seed of an example, from its text, its language and the digest of its image."""
     content = "\0".join(values).encode()
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)

@@ -64,6 +64,14 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class EmbeddingModel(Model, Protocol):
+    """A plain model that has a fused vector for each example; torch models return it as ``Output.embedding``."""
+
+    def embed(self, examples: Examples, context: FitContext) -> Iterator[NDArray[np.float32]]:
+        """Yield blocks of vectors ``[n, D]``, in the order of ``examples``."""
+
+
+@runtime_checkable
 class TrainableModel(Model, Protocol):
     """A plain model that is trained before it predicts."""
 

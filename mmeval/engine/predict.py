@@ -71,17 +71,20 @@ def predict_batch(model: TorchModel, batch: Batch, placement: Placement) -> Pred
     for name, values in block.items():
         if not np.isfinite(values).all():
             raise PluginError(f"its logits of {name} hold NaN or infinity.")
-    return Prediction(block, _embedding(output.embedding, len(batch)))
+    return Prediction(block, _embedding(output.embedding, batch))
 
 
-def _embedding(embedding: object, size: int) -> NDArray[np.float32] | None:
+def _embedding(embedding: object, batch: Batch) -> NDArray[np.float32] | None:
+    """Return the fused vectors ``[n, D]``, zero for examples without any input; None if the model has none."""
+    size = len(batch)
     if embedding is None:
         return None
     if not isinstance(embedding, Tensor):
         raise PluginError(f"its embedding must be a tensor, it is a {type(embedding).__name__}.")
     if embedding.ndim != 2 or len(embedding) != size:
         raise PluginError(f"its embedding must have the shape ({size}, D), it has {tuple(embedding.shape)}.")
-    vectors: NDArray[np.float32] = embedding.detach().float().cpu().numpy()
+    shown = batch.has_input().to(embedding.device)
+    vectors: NDArray[np.float32] = torch.where(shown[:, None], embedding.detach().float(), 0).cpu().numpy()
     if not np.isfinite(vectors).all():
         raise PluginError("its embedding holds NaN or infinity.")
     return vectors

@@ -35,6 +35,10 @@ class TransientEmbeddings:
         self._before: dict[str, dict[bytes, Embedded]] = {}
         self._now: dict[str, dict[bytes, Embedded]] = {}
 
+    def forget(self) -> None:
+        """Forget all embeddings; encoders are kept."""
+        self._before, self._now = {}, {}
+
     @contextlib.contextmanager
     def block(self) -> Iterator[None]:
         """Activate this memory for one block of rows, and forget what the last block did not use."""

@@ -69,7 +69,7 @@ def chunks(
     *,
     images: bool,
     start: int = 0,
-    size: int = ROWS,
+    size: int | None = None,
 ) -> Iterator[Chunk]:
     """Yield chunks of ``size`` rows; images are read and converted in threads, ahead of the chunk that is used.
 
@@ -79,8 +79,9 @@ def chunks(
         attributes: the names of further inputs.
         images: whether the model sees images; otherwise they are not read.
         start: the number of the first row.
-        size: rows per chunk.
+        size: rows per chunk; None for ``ROWS``.
     """
+    size = size or ROWS
     left = size
 
     def parts() -> Iterator[list[NewRow | Rejected]]:

@@ -21,8 +21,10 @@ from mmeval.engine.predict import Block
 from mmeval.engine.transient import TransientEmbeddings
 from mmeval.errors import DataError, UserError
 from mmeval.inference.chunk import Chunk, chunks
+from mmeval.inference.embeddings import embeddings, only
+from mmeval.inference.embeddings import schema as embedding_schema
 from mmeval.inference.member import Member
-from mmeval.inference.results import ResultOptions, counts, result_table, schema, top
+from mmeval.inference.results import REJECTED, ResultOptions, counts, result_table, schema, top
 from mmeval.inference.rows import NewRows, RowOptions, RunColumns, image_source
 from mmeval.metrics.multilabel import predicted_classes
 from mmeval.protocol import Inputs
@@ -109,6 +111,12 @@ class Tally:
         for row in chunk.rejected:
             if row and len(self.examples) < SHOWN:
                 self.examples.append(f"{row.where}: {row.reason}")
+
+    def note_reasons(self, table: pa.Table) -> None:
+        """Keep the first rejected rows of a table of results as examples."""
+        for identity, reason in zip(table["id"].to_pylist(), table[REJECTED].to_pylist(), strict=True):
+            if reason and len(self.examples) < SHOWN:
+                self.examples.append(f"{identity}: {reason}")
 
     def announce(self) -> None:
         """Tell the user how many rows were rejected, where and why."""
@@ -197,6 +205,48 @@ class Classifier:
         tally.announce()
         return pa.concat_tables(tables) if tables else schema(self.tasks).empty_table()
 
+    def embed(
+        self,
+        rows: object,
+        *,
+        columns: str | Mapping[str, str | Sequence[str]] = "",
+        language: str = "",
+        images: str | Path | None = None,
+        encoding: str = "",
+        batch_size: int | None = None,
+    ) -> pa.Table:
+        """Embed rows: the fused vector of image and text, which the task heads read.
+
+        Args:
+            rows: as for :meth:`predict`, like all other arguments.
+            columns: the role of each column where it is not that of the run.
+            language: the language of rows without one.
+            images: the folder that image paths start from.
+            encoding: the encoding of a text file.
+            batch_size: examples per forward pass.
+
+        Returns:
+            A row for each row of the input, in its order, with the columns ``id``, ``language``, ``embedding`` (half
+            precision, a list of fixed size) and ``rejected``. The embedding of a row without image and text is zero,
+            that of a rejected row is null.
+
+        Raises:
+            UserError: the model has no fused vector, there are several models, or the rows can't be read.
+        """
+        member = only(self.members)
+        none = embedding_schema(member.embedding_width).empty_table()
+        new = self.rows(rows, row_options(columns, language, images, encoding))
+        tally, tables = Tally(), [none]
+        with progress("Embedding", None, "rows") as advance:
+            for chunk, table in embeddings(member, new, batch_size=batch_size):
+                tables.append(table)
+                tally.note_rejected(chunk)
+                tally.add(table, ())
+                advance(len(chunk))
+        new.announce()
+        tally.announce()
+        return pa.concat_tables(tables)
+
     def rows(self, source: object, options: RowOptions | None = None, scored: Sequence[Task] = ()) -> NewRows:
         """Open new rows with the columns of the run.
 
@@ -238,6 +288,7 @@ class Classifier:
         if calibrated and not self.calibrated:
             lacking = next(m for m in self.members if {task.name for task in self.tasks} - m.temperatures.keys())
             note(f"{lacking.name} has no validation predictions, so its probabilities are not calibrated.")
+        self._memory.forget()
         parsed = rows.parsed(start, stop)
         for chunk in chunks(parsed, self.tasks, rows.attributes, images=rows.reads_images, start=start):
             rows.forget()
@@ -319,7 +370,7 @@ def _stored(image: object) -> StoredImage:
     try:
         return convert(read_image(source) if isinstance(source, Path) else source)
     except FileNotFoundError:
-        raise DataError(f"There is no image file {source}.") from None
+        raise DataError(f"There is no image file {source!s}.") from None
     except DataError as error:
         name = str(source) if isinstance(source, Path) else "The image"
         raise DataError(f"{name} can't be used: {error}.") from None
@@ -354,7 +405,7 @@ def _difference(first: Member, other: Member) -> str:
     """Return the first difference between the tasks of two models."""
     mine, theirs = ({task.name: task for task in member.tasks} for member in (first, other))
     if mine.keys() != theirs.keys():
-        return f"their tasks are {', '.join(mine)} and {', '.join(theirs)}"
+        return f"one has the tasks {' and '.join(mine)}, the other {' and '.join(theirs)}"
     for name, task in mine.items():
         if task != theirs[name]:
             only = sorted({*task.classes} ^ {*theirs[name].classes})

@@ -68,14 +68,19 @@ def run_job(
     work = output.with_name(output.name + UNFINISHED)
     with _exclusive(output):
         sweep(output.parent, output.name)
-        done = _prepare(work, dict(identity))
+        done, finished = _prepare(work, dict(identity)), False
         try:
             _compute(work, pa.schema([*schema, *extra]), rows, done)
             yield from _merge(work, output, schema)
+            finished = True
             finish(_parts(work))
         except KeyboardInterrupt:
             kept = _rows_in(_parts(work))
             raise Stopped(f"Stopped. {kept:,} rows are kept in {work}; repeat the command to continue.") from None
+        except UserError:
+            if finished:
+                shutil.rmtree(work)
+            raise
         shutil.rmtree(work)
 
 

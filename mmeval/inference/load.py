@@ -11,6 +11,7 @@ from mmeval.engine.device import resolve_device
 from mmeval.errors import RunFolderError, UserError
 from mmeval.inference.classifier import Classifier
 from mmeval.inference.member import load_member
+from mmeval.plugin.onefile import is_file
 from mmeval.runs.folder import RunFolder
 
 Run = str | Path | RunFolder
@@ -48,6 +49,9 @@ def load(
     if len(folders) > 1 and not ensemble:
         names = ", ".join(str(folder.path) for folder in folders)
         raise UserError(f"{names}: several runs are averaged with --ensemble; without it, name one.")
+    if plugin is not None and not any(is_file(folder.record.plugin) for folder in folders):
+        own = folders[0].record.plugin
+        raise UserError(f"--plugin {plugin}: the run {folders[0].path} has the plugin {own}; leave --plugin out.")
     place = resolve_device(device)
     chosen = list(_chosen(folders, seed, ensemble=ensemble))
     named = None if plugin is None else str(plugin)

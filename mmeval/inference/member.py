@@ -16,12 +16,13 @@ from mmeval.api.spec import ModelSpec
 from mmeval.api.task import ModelContext, Task
 from mmeval.console import note, quiet
 from mmeval.data.examples import Examples
+from mmeval.data.languages import UNDETERMINED
 from mmeval.data.loader import batches
 from mmeval.data.prepare.image import StoredImage
 from mmeval.data.store import Store
 from mmeval.engine.collate import Collate, collate_single
 from mmeval.engine.device import Inference
-from mmeval.engine.model import FitContext, Model
+from mmeval.engine.model import EmbeddingModel, FitContext, Model
 from mmeval.engine.predict import Block, Prediction, predict_batch
 from mmeval.engine.runner import TorchRunner
 from mmeval.errors import (
@@ -32,6 +33,7 @@ from mmeval.errors import (
     UnknownNameError,
     UserError,
 )
+from mmeval.files import digest
 from mmeval.inference.chunk import single
 from mmeval.metrics.predictions import check_block
 from mmeval.metrics.temperature import scaled, validation_temperature
@@ -77,6 +79,13 @@ class Member:
     def inputs(self) -> Inputs:
         """The inputs that the model was trained with."""
         return self.record.plan.protocol.inputs
+
+    @property
+    def identity(self) -> str:
+        """A digest of the trained weights, which tells whether two embeddings are of one space."""
+        prefix = self.folder.model_folder(self.seed).relative_to(self.folder.path).as_posix() + "/"
+        files = {name: file.sha256 for name, file in self.record.files.items() if name.startswith(prefix)}
+        return digest(*(part for pair in sorted(files.items()) for part in pair)) if files else ""
 
     @cached_property
     def temperatures(self) -> dict[str, float]:
@@ -135,6 +144,49 @@ class Member:
         joined = {task.name: _joined([block[task.name] for block in blocks], len(task.classes)) for task in self.tasks}
         embeddings = np.concatenate(vectors) if vectors else None
         return Prediction(self.calibrated(joined) if calibrate else joined, embeddings)
+
+    def embed(self, store: Store, *, batch_size: int | None = None) -> NDArray[np.float32]:
+        """Return the fused vectors ``[n, D]`` of all rows of a Store; zero for a row without image and text.
+
+        Raises:
+            UserError: the model has no fused vector.
+            PluginError: the model fails, or its vectors have a wrong shape.
+        """
+        if isinstance(self.model, TorchRunner):
+            if not store.examples.num_rows:
+                return np.zeros((0, self.embedding_width), np.float32)
+            vectors = self.predict(store, calibrate=False, batch_size=batch_size, embed=True).embedding
+            if vectors is None:
+                raise self._without_embeddings()
+            return vectors
+        if not isinstance(self.model, EmbeddingModel):
+            raise self._without_embeddings()
+        examples = Examples(store, "predict", self.inputs)
+        with self._lock, attributed(self.spec, "while it embedded"), quiet():
+            blocks = list(self.model.embed(examples, self._fit_context()))
+            vectors = np.concatenate(blocks) if blocks else np.zeros((0, self.embedding_width), np.float32)
+            if vectors.ndim != 2 or len(vectors) != len(examples):
+                raise PluginError(f"embed returned vectors of the shape {vectors.shape} for {len(examples)} examples.")
+            if not np.isfinite(vectors).all():
+                raise PluginError("its vectors hold NaN or infinity.")
+        shown = (examples.image_rows >= 0) | np.array([bool(text.strip()) for text in examples.texts], bool)
+        return np.where(shown[:, None], vectors, 0).astype(np.float32)
+
+    @cached_property
+    def embedding_width(self) -> int:
+        """The number of features ``D`` of the fused vector.
+
+        Raises:
+            UserError: the model has none.
+        """
+        empty = single(None, "", UNDETERMINED, dict.fromkeys(self.context.attributes, ""), self.tasks)
+        return int(self.embed(empty).shape[1])
+
+    def _without_embeddings(self) -> UserError:
+        return UserError(
+            f"{self.folder.path}: the model {self.spec.name} has no fused vector, so it can't embed rows; use `mmeval "
+            "predict`, or a run of another model."
+        )
 
     def predict_one(
         self, image: StoredImage | None, text: str, language: str, attributes: Mapping[str, str], *, calibrate: bool
@@ -241,8 +293,8 @@ def _plugin(folder: RunFolder, record: Record, seed: int, named: str | None) -> 
                 f"The run {folder.path} used the file {recorded}, and mmeval runs no file that only a run folder "
                 f"names; if you trust it, add --plugin {recorded}."
             )
-    elif named is not None and named != recorded:
-        raise UserError(f"--plugin {named}: the run {folder.path} has the plugin {recorded}; leave --plugin out.")
+    else:  # --plugin is for another run of an ensemble
+        named = None
     try:
         spec = Manager().model(named or recorded)
     except UnknownNameError:

@@ -14,6 +14,7 @@ from mmeval.errors import UserError
 from mmeval.files import digest
 from mmeval.inference.classifier import Classifier, Tally
 from mmeval.inference.job import require_output, run_job
+from mmeval.inference.ray import Classify, RayEngine
 from mmeval.inference.results import ResultOptions, result_table, schema
 from mmeval.inference.rows import NewRows, RowOptions
 from mmeval.inference.score import Scoring
@@ -62,6 +63,7 @@ def predict_file(
     batch_size: int | None = None,
     shard: Shard = Shard(),
     scoring: Scoring | None = None,
+    engine: RayEngine | None = None,
 ) -> Tally:
     """Classify the rows of a table and write a file; an interrupted call continues where it stopped.
 
@@ -75,6 +77,7 @@ def predict_file(
         batch_size: examples per forward pass.
         shard: the part of the rows to classify.
         scoring: scores the predictions with the labels in the table; without it, no label is read.
+        engine: computes in the workers of a Ray cluster, instead of this process.
 
     Raises:
         UserError: the table can't be read, the output can't be written, or another process is writing it.
@@ -84,6 +87,10 @@ def predict_file(
         scoring.require_new_folder()
     new = classifier.rows(source, rows, classifier.tasks if scoring else ())
     require_not_input(output, new)
+    if engine:
+        engine.require(new)
+        if scoring:
+            raise UserError("--engine ray writes predictions only; leave out --score, and score them afterwards.")
     identity = job_identity(classifier, new, shard) | {
         "results": [results.top_k, results.min_confidence],
         "calibration": calibrated,
@@ -97,6 +104,13 @@ def predict_file(
         first = start + done
         with progress("Predicting", None if stop is None else stop - start, "rows") as advance:
             advance(done)
+            if engine:
+                function = Classify(results, calibrated, batch_size)
+                for table in engine.tables(function, classifier, new, rows, first, stop):
+                    tally.note_reasons(table)
+                    yield table
+                    advance(len(table))
+                return
             chunks = classifier.classify(new, calibrated=calibrated, batch_size=batch_size, start=first, stop=stop)
             for own in chunks:
                 tally.note_rejected(own.chunk)

@@ -222,17 +222,18 @@ class NewRows:
             missing = [name for name in columns if name not in names]
             if not missing or getattr(typed, role) is not None:
                 continue
-            if getattr(of_run.inputs, role, False):
+            # A JSON object may leave out a text that it lacks.
+            partly = self.tables[0].loose and len(missing) < len(columns)
+            if getattr(of_run.inputs, role, False) and not partly:
                 raise UserError(
-                    f'{self.where} has no column "{missing[0]}", from which the run {of_run.run} took its {role}s; '
-                    f"name the column that holds them with --columns {role}=NAME, or leave them out with --columns "
-                    f"{role}=. "
-                    f"Its columns are {', '.join(names)}."
+                    f'{self.where} has no column "{missing[0]}", which held {role}s in the data of the run '
+                    f"{of_run.run}; name the column that holds them with --columns {role}=NAME, or leave them out with "
+                    f"--columns {role}=. Its columns are {', '.join(names)}."
                 )
             own[role] = tuple(name for name in columns if name in names) if role == "text" else None
             if role in ("id", "language"):
                 note(
-                    f'{self.where} has no column "{missing[0]}", which the run {of_run.run} read as {role}; set '
+                    f'{self.where} has no column "{missing[0]}", the {role} in the data of the run {of_run.run}; set '
                     f"another with --columns {role}=NAME"
                 )
         return own
@@ -282,8 +283,8 @@ class NewRow:
         return self.parsed.id or self.parsed.where
 
 
-def image_source(image: object) -> bytes | Path | np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return an image as bytes, as pixels, or as the path of its file.
+def image_source(image: object) -> bytes | Path:
+    """Return an image as bytes, or as the path of its file.
 
     Args:
         image: bytes, a path, a PIL image, or pixels uint8 ``[H, W, 3]`` or ``[H, W]``.
@@ -298,7 +299,7 @@ def image_source(image: object) -> bytes | Path | np.ndarray[Any, np.dtype[np.ui
     pixels = _pixels(image)
     if pixels is None:
         raise UserError(f"An image must be bytes, a path, a PIL image or pixels, not a {type(image).__name__}.")
-    return pixels
+    return convert(pixels).data
 
 
 def _pixels(image: object) -> np.ndarray[Any, np.dtype[np.uint8]] | None:

@@ -32,7 +32,7 @@ from mmeval.runs.folder import RunFolder, State
 from mmeval.runs.lock import exclusive
 
 TRUE, IMAGE = ":true", ":image"
-"""Suffix of the labels in the table, and the column with the digest of each image, in the parts of a job."""
+"""Suffix of the labels in the table, and the column with the key of each image, in the parts of a job."""
 SHOWN = 3
 """Unknown labels that a message names."""
 
@@ -147,10 +147,9 @@ class Scoring:
             if unknown:
                 shown = ", ".join(f'"{name}" ({count:,})' for name, count in unknown.most_common(SHOWN))
                 more = ", ..." if len(unknown) > SHOWN else ""
-                notes.append(
-                    f"Not scored in {task.name}: {sum(unknown.values()):,} rows, whose labels the model does not know: "
-                    f"{shown}{more}"
-                )
+                rows = sum(unknown.values())
+                labels_of = f"{rows:,} row{'' if rows == 1 else 's'} with a label that the model does not know"
+                notes.append(f"Not scored in {task.name}: {labels_of}: {shown}{more}")
         if not any((values >= 0).any() for values in labels.values()):
             raise DataError(
                 f"--score: no row of {where} has a label that the model knows; compare the column with the classes, "

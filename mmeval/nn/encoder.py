@@ -198,7 +198,7 @@ class ImageEncoder(Encoder):
             tokens = pooled[:, None] if batch.image_tokens is None else batch.image_tokens
             return Encoded(tokens, present.expand(tokens.shape[:2]), pooled)
         if batch.images is None:
-            pooled = torch.zeros(len(batch), self.width, device=batch.has_image.device)
+            pooled = torch.zeros(batch.has_image.shape[0], self.width, device=batch.has_image.device)
             return Encoded(pooled[:, None], present, pooled)
         encoded = self.encode(batch.images)
         return Encoded(encoded.tokens, encoded.mask & present, torch.where(present, encoded.pooled, 0))

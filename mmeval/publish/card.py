@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmeval.data.check import FEW_ROWS
+from mmeval.data.reading.text import word_without_folders
 from mmeval.escaping import code_block, code_span, one_line
 from mmeval.escaping import markdown as plain
 from mmeval.plugin.listing import entry_points
@@ -174,6 +177,9 @@ def _introduction(content: Content) -> list[str]:
         ]
     shown = inputs.get(record.plan.protocol.inputs, "an example")
     paper = f" Method: {plain(record.plan.plugin.paper)}." if record.plan.plugin.paper not in ("", "none") else ""
+    encoders = [value for name, value in record.plan.config.items() if name.endswith("encoder") and value]
+    if names := [word_without_folders(value) for value in encoders if isinstance(value, str)]:
+        paper += f" Encoders: {', '.join(map(code_span, names))}."
     return [
         f"Classifies {shown} ({tasks}) in {many}; trained on {plain(record.plan.protocol.dataset)} and evaluated per "
         f"language by mmeval.{paper}"
@@ -187,25 +193,24 @@ def _use(content: Content, facts: CardFacts) -> list[str]:
     if record.source is not None:
         shell = [f"pip install {OWN}", f"mmeval pull {repo} --output {repo.rpartition('/')[2]}"]
         return [*lines, *code_block("\n".join(shell), "bash"), ""]
-    plugin = record.plugin
-    if plugin.endswith(".py"):
+    file = Path(record.plugin).name if record.plugin.endswith(".py") else ""
+    if file:
         lines += [
-            f"The code of the model is the Python file {code_span(Path(plugin).name)}, which is not in this "
-            "repository: mmeval runs no code that comes with a model. Ask the authors for the file, read it, and "
-            f"package it as a plugin named {code_span(record.plan.plugin.name)}.",
+            f"The code of the model is the Python file {code_span(file)}, which is not in this repository: mmeval runs "
+            "no code that comes with a model. Ask the authors for the file, read it, and name it as below.",
             "",
         ]
-        install = [f"pip install {OWN}"]
-    else:
-        install = [f"pip install {' '.join(_distributions(record))}"]
+    install = [f"pip install {' '.join(_distributions(record))}"]
     if local := [argument for kind, argument, _ in _encoders(record.plan.config) if kind == "local"]:
         names = ", ".join(code_span(name) for name in dict.fromkeys(local))
         lines += [f"The encoder in the folder {names} is not in this repository; the model needs it.", ""]
-    shell = [*install, f"mmeval predict {repo} products.csv --output predictions.parquet"]
+    named = one_line(f"./{file}")
+    option, argument = (f" --plugin {shlex.quote(named)}", f", plugin={json.dumps(named)}") if file else ("", "")
+    shell = [*install, f"mmeval predict {repo} products.csv --output predictions.parquet{option}"]
     python = [
         "import mmeval",
         "",
-        f'model = mmeval.load("{repo}")',
+        f'model = mmeval.load("{repo}"{argument})',
         'model.predict("products.csv")  # an Arrow table: class, probability and top-k per row',
     ]
     lines += [*code_block("\n".join(shell), "bash"), "", *code_block("\n".join(python), "python"), ""]

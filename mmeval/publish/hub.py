@@ -143,12 +143,13 @@ def hub_errors(repo: str, kind: Kind, token: str) -> Iterator[None]:
     Raises:
         PublishError: the Hub refused, or could not be reached.
     """
+    errors: tuple[type[BaseException], ...] = (*client_errors(), ValueError, RuntimeError)
     try:
         with without_bars(), _quiet_client(), warnings.catch_warnings():
             # They are for the client's developers, or say that Parquet files are unusual beside a model.
             warnings.simplefilter("ignore")
             yield
-    except (*client_errors(), ValueError, RuntimeError) as error:
+    except errors as error:
         raise PublishError(_sentence(error, repo, kind).replace(token, "***")) from None
 
 

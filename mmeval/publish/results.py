@@ -32,7 +32,7 @@ def model_index(content: Content, repo: str, dataset_repo: str) -> list[EvalResu
 
     protocol = content.record.plan.protocol
     text_only = protocol.inputs is Inputs.TEXT
-    source = _report_url(repo)
+    source, revision = _report_url(repo), dataset_revision(content, dataset_repo)
     results = []
     for task in content.tasks:
         for language, label in [(MACRO, "mean over languages"), *((code, code) for code in content.languages)]:
@@ -49,6 +49,7 @@ def model_index(content: Content, repo: str, dataset_repo: str) -> list[EvalResu
                         dataset_name=one_line(f"{protocol.dataset} ({label})"),
                         dataset_config=None if language == MACRO else one_line(language),
                         dataset_split=one_line(protocol.split),
+                        dataset_revision=revision,
                         dataset_args={"fingerprint": protocol.fingerprint},
                         metric_type=kind,
                         metric_value=round(estimate.value, 6),
@@ -81,6 +82,16 @@ def results_files(content: Content, repo: str, dataset_repo: str) -> Tree:
     return tree
 
 
+def dataset_revision(content: Content, dataset_repo: str) -> str | None:
+    """Return the commit of a table that was read from this repository; None for other data."""
+    record = content.record
+    identity = record.data.get("identity")
+    if not (dataset_repo and record.dataset.startswith(f"table:hub:{dataset_repo}") and isinstance(identity, dict)):
+        return None
+    revision = str(identity.get("revision", ""))
+    return revision if re.fullmatch("[0-9a-f]{40}", revision) else None
+
+
 def file_name(name: str) -> str:
     """Return a name as a part of a file name and of a task id: ``food101:title-masked`` -> ``food101_title-masked``."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.") or "data"
@@ -99,6 +110,7 @@ def _entries(content: Content, task: str, name: str, repo: str, dataset_repo: st
 
     record, metric = content.record, content.first_metric(task)
     split, source = file_name(record.plan.protocol.split), _report_url(repo)
+    revision = dataset_revision(content, dataset_repo)
     for language in (MACRO, *content.languages):
         estimate = content.estimate(task, language, metric)
         if not estimate.defined:
@@ -108,6 +120,7 @@ def _entries(content: Content, task: str, name: str, repo: str, dataset_repo: st
             dataset_id=dataset_repo or one_line(record.plan.protocol.dataset),
             task_id=f"{name}_{split}" if language == MACRO else f"{name}_{file_name(language)}_{split}",
             value=round(100 * estimate.value, 4),
+            dataset_revision=revision,
             date=record.started,
             source_url=source or None,
             source_name="mmeval report" if source else None,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from mmeval.publish.tree import Tree, size_of
 from mmeval.record import FileRecord, Publication, Record
 from mmeval.report.content import Content
 from mmeval.report.html import html
+from mmeval.runs.analysis import analysis_of
 from mmeval.runs.folder import FILES, RunFolder
 from mmeval.runs.gallery import empty_gallery
 from mmeval.runs.manifest import differences, format_differences
@@ -70,10 +72,11 @@ def stage_run(request: RunRequest) -> Staged:
             f"{folder.path} can't be published: its run.json has schema 1, which has no digests, so that nobody could "
             "verify it; only another run writes them."
         )
-    if changed := differences(folder.path, _published(original, request)):
+    if changed := differences(folder.path, original.files):
         raise RunFolderError(
             f"{folder.path}: {format_differences(changed)}; {folder.rerun_advice('recreate it')} before you publish."
         )
+    request = replace(request, dataset_repo=request.dataset_repo or _hub_table(original))
     private = shorten(original)
     record, notes = private.record, []
     tree: Tree = {name: folder.path / name for name in _published(original, request)}
@@ -83,7 +86,7 @@ def stage_run(request: RunRequest) -> Staged:
     if not shown:
         content = Content(record, content.scores, [])
         tree[folder.gallery_file.name] = empty_gallery()
-        tree[folder.report_path.name] = html(content).encode()
+        tree[folder.report_path.name] = html(content, analysis_of(folder, record)).encode()
     notes += why
     left_out = {name: file for name, file in original.files.items() if name not in tree}
     left_out |= original.publication.left_out if original.publication else {}
@@ -119,6 +122,12 @@ def write_folder(staged: Staged, output: Path) -> None:
                 path.write_bytes(value if isinstance(value, bytes) else value.read_bytes())
     except OSError as error:
         raise UserError(f"--output {output} can't be written: {error.strerror or error}.") from None
+
+
+def _hub_table(record: Record) -> str:
+    """Return the repository of a table that was read from the Hub, ``table:hub:owner/name``; else an empty text."""
+    match = re.match(r"table:hub:([^/]+/[^/]+)", record.dataset)
+    return match[1] if match else ""
 
 
 def _published(record: Record, request: RunRequest) -> dict[str, FileRecord]:

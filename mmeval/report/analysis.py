@@ -211,7 +211,7 @@ def _single_label(
     hits = np.stack([each.hits for each in outcomes])
     cells = true.astype(np.int64) * count + languages.codes
     n = np.bincount(cells, minlength=classes * count).reshape(classes, count)
-    correct = np.bincount(cells, hits.mean(0), minlength=classes * count).reshape(classes, count)
+    correct = np.asarray(np.bincount(cells, hits.mean(0), minlength=classes * count), np.float64)
     predicted = np.mean([np.bincount(each.predicted, minlength=classes) for each in outcomes], 0)
     shown = _shown(n.sum(1), predicted)
     overall, by_language, mistakes = _confusions(task, outcomes, languages, n)
@@ -233,7 +233,7 @@ def _single_label(
         total_classes=int(((n.sum(1) > 0) | (predicted > 0)).sum()),
         seeds=len(outcomes),
         has_confidence=has_confidence,
-        heat=_heat(task, languages.names, n, correct, shown),
+        heat=_heat(task, languages.names, n, correct.reshape(classes, count), shown),
         classes=_class_rows(task, outcomes, clusters, shown),
         confusions=overall,
         mistakes=mistakes,

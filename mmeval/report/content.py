@@ -122,7 +122,7 @@ class Content:
     @property
     def warnings(self) -> list[str]:
         """Warnings about the data and about unverified files, shown above the scores."""
-        warnings: list[str] = list(self.record.data.get("warnings", []))
+        warnings = [without_folders(warning) for warning in self.record.data.get("warnings", [])]
         if self.record.schema_version == 1:
             warnings.append("The files of this run are unverified: its run.json has schema 1, which has no digests.")
         return warnings
@@ -249,9 +249,15 @@ class Content:
         """Return the worst languages: several if they tie, none if all languages tie."""
         return self._ends(task, metric)[1]
 
-    def worst_text(self, task: str, metric: str = "") -> str:
-        """Return the worst languages as text: their names, or their number if more than three tie; empty for none."""
-        worst = self.worst(task, metric)
+    def worst_text(self, task: str, metric: str = "", *, english: bool = False) -> str:
+        """Return the worst languages as text: their codes, or their number if more than three tie; empty for none.
+
+        Args:
+            task: the task.
+            metric: the metric; empty for the first one.
+            english: their English names in place of their codes.
+        """
+        worst = [language_name(code) if english else code for code in self.worst(task, metric)]
         return ", ".join(worst) if len(worst) <= MOST_TIED_NAMES else f"{len(worst)} languages tie"
 
     def _ends(self, task: str, metric: str) -> tuple[list[str], list[str]]:
@@ -300,7 +306,7 @@ class Content:
             "recall at a precision) are absent."
             for task in (source.labels_only if source else [])
         ]
-        return [*external, *(source.notes if source else [])]
+        return [*external, *(map(without_folders, source.notes) if source else [])]
 
     def more_metrics(self, task: str) -> list[tuple[Metric, Estimate, Estimate]]:
         """Return the built-in metrics that the table per language has no room for.
@@ -318,7 +324,7 @@ class Content:
     @property
     def data_check(self) -> list[str]:
         """The data check as sentences; empty for older records."""
-        return lines(self.record.data_check)
+        return [without_folders(line) for line in lines(self.record.data_check)]
 
     @property
     def majority(self) -> list[str]:

@@ -69,6 +69,7 @@ def html(content: Content, analyses: Mapping[str, TaskAnalysis] | None = None) -
         record=content.record,
         views=[_view(content, task, number, analyses.get(task)) for number, task in enumerate(content.tasks)],
         gallery=gallery(content),
+        mistaken=any(each.mistakes for each in analyses.values()),
         learning=learning_plots(content.record),
         check=content.record.data_check,
         languages_table=languages_table(content.record.data_check),

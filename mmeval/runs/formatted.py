@@ -113,7 +113,11 @@ def _html(folders: Sequence[RunFolder], tasks: Sequence[str], metrics: Sequence[
         option = "--task" if tasks else "--metric"
         raise UserError(f"{option}: the HTML report has every task and metric; leave {option} out.")
     (folder,) = folders
-    return html(folder.content(), analysis_of(folder, folder.record))
+    record = folder.record
+    for seed in record.plan.protocol.seeds:
+        if folder.predictions_file(seed).is_file():
+            folder.require_unchanged(folder.predictions_file(seed))
+    return html(folder.content(record), analysis_of(folder, record))
 
 
 def _compare(folders: Sequence[RunFolder], task: str, metrics: Sequence[str]) -> Comparison:

@@ -13,7 +13,6 @@ from PIL import Image
 
 from mmeval.api.task import Task
 from mmeval.data.examples import Examples
-from mmeval.data.images import decode
 from mmeval.errors import RunFolderError
 from mmeval.files import atomic_path
 from mmeval.metrics.predictions import RERUN_ADVICE, read_table
@@ -70,6 +69,8 @@ def thumbnail(data: bytes, most_bytes: int = IMAGE_BYTES) -> bytes:
         data: the encoded image.
         most_bytes: the size that the smallest thumbnail alone may exceed.
     """
+    from mmeval.data.images import decode  # it needs torch, which reports do without
+
     image = Image.fromarray(decode(data))
     encoded = b""
     for side in SIDES:

@@ -25,6 +25,8 @@ from mmeval.runs.formatted import read_content, require_names
 if TYPE_CHECKING:
     from mmeval.report.figures.style import Drawn
 
+MOST_CURVES = 4
+"""Runs of a reliability diagram, whose curves lie close together."""
 NARROWEST_MM, WIDEST_MM = 50.0, 600.0
 
 
@@ -65,10 +67,9 @@ def plot(
         raise UserError(f"--kind confusion shows one run, but there are {len(folders)}; name one.")
     if kind == "comparison" and len(folders) < 2:
         raise UserError("--kind comparison needs at least two runs: mmeval plot RUN RUN --kind comparison.")
-    if kind != "comparison" and len(folders) > MOST_RUNS:
-        raise UserError(
-            f"--kind {kind}: {len(folders)} runs can't be told apart in one figure; name at most {MOST_RUNS}."
-        )
+    most = MOST_CURVES if kind == "reliability" else MOST_RUNS
+    if kind != "comparison" and len(folders) > most:
+        raise UserError(f"--kind {kind}: {len(folders)} runs can't be told apart in one figure; name at most {most}.")
     if metric is not None and kind not in ("languages", "comparison"):
         raise UserError(f"--metric {metric}: --kind {kind} has no metric; leave --metric out.")
     if kind == "learning" and task is not None:

@@ -125,6 +125,18 @@ def request_of(folder: RunFolder, named: Named, manager: Manager) -> Request:
     )
 
 
+def dataset_of(folder: RunFolder, named: Named) -> DatasetRequest:
+    """Return the request for the data set of a finished run.
+
+    Raises:
+        UserError: it is a Python file that the user has not named, or the record does not tell its options.
+    """
+    missing = _Missing()
+    request = _dataset(folder, folder.record, named, missing)
+    missing.refuse(folder)
+    return request
+
+
 def _dataset(folder: RunFolder, record: Record, named: Named, missing: _Missing) -> DatasetRequest:
     recorded = DatasetRequest(record.dataset or record.plan.protocol.dataset)
     if recorded.is_table:

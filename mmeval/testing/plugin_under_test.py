@@ -20,8 +20,10 @@ from mmeval.data.examples import Examples
 from mmeval.data.prepare.prepare import prepare
 from mmeval.data.request import DatasetRequest
 from mmeval.data.store import Store
-from mmeval.engine.device import resolve_device
-from mmeval.engine.model import FitContext, Model, TrainableModel
+from mmeval.engine.collate import Collate
+from mmeval.engine.device import Inference, resolve_device
+from mmeval.engine.model import EmbeddingModel, FitContext, Model, TrainableModel
+from mmeval.engine.predict import predict_batch
 from mmeval.engine.runner import TorchRunner, as_model
 from mmeval.files import lock, scratch_folder
 from mmeval.home import home
@@ -38,6 +40,8 @@ from mmeval.testing.check import CheckFailed, NotApplicable
 from mmeval.testing.data import contract_data
 
 Probabilities = dict[str, NDArray[np.float32]]
+BATCH = 64
+"""Examples that are embedded at once."""
 TOLERANCE = 1e-4
 """Largest difference of two probabilities that should be equal: float32 rounding."""
 
@@ -187,6 +191,37 @@ class PluginUnderTest:
         if rows != len(examples):
             raise CheckFailed(f"it predicted {rows} of {len(examples)} examples")
         return {task.name: np.concatenate([block[task.name] for block in blocks]) for task in tasks}
+
+    def embed(self, model: Model, examples: Examples) -> NDArray[np.float32]:
+        """Return the fused vectors ``[examples, D]``.
+
+        Raises:
+            NotApplicable: the model has none.
+            PluginError: the vectors have a wrong shape or are not finite.
+            CheckFailed: their number differs from the number of examples.
+        """
+        blocks: list[NDArray[np.float32]] = []
+        with attributed(self.spec, "while it embedded"):
+            if isinstance(model, TorchRunner):
+                placement = Inference.of(self.device, model.model.config.recipe.precision)
+                collate = Collate(examples, model.model.to(self.device).eval(), self.device, labels=False)
+                for rows in np.array_split(np.arange(len(examples)), -(-len(examples) // BATCH)):
+                    vectors = predict_batch(model.model, collate(rows), placement).embedding
+                    if vectors is None:
+                        raise NotApplicable("it gives no embedding")
+                    blocks.append(vectors)
+            elif isinstance(model, EmbeddingModel):
+                blocks = list(model.embed(examples, self.fit_context("embed")))
+            else:
+                raise NotApplicable("it gives no embedding")
+        if len({block.shape[1:] for block in blocks}) > 1 or any(block.ndim != 2 for block in blocks):
+            raise CheckFailed(f"its embeddings have the shapes {', '.join(str(block.shape) for block in blocks)}")
+        vectors = np.concatenate(blocks)
+        if len(vectors) != len(examples):
+            raise CheckFailed(f"it embedded {len(vectors)} of {len(examples)} examples")
+        if not np.isfinite(vectors).all():
+            raise CheckFailed("its embeddings hold NaN or infinity")
+        return vectors
 
     def fit_context(self, name: str) -> FitContext:
         """Return the fit context of a model, with a scratch folder called ``name``."""

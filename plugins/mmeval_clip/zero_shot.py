@@ -62,6 +62,12 @@ class ZeroShot:
             query = fused(images[rows], texts[rows], self.config.fusion)  # [b, D]
             yield {task: self._probabilities(task, query, examples.languages[rows], classes) for task in self.prompts}
 
+    def embed(self, examples: Examples, context: FitContext) -> Iterator[Floats]:
+        """Yield blocks of the fused unit vectors ``[n, D]`` that are compared with the classes."""
+        images = embed_images(examples, self.config.image_encoder, context.device)
+        texts = embed_texts(examples.texts, self.config.text_encoder, context.device)
+        yield fused(images, texts, self.config.fusion)
+
     def _embedded(
         self, ensembles: Mapping[tuple[str, str], Sequence[Sequence[str]]], texts: Sequence[str], device: str
     ) -> tuple[dict[tuple[str, str], Floats], Floats]:

@@ -98,7 +98,7 @@ class KaleidoBERT(SingleStream):
         tokens = torch.where(batch.has_image[:, None, None], tokens, 0)
         if not isinstance(self.image_encoder, PatchEncoder):
             tokens = grid_weights(self.config.levels, tokens.shape[1]).to(tokens) @ tokens
-        elif not batch.has_image.any():  # without any image, an encoder returns a single token
+        elif tokens.shape[1] < self.image_encoder.patches:  # without any image, an encoder returns a single token
             tokens = tokens[:, :1].expand(-1, self.image_encoder.patches, -1)
         tokens = F.layer_norm(tokens, tokens.shape[-1:]) if self.config.standardise else tokens
         return tokens, batch.has_image[:, None].expand(-1, count(self.config.levels))

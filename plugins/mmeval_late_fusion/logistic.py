@@ -83,6 +83,13 @@ class LogisticLateFusion:
             inputs = self._inputs([x[block] for x in vectors], present[block])
             yield {task.name: self._probabilities(n, task.name, inputs) for n, task in enumerate(self.context.tasks)}
 
+    def embed(self, examples: Examples, context: FitContext) -> Iterator[Array]:
+        """Yield blocks of the standardised vectors of image and text, concatenated ``[n, D]``."""
+        vectors, present = self._embed(examples, context.device), _present(examples)
+        for start in range(0, len(examples), BLOCK):
+            block = slice(start, start + BLOCK)
+            yield np.concatenate(self._standardised([x[block] for x in vectors], present[block]), 1)
+
     def size(self) -> ModelSize:
         """Return the number of weights and biases of the heads, and the names of the encoders."""
         weights = sum(array.size for name, array in self.arrays.items() if name.endswith("weight"))
@@ -123,13 +130,18 @@ class LogisticLateFusion:
 
     def _inputs(self, vectors: list[Array], present: Bools) -> list[tuple[Array, Bools]]:
         """Return per head its standardised features ``[n, D]``, and whether an example has any, bool ``[n]``."""
+        standardised = self._standardised(vectors, present)
+        if self.config.fusion == "concat":
+            return [(np.concatenate(standardised, 1), np.asarray(present.any(1)))]
+        return list(zip(standardised, present.T, strict=True))
+
+    def _standardised(self, vectors: list[Array], present: Bools) -> list[Array]:
+        """Return the standardised vectors ``[n, D]`` of each modality; zero where it is missing."""
         standardised = []
         for modality, x in enumerate(vectors):
             scaled = (x - self.arrays[f"{modality}.mean"]) / self.arrays[f"{modality}.deviation"]
             standardised.append(scaled.clip(-MAX_DEVIATIONS, MAX_DEVIATIONS) * present[:, modality, None])
-        if self.config.fusion == "concat":
-            return [(np.concatenate(standardised, 1), np.asarray(present.any(1)))]
-        return list(zip(standardised, present.T, strict=True))
+        return standardised
 
     def _fit_head(self, x: Array, labels: NDArray[np.int64], classes: int, seed: int) -> tuple[Array, Array]:
         """Return weight ``[classes, D]`` and bias ``[classes]`` of a logistic regression; labels of -1 are left out."""

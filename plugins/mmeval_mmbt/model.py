@@ -87,7 +87,8 @@ class MMBT(SingleStream):
         assert self.image_encoder is not None
         if self.config.missing_image == "grey":
             size, present = self.image_encoder.input, batch.has_image[:, None, None, None]
-            blank = torch.full((len(batch), 3, size.height, size.width), GREY, dtype=torch.uint8, device=present.device)
+            shape = (present.shape[0], 3, size.height, size.width)
+            blank = torch.full(shape, GREY, dtype=torch.uint8, device=present.device)
             images = blank if batch.images is None else torch.where(present, batch.images, blank)
             batch = replace(batch, images=images, has_image=torch.ones_like(batch.has_image))
         tokens = self.image_encoder(batch).tokens

@@ -62,7 +62,7 @@ def test_a_snapshot_holds_the_matching_files(server: HubServer, tmp_path: Path) 
     assert files == sorted(["train.csv", "images/1.jpg", *(f"images/1{number}.jpg" for number in range(10))])
 
 
-def test_changed_content_gives_another_commit(server: HubServer, repository: Path) -> None:
+def test_changed_content_gives_another_commit_beside_the_old_one(server: HubServer, repository: Path) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionNotFoundError
 
@@ -70,8 +70,9 @@ def test_changed_content_gives_another_commit(server: HubServer, repository: Pat
     assert HfApi().dataset_info(NAME, revision=before).sha == before
     (repository / "train.csv").write_text("other")
     assert server.commit(NAME) != before
+    assert HfApi().dataset_info(NAME, revision=before).sha == before
     with pytest.raises(RevisionNotFoundError):
-        HfApi().dataset_info(NAME, revision=before)
+        HfApi().dataset_info(NAME, revision="0" * 40)
 
 
 def test_errors_are_those_of_the_hub(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,12 @@ def _keeps_the_contract(name: str, preset: str | None = None) -> Callable[..., N
             pytest.skip("the test of the default preset tries all presets")
         if preset or name not in NEW_INTERPRETER:
             fork_fresh_processes(monkeypatch)
-        check()
+        try:
+            check()
+        except pytest.skip.Exception:
+            # Its sparse features are no vector of a few hundred numbers.
+            assert check.check.name != "embedding" or name == "tfidf", "our models give a fused vector"
+            raise
 
     return test
 

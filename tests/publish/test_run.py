@@ -282,6 +282,18 @@ def test_licences_are_those_of_the_hub_or_other_with_a_name(stated: str, identif
 def test_the_card_of_a_one_file_model_says_that_its_code_is_not_there(rewrite: Callable[..., RunFolder]) -> None:
     card = text(staged(rewrite(plugin="/home/me/even.py")), "README.md")
     assert "The code of the model is the Python file `even.py`, which is not in this repository" in card
+    assert 'mmeval.load("owner/thing", plugin="./even.py")' in card
+    assert "--output predictions.parquet --plugin ./even.py" in card
+
+
+def test_a_table_from_the_hub_is_named_with_its_commit(rewrite: Callable[..., RunFolder], finished: RunFolder) -> None:
+    data = finished.record.data | {"identity": {"revision": "a" * 40}}
+    result = staged(rewrite(dataset="table:hub:shop/goods/2026.csv", data=data))
+    header = ModelCard(text(result, "README.md")).data
+    assert header.to_dict()["datasets"] == ["shop/goods"]
+    assert header.eval_results is not None
+    assert header.eval_results[0].dataset_revision == "a" * 40
+    assert "revision: " + "a" * 40 in text(result, ".eval_results/colours.yaml")
 
 
 def test_predictions_of_another_tool_become_a_card_of_results(tmp_path: Path) -> None:

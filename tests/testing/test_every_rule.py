@@ -17,9 +17,9 @@ AllChecks = Callable[[str], dict[str, Result]]
 OneCheck = Callable[[str, str], Result]
 
 SOUND = {
-    "sound": {"declared-inputs"},
-    "plain": {"missing-image", "gradients", "bf16"},
-    "zero_shot": {"missing-image", "loss-falls", "gradients", "bf16"},
+    "sound": {"declared-inputs", "embedding"},
+    "plain": {"missing-image", "embedding", "gradients", "bf16"},
+    "zero_shot": {"missing-image", "embedding", "loss-falls", "gradients", "bf16"},
     "frozen": {"missing-text", "loss-falls", "gradients"},
 }
 """The checks that do not apply, by plugin."""
@@ -35,6 +35,7 @@ BROKEN = {
     "missing-both": r"Plugin sound \(.*missing_both\.py\): its logits of colour hold NaN or infinity\.",
     "same-seed": r"probabilities of colour differ between two trainings with one seed: \d+ of \d+ examples, by .*",
     "batch-invariance": r"probabilities of colour differ with other examples in the batch: \d+ of \d+ examples, by .*",
+    "embedding": r"its embedding differs by up to .* with other examples in the batch",
     "unseen-language": r".* failed while it predicted, at unseen_language\.py:18: KeyError: 'mt' .*",
     "forbidden-columns": r"probabilities of colour differ when label_source is permuted: \d+ of \d+ examples, .*",
     "declared-inputs": r"probabilities of colour differ without the image, which isn't declared: (\d+) of \1 exam.*",

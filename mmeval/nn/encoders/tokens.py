@@ -48,6 +48,11 @@ class SubwordTokenizer:
         self.name, self._backend, self.special, self.size = name, backend, special, backend.get_vocab_size()
         self._replaced = dict(replaced or {})
 
+    @property
+    def backend(self) -> tokenizers.Tokenizer:
+        """The tokenizer of the library."""
+        return self._backend
+
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the subword ids of each text."""
         valid = [replace_surrogates(text).translate(self._replaced) for text in texts]

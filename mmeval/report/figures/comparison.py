@@ -11,7 +11,7 @@ from mmeval.metrics.catalogue import title as title_of
 from mmeval.metrics.row import MACRO
 from mmeval.report.comparison import CORRECTIONS, tie_sets
 from mmeval.report.content import Content
-from mmeval.report.figures.style import COLOURS, GREY, ROW_MM, Drawn, grid, label, new_figure
+from mmeval.report.figures.style import COLOURS, FONT_POINTS, GREY, ROW_MM, Drawn, grid, label, new_figure
 
 
 def comparison(compared: Comparison, contents: Mapping[str, Content], labels: Mapping[str, str], width: float) -> Drawn:
@@ -38,7 +38,7 @@ def _differences(compared: Comparison, labels: Mapping[str, str], width: float) 
     ]
     if len(rows) > 1:
         rows.append(("mean over languages", pair.mean.difference, pair.mean.low, pair.mean.high, pair.p_adjusted))
-    figure = new_figure(width, ROW_MM * len(rows) + 18)
+    figure = new_figure(width, ROW_MM * len(rows) + 21)
     axes = figure.add_subplot()
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     for row, (_, value, low, high, p) in enumerate(rows):
@@ -52,7 +52,8 @@ def _differences(compared: Comparison, labels: Mapping[str, str], width: float) 
     axes.set_yticks(range(len(rows)), [label(name) for name, *_ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     side = "left" if compared.lower_is_better else "right"
-    axes.set_xlabel(f"difference in {label(title_of(compared.metric))} ({side} of 0: {label(a)} better)")
+    metric = label(title_of(compared.metric))
+    figure.supxlabel(f"difference in {metric}\n({side} of 0: {label(a)} better)", fontsize=FONT_POINTS)
     axes.set_title(f"{label(a)} minus {label(b)}", loc="left")
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.06)
@@ -97,7 +98,7 @@ def _means(compared: Comparison, contents: Mapping[str, Content], labels: Mappin
     beside.set_axis_off()
     axes.set_yticks(range(len(runs)), [label(labels[name]) for name in order])
     axes.set_ylim(len(runs) - 0.4, -0.8)
-    axes.set_xlabel(f"mean over languages of {label(title_of(compared.metric))}")
+    figure.supxlabel(f"mean over languages of {label(title_of(compared.metric))}", fontsize=FONT_POINTS)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.08)
     grid(axes, "x")

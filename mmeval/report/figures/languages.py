@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmeval.comparison.sentences import language_name
 from mmeval.metrics.row import MACRO
 from mmeval.report.content import Content, Estimate
-from mmeval.report.figures.style import COLOURS, GREY, MARKERS, ROW_MM, Drawn, grid, label, new_figure
+from mmeval.report.figures.style import COLOURS, GREY, MARKERS, ROW_MM, Drawn, grid, label, legend_columns, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +29,9 @@ def languages(contents: Mapping[str, Content], task: str, metric: str, width_mm:
     codes += [code for content in contents.values() for code, _ in content.ranked(task, metric) if code not in codes]
     codes = list(dict.fromkeys(codes))
     count = len(contents)
+    columns = legend_columns(contents, width_mm)
     row_mm = ROW_MM * max(1.0, 0.45 * count + 0.4)
-    figure = new_figure(width_mm, row_mm * len(codes) + 14 + (5 * ((count + 1) // 2) if count > 1 else 0))
+    figure = new_figure(width_mm, row_mm * len(codes) + 14 + (4.5 * math.ceil(count / columns) if count > 1 else 0))
     axes = figure.add_subplot()
     hollow = False
     for number, (name, content) in enumerate(contents.items()):
@@ -54,7 +56,7 @@ def languages(contents: Mapping[str, Content], task: str, metric: str, width_mm:
     axes.tick_params(axis="y", length=0)
     grid(axes, "x")
     if count > 1:
-        figure.legend(loc="outside upper center", ncols=2, handlelength=1.6, columnspacing=1.2)
+        figure.legend(loc="outside upper center", ncols=columns, handlelength=1.6, columnspacing=1.2)
     return Drawn(figure, _caption(contents, task, metric, hollow=hollow), f"{first.metric_title(metric)} by language")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mmeval.record import Record, SeedFacts
-from mmeval.report.figures.style import COLOURS, LINES, MARKERS, Drawn, grid, label, new_figure
+from mmeval.report.figures.style import COLOURS, LINES, MARKERS, Drawn, grid, label, legend_columns, new_figure
 
 
 def learning(records: Mapping[str, Record], width_mm: float) -> Drawn:
@@ -55,7 +55,9 @@ def learning(records: Mapping[str, Record], width_mm: float) -> Drawn:
         grid(axes, "both")
     if len(seeds) > 1:
         handles, labels = all_axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=2 if not one_run else 4, handlelength=2.6)
+        figure.legend(
+            handles, labels, loc="outside upper center", ncols=legend_columns(labels, width_mm), handlelength=2.6
+        )
     caption = (
         f"Learning curves of {', '.join(records)}: the validation score that selects the epoch, a mean over languages"
         f"{', and the training loss' if has_loss else ''}. A marker shows the selected epoch."

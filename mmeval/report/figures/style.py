@@ -137,6 +137,12 @@ def new_figure(width_mm: float, height_mm: float) -> Figure:
     return Figure(figsize=(width_mm * MM, height_mm * MM), layout="constrained")
 
 
+def legend_columns(names: Iterable[str], width_mm: float) -> int:
+    """Return the number of columns of a legend that a figure of this width has room for, at most four."""
+    longest = max(len(label(name)) for name in names)
+    return max(1, min(4, int(width_mm / (11 + 1.4 * longest))))
+
+
 def grid(axes: Axes, axis: Literal["both", "x", "y"]) -> None:
     """Draw thin lines at the ticks of an axis, behind everything else."""
     axes.grid(axis=axis, color="#D9D9D9", linewidth=0.5)

@@ -11,7 +11,7 @@ from mmeval.data.examples import Examples
 from mmeval.data.store import LABEL, SLICE
 from mmeval.testing.check import CheckFailed, NotApplicable, contract_check
 from mmeval.testing.data import ELSEWHERE
-from mmeval.testing.plugin_under_test import PluginUnderTest, assert_same, with_columns
+from mmeval.testing.plugin_under_test import TOLERANCE, PluginUnderTest, assert_same, with_columns
 
 PERMUTATION_SEED = 20
 
@@ -90,6 +90,25 @@ def batch_invariance(plugin: PluginUnderTest) -> None:
         part = Examples.of_table(plugin.store, plugin.test_split.table.take(order), "test", plugin.test_split.inputs)
         expected = {task: values[order] for task, values in plugin.expected.items()}
         assert_same(plugin.predict(plugin.trained, part), expected, when)
+
+
+@contract_check(
+    "embedding",
+    "the fused vector of an example, where a model gives one, has one size and does not depend on the batch",
+    "embeddings could not be compared with each other, so no neighbour of a product could be found",
+)
+def embedding(plugin: PluginUnderTest) -> None:
+    """Embed the test split, then every third example in reverse order, and one alone."""
+    whole = plugin.embed(plugin.trained, plugin.test_split)
+    rows = np.arange(len(plugin.test_split))
+    for order in (rows[::-3], rows[:1]):
+        part = Examples.of_table(plugin.store, plugin.test_split.table.take(order), "test", plugin.test_split.inputs)
+        vectors = plugin.embed(plugin.trained, part)
+        if vectors.shape[1] != whole.shape[1]:
+            raise CheckFailed(f"its embedding has {whole.shape[1]} features, and {vectors.shape[1]} in another batch")
+        difference = float(np.abs(vectors - whole[order]).max())
+        if not difference <= TOLERANCE * max(float(np.abs(whole).max()), 1.0):
+            raise CheckFailed(f"its embedding differs by up to {difference:.2g} with other examples in the batch")
 
 
 @contract_check(

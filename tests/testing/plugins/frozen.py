@@ -20,7 +20,8 @@ class Frozen(TorchModel):
         self.prior = ClassPrior(context)
 
     def forward(self, batch: mmeval.Batch) -> Output:
-        return Output(self.prior(self.heads(self.image_encoder.pool(batch)), batch.has_image))
+        features = self.image_encoder.pool(batch)
+        return Output(self.prior(self.heads(features), batch.has_image), embedding=features)
 
 
 register_models = sound.offers(Frozen, name="frozen", inputs=("image",))

@@ -25,6 +25,11 @@ class PublishedTokenizer:
             self._backend.no_padding()
             self._backend.enable_truncation(length, direction=tokenizer.truncation_side)
 
+    @property
+    def backend(self) -> Any:  # noqa: ANN401 - of the library tokenizers
+        """The tokenizer of the library ``tokenizers``; None if this one is written in Python."""
+        return self._backend
+
     def rows(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, at least one and at most ``length``."""
         valid = [replace_surrogates(text) for text in texts]

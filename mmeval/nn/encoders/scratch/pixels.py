@@ -61,7 +61,7 @@ class Patches(ImageEncoder):
     def forward(self, batch: Batch) -> Encoded:
         """Encode a batch as any image encoder does; a batch without images gives one masked token per example."""
         if batch.images is None and batch.image_embeddings is None:
-            zeros = torch.zeros(len(batch), self.width, device=batch.has_image.device)
+            zeros = torch.zeros(batch.has_image.shape[0], self.width, device=batch.has_image.device)
             return Encoded(zeros[:, None], batch.has_image[:, None], zeros)
         return super().forward(batch)
 
