@@ -209,7 +209,8 @@ def _means(comparison: Comparison, pair: PairComparison, a: str, b: str) -> Iter
 
 
 def _mean(comparison: Comparison, mean: Difference, a: str, b: str) -> str:
-    interval = f"{signed(mean.difference)}, 95 % {signed(mean.low)} to {signed(mean.high)}, p {p_text(mean.p)}"
+    difference = f"{a} minus {b} {signed(mean.difference)}"
+    interval = f"{difference}, 95 % {signed(mean.low)} to {signed(mean.high)}, p {p_text(mean.p)}"
     if mean.p < ALPHA:
         better = b if (mean.difference < 0) != comparison.lower_is_better else a
         return f"{better} is better ({interval})."
