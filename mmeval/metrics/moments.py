@@ -12,8 +12,9 @@ from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-DENSE = 200_000
-"""Largest matrix of clusters and languages that is multiplied as a dense one; a sparse one has a long preparation."""
+DENSE = 100_000
+"""Largest number of products of pairs of languages in a cluster for which all are computed: to prepare sparse matrices
+takes longer."""
 
 
 class Layout:
@@ -82,11 +83,11 @@ class Layout:
         """Return ``sum_g u_gl u_gk`` over clusters for all pairs of languages ``[count, count]``, u: ``[cells]``."""
         if self.count == 1 or not len(cells):
             return np.full((self.count, self.count), cells @ cells)
-        if self.total_clusters * self.count <= DENSE:
+        if self.total_clusters * self.count**2 <= DENSE:
             dense = np.zeros((self.total_clusters, self.count))
             dense[self.cell_cluster, self.cell_language] = cells
-            small: Floats = dense.T @ dense
-            return small
+            # Summed in the order of the sparse product; that of a BLAS would differ in the last digit.
+            return np.asarray((dense[:, :, None] * dense[:, None, :]).sum(0), np.float64)
         from scipy.sparse import csr_array
 
         starts = np.searchsorted(self.cell_cluster, np.arange(self.total_clusters + 1))
