@@ -72,3 +72,8 @@ def test_single_task_is_supported() -> None:
 def test_batch_without_labels_of_a_task_is_supported() -> None:
     nested = trained({"sub": torch.tensor([1])})
     assert torch.equal(nested(LOGITS, {})["a.group"], LOGITS["a.group"])
+
+
+def test_the_choice_is_no_branch_so_that_a_model_can_be_exported() -> None:
+    program = torch.export.export(trained().eval(), (LOGITS, {}), strict=False).module()
+    assert torch.equal(program(LOGITS, {})["a.group"], LOGITS["a.group"])
