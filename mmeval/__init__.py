@@ -1,9 +1,9 @@
 """mmeval: multilingual image-text classification under one protocol, with scores per language.
 
-Use it from Python with :func:`run`, :func:`repeat`, :func:`bench`, :func:`compare`, :func:`load`, :func:`open_run`,
-:func:`open_dataset` and :func:`score_predictions`. Plugins are written with the other names here, with ``mmeval.nn``,
-``mmeval.data.reading`` and ``mmeval.testing``. A name is imported when it is first used, so that listing plugins
-imports neither torch nor pydantic.
+Use it from Python with :func:`run`, :func:`repeat`, :func:`bench`, :func:`compare`, :func:`leaderboard`, :func:`load`,
+:func:`open_run`, :func:`open_dataset` and :func:`score_predictions`. Plugins are written with the other names here,
+with ``mmeval.nn``, ``mmeval.data.reading`` and ``mmeval.testing``. A name is imported when it is first used, so that
+listing plugins imports neither torch nor pydantic.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mmeval.files import digest
     from mmeval.inference.classifier import Classifier
     from mmeval.inference.load import load
+    from mmeval.publish.leaderboard.site import leaderboard
     from mmeval.record import Plan
     from mmeval.runs.compare import compare
     from mmeval.runs.folder import RunFolder
@@ -89,6 +90,7 @@ _HOMES = {
     "embed_texts": "mmeval.engine.embeddings",
     "hash_split": "mmeval.data.split",
     "hookimpl": "mmeval.api.hooks",
+    "leaderboard": "mmeval.publish.leaderboard.site",
     "load": "mmeval.inference.load",
     "open_dataset": "mmeval.data.open.resolve",
     "open_run": "mmeval.runs.python",
@@ -149,6 +151,7 @@ __all__ = [
     "embed_texts",
     "hash_split",
     "hookimpl",
+    "leaderboard",
     "load",
     "open_dataset",
     "open_run",

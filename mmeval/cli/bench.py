@@ -27,7 +27,7 @@ def bench(
         typer.Option(help="Folder of the run folders; finished runs in it are kept.", show_default="runs/bench-NAME"),
     ] = None,
 ) -> None:
-    """Run several models on one data set and compare them in one table.
+    """Run several models on one data set and compare them in one table and on a page.
 
     Repeat the command to resume an unfinished benchmark. A later call with other models and the same --output adds them
     to the table.

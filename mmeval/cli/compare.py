@@ -30,7 +30,8 @@ def compare(
     ] = None,
     as_json: AsJson = False,
     output: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write comparison.json and comparison.parquet there.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write comparison.html, comparison.json and comparison.parquet there."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Compare runs whose protocols or rows differ; the result says in what.")

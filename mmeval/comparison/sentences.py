@@ -20,6 +20,9 @@ from mmeval.comparison.standings import standings
 from mmeval.data.power import ALPHA
 from mmeval.metrics.catalogue import is_proportion
 
+MOST_NAMES = 5
+"""If more runs share the first place, a headline names one of them."""
+
 
 def is_share(metric: str) -> bool:
     """Return whether a metric is a share, whose differences are told in points."""
@@ -99,6 +102,9 @@ def headline(comparison: Comparison) -> str:
     top = [names[place.run] for place in places if place.is_top]
     if len(top) == 1:
         return f"{top[0]} is better than each of the {len(places) - 1} other runs in the mean over languages."
+    if len(top) > MOST_NAMES:
+        others = f"{len(top) - 1} others" if len(top) < len(places) else "any other"
+        return f"No run is significantly better than {top[0]} or {others} in the mean over languages."
     if len(top) == len(places):
         return f"No run is significantly better than another in the mean over languages: {', '.join(top)}."
     return f"No run is significantly better than {', '.join(top[:-1])} or {top[-1]} in the mean over languages."
@@ -203,7 +209,8 @@ def _means(comparison: Comparison, pair: PairComparison, a: str, b: str) -> Iter
 
 
 def _mean(comparison: Comparison, mean: Difference, a: str, b: str) -> str:
-    interval = f"{signed(mean.difference)}, 95 % {signed(mean.low)} to {signed(mean.high)}, p {p_text(mean.p)}"
+    difference = f"{a} minus {b} {signed(mean.difference)}"
+    interval = f"{difference}, 95 % {signed(mean.low)} to {signed(mean.high)}, p {p_text(mean.p)}"
     if mean.p < ALPHA:
         better = b if (mean.difference < 0) != comparison.lower_is_better else a
         return f"{better} is better ({interval})."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from string import ascii_lowercase as LETTERS
 from typing import NamedTuple
 
 from mmeval.comparison.comparison import Comparison
@@ -10,8 +11,8 @@ from mmeval.comparison.correction import holm
 from mmeval.comparison.ranks import RankRange, rank_ranges
 from mmeval.data.power import ALPHA
 
-MOST_GROUPS = 100
-"""More groups than this would tell a reader nothing, and their number can grow exponentially."""
+MOST_LETTERS = 12
+"""More letters than this would tell a reader nothing, and their number can grow exponentially with the runs."""
 
 
 class Standing(NamedTuple):
@@ -22,7 +23,10 @@ class Standing(NamedTuple):
     """The metric: the mean over languages, or that of one language."""
     rank: RankRange
     letters: str
-    """The groups that the run belongs to, such as ``ab``: runs that share a letter can't be told apart."""
+    """The groups that the run belongs to, such as ``ab``: runs that share a letter can't be told apart.
+
+    Where letters are too many, numbers of groups: ``3–5`` for the groups 3, 4 and 5.
+    """
 
     @property
     def is_top(self) -> bool:
@@ -47,8 +51,7 @@ def standings(comparison: Comparison, language: str | None = None) -> list[Stand
     names = list(values)
     ranges = rank_ranges(len(names), [(names.index(winner), names.index(loser)) for winner, loser in better])
     order = ordered(values, lower_is_better=comparison.lower_is_better)
-    groups = letter_groups(order, {frozenset(pair) for pair in better})
-    letters = {name: "".join(letter(n) for n, group in enumerate(groups) if name in group) for name in names}
+    letters = group_names(order, {frozenset(pair) for pair in better})
     rank = dict(zip(names, ranges, strict=True))
     return [Standing(name, values[name], rank[name], letters[name]) for name in order]
 
@@ -83,11 +86,13 @@ def tie_groups(order: Sequence[str], differ: Collection[frozenset[str]]) -> list
     return groups
 
 
-def letter_groups(order: Sequence[str], differ: Collection[frozenset[str]]) -> list[list[str]]:
+def letter_groups(order: Sequence[str], differ: Collection[frozenset[str]]) -> list[list[str]] | None:
     """Return groups of runs, best first, such that two runs share a group if and only if they do not differ.
 
-    This is the compact letter display by insertion and absorption (Piepho 2004). Where it needs more than
-    ``MOST_GROUPS`` groups, these are the stretches of :func:`tie_groups`; still, no two runs of a group differ.
+    This is the compact letter display by insertion and absorption (Piepho 2004).
+
+    Returns:
+        The groups; None if they are more than ``MOST_LETTERS``.
     """
     place = {name: number for number, name in enumerate(order)}
     groups = [frozenset(order)]
@@ -100,11 +105,22 @@ def letter_groups(order: Sequence[str], differ: Collection[frozenset[str]]) -> l
             if not any(part <= group for group in kept):
                 kept = [*(group for group in kept if not group < part), part]
         groups = kept
-        if len(groups) > MOST_GROUPS:
-            return tie_groups(order, differ)
+        # The number may shrink again, but hardly from far above.
+        if len(groups) > 4 * MOST_LETTERS:
+            return None
+    if len(groups) > MOST_LETTERS:
+        return None
     return sorted((sorted(group, key=place.__getitem__) for group in groups), key=lambda g: [place[name] for name in g])
 
 
-def letter(number: int) -> str:
-    """Return ``a``, ``b``, ... ``z``, then ``(27)``, ``(28)``, ... for a group, numbered from 0."""
-    return chr(ord("a") + number) if number < 26 else f"({number + 1})"
+def group_names(order: Sequence[str], differ: Collection[frozenset[str]]) -> dict[str, str]:
+    """Return the letters of the groups of each run, or, where they are too many, the range of its stretches."""
+    groups = letter_groups(order, differ)
+    if groups is not None:
+        return {name: "".join(LETTERS[n] for n, group in enumerate(groups) if name in group) for name in order}
+    names = {}
+    for name in order:
+        # The stretches of a run follow each other, since every stretch begins and ends behind the one before.
+        numbers = [number for number, group in enumerate(tie_groups(order, differ), 1) if name in group]
+        names[name] = f"{numbers[0]}–{numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
+    return names

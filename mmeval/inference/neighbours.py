@@ -91,8 +91,11 @@ class Reference:
         for start in range(0, len(self), BLOCK):
             block = self._vectors[start : start + BLOCK]
             similar = queries @ block.T  # [n, b]
-            numbers = np.broadcast_to(np.arange(start, start + len(block)), similar.shape)
-            best, rows = _largest(np.hstack([best, similar]), np.hstack([rows, numbers]), kept)
+            columns = _largest(similar, kept)
+            best = np.hstack([best, np.take_along_axis(similar, columns, 1)])
+            rows = np.hstack([rows, columns + start])
+            columns = _largest(best, kept)
+            best, rows = np.take_along_axis(best, columns, 1), np.take_along_axis(rows, columns, 1)
         return self._without_self(best, rows, ids, np.asarray(queries.any(1)), k)
 
     def _without_self(
@@ -163,14 +166,12 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return (vectors / np.where(lengths, lengths, 1)).astype(np.float32)
 
 
-def _largest(
-    values: NDArray[np.float32], rows: NDArray[np.int64], k: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the ``k`` largest values of each line ``[n, m]`` and their rows, in descending order; ties keep theirs."""
+def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Return the columns of the ``k`` largest values of each line ``[n, m]``, the largest first, then the leftmost."""
+    k = min(k, values.shape[1])
     smallest = np.partition(values, values.shape[1] - k, axis=1)[:, values.shape[1] - k, None]
     above, equal = values > smallest, values == smallest
     equal &= equal.cumsum(1, dtype=np.int32) <= k - above.sum(1, keepdims=True)
-    taken = above | equal
-    values, rows = values[taken].reshape(-1, k), rows[taken].reshape(-1, k)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(values, order, 1), np.take_along_axis(rows, order, 1)
+    columns = np.nonzero(above | equal)[1].reshape(-1, k)
+    order = np.argsort(-np.take_along_axis(values, columns, 1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, 1)

@@ -128,7 +128,7 @@ class _Unavailable(tuple[str, ...]):
     def _refuse(self, *_: object) -> Any:  # noqa: ANN401 - it never returns
         raise PluginError("its forward pass reads the languages of the batch, which are no input of a program.")
 
-    __iter__ = __getitem__ = __len__ = _refuse
+    __iter__ = __getitem__ = __len__ = __contains__ = count = index = _refuse
 
 
 def _padded(ids: Tensor, mask: Tensor, length: int | None) -> tuple[Tensor, Tensor]:

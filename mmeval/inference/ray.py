@@ -194,6 +194,7 @@ def _import() -> Any:  # noqa: ANN401 - a module without complete types
         MissingExtraError: it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # errors of workers are raised here anyway
     try:
         import ray
     except ImportError:

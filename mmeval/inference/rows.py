@@ -205,7 +205,7 @@ class NewRows:
             given[role] = own[role] if chosen is None else chosen
         columns = Columns.model_validate(given)
         resolved = resolve(columns, names, first.where, fixed_language=fixed_language, labelled=False)
-        self._require_inputs(of_run.inputs, resolved, names)
+        self._require_inputs(of_run, resolved, names)
         if text := str(inferred_columns(columns, resolved)):
             note(f"Columns of {self.where}, inferred from their names: {text} (change them with --columns)")
         if self.path is not None and (description := describe_delimiter(first.path, first.delimiter)):
@@ -258,8 +258,8 @@ class NewRows:
             )
         return by_name
 
-    def _require_inputs(self, inputs: Inputs, columns: Columns, names: Sequence[str]) -> None:
-        used = [role for role in ("image", "text") if getattr(inputs, role)]
+    def _require_inputs(self, of_run: RunColumns, columns: Columns, names: Sequence[str]) -> None:
+        used = [role for role in ("image", "text") if getattr(of_run.inputs, role)]
         lacking = [role for role in used if not getattr(columns, role)]
         if lacking == used:
             many = " or ".join(f"{role}s" for role in used)
@@ -267,6 +267,8 @@ class NewRows:
                 f"{self.where}: the model sees {many}; which column holds them? Name it: "
                 f"--columns {','.join(f'{role}=NAME' for role in used)}. Its columns are {', '.join(names)}."
             )
+        if unknown := [name for name in of_run.attributes if name not in names]:
+            note(f"{self.where} has no column {' or '.join(unknown)}, which the model sees too: it counts as unknown")
         for role in lacking:
             note(f"{self.where} has no {role}s: the model predicts without them (name a column with --columns {role}=)")
 

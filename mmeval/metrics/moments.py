@@ -208,10 +208,12 @@ class Variance(NamedTuple):
         Student's t quantiles for clusters and seeds, weighted by their shares of the variance (Cochran 1964). With a
         few seeds this is wider than Satterthwaite's degrees of freedom, which need a good estimate of the share.
         """
-        over_clusters = stdtrit(np.maximum(self.df, 1), tail) ** 2
-        if self.seeds == 1:
-            return np.asarray(np.sqrt(over_clusters), np.float64)
-        over_seeds = stdtrit(self.seeds - 1, tail) ** 2
+        # With few degrees of freedom the quantile of a tiny tail exceeds the range of numbers: it is infinite then.
+        with np.errstate(over="ignore"):
+            over_clusters = stdtrit(np.maximum(self.df, 1), tail) ** 2
+            if self.seeds == 1:
+                return np.asarray(np.sqrt(over_clusters), np.float64)
+            over_seeds = np.asarray(stdtrit(self.seeds - 1, tail), np.float64) ** 2
         return np.asarray(np.sqrt((1 - self.share) * over_clusters + self.share * over_seeds), np.float64)
 
     def tail(self, errors: Floats) -> float:

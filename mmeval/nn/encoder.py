@@ -178,7 +178,8 @@ class Encoder(nn.Module):
 
 def _bytes(tensor: Tensor) -> memoryview:
     """Return the raw bytes of a tensor without a copy, also of bfloat16, which NumPy lacks."""
-    return memoryview(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
+    raw: Any = tensor.detach().cpu().flatten().view(torch.uint8).numpy()
+    return memoryview(raw)
 
 
 class ImageEncoder(Encoder):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 FEWEST_LOG_TICKS = 3
+LEAST_SPAN = 0.01
+"""Equal scores get an axis of about a point, not one that magnifies rounding errors."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def linear(values: Iterable[float], *, signed: bool = False, most_ticks: int = 6
     """
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
-    step = _step(max(high - low, 1e-9) / most_ticks)
+    step = _step(max(high - low, LEAST_SPAN) / most_ticks)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     if first == last:
         first, last = first - 1, last + 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmeval.comparison.comparison import Comparison
 from mmeval.comparison.paired import Difference
 from mmeval.comparison.sentences import names_of, number, p_text, sentences, signed
-from mmeval.comparison.standings import letter_groups, ordered
+from mmeval.comparison.standings import letter_groups, ordered, tie_groups
 from mmeval.data.power import ALPHA
 from mmeval.escaping import one_line
 from mmeval.metrics.catalogue import title as title_of
@@ -136,7 +136,8 @@ def tie_sets(comparison: Comparison) -> list[list[str]]:
     """Return the largest groups of at least two runs of which no two differ significantly, best first."""
     order = ordered({run.name: run.value for run in comparison.runs}, lower_is_better=comparison.lower_is_better)
     differ = {frozenset((pair.a, pair.b)) for pair in comparison.pairs if pair.p_adjusted < ALPHA}
-    return [group for group in letter_groups(order, differ) if len(group) > 1]
+    groups = letter_groups(order, differ) or tie_groups(order, differ)
+    return [group for group in groups if len(group) > 1]
 
 
 def _pair_table(comparison: Comparison) -> Table:

@@ -43,6 +43,8 @@ class Mark:
     code: str
     difference: str
     verdict: str
+    winner: str
+    """The name of the better run; empty if no run is."""
     dot: float
     low: float
     high: float
@@ -58,7 +60,6 @@ class PairView:
     a: str
     b: str
     pair: PairComparison
-    verdict: str
     sentences: list[str]
     axis: Axis
     marks: list[Mark]
@@ -236,28 +237,40 @@ def _task(comparison: Comparison, records: Mapping[str, Record], links: Mapping[
 def _pair(comparison: Comparison, pair: PairComparison, *, detailed: bool) -> PairView:
     names = names_of(comparison)
     a, b = names[pair.a], names[pair.b]
-    better = {A: f"{a} better", B: f"{b} better"}
-    verdict = better.get(pair.verdict, pair.verdict)
+    winners = {A: a, B: b}
     several = len(pair.languages) > 1
     ends = [end for each in pair.languages for end in (each.low, each.high)] + [0.0]
     ends += [pair.mean.low, pair.mean.high] if several else []
     axis = linear(ends, signed=True)
-    marks = [_mark(each, axis, better.get(each.verdict, each.verdict)) for each in pair.languages] if detailed else []
+    marks = [_mark(each, axis, winners.get(each.verdict, "")) for each in pair.languages] if detailed else []
     if marks and several:
         mean = pair.mean
         dot, low, high = axis.at(mean.difference), axis.at(mean.low), axis.at(mean.high)
-        label = "mean over languages"
-        marks.append(Mark(label, "", signed(mean.difference), verdict, dot, low, high, None, pair.p_adjusted < ALPHA))
+        marks.append(
+            Mark(
+                label="mean over languages",
+                code="",
+                difference=signed(mean.difference),
+                verdict=pair.verdict,
+                winner=winners.get(pair.verdict, ""),
+                dot=dot,
+                low=low,
+                high=high,
+                band=None,
+                significant=pair.p_adjusted < ALPHA,
+            )
+        )
     sentences = pair_sentences(comparison, pair) if detailed else []
-    return PairView(a, b, pair, verdict, sentences, axis, marks, detailed)
+    return PairView(a, b, pair, sentences, axis, marks, detailed)
 
 
-def _mark(each: LanguageComparison, axis: Axis, verdict: str) -> Mark:
+def _mark(each: LanguageComparison, axis: Axis, winner: str) -> Mark:
     return Mark(
         label=language_name(each.language),
         code=each.language,
         difference=signed(each.difference),
-        verdict=verdict,
+        verdict=each.verdict,
+        winner=winner,
         dot=axis.at(each.difference),
         low=axis.at(each.low),
         high=axis.at(each.high),

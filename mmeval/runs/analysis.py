@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from mmeval.record import Record
 from mmeval.report.analysis import TaskAnalysis, analyse
 from mmeval.runs.folder import RunFolder
 
+SLOW_BYTES = 30_000_000
+"""Reading and analysing predictions of this size takes more than two seconds."""
+
 
 def analysis_of(folder: RunFolder, record: Record) -> dict[str, TaskAnalysis]:
     """Return the analysis of each task; empty, with a note, if the predictions are not in the folder.
@@ -31,7 +35,8 @@ def analysis_of(folder: RunFolder, record: Record) -> dict[str, TaskAnalysis]:
         return {}
     predictions: list[Predictions] = []
     calibrated: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
-    with progress("Report", len(seeds), "seeds") as advance:
+    slow = sum(file.stat().st_size for file in files) > SLOW_BYTES
+    with progress("Report", len(seeds), "seeds") if slow else nullcontext(_silent) as advance:
         for seed, file in zip(seeds, files, strict=True):
             predictions.append(_decisions(read_predictions(file)))
             validation = folder.validation_predictions_file(seed)
@@ -40,6 +45,10 @@ def analysis_of(folder: RunFolder, record: Record) -> dict[str, TaskAnalysis]:
                     calibrated.setdefault(task.name, []).append(scaled)
             advance(1)
         return analyse(predictions, record.data_check, calibrated)
+
+
+def _silent(_: int) -> None:
+    """Show no progress."""
 
 
 def _decisions(predictions: Predictions) -> Predictions:

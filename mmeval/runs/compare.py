@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ from mmeval.report.comparison_page import page
 from mmeval.runs.folder import UNVERIFIED, RunFolder
 
 HTML_FILE = "comparison.html"
+MANY_PAIRS = 60
+"""Comparing this number of pairs may take more than two seconds, so a progress bar is shown."""
 FIELDS = {
     "dataset": "data set",
     "fingerprint": "data fingerprint",
@@ -149,14 +152,19 @@ def compare_folders(
             runs.add(folder, name, advance)
             runs.require(name, runs.task)
 
+    pairs = len(folders) * (len(folders) - 1) // 2
+
     def compared(of_task: str) -> Comparison:
-        result = runs.compare(
-            names,
-            task=of_task,
-            correction="bh" if correction == "bh" else "holm",
-            margin=margin,
-            forced=[f"{problem}." for problem in forced],
-        )
+        bar = progress("Comparing", pairs, "pairs") if pairs >= MANY_PAIRS else contextlib.nullcontext(lambda: None)
+        with bar as advance:
+            result = runs.compare(
+                names,
+                task=of_task,
+                correction="bh" if correction == "bh" else "holm",
+                margin=margin,
+                forced=[f"{problem}." for problem in forced],
+                advance=advance,
+            )
         return replace(result, notes=(*result.notes, *_external_notes(names, records)))
 
     def more_tasks() -> tuple[list[Comparison], list[str]]:

@@ -44,6 +44,21 @@ def test_a_card_may_have_a_byte_order_mark_windows_line_ends_and_one_language(tm
     assert (card.name, card.languages, card.body) == ("n", ("en",), "Prose.\r\n")
 
 
+def test_description_and_defects_are_plain_text(tmp_path: Path) -> None:
+    path = tmp_path / "card.md"
+    prose = (
+        "# shop\n\nProducts of a **shop**, see [the site](https://x.org):\n`a_b` * 2.\n\nMore.\n\n"
+        "## Known defects and traps\n\n- **Duplicates.** Some images\n  occur twice.\n- No prices.\n\n"
+        "## How to cite\n\n- not a defect\n"
+    )
+    path.write_text(f"---\n{HEADER}---\n\n{prose}", encoding="utf-8")
+    card = read_card(path)
+    assert card.description == "Products of a shop, see the site: a_b * 2."
+    assert card.defects == ("Duplicates. Some images occur twice.", "No prices.")
+    path.write_text(f"---\n{HEADER}---\n", encoding="utf-8")
+    assert (read_card(path).description, read_card(path).defects) == ("", ())
+
+
 def test_a_header_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "card.md"
     path.write_text("---\n- a\n---\n", encoding="utf-8")

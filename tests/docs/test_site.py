@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site in another process, strictly, without the address of a repository, and return its folder."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    # Not --quiet: then mkdocs doesn't count its warnings, and --strict passes.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MMEVAL_RE")}
     environment["NO_MKDOCS_2_WARNING"] = "1"
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

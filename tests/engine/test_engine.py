@@ -74,6 +74,14 @@ def test_best_epoch_on_validation_is_restored(
     model = runner(context, "recipe.patience=3")
     facts = model.fit(Examples(store, "train"), Examples(store, "validation"), fit)
     assert (facts["best_epoch"], facts["epochs"]) == (2, 5)
+    assert [(epoch["epoch"], epoch["validation"]) for epoch in facts["history"]] == [
+        (1, 0.2),
+        (2, 0.9),
+        (3, 0.5),
+        (4, 0.4),
+        (5, 0.3),
+    ]
+    assert facts["history"][0]["loss"] > facts["history"][-1]["loss"] > 0
     torch.testing.assert_close(next(model.model.parameters()), seen[1])
 
 

@@ -107,8 +107,8 @@ def test_neighbours_within_a_table_leave_out_the_row_itself(
     embed_file(classifier, table, output, neighbours=3)
     result = pq.read_table(output)
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".parquet") == ["embeddings.parquet"]
-    unit, present = vectors_of(result["embedding"])
-    unit = unit / np.where(present, np.linalg.norm(unit, axis=1), 1)[:, None]
+    found, present = vectors_of(result["embedding"])
+    unit = found / np.where(present, np.linalg.norm(found, axis=1), 1)[:, None]
     for row, (own, names, similarities) in enumerate(
         zip(
             result["id"].to_pylist(),

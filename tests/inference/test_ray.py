@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ def quiet_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_two_workers_predict_as_one_process_does(run: RunFolder, shards: Path, tmp_path: Path) -> None:
     import ray as library
 
-    library.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    library.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     rows = RowOptions(images=tmp_path / "week")
     classifier = mmeval.load(run, seed=0, device="cpu")
     single, mapped = tmp_path / "single.parquet", tmp_path / "ray.parquet"

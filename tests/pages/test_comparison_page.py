@@ -28,13 +28,13 @@ def cost(number: int) -> Efficiency:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with runs on 14 languages and three tasks, and with runs on one language."""
+    """Return a folder with runs on five languages and three tasks, and with runs on one language."""
     root = tmp_path_factory.mktemp("runs")
-    many, one = examples(900, LANGUAGES), examples(120, ("de",))
+    many, one = examples(400, LANGUAGES[:5]), examples(120, ("de",))
     for number, (name, accuracy) in enumerate(
         (("late-fusion", 0.9), (HOSTILE.replace("/", ""), 0.6), ("clip", 0.6)), 6
     ):
-        predicted = {seed: guesses(many["true"], accuracy, number + seed) for seed in (0, 1)}
+        predicted = {seed: guesses(many["true"], accuracy, number + seed) for seed in (0,)}
         write_run(
             root / "many" / f"m{number}",
             many,
@@ -78,9 +78,9 @@ def test_ranks_pairs_and_languages_are_shown(compared: Path, open_page: OpenPage
     )
     assert panel.get_by_role("region", name="Pairs of runs, item").locator("tbody tr").count() == 3
     assert panel.locator("details.pair").count() == 3
-    assert panel.locator("details.pair[open] .rows .name").count() == len(LANGUAGES) + 1
+    assert panel.locator("details.pair[open] .rows .name").count() == 6
     first = panel.locator("details.pair[open] table").first
-    assert first.locator("tbody").first.locator("tr").count() == len(LANGUAGES)
+    assert first.locator("tbody").first.locator("tr").count() == 5
     first.get_by_role("button", name="difference").click()
     values = [
         float(cell.get_attribute("data-value") or "")
@@ -170,7 +170,7 @@ def test_a_benchmark_shows_models_by_languages_with_their_groups(bench: Path, op
     assert matrix.locator("tbody tr").count() == 6
     assert matrix.locator("tbody tr").first.inner_text().startswith("model2")
     assert matrix.locator(".top").count() > 0
-    assert page.get_by_text("top group of the column").is_visible()
+    assert page.get_by_text("top group of the column").first.is_visible()
     page.get_by_role("tabpanel").get_by_label("Show").select_option("model")
     assert matrix.locator("tbody tr:visible").count() == 3
     assert page.get_by_role("heading", name="Missing runs").is_visible()

@@ -13,7 +13,7 @@ from mmeval.runs.folder import RunFolder
 COMMANDS = """
 pip install './by_hand[test]'
 mmeval plugins check lowrank --only metadata
-mmeval run --plugin lowrank --dataset emoji14 --limit 300 --device cpu --output run
+mmeval run --plugin lowrank --dataset emoji14 --limit 150 --device cpu --output run
 python -m pytest -q by_hand -k 'not rank_one or gradients or missing'
 """
 

@@ -14,7 +14,7 @@ mmeval plugins new my-model
 cd my-model
 pip install -e '.[test]'
 mmeval plugins check my-model
-mmeval run --plugin my-model --dataset emoji14 --limit 600 --device cpu --output ../run
+mmeval run --plugin my-model --dataset emoji14 --limit 150 --device cpu --output ../run
 """
 
 
