@@ -25,7 +25,7 @@ from mmeval.inference.embeddings import embeddings, only
 from mmeval.inference.embeddings import schema as embedding_schema
 from mmeval.inference.member import Member
 from mmeval.inference.results import REJECTED, ResultOptions, counts, result_table, schema, top
-from mmeval.inference.rows import NewRows, RowOptions, RunColumns, image_source
+from mmeval.inference.rows import NewRows, RowOptions, RunColumns, image_source, is_missing
 from mmeval.metrics.multilabel import predicted_classes
 from mmeval.protocol import Inputs
 
@@ -302,8 +302,8 @@ class Classifier:
     def predict_one(
         self,
         image: object = None,
-        text: str = "",
-        language: str = UNDETERMINED,
+        text: str | None = "",
+        language: str | None = UNDETERMINED,
         *,
         attributes: Mapping[str, str] | None = None,
         top_k: int = 5,
@@ -313,8 +313,8 @@ class Classifier:
         """Classify a single example, for services and notebooks.
 
         Args:
-            image: path, bytes, PIL image, or pixels uint8 ``[H, W, 3]``; None for none.
-            text: the text; empty for none.
+            image: path, bytes, PIL image, or pixels uint8 ``[H, W, 3]``; None, or an empty path, for none.
+            text: the text; None or empty for none.
             language: its language: an ISO 639 code or a name. An unknown language is no error.
             attributes: further inputs, for the few models that have any.
             top_k: number of classes in ``top``.
@@ -322,13 +322,14 @@ class Classifier:
             calibrated: whether to calibrate probabilities.
 
         Raises:
-            UserError: there is neither image nor text, or the image can't be decoded.
+            UserError: there is neither image nor text, a text is none, or the image can't be decoded.
         """
         options = result_options(top_k, min_confidence)
-        if image is None and not text.strip():
+        text, named = _text("text", text), _text("language", language)
+        if is_missing(image) and not text.strip():
             raise UserError("predict_one needs an image or a text.")
-        stored = None if image is None else _stored(image)
-        code = _code(language)
+        stored = None if is_missing(image) else _stored(image)
+        code = _code(named)
         given = attributes or {}
         with self._memory.block():
             blocks = [member.predict_one(stored, text, code, given, calibrate=calibrated) for member in self.members]
@@ -374,6 +375,19 @@ def _stored(image: object) -> StoredImage:
     except DataError as error:
         name = str(source) if isinstance(source, Path) else "The image"
         raise DataError(f"{name} can't be used: {error}.") from None
+
+
+def _text(name: str, value: object) -> str:
+    """Return a text that a user passes; a missing value is an empty text.
+
+    Raises:
+        UserError: it is no text.
+    """
+    if is_missing(value):
+        return ""
+    if not isinstance(value, str):
+        raise UserError(f"predict_one: {name} must be a text, not a {type(value).__name__}.")
+    return value
 
 
 def _code(language: str) -> str:

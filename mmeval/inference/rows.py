@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from mmeval.api.task import Task
 from mmeval.console import note
 from mmeval.data.images import rgb
 from mmeval.data.languages import corrections
-from mmeval.data.prepare.image import convert
+from mmeval.data.prepare.image import convert, needs_reduction
 from mmeval.data.reading.files import PARQUET, table_suffix
 from mmeval.data.reading.parquet import parquet_rows
 from mmeval.data.reading.row import Row
@@ -301,7 +302,12 @@ def image_source(image: object) -> bytes | Path:
     pixels = _pixels(image)
     if pixels is None:
         raise UserError(f"An image must be bytes, a path, a PIL image or pixels, not a {type(image).__name__}.")
-    return convert(pixels).data
+    return _encoded(pixels)
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a value stands for a missing cell: None, NaN (as in data frames), or an empty text."""
+    return value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and not value)
 
 
 def _pixels(image: object) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
@@ -310,6 +316,20 @@ def _pixels(image: object) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
     if isinstance(image, np.ndarray):
         return image
     return rgb(ImageOps.exif_transpose(image)) if isinstance(image, Image.Image) else None
+
+
+def _encoded(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
+    """Return pixels as an image file: as PNG, so that none is changed; too large ones are reduced as in training.
+
+    The prediction is then that of the file from which the pixels come.
+    """
+    from PIL import Image
+
+    if needs_reduction(pixels):
+        return convert(pixels).data
+    file = io.BytesIO()
+    Image.fromarray(rgb(pixels)).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 class _UnreadImages(ImageFinder):
@@ -385,7 +405,7 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - what a table holds
     if isinstance(value, np.ndarray) and value.dtype != np.uint8:
         return value.tolist()
     pixels = _pixels(value)
-    return value if pixels is None else convert(pixels).data
+    return value if pixels is None else _encoded(pixels)
 
 
 def _count(number: int, unit: str) -> str:

@@ -62,6 +62,15 @@ def convert(image: ImageData) -> StoredImage:
     return StoredImage(_encode(pixels), hashlib.sha256(RULE.encode() + image).hexdigest(), repaired)
 
 
+def needs_reduction(pixels: NDArray[np.uint8]) -> bool:
+    """Return whether an image of these pixels would be reduced.
+
+    Raises:
+        DataError: they are not pixels of an image.
+    """
+    return _reduced_size(*_checked_pixels(pixels).shape[:2]) is not None
+
+
 def _is_plain_jpeg(data: bytes) -> bool:
     """Return whether data is a JPEG that needs no conversion, for the common cases that don't need Pillow."""
     if len(data) > MAX_BYTES or not is_jpeg(data) or _may_be_rotated(data):
