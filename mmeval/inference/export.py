@@ -42,7 +42,10 @@ MODEL, DESCRIPTION, TOKENIZER = "model.onnx", "inputs.json", "tokenizer.json"
 ROWS = 256
 """Rows on which a program is verified, unless the user sets another number."""
 TOLERANCE = 1e-4
-"""Largest difference to torch, of a probability, and of an embedding relative to its largest feature."""
+"""Largest difference of a probability to torch."""
+EMBEDDING_TOLERANCE = 1e-3
+"""Largest difference of a feature of the embedding to torch, relative to the largest feature: about the resolution of
+half precision, in which ``mmeval embed`` writes it. Standardized features enlarge the rounding errors of an encoder."""
 _BATCH = 32
 
 
@@ -223,12 +226,15 @@ def _difference(actual: NDArray[np.float32], expected: NDArray[np.float32]) -> f
 
 
 def _require_close(verification: Verification, member: Member) -> None:
-    largest = max(verification.probabilities, verification.embedding or 0.0)
-    if not largest <= TOLERANCE:
-        raise PluginError(
-            f"{member.folder.path}: the ONNX program of {member.spec.name} differs from torch by up to {largest:.2g} "
-            f"on {verification.against}, more than {TOLERANCE:g}, so nothing was written; use mmeval.load instead."
-        )
+    checks = [("probability", verification.probabilities, TOLERANCE)]
+    checks.append(("feature of the embedding", verification.embedding or 0.0, EMBEDDING_TOLERANCE))
+    for what, largest, allowed in checks:
+        if not largest <= allowed:
+            raise PluginError(
+                f"{member.folder.path}: the ONNX program of {member.spec.name} differs from torch by up to "
+                f"{largest:.2g} in a {what} on {verification.against}, more than {allowed:g}, so nothing was written; "
+                "use mmeval.load instead."
+            )
 
 
 def _describe(

@@ -36,6 +36,7 @@ class NestedTasks(nn.Module):
         single = [task for task in context.tasks if not task.multilabel]
         sizes = {task.name: len(task.classes) for task in single} if enabled else {}
         self.pairs = [(fine, coarse) for fine, coarse in permutations(sizes, 2) if sizes[fine] > sizes[coarse] > 1]
+        self._nested = [False] * len(self.pairs)
         for number, (fine, coarse) in enumerate(self.pairs):
             self.register_buffer(f"counts_{number}", torch.zeros(sizes[fine], sizes[coarse]))
 
@@ -52,7 +53,9 @@ class NestedTasks(nn.Module):
         derived = dict(logits)
         for number, (fine, coarse) in enumerate(self.pairs):
             counts = self.get_buffer(f"counts_{number}")  # [fine classes, coarse classes]
-            if _nested(counts):
+            if not torch.compiler.is_exporting():  # then the counts have no values, and those of the last call hold
+                self._nested[number] = _nested(counts)
+            if self._nested[number]:
                 probabilities = logits[fine].float().softmax(-1) @ _coarse_shares(counts)
                 derived[coarse] = probabilities.clamp(min=1e-9).log()
         return derived
