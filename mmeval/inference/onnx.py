@@ -31,7 +31,7 @@ PROBABILITIES = "probabilities:"
 """Prefix of the outputs of the tasks."""
 EMBEDDING = "embedding"
 TEXT = ("text_ids", "text_mask")
-_LOGGERS = ("onnxscript", "onnx_ir", "torch.onnx", "torch.export", "torch._dynamo")
+_LOGGERS = ("onnxscript", "onnx_ir", "torch.onnx", "torch.export", "torch._dynamo", "torch.fx")
 _EXAMPLES, _TOKENS = 3, 7
 """Rows, and tokens at least, of the example batch: torch would take 0 and 1 as constants, and equal sizes as one."""
 
@@ -171,6 +171,7 @@ def convert(module: ExportedModel, examples: Examples, path: Path, opset: int | 
         shapes = [_free_dimensions(name, length is None) for name in module.names]
         try:
             with _silent(), torch.no_grad():
+                module(*tensors)  # layers that decide by their weights can't do so while they are traced
                 program = torch.export.export(module, tuple(tensors), dynamic_shapes=(tuple(shapes),), strict=strict)
                 converted = torch.onnx.export(program, dynamo=True, verbose=False, opset_version=opset)
                 _name(converted.model.graph, module)  # type: ignore[union-attr]
@@ -260,6 +261,12 @@ def _name(graph: Any, module: ExportedModel) -> None:  # noqa: ANN401 - of onnx_
 
 
 @contextlib.contextmanager
+def _discarded_output() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Suppress the warnings and log lines of the exporter, which are about its own steps."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
@@ -267,7 +274,7 @@ def _silent() -> Iterator[None]:
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), _discarded_output():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -130,7 +130,7 @@ class Scoring:
             device_seconds=0,
             peak_memory_bytes=None,
             data_check=check.model_copy(update={"rejected": total}),
-            source=ExternalSource(file=rows.where, sha256=digest, rows=len(test), notes=notes),
+            source=ExternalSource(file=rows.where, sha256=digest, rows=len(test), notes=notes[:2]),
         )
         with exclusive(self.folder, f"--score {self.folder.path}"):
             write_scored(self.folder, record, [test], (), self.clock)

@@ -139,12 +139,12 @@ def test_scores_are_computed_only_if_asked(
     options = ("--plugin", words, "--output", output, "--score", scored)
     assert command("predict", trained.path, week, *options) == 0
     captured = capsys.readouterr()
-    assert 'Not scored in colour: 1 row with a label that the model does not know: "violet" (1)' in captured.err
+    unknown = 'Not scored in colour: 1 row with a label that the model does not know: "violet" (1)'
+    assert unknown in captured.err
+    assert captured.out.count(unknown) == 1
     folder = RunFolder(scored)
     assert folder.record.data_check.rejected.rows == 1
-    assert folder.record.data["warnings"] == [
-        'Not scored in colour: 1 row with a label that the model does not know: "violet" (1)'
-    ]
+    assert folder.record.data["warnings"] == [unknown]
     predictions = folder.predictions()
     assert predictions["id"].to_pylist() == ["a", "b/sw/1", "b/sw/2"]
     assert predictions["cluster"].to_pylist() == ["a", "b", "b"]

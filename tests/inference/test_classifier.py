@@ -73,6 +73,31 @@ def test_an_image_may_be_a_pil_image_or_pixels(classifier: Classifier, new_produ
         classifier.predict_one(image=3)
 
 
+def test_pixels_of_an_image_file_are_classified_as_the_file(classifier: Classifier, tmp_path: Path) -> None:
+    """A lossy conversion would change sharp edges and colours."""
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    expected = classifier.predict_one(image=tmp_path / "noise.png")
+    with Image.open(tmp_path / "noise.png") as opened:
+        for own in (pixels, Image.fromarray(pixels), opened):
+            assert classifier.predict_one(image=own) == expected
+            table = classifier.predict([{"photo": own, "title": "", "body": ""}])
+            assert table["category:probability"][0].as_py() == expected.probability
+    large = np.kron(pixels, np.ones((40, 40, 1), np.uint8))
+    Image.fromarray(large).save(tmp_path / "large.png")
+    assert classifier.predict_one(image=large) == classifier.predict_one(image=tmp_path / "large.png")
+
+
+def test_missing_values_of_a_single_example_count_as_none(classifier: Classifier) -> None:
+    expected = classifier.predict_one(text="red")
+    for image in (None, "", float("nan")):
+        assert classifier.predict_one(image=image, text="red", language=None) == expected
+    image = Image.new("RGB", (24, 24), "red")
+    assert classifier.predict_one(image=image, text=None) == classifier.predict_one(image=image)
+    with pytest.raises(UserError, match="predict_one: text must be a text, not a int"):
+        classifier.predict_one(text=5)  # type: ignore[arg-type]
+
+
 def test_calibration_is_the_temperature_of_the_validation_predictions(
     classifier: Classifier, trained: RunFolder, new_products: NewProducts
 ) -> None:
