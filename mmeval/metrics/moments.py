@@ -12,8 +12,9 @@ from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-DENSE = 200_000
-"""Largest matrix of clusters and languages that is multiplied as a dense one; a sparse one has a long preparation."""
+DENSE = 100_000
+"""Largest number of products of pairs of languages in a cluster for which all are computed: to prepare sparse matrices
+takes longer."""
 
 
 class Layout:
@@ -82,11 +83,11 @@ class Layout:
         """Return ``sum_g u_gl u_gk`` over clusters for all pairs of languages ``[count, count]``, u: ``[cells]``."""
         if self.count == 1 or not len(cells):
             return np.full((self.count, self.count), cells @ cells)
-        if self.total_clusters * self.count <= DENSE:
+        if self.total_clusters * self.count**2 <= DENSE:
             dense = np.zeros((self.total_clusters, self.count))
             dense[self.cell_cluster, self.cell_language] = cells
-            small: Floats = dense.T @ dense
-            return small
+            # Summed in the order of the sparse product; that of a BLAS would differ in the last digit.
+            return np.asarray((dense[:, :, None] * dense[:, None, :]).sum(0), np.float64)
         from scipy.sparse import csr_array
 
         starts = np.searchsorted(self.cell_cluster, np.arange(self.total_clusters + 1))
@@ -208,12 +209,10 @@ class Variance(NamedTuple):
         Student's t quantiles for clusters and seeds, weighted by their shares of the variance (Cochran 1964). With a
         few seeds this is wider than Satterthwaite's degrees of freedom, which need a good estimate of the share.
         """
-        # With few degrees of freedom the quantile of a tiny tail exceeds the range of numbers: it is infinite then.
-        with np.errstate(over="ignore"):
-            over_clusters = stdtrit(np.maximum(self.df, 1), tail) ** 2
-            if self.seeds == 1:
-                return np.asarray(np.sqrt(over_clusters), np.float64)
-            over_seeds = np.asarray(stdtrit(self.seeds - 1, tail), np.float64) ** 2
+        over_clusters = stdtrit(np.maximum(self.df, 1), tail) ** 2
+        if self.seeds == 1:
+            return np.asarray(np.sqrt(over_clusters), np.float64)
+        over_seeds = stdtrit(self.seeds - 1, tail) ** 2
         return np.asarray(np.sqrt((1 - self.share) * over_clusters + self.share * over_seeds), np.float64)
 
     def tail(self, errors: Floats) -> float:
@@ -221,7 +220,9 @@ class Variance(NamedTuple):
         ratio = np.abs(errors) / np.sqrt(np.maximum(self.total, 1e-300))
         if self.seeds == 1:
             return float(stdtr(np.maximum(self.df, 1), -ratio).min())
-        low, high = -700.0, math.log(0.5)  # of the logarithm of the probability, which is searched
+        # Of the logarithm of the probability, which is searched. Below -300 the square of a quantile with one degree of
+        # freedom exceeds the range of numbers.
+        low, high = -300.0, math.log(0.5)
         for _ in range(40):
             middle = (low + high) / 2
             low, high = (low, middle) if (ratio >= self.quantile(math.exp(middle))).any() else (middle, high)

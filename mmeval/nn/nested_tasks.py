@@ -36,7 +36,6 @@ class NestedTasks(nn.Module):
         single = [task for task in context.tasks if not task.multilabel]
         sizes = {task.name: len(task.classes) for task in single} if enabled else {}
         self.pairs = [(fine, coarse) for fine, coarse in permutations(sizes, 2) if sizes[fine] > sizes[coarse] > 1]
-        self._nested = [False] * len(self.pairs)
         for number, (fine, coarse) in enumerate(self.pairs):
             self.register_buffer(f"counts_{number}", torch.zeros(sizes[fine], sizes[coarse]))
 
@@ -53,11 +52,9 @@ class NestedTasks(nn.Module):
         derived = dict(logits)
         for number, (fine, coarse) in enumerate(self.pairs):
             counts = self.get_buffer(f"counts_{number}")  # [fine classes, coarse classes]
-            if not torch.compiler.is_exporting():  # then the counts have no values, and those of the last call hold
-                self._nested[number] = _nested(counts)
-            if self._nested[number]:
-                probabilities = logits[fine].float().softmax(-1) @ _coarse_shares(counts)
-                derived[coarse] = probabilities.clamp(min=1e-9).log()
+            probabilities = logits[fine].float().softmax(-1) @ _coarse_shares(counts)
+            # A choice of tensors, not a branch, so that the model can be exported.
+            derived[coarse] = torch.where(_nested(counts), probabilities.clamp(min=1e-9).log(), derived[coarse])
         return derived
 
     @torch.no_grad()
@@ -70,13 +67,13 @@ class NestedTasks(nn.Module):
                 counts.index_put_((labels[fine][known], labels[coarse][known]), ones, accumulate=True)
 
 
-def _nested(counts: Tensor) -> bool:
-    """Whether nearly all examples of each fine class have the same coarse class."""
-    total = float(counts.sum())
-    return total > 0 and float(counts.amax(1).sum()) >= MIN_NESTED * total
+def _nested(counts: Tensor) -> Tensor:
+    """Return a bool scalar: whether nearly all examples of each fine class have the same coarse class."""
+    total = counts.sum()
+    return (total > 0) & (counts.amax(1).sum() >= MIN_NESTED * total)
 
 
 def _coarse_shares(counts: Tensor) -> Tensor:
     """Return the distribution over coarse classes of each fine class; of all examples if training lacked the class."""
     of_class = counts.sum(1, keepdim=True)
-    return torch.where(of_class > 0, counts / of_class.clamp(min=1), counts.sum(0) / counts.sum())
+    return torch.where(of_class > 0, counts / of_class.clamp(min=1), counts.sum(0) / counts.sum().clamp(min=1))

@@ -59,7 +59,7 @@ def test_written_parts_are_read(folder: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == ""
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @pytest.mark.parametrize("kind", ["part-*.npy", "tokens-*.npy", "part-*.json"])
 def test_part_with_a_flipped_bit_is_removed(

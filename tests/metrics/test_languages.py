@@ -151,6 +151,15 @@ def test_large_differences_are_told_apart() -> None:
     assert summary.worst.interval.high < 0.7
 
 
+def test_differences_without_any_variance_are_told_apart() -> None:
+    """The influences of both languages are the same in every cluster, to the last bit."""
+    hits = np.repeat([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [3.0, 4.0]], 5, axis=0).ravel()
+    layout = Layout(np.tile([0, 1], 20), np.repeat(np.arange(20), 2), 2)
+    summary = summarize_values(np.stack([hits, hits]), layout.language, layout.cell_cluster, 2, layout=layout)
+    assert summary.gap.value == 1
+    assert summary.p < 0.001
+
+
 def test_three_rows_that_are_all_right_do_not_make_a_certain_gap() -> None:
     """Languages of three rows, one all right and one all wrong: no gap of 1 with an interval of width zero."""
     summary = summarize_proportions([1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], np.arange(6), 2)
@@ -248,7 +257,8 @@ def test_intervals_contain_their_values_and_have_positive_width(
         several = len(np.unique(language)) > 1
         for value, interval in (summary.mean, summary.weighted, *([summary.worst, summary.gap] if several else [])):
             assert interval.low <= value <= interval.high
-            assert interval.low < interval.high
+            # Languages that are equal in each of several seeds have a gap without any variance.
+            assert interval.low < interval.high or (seeds > 1 and interval is summary.gap.interval and value == 0)
         assert summary.test in TESTS
         if several:
             assert summary.gap.interval.low >= 0

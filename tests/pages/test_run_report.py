@@ -58,7 +58,7 @@ def test_tasks_are_tabs_and_each_shows_its_own_parts(rich: Path, open_page: Open
     assert page.get_by_role("table", name="Recall of colour by class and language").is_visible()
     assert not page.get_by_role("table", name="Scores of category per language").is_visible()
     page.get_by_role("tab", name="colour").press("End")
-    assert page.get_by_role("heading", name="mAP per language").is_visible()
+    assert page.get_by_role("heading", name="mAP per language: tags").is_visible()
     assert page.get_by_text("A risk-coverage curve needs one prediction per row").is_visible()
 
 
