@@ -171,7 +171,6 @@ def convert(module: ExportedModel, examples: Examples, path: Path, opset: int | 
         shapes = [_free_dimensions(name, length is None) for name in module.names]
         try:
             with _silent(), torch.no_grad():
-                module(*tensors)  # layers that decide by their weights can't do so while they are traced
                 program = torch.export.export(module, tuple(tensors), dynamic_shapes=(tuple(shapes),), strict=strict)
                 converted = torch.onnx.export(program, dynamo=True, verbose=False, opset_version=opset)
                 _name(converted.model.graph, module)  # type: ignore[union-attr]

@@ -160,9 +160,14 @@ class Content:
         return [name for name in dict.fromkeys((*MAIN_METRICS, *self.record.metrics)) if name in names]
 
     @cached_property
-    def all_metrics(self) -> list[str]:
-        """The metrics of all tasks, for a table that has a row per task."""
-        names = {metric for task in self.tasks for metric in self.metrics(task)}
+    def slice_metrics(self) -> list[str]:
+        """The metrics of all tasks that some slice has, for a table with a row per slice and task."""
+        names = {
+            metric
+            for task in self.tasks
+            for metric in self.metrics(task)
+            if any(self.estimate(task, MACRO, metric, name).defined for name in self.slices)
+        }
         return [name for name in dict.fromkeys((*MAIN_METRICS, *self.record.metrics)) if name in names]
 
     def first_metric(self, task: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -213,3 +214,13 @@ def test_the_gallery_is_filtered_by_language_class_and_kind(content: Make, mista
 def test_credit_is_shown_below_the_images(content: Make, mistake: Mistake) -> None:
     data = {"name": "colours", "summary": "squares", "licence": "cc-by-4.0", "credit": "Drawn by <Someone>"}
     assert "Drawn by &lt;Someone&gt;" in html(content(gallery=[mistake()], data=data))
+
+
+def test_slices_have_a_column_for_each_metric_that_they_have(content: Make) -> None:
+    """A multi-label task may have metrics of its own, and no slice."""
+    made = content(slices=("all", "number=even"), metrics=("top1", "macro_f1"))
+    rows = [row for row in made.scores.to_pylist() if row["slice"] == "all" or row["metric"] == "top1"]
+    page = html(Content(made.record, pa.Table.from_pylist(rows, schema=made.scores.schema), []))
+    slices = page[page.index('id="slices"') :].split("</thead>")[0]
+    assert "top-1" in slices
+    assert "macro-F1" not in slices
