@@ -172,7 +172,7 @@ def _language(comparison: Comparison, language: LanguageComparison, a: str, b: s
 
 def _balance(comparison: Comparison, language: LanguageComparison, a: str, b: str) -> str:
     only_a, only_b = (f"{count:.1f}".removesuffix(".0") for count in (language.only_a, language.only_b))
-    chance = f"chance does that (p {p_text(language.p)})"
+    chance = f"this can be chance (p {p_text(language.p)})"
     if language.p < ALPHA:
         chance = (
             f"alone that would be significant (p {p_text(language.p)}),{_after_correction(comparison)} it is not "

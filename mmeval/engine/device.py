@@ -93,4 +93,5 @@ def device_name(device: torch.device) -> str:
     """Return the device's name for the record, such as the GPU's model."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"

@@ -450,7 +450,7 @@ class Content:
         record, measured = self.record, self.record.efficiency
         if record.source is not None:
             return []
-        seconds = f"{record.wall_seconds:.0f} s in total, {record.device_seconds:.0f} s for training and prediction"
+        seconds = f"{record.wall_seconds:,.0f} s in total, {record.device_seconds:,.0f} s for training and prediction"
         memory = f"{record.peak_memory_bytes / 2**30:.2f} GiB" if record.peak_memory_bytes else "unknown"
         always = [("device", record.device), ("time", seconds), ("peak memory", memory)]
         if measured is None:

@@ -73,6 +73,9 @@ def formatted(
     if kind == "md" and not (several or tasks or metrics):
         return markdown(first)
     shared = [task for task in tasks or first.tasks if all(task in content.tasks for content in contents.values())]
+    if several and not shared:
+        own = "; ".join(f"{name} has the task{_list(content.tasks)}" for name, content in contents.items())
+        raise UserError(f"The runs have no task in common, so no table can hold them: {own}.")
     comparisons = [_compare(folders, task, metrics) for task in shared] if several else []
     if kind == "json":
         return json_report(contents, tasks, metrics, comparisons)

@@ -177,7 +177,7 @@ def _learning(request: _Request) -> _Drawing:
         if not any(SeedFacts.model_validate(facts).history for facts in content.record.seeds.values()):
             why = "another tool made its predictions"
             if content.record.source is None:
-                why = "it is older than this record, or its model trains without epochs"
+                why = "its model trains without epochs, or an older version of mmeval trained it"
             raise UserError(f"{folder.path} has no history of epochs, so there is no learning curve to draw: {why}.")
     records = {request.labels[name]: content.record for name, content in request.contents.items()}
     return list(records), lambda: learning(records, request.width)

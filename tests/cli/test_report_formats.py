@@ -125,6 +125,17 @@ def test_several_runs_need_a_format_with_a_table(
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["md", "json", "latex"])
+def test_runs_without_a_common_task_are_refused(
+    kind: str, command: Command, runs: list[Path], tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "colours.csv"
+    file.write_text("id,language,true,predicted\n" + "".join(f"{row},de,{'ab'[row % 2]},a\n" for row in range(10)))
+    assert command("score", file, "--task", "colour", "--output", tmp_path / "colours") == 0
+    assert command("report", runs[0], tmp_path / "colours", "--format", kind) == 2
+    assert "late-fusion has the task item; colours has the task colour." in capsys.readouterr().err
+
+
 def test_a_file_of_the_run_is_not_overwritten(command: Command, runs: list[Path], capsys: Capture) -> None:
     before = files(runs[0])
     for name in ("run.json", "scores.parquet"):

@@ -170,10 +170,10 @@ def test_every_part_is_there_or_a_sentence_says_why_not(content: Make) -> None:
     text = Page(html(content(), {})).text
     for sentence in (
         "Not shown: the predictions of this run were not read for this page.",
-        "Not shown: the model has no epochs, or an older version of mmeval trained it. Selected on validation: seed",
+        "Not shown: an older version of mmeval, which did not record them, trained the model. Selected on validation:",
         "None: every prediction is correct.",
         "The record has no data check: an older version of mmeval wrote it.",
-        "The record has no text of a data card",
+        "This run has no data card",
     ):
         assert sentence in " ".join(text.split())
 
@@ -189,7 +189,7 @@ def test_learning_curves_have_a_line_per_seed_and_their_numbers(content: Make) -
     for number in ("1.2500 (selected)", "0.7500 (selected)", "2.5000", "seed 1"):
         assert number in page.text
     alien = content(seeds={"0": {"seconds": 1.0, "history": [3, "x"]}})
-    assert "Not shown: the model has no epochs" in Page(html(alien)).text
+    assert "Not shown: the run has no record of epochs" in Page(html(alien)).text
 
 
 def test_the_gallery_is_filtered_by_language_class_and_kind(content: Make, mistake: Mistake) -> None:

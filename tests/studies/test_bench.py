@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from mmeval import UserError
 from mmeval.comparison.ranks import RankRange
@@ -20,7 +22,7 @@ from mmeval.report.content import Content, Estimate
 from mmeval.runs.folder import RunFolder
 from mmeval.runs.request import Request
 from mmeval.studies.bench.entries import parse_plugins
-from mmeval.studies.bench.table import BenchmarkRow, markdown, table_lines
+from mmeval.studies.bench.table import BenchmarkRow, markdown, table_lines, terminal
 
 MODEL = '''"""Predicts the class by the length of the text and the presence of an image."""
 import numpy as np
@@ -108,6 +110,15 @@ def row(
 def test_the_verdict_names_the_baselines_that_a_model_does_not_beat(result: BenchmarkRow, verdict: str) -> None:
     """A model that is no better than a unimodal baseline or tf-idf must not look like a success."""
     assert result.verdict == verdict
+
+
+def test_the_table_of_the_terminal_shows_the_verdict_in_80_columns() -> None:
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(terminal([row("late-fusion", 0.8, beaten_by=["text"], undecided=["tfidf (text)"])]))
+    text = console.export_text()
+    assert "beats baselines" in text
+    assert "no: text; can't tell: tfidf" in text
+    assert "…" not in text
 
 
 def test_the_page_has_command_table_notes_signatures_and_failures() -> None:

@@ -109,7 +109,7 @@ def _legend(power: DataPower) -> list[str]:
         f"accuracy: half the 95 % interval of a model whose top-1 is {power.accuracy:g}, in points",
         f"can see: smallest difference in top-1, in points, that a paired test finds in {100 * power.power:g} % of the "
         f"cases (p < {power.alpha:g}), if only one of the two models is right in {100 * power.disagreement:g} % of the "
-        "rows; –: more than they can differ",
+        "rows; –: no difference that is possible then is large enough",
         f"corrected: the same after correcting for {len(power.languages)} {languages}",
         "Rows of a cluster (the same image or product) count as one row.",
     ]

@@ -133,6 +133,12 @@
     apply();
   });
 
+  // The hint stands only above what does scroll.
+  document.querySelectorAll(".hint + .scroll").forEach((box) => {
+    const update = () => { box.previousElementSibling.hidden = box.scrollWidth <= box.clientWidth; };
+    new ResizeObserver(update).observe(box);
+  });
+
   // Paper has nothing to click.
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => { details.open = true; }));
 })();

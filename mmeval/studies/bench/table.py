@@ -130,11 +130,18 @@ def terminal(rows: Sequence[BenchmarkRow]) -> Table:
 
     from mmeval.console import cell
 
-    table = Table(title=cell(f"{rows[0].task}, {rows[0].metric}"), title_justify="left")
+    # Without a frame, so that the last column keeps room for the names of baselines.
+    title = cell(f"{rows[0].task}, {rows[0].metric}", "bold")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     # The Markdown page has all columns.
     shown = {0: "model", 3: "rank", 4: "mean", 5: "95 %", 6: "worst", 7: "image", 8: "text", 9: "beats baselines"}
+    shown = {
+        number: heading
+        for number, heading in shown.items()
+        if number not in (7, 8) or any(row.cells()[number] != "–" for row in rows)
+    }
     for number, heading in shown.items():
-        table.add_column(heading, justify="left" if number in (0, 9) else "right", no_wrap=number < 9)
+        table.add_column(heading, justify="left" if number in (0, 9) else "right", no_wrap=number not in (6, 9))
     for row in rows:
         table.add_row(*(cell(row.cells()[number]) for number in shown))
     return table
