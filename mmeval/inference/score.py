@@ -156,11 +156,13 @@ class Scoring:
                 f"such as {', '.join(tasks[0].classes[:SHOWN])}. The predictions are written."
             )
         ids, languages = usable["id"].to_pylist(), usable["language"].to_pylist()
+        unique = _unique(ids, languages)
+        notes += self._seen(unique, where)
         groups = UnionFind()
         for own, image in zip(ids, usable[IMAGE].to_pylist(), strict=True):
             groups.add(f"n{own}", *([f"p{image}"] if image else []))
         columns = {
-            "id": pa.array(_unique(ids, languages), pa.string()),
+            "id": pa.array(unique, pa.string()),
             "language": pa.array(languages, pa.string()),
             "cluster": pa.array([ids[groups.root(number)] for number in range(len(ids))], pa.string()),
         }
@@ -177,6 +179,20 @@ class Scoring:
             where, columns, tasks, labels, seeds, (), predicted=lambda _: {}, blocks=blocks
         )
         return predictions, len(whole) - len(usable)
+
+    def _seen(self, ids: Sequence[str], where: str) -> Iterator[str]:
+        """Yield a warning for each model that was selected on rows with these ids."""
+        for member in self.classifier.members:
+            path = member.folder.validation_predictions_file(member.seed)
+            if not path.is_file():
+                continue
+            known = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
+            if count := len(known & set(ids)):
+                yield (
+                    f"{count:,} of {len(ids):,} rows of {where} have ids of the validation split of "
+                    f"{member.folder.name}, so the table probably has its training rows, too: a model scores too high "
+                    "on rows that it was trained on."
+                )
 
 
 def _label(row: NewRow, column: str | None) -> list[str] | None:

@@ -160,6 +160,23 @@ def test_scores_are_computed_only_if_asked(
     assert f"--score {scored} exists already; name a new folder" in capsys.readouterr().err
 
 
+def test_scores_of_rows_that_the_model_was_selected_on_are_warned_about(
+    command: Callable[..., int], trained: RunFolder, words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = trained.predictions(split="validation")["id"].to_pylist()
+    lines = [{"id": name, "text": "red round", "colour": "red"} for name in [*known, "new"]]
+    table = tmp_path / "catalogue.jsonl"
+    table.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    options = ("--plugin", words, "--output", tmp_path / "out.csv", "--score", tmp_path / "scored")
+    assert command("predict", trained.path, table, *options) == 0
+    warning = (
+        f"{len(known)} of {len(lines)} rows of catalogue.jsonl have ids of the validation split of "
+        f"{trained.name}, so the table probably has its training rows, too"
+    )
+    assert warning in capsys.readouterr().err
+    assert warning in RunFolder(tmp_path / "scored").record.data["warnings"][0]
+
+
 def test_labels_that_are_no_class_at_all_are_one_sentence(
     command: Callable[..., int],
     trained: RunFolder,

@@ -85,7 +85,8 @@ def collect(paths: Iterable[str | Path]) -> tuple[list[Entry], list[str]]:
             try:
                 entry = _entry(folder)
             except UserError as error:
-                left_out.append(f"{folder.name} is left out: {without_path(str(error), folder)}")
+                reason = without_path(str(error), folder).removeprefix(f"{folder.name}: ")
+                left_out.append(f"{folder.name} is left out: {reason}")
             else:
                 if entry.digest in entries:
                     left_out.append(f"{folder.name} is left out: it is a copy of {entries[entry.digest].name}.")

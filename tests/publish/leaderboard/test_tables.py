@@ -60,7 +60,7 @@ def test_a_damaged_run_is_left_out_with_a_sentence(runs: Path, tmp_path: Path) -
     compared, not_compared = tables(entries)
     assert [names(table) for table in compared] == [["late-fusion"]]
     assert len(left_out) == 2
-    assert "clip is left out: clip: scores.parquet (was changed)" in left_out[0]
+    assert "clip is left out: scores.parquet (was changed)" in left_out[0]
     assert left_out[1].startswith("started is left out: ")
     assert len(not_compared) == 1
     assert not_compared[0].startswith("embracenet is left out: embracenet: predictions/seed-0.parquet (was changed)")
