@@ -61,7 +61,7 @@ def collect(paths: Iterable[str | Path]) -> tuple[list[Entry], list[str]]:
     """Open all finished runs in folders; return them in an order that does not depend on that of the paths.
 
     Args:
-        paths: run folders, or folders that contain run folders at any depth.
+        paths: run folders, or folders that contain run folders at any depth; files beside folders are passed over.
 
     Returns:
         The runs, and a sentence for each run that is left out: it is unfinished, damaged, or a copy of another one.
@@ -70,7 +70,10 @@ def collect(paths: Iterable[str | Path]) -> tuple[list[Entry], list[str]]:
         UserError: a path does not exist or contains no run, or no run can be used.
     """
     folders: dict[Path, RunFolder] = {}
-    for path in map(Path, paths):
+    places = list(map(Path, paths))
+    for path in places:
+        if path.is_file() and any(other.is_dir() for other in places):
+            continue  # `runs/*` names the table of a bench beside its runs
         if not path.is_dir():
             reason = "this is a file" if path.exists() else "there is no such folder"
             raise UserError(f"{path}: {reason}; name run folders, or folders that contain run folders.")

@@ -94,6 +94,15 @@ def test_a_path_without_runs_is_refused(tmp_path: Path) -> None:
         collect([tmp_path / "nothing"])
 
 
+def test_files_beside_runs_are_passed_over(tmp_path: Path) -> None:
+    """`mmeval leaderboard runs/*` names the table of a bench, too."""
+    table = examples(60)
+    write_run(tmp_path / "clip", table, {0: guesses(table["true"], 0.9, 1)}, model="clip", scored=True)
+    (tmp_path / "README.md").write_text("# bench")
+    entries, left_out = collect(sorted(tmp_path.iterdir()))
+    assert ([entry.name for entry in entries], left_out) == (["clip"], [])
+
+
 def test_a_model_that_a_table_has_several_times_is_named_with_its_run(tmp_path: Path) -> None:
     table = examples(200)
     for name, accuracy in (("x/big", 0.9), ("x/small", 0.6), ("y/small", 0.5)):
