@@ -189,6 +189,8 @@ def _power(comparison: Comparison, language: LanguageComparison) -> str:
         corrected = f", {amount(comparison, language.detectable_adjusted)}{_after_correction(comparison)}"
     text = f"With {_number(language.rows, 'row')} you would see {amount(comparison, language.detectable)}{corrected}."
     if is_share(comparison.metric):
+        if language.detectable >= 1:
+            text = f"{_number(language.rows, 'row').capitalize()} can show no difference at all."
         for delta, rows in language.rows_for.items():
             text += f" To see {amount(comparison, float(delta))} you need about {_rounded(rows):,} rows."
     return text

@@ -15,6 +15,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 import mmeval
 from mmeval import RunFolder, UserError
 from mmeval.comparison.paired import paired_differences
+from mmeval.comparison.sentences import sentences
 from mmeval.errors import RunFolderError
 from mmeval.record import ExternalSource
 from tests.comparison.run_folders import CLASSES, examples, guesses, write_run
@@ -153,6 +154,19 @@ def test_few_discordant_clusters_are_too_few_and_never_no_difference(tmp_path: P
     # p = .031 of six discordant rows is not below .05 after correction for two languages.
     assert (german.p, german.p_adjusted, german.verdict) == (2**-5, 2**-4, "too few")
     assert (estonian.p, estonian.verdict) == (1, "too few")
+
+
+def test_a_row_per_language_can_show_no_difference(tmp_path: Path) -> None:
+    table = examples(2)
+    table |= {"language": ["de", "et"], "cluster": ["x", "y"]}
+    b = table["true"].copy()
+    b[0] = (b[0] + 1) % len(CLASSES)
+    result = mmeval.compare(
+        *(write_run(tmp_path / name, table, {0: p}) for name, p in (("a", table["true"]), ("b", b)))
+    )
+    text = " ".join(sentences(result))
+    assert "1 row can show no difference at all." in text
+    assert "you would see" not in text
 
 
 def test_runs_within_the_margin_are_equivalent(tmp_path: Path) -> None:
