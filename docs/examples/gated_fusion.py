@@ -35,7 +35,8 @@ def build(config: GatedConfig, context: mmeval.ModelContext) -> object:
             z = torch.sigmoid(self.gate(torch.cat([v, t], 1)))  # [B, width], equation 3 of the paper
             h = z * torch.tanh(self.image(v)) + (1 - z) * torch.tanh(self.text(t))  # equation 4
             weights = torch.stack([z.mean(1), 1 - z.mean(1)], 1)  # [B, 2]
-            return Output(self.prior(self.heads(h), batch.has_image | batch.has_text), modality_weights=weights)
+            logits = self.prior(self.heads(h), batch.has_image | batch.has_text)
+            return Output(logits, modality_weights=weights, embedding=h)
 
     return GatedFusion()
 

@@ -1,4 +1,4 @@
-"""The contract of model plugins: 21 checks, as a command (``mmeval plugins check``), as pytest tests, and as data."""
+"""The contract of model plugins: 22 checks, as a command (``mmeval plugins check``), as pytest tests, and as data."""
 
 from mmeval.testing.check import Check, Result, Verdict
 from mmeval.testing.parametrise import BoundCheck, contract

@@ -21,7 +21,7 @@ mmeval run --plugin my-model --dataset emoji14 --limit 150 --device cpu --output
 @pytest.mark.slow  # trains a model, and runs the contract once
 def test_five_commands_lead_from_plugins_new_to_a_finished_run(shell: Callable[..., str], tmp_path: Path) -> None:
     output = shell(FIVE_COMMANDS, tmp_path)
-    assert "20 of 21 passed, 1 not applicable" in output
+    assert "21 of 22 passed, 1 not applicable" in output
     record = RunFolder(tmp_path / "run").record
     assert record.plan.signature.endswith("|my-model:0.1.0")
     installed = shell("python -c 'import mmeval, sys; print(mmeval.__file__.startswith(sys.prefix))'", tmp_path)

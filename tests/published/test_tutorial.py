@@ -42,7 +42,7 @@ def test_every_block_of_the_tutorial_runs(shell: Callable[..., str], installatio
     assert commands.startswith(f"{installation}\n"), "the environment of these tests was installed by other commands"
     output = shell(commands.removeprefix(installation), tmp_path)
     assert "1 of 1 passed" in output
-    assert "21 passed, 1 skipped" in output
+    assert "22 passed, 1 skipped" in output
     page = (tmp_path / "public" / "report.html").read_text(encoding="utf-8")
     assert "gated-fusion on emoji14" in page
     assert "mean-rank" in page

@@ -34,7 +34,7 @@ def test_a_sound_plugin_prints_a_table_and_exits_with_0(command: Command, capsys
     assert rows["metadata"].strip().endswith(CHECKS["metadata"].rule)
     assert rows["missing-image"].startswith(" –")
     assert rows["missing-image"].strip().endswith("it doesn't use the image")
-    assert lines[-1] == "17 of 21 passed, 4 not applicable"
+    assert lines[-1] == "17 of 22 passed, 5 not applicable"
 
 
 def test_a_failed_check_exits_with_1_and_names_the_consequence(command: Command, capsys: Capture) -> None:

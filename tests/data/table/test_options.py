@@ -71,7 +71,7 @@ def test_a_dataset_toml_has_the_name_of_its_folder(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ('source = "a.csv"\nfoo = 1\n', "foo: there is no such field; the fields are source, name, summary, licence, "
-         "language, encoding, images, revision, columns."),
+         "citation, language, encoding, images, revision, columns."),
         ('source = "a.csv"\n[columns]\nlabels = "x"\n', "columns.labels: there is no such field; the fields are image, "
          "text, language, label, id, split, group, slice, metadata, label_separator."),
         ('name = "a"\n', "source: Field required."),
