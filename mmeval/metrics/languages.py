@@ -184,6 +184,10 @@ class _Languages(NamedTuple):
         squares = weights**2
         # Rounding errors may leave a tiny negative variance, for example where two languages have the same samples.
         parts[0] = np.maximum(parts[0], 0) + squares @ self.extra
+        # Languages that agree in every cluster would have no variance: as for a proportion (Agresti and Coull 1998), it
+        # is at least that with four clusters more, here of independent rows.
+        unseen = 4 * squares @ (self.variance * self.precision) / (self.total_clusters + 4) ** 2
+        parts[0] = np.maximum(parts[0], unseen)
         # Satterthwaite over languages as if they were independent; shared clusters only give it fewer degrees.
         own = squares * self.variance
         combined = own.sum(1) ** 2 / np.maximum((own**2 / df).sum(1), 1e-300)
@@ -400,7 +404,7 @@ def _gap(scores: _Languages, normal: _Errors) -> tuple[tuple[float, float, float
         tail, p = TAIL / len(first), min(2 * smallest * len(first), 1.0)
     else:
         largest = _largest_differences(*normal)
-        tail = _simultaneous_tail(largest)
+        tail = min(_simultaneous_tail(largest), TAIL)  # languages that are always equal need that of one pair
         p = (1 + np.count_nonzero(ndtr(-largest) <= smallest)) / (1 + len(largest))
     half = variance.quantile(tail) * np.sqrt(variance.total)
     low, high = float((difference - half).max()), max(float((difference + half).max()), value)

@@ -151,6 +151,20 @@ def test_large_differences_are_told_apart() -> None:
     assert summary.worst.interval.high < 0.7
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_languages_that_agree_in_every_cluster_have_a_gap_with_a_positive_width(seeds: int) -> None:
+    """A model of images alone predicts the same for every language of an item."""
+    items = (np.random.default_rng(0).random((seeds, 200)) < 0.75).astype(float)
+    hits, layout = np.repeat(items, 4, axis=1), complete(200, 4, 0.75)[1]
+    clusters = layout.cell_cluster[layout.cell]
+    for gap in (
+        summarize_proportions(hits, layout.language, clusters, 4).gap,
+        summarize_values(hits * 3 - 1, layout.language, clusters, 4).gap,
+    ):
+        assert gap.value == gap.interval.low == 0
+        assert 0.005 < gap.interval.high < 0.05
+
+
 def test_differences_without_any_variance_are_told_apart() -> None:
     """The influences of both languages are the same in every cluster, to the last bit."""
     hits = np.repeat([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [3.0, 4.0]], 5, axis=0).ravel()
@@ -257,8 +271,7 @@ def test_intervals_contain_their_values_and_have_positive_width(
         several = len(np.unique(language)) > 1
         for value, interval in (summary.mean, summary.weighted, *([summary.worst, summary.gap] if several else [])):
             assert interval.low <= value <= interval.high
-            # Languages that are equal in each of several seeds have a gap without any variance.
-            assert interval.low < interval.high or (seeds > 1 and interval is summary.gap.interval and value == 0)
+            assert interval.low < interval.high
         assert summary.test in TESTS
         if several:
             assert summary.gap.interval.low >= 0
