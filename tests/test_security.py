@@ -28,6 +28,7 @@ from mmeval.runs.folder import RunFolder
 from mmeval.runs.pipeline import repeat
 from mmeval.runs.repeat import Named
 from mmeval.runs.scoring import report_again, score_again
+from tests.even import EVEN
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -46,32 +47,6 @@ def register_metrics(register):
 def register_models(register):
     register(mmeval.ModelSpec(name="x", summary="s", config=mmeval.ModelConfig, build=lambda config, context: None,
         version="1", inputs=("text",), paper="none", licence="MIT", presets={{"tiny": {{}}}}))
-"""
-EVEN = """import mmeval
-import numpy as np
-
-
-class Even:
-    def __init__(self, config, context):
-        self.tasks = context.tasks
-
-    def predict(self, examples, context):
-        n = len(examples)
-        yield {t.name: np.full((n, len(t.classes)), 1 / len(t.classes), np.float32) for t in self.tasks}
-
-    def save(self, folder):
-        pass
-
-    def load(self, folder):
-        pass
-
-
-@mmeval.hookimpl
-def register_models(register):
-    register(mmeval.ModelSpec(name="even", summary="s", config=mmeval.ModelConfig, build=Even,
-        version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
-
-
 """
 METRIC = """import mmeval
 

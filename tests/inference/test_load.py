@@ -11,36 +11,7 @@ import pytest
 import mmeval
 from mmeval import RunFolder, UserError
 from mmeval.integrity import with_seal
-
-EVEN = '''"""Gives every class the same share."""
-import numpy as np
-
-import mmeval
-
-
-class Even:
-    def __init__(self, config, context):
-        self.tasks = context.tasks
-
-    def fit(self, train, validation, context):
-        return {}
-
-    def predict(self, examples, context):
-        n = len(examples)
-        yield {t.name: np.full((n, len(t.classes)), 1 / len(t.classes), np.float32) for t in self.tasks}
-
-    def save(self, folder):
-        pass
-
-    def load(self, folder):
-        pass
-
-
-@mmeval.hookimpl
-def register_models(register):
-    register(mmeval.ModelSpec(name="even", summary="s", config=mmeval.ModelConfig, build=Even,
-        version="1", inputs=("text",), paper="none", licence="MIT", presets={"tiny": {}}))
-'''
+from tests.even import EVEN
 
 
 def rewrite(run: RunFolder, change: Callable[[dict[str, object]], None]) -> None:
