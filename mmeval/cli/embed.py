@@ -54,7 +54,7 @@ def embed(
     seed: Seed = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
-    shard: ShardOption = "",
+    shard: ShardOption = "1/1",
     engine: EngineName = "process",
     workers: Workers = None,
     plugin: PluginFile = None,
@@ -71,8 +71,7 @@ def embed(
     from mmeval.inference.ray import RayEngine
     from mmeval.inference.rows import RowOptions
 
-    part = Shard.parse(shard) if shard else Shard()
-    cluster = RayEngine.parse(engine, workers, plugin)
+    part, cluster = Shard.parse(shard), RayEngine.parse(engine, workers, plugin)
     tally = embed_file(
         load(run, seed=seed, device=device, plugin=plugin),
         table,

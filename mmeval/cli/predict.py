@@ -114,7 +114,7 @@ def predict(
     seed: Seed = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
-    shard: ShardOption = "",
+    shard: ShardOption = "1/1",
     engine: EngineName = "process",
     workers: Workers = None,
     plugin: PluginFile = None,
@@ -139,7 +139,7 @@ def predict(
     if len(names) < 2:
         raise UserError(f"mmeval predict {names[0]}: name the run, and then the table to classify.")
     require_output(output)
-    part = Shard.parse(shard) if shard else Shard()
+    part = Shard.parse(shard)
     cluster = RayEngine.parse(engine, workers, plugin)
     results = result_options(top_k, min_confidence)
     options = RowOptions(columns=columns, language=language, images=images, encoding=encoding)

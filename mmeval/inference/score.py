@@ -19,6 +19,7 @@ from mmeval.api.task import Task
 from mmeval.console import note
 from mmeval.data.external.predictions import ExternalPredictions
 from mmeval.data.groups import UnionFind
+from mmeval.data.table.scan import unique_id
 from mmeval.errors import DataError, UserError
 from mmeval.inference.classifier import Classified, Classifier
 from mmeval.inference.results import REJECTED
@@ -222,10 +223,10 @@ def _indices(labels: Sequence[list[str] | None], task: Task) -> tuple[NDArray[An
 
 
 def _unique(ids: Sequence[str], languages: Sequence[str]) -> list[str]:
-    """Return unique ids as in training: with the language and then the row's number added if needed."""
+    """Return unique ids as in training."""
     counts, pairs = Counter(ids), Counter(zip(ids, languages, strict=True))
     return [
-        own if counts[own] == 1 else f"{own}/{language}" if pairs[own, language] == 1 else f"{own}/{language}/{number}"
+        unique_id(own, language, number, counts[own], pairs[own, language])
         for number, (own, language) in enumerate(zip(ids, languages, strict=True))
     ]
 

@@ -24,6 +24,21 @@ LARGE = 0.1
 """A group with at least this share of the rows is reported."""
 
 
+def unique_id(name: str, language: str, number: int, rows: int, rows_in_language: int) -> str:
+    """Return an id that no other row has, with the language and then the row's number added if needed.
+
+    Args:
+        name: the id in the table.
+        language: the language of the row.
+        number: the number of the row.
+        rows: how many rows have this id.
+        rows_in_language: how many of them have this language.
+    """
+    if rows == 1:
+        return name
+    return f"{name}/{language}" if rows_in_language == 1 else f"{name}/{language}/{number}"
+
+
 class Scan:
     """Classes, groups and splits of a table. Its rows have the numbers of the usable rows, from 0."""
 
@@ -110,10 +125,8 @@ class Scan:
         """Return a unique id: the table's id, with the language and then the row's number added if needed."""
         if not row.id:
             return row.where
-        if self._ids[row.id] == 1:
-            return row.id
-        unique = self._with_language[f"{row.language}/{row.id}"] == 1
-        return f"{row.id}/{row.language}" if unique else f"{row.id}/{row.language}/{number}"
+        pairs = self._with_language[f"{row.language}/{row.id}"]
+        return unique_id(row.id, row.language, number, self._ids[row.id], pairs)
 
     def cluster(self, number: int) -> str:
         """Return the name of a row's group: the name of its first row."""
